@@ -1,0 +1,67 @@
+//! Character and name productions of XML 1.0 (fifth edition) and Namespaces in XML 1.0.
+
+/// Whether XML 1.0 §2.2 allows the character in a document.
+pub const fn is_xml_char(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\r' | ' '..='\u{FFFD}' | '\u{10000}'..)
+}
+
+/// Whether the text is an `NCName`: a name without a colon.
+pub fn is_ncname(name: &str) -> bool {
+    let mut chars = name.chars();
+    chars.next().is_some_and(is_name_start) && chars.all(is_name_char)
+}
+
+/// Whether the byte is white space (XML 1.0 §2.3).
+pub(crate) const fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
+/// Position of the first character that no document may contain.
+pub(crate) fn find_illegal(text: &str) -> Option<usize> {
+    // One branch-free pass; U+FFFE and U+FFFF are the only others in UTF-8, and begin with EF.
+    let suspect = text.bytes().fold(false, |found, byte| found | (byte < 0x20) | (byte == 0xEF));
+    if !suspect {
+        return None;
+    }
+    text.char_indices().find(|(_, c)| !is_xml_char(*c)).map(|(at, _)| at)
+}
+
+const fn is_name_start(c: char) -> bool {
+    matches!(c, 'A'..='Z' | 'a'..='z' | '_'
+        | '\u{C0}'..='\u{D6}' | '\u{D8}'..='\u{F6}' | '\u{F8}'..='\u{2FF}'
+        | '\u{370}'..='\u{37D}' | '\u{37F}'..='\u{1FFF}' | '\u{200C}'..='\u{200D}'
+        | '\u{2070}'..='\u{218F}' | '\u{2C00}'..='\u{2FEF}' | '\u{3001}'..='\u{D7FF}'
+        | '\u{F900}'..='\u{FDCF}' | '\u{FDF0}'..='\u{FFFD}' | '\u{10000}'..='\u{EFFFF}')
+}
+
+const fn is_name_char(c: char) -> bool {
+    is_name_start(c) || matches!(c, '-' | '.' | '0'..='9' | '\u{B7}' | '\u{300}'..='\u{36F}' | '\u{203F}'..='\u{2040}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // checks: IM-044
+    #[test]
+    fn only_the_char_production_passes() {
+        for c in ['\0', '\u{8}', '\u{B}', '\u{1F}', '\u{FFFE}', '\u{FFFF}'] {
+            assert!(!is_xml_char(c), "{c:?}");
+            assert_eq!(find_illegal(&format!("ab{c}")), Some(2), "{c:?}");
+        }
+        for c in ['\t', '\n', '\r', ' ', '\u{7F}', '\u{85}', '\u{FFFD}', '\u{FEFF}', '\u{1F600}'] {
+            assert!(is_xml_char(c), "{c:?}");
+            assert_eq!(find_illegal(&format!("ab{c}")), None, "{c:?}");
+        }
+    }
+
+    #[test]
+    fn names_follow_the_fifth_edition() {
+        for name in ["a", "_a", "é", "a-b.c1", "名前", "x\u{B7}"] {
+            assert!(is_ncname(name), "{name}");
+        }
+        for name in ["", "1a", "-a", "a:b", "a b", "\u{B7}", "a\u{D7}", "×"] {
+            assert!(!is_ncname(name), "{name}");
+        }
+    }
+}
