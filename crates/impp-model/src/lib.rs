@@ -1,1 +1,19 @@
-//! impp-model
+//! The common form: RFC 2778's nouns, the operations of RFC 3859 and RFC 3860 and what becomes of them.
+//!
+//! Every adapter maps its protocol to and from these types and no other.
+
+pub mod address; // RFC 2778 §3
+pub mod datetime; // RFC 3339
+pub mod domain; // RFC 5890, RFC 3861 §3
+pub mod message; // RFC 3860 §3.1
+pub mod outcome; // RFC 3860 §3.4.1
+pub mod uri; // RFC 3859 §A, RFC 3860 §A, RFC 5122
+
+pub use address::{Address, Device};
+pub use datetime::DateTime;
+pub use domain::Domain;
+pub use message::{
+    Content, Endpoint, InstantMessage, Kind, LangText, LanguageTag, MaxForwards, MessageId, MessageOperation,
+    Operation, Receipts, Thread, TransId,
+};
+pub use outcome::{Cause, Failure, NativeCode, Outcome, Proof, Retry, Side};
