@@ -1,0 +1,375 @@
+//! RFC 3261 §17.2.2, RFC 4320: non-INVITE server transactions.
+
+use super::key::KeyMap;
+use super::slab::Slab;
+use super::timers::Deadlines;
+use super::{Handle, Key, Reliability, Timers};
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::time::Instant;
+
+/// The requests this element has received and not forgotten.
+///
+/// `U` is what the caller keeps of an unanswered request; `R` says where its responses go.
+///
+/// An INVITE that is refused at once may be kept here, too: like the stateless server of RFC 3261 §8.2.7 this table
+/// repeats its answer when the INVITE is repeated. The caller drops every ACK.
+#[derive(Debug)]
+pub struct Server<U, R> {
+    records: Slab<Record<U, R>>,
+    by_key: KeyMap<Handle>,
+    by_merge_key: KeyMap<Handle>,
+    outputs: VecDeque<ServerOutput<R>>,
+    limit: usize,
+    trying: Deadlines,   // RFC 4320 §4.1
+    lifetime: Deadlines, // Timer J
+}
+
+/// What the caller has to do.
+#[derive(Debug, PartialEq, Eq)]
+pub enum ServerOutput<R> {
+    /// Send a response, for the first time or again.
+    Transmit {
+        /// The octets.
+        response: Bytes,
+        /// Where to.
+        route: R,
+    },
+    /// The request is unanswered for so long that 100 (Trying) may and must be sent:
+    /// see [`Server::respond_trying`].
+    TryingDue {
+        /// The request.
+        handle: Handle,
+    },
+}
+
+/// What a request turned out to be.
+#[derive(Debug, PartialEq, Eq)]
+pub enum RequestMatch<U> {
+    /// A new one; the caller answers it once.
+    New(Handle),
+    /// A retransmission; what was answered before goes out again, if anything was.
+    Repeated,
+    /// RFC 3261 §8.2.2.2: a copy of a known request by another path, to be answered 482.
+    Merged(U),
+    /// The table is full; to be answered 503 without keeping it.
+    Full(U),
+}
+
+#[derive(Debug)]
+struct Record<U, R> {
+    key: Key,
+    merge_key: Option<Key>,
+    state: State<U>,
+    route: R,
+    reliability: Reliability,
+}
+
+#[derive(Debug)]
+enum State<U> {
+    Trying(U),
+    Proceeding(U, Bytes),
+    Completed(Bytes),
+}
+
+impl<U, R: Clone> Server<U, R> {
+    /// An empty table that refuses more than `limit` transactions.
+    pub fn new(timers: Timers, limit: usize) -> Self {
+        Self {
+            records: Slab::new(),
+            by_key: KeyMap::default(),
+            by_merge_key: KeyMap::default(),
+            outputs: VecDeque::new(),
+            limit,
+            trying: Deadlines::new(timers.trying_after()),
+            lifetime: Deadlines::new(timers.lifetime()),
+        }
+    }
+
+    /// How many transactions are remembered, answered ones included.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether nothing is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether a request with this key is remembered (RFC 3261 §9.2: what a CANCEL asks).
+    pub fn knows(&self, key: &Key) -> bool {
+        self.by_key.contains_key(key)
+    }
+
+    /// What the caller kept of an unanswered request.
+    pub fn user(&self, handle: Handle) -> Option<&U> {
+        match &self.records.get(handle)?.state {
+            State::Trying(user) | State::Proceeding(user, _) => Some(user),
+            State::Completed(_) => None,
+        }
+    }
+
+    /// Where the responses to a request go.
+    pub fn route(&self, handle: Handle) -> Option<&R> {
+        self.records.get(handle).map(|record| &record.route)
+    }
+
+    /// Takes a request whose responses go by `route`.
+    ///
+    /// `merge_key` is given for requests without To tag. A repeated request is answered by the `route` of its first
+    /// copy.
+    pub fn handle_request(
+        &mut self,
+        key: Key,
+        merge_key: Option<Key>,
+        route: R,
+        reliability: Reliability,
+        user: U,
+        now: Instant,
+    ) -> RequestMatch<U> {
+        if let Some(&handle) = self.by_key.get(&key) {
+            self.repeat(handle);
+            return RequestMatch::Repeated;
+        }
+        if merge_key.is_some_and(|merge_key| self.by_merge_key.contains_key(&merge_key)) {
+            return RequestMatch::Merged(user);
+        }
+        if self.len() >= self.limit {
+            return RequestMatch::Full(user);
+        }
+        let handle = self.records.insert(Record { key, merge_key, state: State::Trying(user), route, reliability });
+        self.by_key.insert(key, handle);
+        if let Some(merge_key) = merge_key {
+            self.by_merge_key.insert(merge_key, handle);
+        }
+        self.trying.arm(handle, now);
+        RequestMatch::New(handle)
+    }
+
+    /// Does what is due at `now`.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(handle) = self.lifetime.pop_due(now) {
+            self.forget(handle);
+        }
+        while let Some(handle) = self.trying.pop_due(now) {
+            if self.is_trying(handle) {
+                self.outputs.push_back(ServerOutput::TryingDue { handle });
+            }
+        }
+    }
+
+    /// Sends 100 (Trying), the only provisional response there is (RFC 4320 §4.1).
+    pub fn respond_trying(&mut self, handle: Handle, response: Bytes) {
+        let Some(record) = self.records.get_mut(handle) else { return };
+        record.state = match std::mem::replace(&mut record.state, State::Completed(Bytes::new())) {
+            State::Trying(user) | State::Proceeding(user, _) => State::Proceeding(user, response.clone()),
+            completed @ State::Completed(_) => {
+                record.state = completed;
+                return;
+            }
+        };
+        let route = record.route.clone();
+        self.outputs.push_back(ServerOutput::Transmit { response, route });
+    }
+
+    /// Sends the final response and gives back what the caller kept; a second final response is dropped.
+    pub fn respond(&mut self, handle: Handle, response: Bytes, now: Instant) -> Option<U> {
+        let record = self.records.get_mut(handle)?;
+        let user = match std::mem::replace(&mut record.state, State::Completed(response.clone())) {
+            State::Trying(user) | State::Proceeding(user, _) => user,
+            completed @ State::Completed(_) => {
+                record.state = completed;
+                return None;
+            }
+        };
+        let (route, reliability) = (record.route.clone(), record.reliability);
+        match reliability {
+            Reliability::Unreliable => self.lifetime.arm(handle, now),
+            Reliability::Reliable => self.forget(handle),
+        }
+        self.outputs.push_back(ServerOutput::Transmit { response, route });
+        Some(user)
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<ServerOutput<R>> {
+        self.outputs.pop_front()
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    pub fn poll_timeout(&mut self) -> Option<Instant> {
+        let records = &self.records;
+        let trying = self.trying.next(|handle| matches!(records.get(handle), Some(r) if r.is_trying()));
+        let lifetime = self.lifetime.next(|handle| records.get(handle).is_some());
+        [trying, lifetime].into_iter().flatten().min()
+    }
+
+    fn repeat(&mut self, handle: Handle) {
+        let Some(record) = self.records.get(handle) else { return };
+        match &record.state {
+            State::Trying(_) => {}
+            State::Proceeding(_, response) | State::Completed(response) => {
+                let (response, route) = (response.clone(), record.route.clone());
+                self.outputs.push_back(ServerOutput::Transmit { response, route });
+            }
+        }
+    }
+
+    fn is_trying(&self, handle: Handle) -> bool {
+        self.records.get(handle).is_some_and(Record::is_trying)
+    }
+
+    fn forget(&mut self, handle: Handle) {
+        let Some(record) = self.records.remove(handle) else { return };
+        self.by_key.remove(&record.key);
+        if let Some(merge_key) = record.merge_key {
+            self.by_merge_key.remove(&merge_key);
+        }
+    }
+}
+
+impl<U, R> Record<U, R> {
+    fn is_trying(&self) -> bool {
+        matches!(self.state, State::Trying(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transaction::Keys;
+    use std::time::Duration;
+
+    type Table = Server<&'static str, &'static str>;
+
+    struct Rig {
+        table: Table,
+        keys: Keys,
+        now: Instant,
+    }
+
+    impl Rig {
+        fn new(limit: usize) -> Self {
+            Self { table: Table::new(Timers::default(), limit), keys: Keys::new([0, 0]), now: Instant::now() }
+        }
+
+        fn request(&mut self, branch: &[u8], reliability: Reliability) -> RequestMatch<&'static str> {
+            let key = self.keys.server(branch, b"peer.example", b"MESSAGE");
+            let merge = self.keys.merged(b"tag", b"call", b"1 MESSAGE");
+            self.table.handle_request(key, Some(merge), "peer", reliability, "user", self.now)
+        }
+
+        fn sent(&mut self) -> Vec<Bytes> {
+            let mut sent = Vec::new();
+            while let Some(output) = self.table.poll_output() {
+                match output {
+                    ServerOutput::Transmit { response, .. } => sent.push(response),
+                    ServerOutput::TryingDue { .. } => sent.push(Bytes::from_static(b"due")),
+                }
+            }
+            sent
+        }
+
+        fn advance(&mut self, millis: u64) {
+            self.now += Duration::from_millis(millis);
+            self.table.handle_timeout(self.now);
+        }
+    }
+
+    fn new(found: RequestMatch<&'static str>) -> Handle {
+        let RequestMatch::New(handle) = found else { panic!("{found:?}") };
+        handle
+    }
+
+    // checks: SIP-005
+    #[test]
+    fn rfc3261_s17_2_2_a_repeated_request_gets_the_same_octets() {
+        let mut rig = Rig::new(10);
+        let handle = new(rig.request(b"z9hG4bK1", Reliability::Unreliable));
+        assert_eq!(rig.request(b"z9hG4bK1", Reliability::Unreliable), RequestMatch::Repeated);
+        assert_eq!(rig.sent(), Vec::<Bytes>::new());
+        assert_eq!(rig.table.respond(handle, "200".into(), rig.now), Some("user"));
+        assert_eq!(rig.table.respond(handle, "500".into(), rig.now), None);
+        assert_eq!(rig.request(b"z9hG4bK1", Reliability::Unreliable), RequestMatch::Repeated);
+        assert_eq!(rig.sent(), ["200", "200"]);
+        rig.advance(31_999);
+        assert_eq!(rig.request(b"z9hG4bK1", Reliability::Unreliable), RequestMatch::Repeated);
+        rig.advance(1);
+        assert!(rig.table.is_empty());
+    }
+
+    // checks: SIP-005
+    #[test]
+    fn rfc3261_s17_2_2_timer_j_is_zero_on_reliable_transports() {
+        let mut rig = Rig::new(10);
+        let handle = new(rig.request(b"z9hG4bK1", Reliability::Reliable));
+        assert_eq!(rig.table.respond(handle, "200".into(), rig.now), Some("user"));
+        assert!(rig.table.is_empty() && rig.sent() == ["200"]);
+    }
+
+    // checks: SIP-041, SIP-042, SIP-043
+    #[test]
+    fn rfc4320_s4_1_trying_is_due_after_3500_ms_and_never_before() {
+        for reliability in [Reliability::Unreliable, Reliability::Reliable] {
+            let mut rig = Rig::new(10);
+            let handle = new(rig.request(b"z9hG4bK1", reliability));
+            rig.advance(3_499);
+            assert_eq!(rig.sent(), Vec::<Bytes>::new());
+            rig.advance(1);
+            assert_eq!(rig.sent(), ["due"]);
+            rig.table.respond_trying(handle, "100".into());
+            rig.request(b"z9hG4bK1", reliability);
+            assert_eq!(rig.sent(), ["100", "100"]);
+            // However long it takes, the machine makes up no answer of its own.
+            rig.advance(100_000);
+            assert_eq!(rig.sent(), Vec::<Bytes>::new());
+            rig.table.respond(handle, "200".into(), rig.now);
+            rig.table.respond_trying(handle, "100".into());
+            assert_eq!(rig.sent(), ["200"]);
+        }
+    }
+
+    // checks: SIP-043
+    #[test]
+    fn an_answered_request_is_never_due() {
+        let mut rig = Rig::new(10);
+        let handle = new(rig.request(b"z9hG4bK1", Reliability::Unreliable));
+        rig.table.respond(handle, "200".into(), rig.now);
+        rig.advance(3_500);
+        assert_eq!(rig.sent(), ["200"]);
+    }
+
+    // checks: SIP-024
+    #[test]
+    fn rfc3261_s8_2_2_2_a_copy_by_another_path_is_merged() {
+        let mut rig = Rig::new(10);
+        let handle = new(rig.request(b"z9hG4bK1", Reliability::Unreliable));
+        assert_eq!(rig.request(b"z9hG4bK2", Reliability::Unreliable), RequestMatch::Merged("user"));
+        rig.table.respond(handle, "200".into(), rig.now);
+        assert_eq!(rig.request(b"z9hG4bK2", Reliability::Unreliable), RequestMatch::Merged("user"));
+        rig.advance(32_000);
+        new(rig.request(b"z9hG4bK2", Reliability::Unreliable));
+    }
+
+    // checks: SIP-029
+    #[test]
+    fn rfc3261_s9_2_a_cancelled_request_is_known_by_its_own_method() {
+        let mut rig = Rig::new(10);
+        let handle = new(rig.request(b"z9hG4bK1", Reliability::Unreliable));
+        assert!(rig.table.knows(&rig.keys.server(b"z9hG4bK1", b"peer.example", b"MESSAGE")));
+        assert!(!rig.table.knows(&rig.keys.server(b"z9hG4bK1", b"peer.example", b"CANCEL")));
+        assert_eq!((rig.table.user(handle), rig.table.route(handle)), (Some(&"user"), Some(&"peer")));
+    }
+
+    #[test]
+    fn a_full_table_refuses_new_requests_and_still_repeats_answers() {
+        let mut rig = Rig::new(1);
+        let handle = new(rig.request(b"z9hG4bK1", Reliability::Unreliable));
+        let key = rig.keys.server(b"z9hG4bK3", b"peer.example", b"MESSAGE");
+        let refused = rig.table.handle_request(key, None, "peer", Reliability::Unreliable, "third", rig.now);
+        assert_eq!(refused, RequestMatch::Full("third"));
+        rig.table.respond(handle, "200".into(), rig.now);
+        assert_eq!(rig.request(b"z9hG4bK1", Reliability::Unreliable), RequestMatch::Repeated);
+        assert_eq!(rig.sent(), ["200", "200"]);
+    }
+}
