@@ -1,0 +1,136 @@
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::{put_body, put_clean, put_header};
+use crate::{header_id::HeaderId, method::Method};
+
+/// A request but for its topmost Via, so that one request can be tried at several servers
+/// (RFC 3261 §8.1.1.7: each try has its own branch).
+#[derive(Debug, Clone)]
+pub struct RequestBuilder {
+    method: Method,
+    uri: String,
+    headers: BytesMut,
+    content_type: Option<String>,
+    body: Bytes,
+}
+
+/// The Via that the sender of a request puts on top.
+#[derive(Debug, Clone, Copy)]
+pub struct TopVia<'a> {
+    /// `UDP`, `TCP`, `TLS`, `WS`, `WSS`.
+    pub transport: &'a str,
+    /// Host and optional port, IPv6 in brackets.
+    pub sent_by: &'a str,
+    /// With the magic cookie in front.
+    pub branch: &'a str,
+    /// RFC 3581 §3: ask for the answer to come back to the source port.
+    pub rport: bool,
+    /// RFC 5923 §5: offer the connection for requests backwards.
+    pub alias: bool,
+}
+
+impl RequestBuilder {
+    /// Begins a request; CR, LF, spaces and other controls in `uri` are left out.
+    pub fn new(method: Method, uri: &str) -> Self {
+        let uri = uri.chars().filter(char::is_ascii_graphic).collect();
+        Self { method, uri, headers: BytesMut::with_capacity(512), content_type: None, body: Bytes::new() }
+    }
+
+    /// Adds a header behind those added before. Via below the top, From, To, Call-ID, CSeq and Max-Forwards are the
+    /// caller's; Content-Type and Content-Length come with the body and are ignored here.
+    #[must_use]
+    pub fn header(mut self, id: HeaderId, value: &str) -> Self {
+        if !matches!(id, HeaderId::ContentLength | HeaderId::ContentType) {
+            put_header(&mut self.headers, id.name(), value.as_bytes());
+        }
+        self
+    }
+
+    /// Adds a header whose name has no [`HeaderId`].
+    #[must_use]
+    pub fn header_named(mut self, name: &str, value: &str) -> Self {
+        if HeaderId::of(name.as_bytes()) == HeaderId::Other {
+            put_header(&mut self.headers, name, value.as_bytes());
+        }
+        self
+    }
+
+    /// Adds CSeq for this method (RFC 3261 §20.16).
+    #[must_use]
+    pub fn cseq(self, number: u32) -> Self {
+        let value = format!("{number} {}", self.method);
+        self.header(HeaderId::CSeq, &value)
+    }
+
+    /// Sets the body and its type.
+    #[must_use]
+    pub fn body(mut self, content_type: &str, body: Bytes) -> Self {
+        self.content_type = Some(content_type.to_owned());
+        self.body = body;
+        self
+    }
+
+    /// The method.
+    pub const fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// Writes the request with this Via on top.
+    pub fn encode(&self, via: &TopVia<'_>) -> Bytes {
+        let mut out = BytesMut::with_capacity(256 + self.uri.len() + self.headers.len() + self.body.len());
+        put_clean(&mut out, self.method.as_str().as_bytes());
+        out.put_u8(b' ');
+        out.put_slice(self.uri.as_bytes());
+        out.put_slice(b" SIP/2.0\r\n");
+        put_header(&mut out, HeaderId::Via.name(), via.to_value().as_bytes());
+        out.put_slice(&self.headers);
+        put_body(&mut out, self.content_type.as_deref(), &self.body);
+        out.freeze()
+    }
+}
+
+impl TopVia<'_> {
+    fn to_value(self) -> String {
+        let Self { transport, sent_by, branch, .. } = self;
+        let rport = if self.rport { ";rport" } else { "" };
+        let alias = if self.alias { ";alias" } else { "" };
+        format!("SIP/2.0/{transport} {sent_by};branch={branch}{rport}{alias}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Message;
+
+    const VIA: TopVia<'_> =
+        TopVia { transport: "TCP", sent_by: "gw.example:5060", branch: "z9hG4bKa1", rport: true, alias: true };
+
+    // checks: SIP-007, SIP-008
+    #[test]
+    fn rfc3261_s8_1_1_a_built_request_verifies() {
+        let request = RequestBuilder::new(Method::Message, "sip:romeo@example.net")
+            .header(HeaderId::MaxForwards, "70")
+            .header(HeaderId::From, "<sip:juliet@example.com>;tag=a1")
+            .header(HeaderId::To, "<sip:romeo@example.net>")
+            .header(HeaderId::CallId, "c1")
+            .header(HeaderId::ContentLength, "7")
+            .header_named("X-Trace", "t1")
+            .header_named("Content-Length", "7")
+            .cseq(1)
+            .body("text/plain", Bytes::from_static(b"Art thou not Romeo?"));
+        let message = Message::parse(request.encode(&VIA)).unwrap();
+        let key = message.verify().unwrap();
+        assert_eq!((key.via.branch(), key.via.rport(), key.via.alias()), (Some("z9hG4bKa1"), Some(None), true));
+        assert_eq!(message.body(), b"Art thou not Romeo?");
+        assert!(message.content_type().unwrap().unwrap().is("text", "plain"));
+        assert_eq!(message.headers_named("x-trace").count(), 1);
+    }
+
+    // checks: SEC-003
+    #[test]
+    fn a_request_line_cannot_be_split() {
+        let request = RequestBuilder::new(Method::Options, "sip:a@b SIP/2.0\r\nEvil: x").encode(&VIA);
+        assert!(request.starts_with(b"OPTIONS sip:a@bSIP/2.0Evil:x SIP/2.0\r\nVia: SIP/2.0/TCP gw.example:5060;"));
+    }
+}

@@ -1,0 +1,260 @@
+use std::{fmt::Write as _, net::SocketAddr};
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::{put_body, put_clean, put_copy, put_header};
+use crate::{
+    header::{NameAddr, Via},
+    header_id::HeaderId,
+    message::Message,
+    status::reason_phrase,
+};
+
+/// Writes the response to a request (RFC 3261 §8.2.6).
+///
+/// Every Via, From, To, Call-ID and CSeq are copied; what the request lacks, because it is only salvaged, is left out.
+#[derive(Debug, Clone)]
+pub struct ResponseBuilder<'a> {
+    request: &'a Message,
+    status: u16,
+    reason: Option<String>,
+    source: Option<SocketAddr>,
+    to_tag: Option<String>,
+    record_route: bool,
+    headers: BytesMut,
+    content_type: Option<String>,
+    body: Bytes,
+}
+
+impl<'a> ResponseBuilder<'a> {
+    /// Begins the response; an ACK must not be answered, the caller sees to that.
+    pub fn new(request: &'a Message, status: u16) -> Self {
+        Self {
+            request,
+            status: status.clamp(100, 699),
+            reason: None,
+            source: None,
+            to_tag: None,
+            record_route: false,
+            headers: BytesMut::new(),
+            content_type: None,
+            body: Bytes::new(),
+        }
+    }
+
+    /// Sets another reason phrase than the registered one.
+    #[must_use]
+    pub fn reason(mut self, reason: &str) -> Self {
+        self.reason = Some(reason.to_owned());
+        self
+    }
+
+    /// RFC 3261 §18.2.1, RFC 3581 §4: where the request came from, for `received` and `rport` of the topmost Via.
+    #[must_use]
+    pub fn source(mut self, source: SocketAddr) -> Self {
+        self.source = Some(source);
+        self
+    }
+
+    /// RFC 3261 §8.2.6.2: the tag for To when the request has none there; a 100 goes without.
+    #[must_use]
+    pub fn to_tag(mut self, tag: &str) -> Self {
+        self.to_tag = Some(tag.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_')).collect());
+        self
+    }
+
+    /// RFC 3261 §12.1.1: copies Record-Route, as responses that make a dialog must.
+    #[must_use]
+    pub const fn record_route(mut self) -> Self {
+        self.record_route = true;
+        self
+    }
+
+    /// Adds a header; Content-Type and Content-Length come with the body and are ignored here.
+    #[must_use]
+    pub fn header(mut self, id: HeaderId, value: &str) -> Self {
+        if !matches!(id, HeaderId::ContentLength | HeaderId::ContentType) {
+            put_header(&mut self.headers, id.name(), value.as_bytes());
+        }
+        self
+    }
+
+    /// Sets the body and its type.
+    #[must_use]
+    pub fn body(mut self, content_type: &str, body: Bytes) -> Self {
+        self.content_type = Some(content_type.to_owned());
+        self.body = body;
+        self
+    }
+
+    /// Writes the response.
+    pub fn encode(&self) -> Bytes {
+        let mut out =
+            BytesMut::with_capacity(self.request.octets().len().min(2_048) + self.headers.len() + self.body.len());
+        out.put_slice(b"SIP/2.0 ");
+        out.put_slice(self.status.to_string().as_bytes());
+        out.put_u8(b' ');
+        put_clean(&mut out, self.reason.as_deref().unwrap_or_else(|| reason_phrase(self.status)).as_bytes());
+        out.put_slice(b"\r\n");
+        self.put_vias(&mut out);
+        self.copy(&mut out, HeaderId::From);
+        self.put_to(&mut out);
+        self.copy(&mut out, HeaderId::CallId);
+        self.copy(&mut out, HeaderId::CSeq);
+        if self.status == 100 {
+            // RFC 3261 §8.2.6.1.
+            self.copy(&mut out, HeaderId::Timestamp);
+        }
+        if self.record_route {
+            self.copy_all(&mut out, HeaderId::RecordRoute);
+        }
+        out.put_slice(&self.headers);
+        put_body(&mut out, self.content_type.as_deref(), &self.body);
+        out.freeze()
+    }
+
+    fn put_vias(&self, out: &mut BytesMut) {
+        for (at, header) in self.request.headers(HeaderId::Via).enumerate() {
+            let stamped = self.source.filter(|_| at == 0).and_then(|source| stamp(header.text().ok()?, source));
+            match stamped {
+                Some(value) => put_header(out, HeaderId::Via.name(), value.as_bytes()),
+                None => put_copy(out, &header),
+            }
+        }
+    }
+
+    fn put_to(&self, out: &mut BytesMut) {
+        let Some(header) = self.request.header(HeaderId::To) else { return };
+        let tag = self.to_tag.as_ref().filter(|_| self.status != 100 && !has_tag(header.text()));
+        put_copy(out, &header);
+        if let Some(tag) = tag {
+            // The tag goes before the line end just written.
+            out.truncate(out.len() - 2);
+            out.put_slice(b";tag=");
+            out.put_slice(tag.as_bytes());
+            out.put_slice(b"\r\n");
+        }
+    }
+
+    fn copy(&self, out: &mut BytesMut, id: HeaderId) {
+        if let Some(header) = self.request.header(id) {
+            put_copy(out, &header);
+        }
+    }
+
+    fn copy_all(&self, out: &mut BytesMut, id: HeaderId) {
+        for header in self.request.headers(id) {
+            put_copy(out, &header);
+        }
+    }
+}
+
+/// A To that cannot be read is left as it is: a tag behind it would not be found either.
+fn has_tag(to: Result<&str, crate::header::HeaderError>) -> bool {
+    to.and_then(|text| NameAddr::parse(HeaderId::To, text)).map_or(true, |to| to.tag().is_some())
+}
+
+/// The first line of Via with `received` and `rport` filled in on its first value; `None` when it cannot be read.
+fn stamp(line: &str, source: SocketAddr) -> Option<String> {
+    let (via, rest) = Via::parse_first(line).ok()?;
+    let mut out = format!("SIP/2.0/{} {}", via.transport, via.host);
+    if let Some(port) = via.port {
+        write!(out, ":{port}").ok()?;
+    }
+    // What a sender claims about his own address does not count.
+    for param in via.params.iter().filter(|param| !is_ours(param.name)) {
+        let quote = if param.quoted { "\"" } else { "" };
+        write!(out, ";{}", param.name).ok()?;
+        if let Some(value) = param.value {
+            write!(out, "={quote}{value}{quote}").ok()?;
+        }
+    }
+    // RFC 3581 §4: with rport, received is added even when it equals sent-by.
+    if via.rport().is_some() {
+        write!(out, ";rport={}", source.port()).ok()?;
+    }
+    if via.rport().is_some() || via.host.ip() != Some(source.ip()) {
+        write!(out, ";received={}", source.ip()).ok()?;
+    }
+    if !rest.is_empty() {
+        write!(out, ", {}", rest.trim_start()).ok()?;
+    }
+    Some(out)
+}
+
+fn is_ours(name: &str) -> bool {
+    name.eq_ignore_ascii_case("received") || name.eq_ignore_ascii_case("rport")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(via: &str, to: &str) -> Message {
+        let text = format!(
+            "MESSAGE sip:a@b SIP/2.0\r\n{via}\r\nv: SIP/2.0/TCP last.example;branch=z9hG4bK9\r\nf: <sip:c@d>;tag=1\r\n\
+             t: {to}\r\ni: x@y\r\nCSeq: 7 MESSAGE\r\nRecord-Route: <sip:p;lr>\r\nTimestamp: 54\r\nl: 0\r\n\r\n"
+        );
+        Message::parse(Bytes::from(text)).unwrap()
+    }
+
+    fn text(builder: &ResponseBuilder<'_>) -> String {
+        String::from_utf8(builder.encode().to_vec()).unwrap()
+    }
+
+    // checks: SIP-032
+    #[test]
+    fn rfc3261_s8_2_6_2_copies_in_order_and_adds_the_tag() {
+        let request = request("Via: SIP/2.0/UDP a;branch=z9hG4bK1, SIP/2.0/UDP b;branch=z9hG4bK2", "\"B\" <sip:a@b>");
+        let builder = ResponseBuilder::new(&request, 415).to_tag("t1").header(HeaderId::Accept, "text/plain");
+        assert_eq!(
+            text(&builder),
+            "SIP/2.0 415 Unsupported Media Type\r\nVia: SIP/2.0/UDP a;branch=z9hG4bK1, SIP/2.0/UDP b;branch=z9hG4bK2\r\n\
+             Via: SIP/2.0/TCP last.example;branch=z9hG4bK9\r\nFrom: <sip:c@d>;tag=1\r\nTo: \"B\" <sip:a@b>;tag=t1\r\n\
+             Call-ID: x@y\r\nCSeq: 7 MESSAGE\r\nAccept: text/plain\r\nContent-Length: 0\r\n\r\n"
+        );
+    }
+
+    // checks: SIP-032
+    #[test]
+    fn a_tag_that_is_there_stays_and_a_100_gets_none() {
+        let tagged = request("Via: SIP/2.0/UDP a", "<sip:a@b>;tag=theirs");
+        assert!(text(&ResponseBuilder::new(&tagged, 200).to_tag("ours")).contains("To: <sip:a@b>;tag=theirs\r\n"));
+        let plain = request("Via: SIP/2.0/UDP a", "<sip:a@b>");
+        let trying = text(&ResponseBuilder::new(&plain, 100).to_tag("ours"));
+        assert!(trying.contains("To: <sip:a@b>\r\n") && trying.contains("Timestamp: 54\r\n"));
+        assert!(text(&ResponseBuilder::new(&plain, 200).record_route()).contains("Record-Route: <sip:p;lr>\r\n"));
+    }
+
+    // checks: SIP-012
+    #[test]
+    fn rfc3581_s4_received_and_rport_are_filled_in() {
+        let source = "192.0.2.1:9988".parse().unwrap();
+        let top = |via: &str| {
+            let request = request(via, "<sip:a@b>");
+            let text = text(&ResponseBuilder::new(&request, 200).source(source));
+            text.lines().nth(1).unwrap().to_owned()
+        };
+        assert_eq!(
+            top("Via: SIP/2.0/UDP 10.1.1.1:4540;rport;branch=z9hG4bKrp1"),
+            "Via: SIP/2.0/UDP 10.1.1.1:4540;branch=z9hG4bKrp1;rport=9988;received=192.0.2.1"
+        );
+        assert_eq!(top("Via: SIP/2.0/UDP 192.0.2.1;branch=z9"), "Via: SIP/2.0/UDP 192.0.2.1;branch=z9");
+        assert_eq!(
+            top("Via: SIP/2.0/UDP a.example;received=6.6.6.6, SIP/2.0/UDP b"),
+            "Via: SIP/2.0/UDP a.example;received=192.0.2.1, SIP/2.0/UDP b"
+        );
+        // RFC 5118 §4.5: an IPv6 address in received has no brackets.
+        let source = "[2001:db8::9]:5060".parse().unwrap();
+        let request = request("Via: SIP/2.0/UDP a.example", "<sip:a@b>");
+        assert!(text(&ResponseBuilder::new(&request, 200).source(source)).contains(";received=2001:db8::9\r\n"));
+    }
+
+    // checks: SEC-003
+    #[test]
+    fn a_reason_phrase_cannot_end_the_line() {
+        let request = request("Via: SIP/2.0/UDP a", "<sip:a@b>");
+        let text = text(&ResponseBuilder::new(&request, 404).reason("No\r\nsuch \u{0}user"));
+        assert!(text.starts_with("SIP/2.0 404 No such user\r\n"));
+    }
+}

@@ -1,0 +1,285 @@
+use bytes::Bytes;
+use memchr::memchr;
+
+use super::{HeaderSpan, Message, ParseError, Span, StartLine};
+use crate::{
+    grammar::{self, lws_octet, token_octet},
+    header_id::HeaderId,
+    limits::{MAX_HEAD, MAX_HEADERS, MAX_LEADING_LINES},
+    method::Method,
+    status::StatusCode,
+};
+
+/// A parsed start line and headers, whose body is still to come.
+#[derive(Debug)]
+pub(crate) struct Head {
+    start: StartLine,
+    headers: Vec<HeaderSpan>,
+    /// Octets up to and with the empty line.
+    pub(crate) len: usize,
+    /// RFC 3261 §20.14; `None` when absent.
+    pub(crate) content_length: Option<usize>,
+}
+
+/// A typical request has fewer headers; more make the index grow once.
+const USUAL_HEADERS: usize = 16;
+
+impl Head {
+    pub(crate) fn parse(octets: &[u8]) -> Result<Self, ParseError> {
+        let mut lines = Lines::new(octets)?;
+        let first = lines.next_line()?.ok_or(ParseError::StartLine)?;
+        let start = parse_start_line(octets, first)?;
+        let mut headers = Vec::with_capacity(USUAL_HEADERS);
+        let mut content_length = None;
+        while let Some(line) = lines.next_line()? {
+            if headers.len() == MAX_HEADERS {
+                return Err(ParseError::TooManyHeaders { limit: MAX_HEADERS });
+            }
+            let header = parse_header(octets, line, lines.line)?;
+            if header.id == HeaderId::ContentLength {
+                // DEVIATES RFC 3261 §7.3.1: even equal repetitions are refused, for readers differ on them.
+                let length = parse_length(header.value.of(octets))?;
+                if content_length.replace(length).is_some() {
+                    return Err(ParseError::RepeatedContentLength);
+                }
+            }
+            headers.push(header);
+        }
+        Ok(Self { start, headers, len: lines.at, content_length })
+    }
+
+    /// RFC 3261 §18.3: the body is what Content-Length says, else all that is left.
+    pub(crate) fn with_body(self, octets: Bytes) -> Result<Message, ParseError> {
+        let present = octets.len().saturating_sub(self.len);
+        let length = self.content_length.unwrap_or(present);
+        if length > present {
+            return Err(ParseError::Truncated { declared: length, present });
+        }
+        let body = Span { start: self.len, end: self.len + length };
+        Ok(Message {
+            octets: octets.slice(..body.end.min(octets.len())),
+            start: self.start,
+            headers: self.headers,
+            body,
+        })
+    }
+}
+
+/// The header of a line taken by itself; `None` when it is none.
+pub(super) fn parse_single_header(octets: &[u8], start: usize, end: usize) -> Option<HeaderSpan> {
+    parse_header(octets, Span { start, end }, 0).ok()
+}
+
+/// The length of a body whose headers could not be parsed: exactly one sound Content-Length line.
+pub(crate) fn content_length_of_broken(head: &[u8]) -> Option<usize> {
+    let lines = head.split(|octet| *octet == b'\n');
+    let mut lengths = lines.filter_map(|line| {
+        let colon = memchr(b':', line)?;
+        let (name, value) = line.split_at_checked(colon)?;
+        let id = HeaderId::of(grammar::trim_octets(name));
+        (id == HeaderId::ContentLength).then(|| parse_length(grammar::trim_octets(value.get(1..)?)).ok())
+    });
+    let length = lengths.next()?;
+    if lengths.next().is_some() { None } else { length }
+}
+
+/// Cuts the head into logical lines, a fold belonging to the line it continues (RFC 3261 §7.3.1).
+struct Lines<'a> {
+    octets: &'a [u8],
+    at: usize,
+    line: usize,
+}
+
+impl<'a> Lines<'a> {
+    /// Skips the empty lines in front (RFC 3261 §7.5).
+    fn new(octets: &'a [u8]) -> Result<Self, ParseError> {
+        let mut at = 0;
+        for _ in 0..MAX_LEADING_LINES {
+            if !octets.get(at..).is_some_and(|rest| rest.starts_with(b"\r\n")) {
+                break;
+            }
+            at += 2;
+        }
+        if at >= octets.len() { Err(ParseError::Empty) } else { Ok(Self { octets, at, line: 0 }) }
+    }
+
+    /// The next line without its CR LF; `None` at the empty line that ends the head.
+    fn next_line(&mut self) -> Result<Option<Span>, ParseError> {
+        let start = self.at;
+        loop {
+            let rest = self.octets.get(self.at..).unwrap_or_default();
+            self.line += 1;
+            let Some(found) = memchr(b'\n', rest) else {
+                return Err(if self.octets.len() > MAX_HEAD { too_large() } else { ParseError::Unterminated });
+            };
+            let feed = self.at + found;
+            self.at = feed + 1;
+            if self.at > MAX_HEAD {
+                return Err(too_large());
+            }
+            if found == 0 || self.octets.get(feed - 1) != Some(&b'\r') {
+                return Err(ParseError::LineEnd { line: self.line });
+            }
+            let end = feed - 1;
+            if end == start {
+                return Ok(None);
+            }
+            if !matches!(self.octets.get(self.at), Some(b' ' | b'\t')) {
+                return Ok(Some(Span { start, end }));
+            }
+        }
+    }
+}
+
+const fn too_large() -> ParseError {
+    ParseError::HeadTooLarge { limit: MAX_HEAD }
+}
+
+/// RFC 3261 §7.1, §7.2: single spaces, no folds, no white space at the end.
+fn parse_start_line(octets: &[u8], line: Span) -> Result<StartLine, ParseError> {
+    let text = line.of(octets);
+    let first = memchr(b' ', text).ok_or(ParseError::StartLine)?;
+    let (word, rest) = text.split_at_checked(first).ok_or(ParseError::StartLine)?;
+    let rest = rest.get(1..).unwrap_or_default();
+    let rest_start = line.start + first + 1;
+    if is_version(word) {
+        return parse_status_line(rest, Span { start: line.start, end: line.start + first }, rest_start);
+    }
+    let method = std::str::from_utf8(word).ok().and_then(Method::parse).ok_or(ParseError::StartLine)?;
+    let second = memchr(b' ', rest).ok_or(ParseError::StartLine)?;
+    let (uri, version) = rest.split_at_checked(second).ok_or(ParseError::StartLine)?;
+    let version = version.get(1..).unwrap_or_default();
+    if uri.is_empty() || !uri.iter().all(u8::is_ascii_graphic) || !is_version(version) {
+        return Err(ParseError::StartLine);
+    }
+    let uri = Span { start: rest_start, end: rest_start + second };
+    Ok(StartLine::Request { method, uri, version: Span { start: uri.end + 1, end: line.end } })
+}
+
+fn parse_status_line(rest: &[u8], version: Span, at: usize) -> Result<StartLine, ParseError> {
+    let digits = rest.iter().take_while(|octet| octet.is_ascii_digit()).count();
+    let (code, phrase) = rest.split_at_checked(digits).ok_or(ParseError::Status)?;
+    let code = std::str::from_utf8(code).ok().filter(|code| code.len() == 3).and_then(|code| code.parse().ok());
+    let status = code.and_then(StatusCode::new).ok_or(ParseError::Status)?;
+    // COMPAT senders without a reason phrase that leave out the space before it as well.
+    if !phrase.is_empty() && !phrase.starts_with(b" ") {
+        return Err(ParseError::Status);
+    }
+    if let Some(control) = phrase.iter().position(|octet| is_control(*octet)) {
+        return Err(ParseError::Control { offset: at + digits + control });
+    }
+    let end = at + rest.len();
+    Ok(StartLine::Response { status, reason: Span { start: (at + digits + 1).min(end), end }, version })
+}
+
+/// `SIP/` and two numbers, in any case (RFC 3261 §7.1).
+fn is_version(word: &[u8]) -> bool {
+    let Some((name, numbers)) = word.split_at_checked(4) else { return false };
+    let Some(dot) = memchr(b'.', numbers) else { return false };
+    let digits = |part: &[u8]| !part.is_empty() && part.iter().all(u8::is_ascii_digit);
+    name.eq_ignore_ascii_case(b"SIP/")
+        && numbers.get(..dot).is_some_and(digits)
+        && numbers.get(dot + 1..).is_some_and(digits)
+}
+
+fn parse_header(octets: &[u8], span: Span, line: usize) -> Result<HeaderSpan, ParseError> {
+    let text = span.of(octets);
+    let colon = memchr(b':', text).ok_or(ParseError::Colon { line })?;
+    let (before, after) = text.split_at_checked(colon).ok_or(ParseError::Colon { line })?;
+    let name = before.trim_ascii_end();
+    if name.is_empty() || !name.iter().all(|octet| token_octet(*octet)) {
+        return Err(ParseError::Name { line });
+    }
+    let raw = after.get(1..).unwrap_or_default();
+    let value = grammar::trim_octets(raw);
+    let leading = raw.iter().take_while(|octet| lws_octet(**octet)).count();
+    let start = if value.is_empty() { span.end } else { span.start + colon + 1 + leading };
+    let id = HeaderId::of(name);
+    check_value(id, value, start)?;
+    Ok(HeaderSpan {
+        id,
+        name: Span { start: span.start, end: span.start + name.len() },
+        value: Span { start, end: start + value.len() },
+    })
+}
+
+/// Controls only in folds and quoted pairs; quotes of structured values closed.
+fn check_value(id: HeaderId, value: &[u8], start: usize) -> Result<(), ParseError> {
+    // Folded over all octets rather than stopped at the first, so that it is done many octets at a time.
+    let controls = value.iter().fold(false, |found, octet| found | is_control(*octet));
+    if controls && let Some(at) = stray_control(value) {
+        return Err(ParseError::Control { offset: start + at });
+    }
+    if is_structured(id) && memchr(b'"', value).is_some() && !grammar::quotes_closed(value) {
+        return Err(ParseError::Quote { id });
+    }
+    Ok(())
+}
+
+const fn is_control(octet: u8) -> bool {
+    (octet < b' ' && octet != b'\t') || octet == 0x7f
+}
+
+/// The first control octet that is neither part of a fold nor, inside quotes, escaped by a backslash.
+fn stray_control(value: &[u8]) -> Option<usize> {
+    let (mut quoted, mut escaped) = (false, false);
+    let mut previous = 0;
+    for (at, octet) in value.iter().enumerate() {
+        let next = value.get(at + 1);
+        let in_fold = match octet {
+            b'\r' => next == Some(&b'\n'),
+            b'\n' => previous == b'\r' && matches!(next, Some(b' ' | b'\t')),
+            _ => false,
+        };
+        // RFC 3261 §25.1 quoted-pair: any of ASCII but CR and LF.
+        if is_control(*octet) && !in_fold && (!escaped || matches!(octet, b'\r' | b'\n')) {
+            return Some(at);
+        }
+        match octet {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ => {}
+        }
+        previous = *octet;
+    }
+    None
+}
+
+/// Fields whose values consist of tokens, addresses and quoted strings; elsewhere a lone quote is text.
+const fn is_structured(id: HeaderId) -> bool {
+    matches!(
+        id,
+        HeaderId::Via
+            | HeaderId::From
+            | HeaderId::To
+            | HeaderId::Contact
+            | HeaderId::Route
+            | HeaderId::RecordRoute
+            | HeaderId::ReplyTo
+            | HeaderId::ReferTo
+            | HeaderId::ReferredBy
+            | HeaderId::PAssertedIdentity
+            | HeaderId::PPreferredIdentity
+            | HeaderId::Path
+            | HeaderId::ServiceRoute
+            | HeaderId::ContentType
+            | HeaderId::ContentDisposition
+            | HeaderId::Accept
+            | HeaderId::Event
+            | HeaderId::SubscriptionState
+            | HeaderId::Authorization
+            | HeaderId::ProxyAuthorization
+            | HeaderId::WwwAuthenticate
+            | HeaderId::ProxyAuthenticate
+            | HeaderId::AuthenticationInfo
+            | HeaderId::Warning
+    )
+}
+
+/// RFC 3261 §20.14: digits. What does not fit a `u32` is no length that anybody sends.
+fn parse_length(value: &[u8]) -> Result<usize, ParseError> {
+    let number = std::str::from_utf8(value).ok().and_then(grammar::number);
+    let number = number.and_then(|number| u32::try_from(number).ok());
+    number.and_then(|number| usize::try_from(number).ok()).ok_or(ParseError::ContentLength)
+}
