@@ -37,6 +37,11 @@ impl Scope {
         self.0.push((prefix.into(), ns.into()));
     }
 
+    /// Declarations as prefix and namespace, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(prefix, ns)| (prefix.as_str(), ns.as_str()))
+    }
+
     pub(crate) fn lookup(&self, prefix: &str) -> Option<&SharedStr> {
         static XML: SharedStr = SharedStr::constant(XML_NS);
         if prefix == "xml" {

@@ -1,0 +1,10 @@
+//! What every XMPP stream has (RFC 6120 §4): headers, errors, the end tag.
+
+mod error; // RFC 6120 §4.9
+mod header; // RFC 6120 §4.7
+
+pub use error::{StreamCondition, StreamError};
+pub use header::{StreamHeader, Version};
+
+/// Ends a stream whose prefix is `stream` (RFC 6120 §4.4).
+pub const STREAM_END: &[u8] = b"</stream:stream>";
