@@ -248,6 +248,7 @@ impl Framer {
         let token = self.buffer.get(..self.scanned).unwrap_or_default();
         check_declaration(std::str::from_utf8(token).map_err(|_| XmlErrorKind::Utf8)?)?;
         drop(self.take_token());
+        self.state = State::Content;
         self.phase = Phase::Prolog;
         Ok(None)
     }
