@@ -3,7 +3,8 @@
 use impp_model::domain::Domain;
 use impp_model::uri::{ImppUri, ImppUriReport, XmppUri, XmppUriReport, compare};
 use impp_model::{Address, DateTime};
-use xmpp_proto::jid::Jid;
+use sip_proto::uri::{Uri, decode, encode_user};
+use xmpp_proto::jid::{Jid, escape, unescape};
 
 /// Reads `input` as every kind of address.
 pub fn run(input: &[u8]) {
@@ -11,6 +12,7 @@ pub fn run(input: &[u8]) {
     impp(text);
     xmpp(text);
     bare(text);
+    sip(text);
     jid(text);
     // Two lines are two addresses to compare.
     if let Some((one, other)) = text.split_once('\n') {
@@ -48,10 +50,27 @@ fn bare(text: &str) {
     }
 }
 
+fn sip(text: &str) {
+    assert_eq!(decode(&encode_user(text)).as_deref(), Ok(text), "a user part decodes to what was encoded");
+    let Ok(uri) = Uri::parse(text) else { return };
+    assert!(uri.equivalent(&uri), "a URI equals itself");
+    let written = uri.to_string();
+    let again = Uri::parse(&written);
+    assert!(again.is_ok_and(|again| again.equivalent(&uri)), "{written}");
+    if let Some(sip) = uri.sip() {
+        let _ = (sip.user_decoded(), sip.gr(), sip.transport(), sip.is_loose());
+    }
+}
+
 fn jid(text: &str) {
     if let Ok(jid) = Jid::parse(text) {
         let written = jid.to_string();
         // RFC 7622 §3: what was enforced passes enforcement as it is.
         assert_eq!(Jid::parse(&written).as_ref(), Ok(&jid), "{written}");
+        let _ = jid.local().map(unescape);
+    }
+    // XEP-0106 §3.2: what has no space at its edges survives escaping.
+    if let Ok(escaped) = escape(text) {
+        assert_eq!(unescape(&escaped).as_deref(), Ok(text));
     }
 }

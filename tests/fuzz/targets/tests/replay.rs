@@ -18,6 +18,16 @@ fn every_target_has_a_corpus_and_every_corpus_a_target() {
 }
 
 #[test]
+fn the_sip_corpus_is_harmless() {
+    replay("sip");
+}
+
+#[test]
+fn the_stanza_corpus_is_harmless() {
+    replay("stanza");
+}
+
+#[test]
 fn the_uri_corpus_is_harmless() {
     replay("uri");
 }
