@@ -11,7 +11,7 @@ pub mod uri; // RFC 3859 §A, RFC 3860 §A, RFC 5122
 
 pub use address::{Address, Device};
 pub use datetime::DateTime;
-pub use domain::Domain;
+pub use domain::{Domain, DomainError};
 pub use message::{
     Content, Endpoint, InstantMessage, Kind, LangText, LanguageTag, MaxForwards, MessageId, MessageOperation,
     Operation, Receipts, Thread, TransId,

@@ -79,7 +79,7 @@ pub struct Failure {
     /// For [`Cause::Gone`] and [`Cause::Redirect`]: where the addressee is to be found.
     pub redirect: Option<crate::Address>,
     /// The far protocol's own code, for an adapter of the same protocol only.
-    pub native: Option<NativeCode>,
+    pub native: Option<Box<NativeCode>>,
 }
 
 impl Failure {
@@ -105,7 +105,7 @@ impl Failure {
     /// The same failure with the far protocol's own code.
     #[must_use]
     pub fn with_native(mut self, protocol: &'static str, code: impl Into<String>) -> Self {
-        self.native = Some(NativeCode { protocol: protocol.into(), code: code.into() });
+        self.native = Some(Box::new(NativeCode { protocol: protocol.into(), code: code.into() }));
         self
     }
 }

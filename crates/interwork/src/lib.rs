@@ -1,1 +1,25 @@
-//! interwork
+//! The hub: takes operations from adapters, decides where they go and why, hands them on, and answers for them.
+//!
+//! Nothing here knows a wire protocol. The life of an operation (DESIGN A4) reads top to bottom in [`Core`]:
+//! admission, routing, delivery, settlement.
+
+mod admission; // RFC 3860 §3.4.1, steps 1 and 3
+mod core; // RFC 3860 §3.4
+mod counters;
+mod explain;
+mod inflight; // RFC 3860 §3.4.1: the answer follows the indication
+mod locate; // RFC 3861 §4, RFC 3263 §4, RFC 6120 §3.2
+mod policy;
+mod routing; // RFC 3861 §4
+#[cfg(test)]
+mod testkit;
+mod trace;
+mod waiting;
+
+pub use admission::Refusal;
+pub use core::{Core, CoreConfig, DeliveryLimits, Instance};
+pub use counters::{Counters, Direction, Histogram, LedgerTotals, OperationKey, PairKey};
+pub use explain::Explanation;
+pub use policy::{Action, Policy, Relay, Rule};
+pub use routing::{Decision, Route, RoutingConfig, Via};
+pub use trace::{Trace, Traces};

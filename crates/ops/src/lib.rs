@@ -1,1 +1,22 @@
-//! ops
+//! The admin API and the metrics of a running gateway (DESIGN B4).
+
+mod api;
+mod auth;
+mod metrics;
+mod readiness;
+
+pub use api::{Admin, router};
+pub use auth::AdminToken;
+pub use readiness::Readiness;
+
+use std::future::Future;
+use tokio::net::TcpListener;
+
+/// Serves the admin API until `stop` is done; requests under way are answered first.
+pub async fn serve(
+    listener: TcpListener,
+    admin: Admin,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    axum::serve(listener, router(admin)).with_graceful_shutdown(stop).await
+}

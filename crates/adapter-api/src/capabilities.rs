@@ -1,0 +1,101 @@
+//! What a protocol can carry, as data.
+
+use impp_model::{Kind, domain::Domain};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+
+/// What one adapter instance can do; differences between protocols are values here, never optional traits.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Capabilities {
+    /// The protocol's name, as `sip`, `xmpp`, `native`.
+    pub protocol: Cow<'static, str>,
+    /// Its RFC 3861 label, as `_sip`; none for protocols without one.
+    pub srv_label: Option<Cow<'static, str>>,
+    /// Whether it reaches everybody over links of its own, so that there is nothing to discover in DNS.
+    pub standing_link: bool,
+    /// The kinds of operation it carries.
+    pub kinds: Vec<Kind>,
+    /// Whom it can speak as on the wire.
+    pub sends_as: SendsAs,
+    /// Who confirms what it sends.
+    pub acknowledgement: Acknowledgement,
+    /// Whether a sender on this side waits for an answer to each message (SIP, native) or not (XMPP).
+    pub answers_each: bool,
+    /// Whether peers repeat what was not confirmed when a link breaks.
+    pub repeatable: bool,
+    /// The largest content it carries in octets, where there is such a limit.
+    pub max_content: Option<usize>,
+    /// Each field of an INSTANT MESSAGE and how it fares.
+    pub fields: Vec<FieldSupport>,
+}
+
+impl Capabilities {
+    /// Whether operations of this kind are carried.
+    pub fn carries(&self, kind: Kind) -> bool {
+        self.kinds.contains(&kind)
+    }
+}
+
+/// How one field fares on the way out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldSupport {
+    /// The field's name in the model.
+    pub field: Cow<'static, str>,
+    /// What becomes of it.
+    pub support: Carries,
+    /// How, in a few words; empty when there is nothing to say.
+    pub note: Cow<'static, str>,
+}
+
+impl FieldSupport {
+    /// One row of the table; `const`, so that an adapter's README can be checked against it.
+    pub const fn new(field: &'static str, support: Carries, note: &'static str) -> Self {
+        Self { field: Cow::Borrowed(field), support, note: Cow::Borrowed(note) }
+    }
+}
+
+/// Whether a field arrives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Carries {
+    /// Whole.
+    Carried,
+    /// In a poorer form.
+    Degraded,
+    /// Not at all.
+    Dropped,
+}
+
+/// Whom an instance can name as the source on its wire.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SendsAs {
+    /// Anybody.
+    Anyone,
+    /// Users of these domains only: the far side would close the link over any other.
+    Domains(Vec<Domain>),
+}
+
+impl SendsAs {
+    /// Whether a user of `domain` can be the source.
+    pub fn allows(&self, domain: &Domain) -> bool {
+        match self {
+            Self::Anyone => true,
+            Self::Domains(domains) => domains.contains(domain),
+        }
+    }
+}
+
+/// Who confirms what was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Acknowledgement {
+    /// The far side's final answer to each message.
+    Answer,
+    /// An IQ that the addressee's server must answer in order (DESIGN A5).
+    Barrier,
+    /// The addressee's device.
+    Device,
+    /// Nobody: an operator chose so for this peer.
+    None,
+}

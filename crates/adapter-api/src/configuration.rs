@@ -1,0 +1,83 @@
+//! The part of the configuration that adapters share; changes arrive by [`crate::Hub::configuration`].
+
+use crate::InstanceName;
+use impp_model::domain::Domain;
+use ipnet::IpNet;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// What adapters need to know of the whole gateway's configuration.
+#[derive(Debug, Clone)]
+pub struct Configuration {
+    /// `gateway.name`: this gateway's FQDN.
+    pub gateway: Domain,
+    /// The `[[domain]]` tables, in order.
+    pub domains: Vec<DomainEntry>,
+}
+
+/// One `[[domain]]` table.
+#[derive(Debug, Clone)]
+pub struct DomainEntry {
+    /// The domain.
+    pub name: Domain,
+    /// Whether we speak for it.
+    pub role: Role,
+    /// The adapter instance that reaches it.
+    pub adapter: Option<InstanceName>,
+    /// A fixed next hop, in that adapter's own form.
+    pub next_hop: Option<Arc<str>>,
+    /// Who may send as this domain without further proof.
+    pub trusted: Vec<IpNet>,
+}
+
+/// Whether a known domain is one of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// We speak for it towards other networks.
+    Local,
+    /// A partner with a fixed route.
+    Remote,
+}
+
+impl Configuration {
+    /// The entry of `domain`, if it has one.
+    pub fn domain(&self, domain: &Domain) -> Option<&DomainEntry> {
+        self.domains.iter().find(|entry| entry.name == *domain)
+    }
+
+    /// Whether `domain` is one we speak for.
+    pub fn is_local(&self, domain: &Domain) -> bool {
+        self.domain(domain).is_some_and(|entry| entry.role == Role::Local)
+    }
+
+    /// The domains of `adapter` for which the host at `address` is trusted by configuration.
+    pub fn trusted_for<'a>(&'a self, adapter: &'a InstanceName, address: IpAddr) -> impl Iterator<Item = &'a Domain> {
+        self.domains
+            .iter()
+            .filter(move |entry| entry.adapter.as_ref() == Some(adapter))
+            .filter(move |entry| entry.trusted.iter().any(|net| net.contains(&address)))
+            .map(|entry| &entry.name)
+    }
+}
+
+/// What an adapter is made with, besides its own configuration.
+#[derive(Clone)]
+pub struct Context {
+    /// The shared configuration, as it changes.
+    pub configuration: tokio::sync::watch::Receiver<Arc<Configuration>>,
+    /// Name service, for an adapter's own next hops.
+    pub dns: Arc<dyn impp_resolve::Dns>,
+}
+
+/// One thing that is wrong with an adapter's own configuration, for `check`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The key below `[adapter.NAME]`.
+    pub key: String,
+    /// The value as configured; empty when it is missing or secret.
+    pub value: String,
+    /// What is wrong.
+    pub problem: String,
+    /// What to do.
+    pub remedy: String,
+}

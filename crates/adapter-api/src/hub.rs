@@ -1,0 +1,201 @@
+//! The hub as an adapter sees it.
+
+use crate::{Carries, Configuration, DomainPattern, Settle, settle_channel};
+use impp_model::{Address, Operation, Outcome, domain::Domain};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// The name of an adapter instance: the `NAME` of `[adapter.NAME]`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct InstanceName(Arc<str>);
+
+impl InstanceName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for InstanceName {
+    fn from(name: &str) -> Self {
+        Self(name.into())
+    }
+}
+
+impl fmt::Display for InstanceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One message's trace through the gateway: sixteen hex digits in logs and answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct TraceId(pub u64);
+
+impl fmt::Display for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// Who sent an operation, and how that was proven.
+#[derive(Debug, Clone)]
+pub struct Provenance {
+    /// The instance it came through.
+    pub adapter: InstanceName,
+    /// The peer: its domain or its address, never a user.
+    pub peer: Arc<str>,
+    /// How the peer was authenticated.
+    pub proof: SourceProof,
+    /// Whom the peer may name as a source.
+    pub speaks_for: SpeaksFor,
+}
+
+/// How a peer was authenticated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum SourceProof {
+    /// Not at all.
+    None,
+    /// Its network address is trusted by configuration.
+    TrustedAddress,
+    /// A shared secret on a link (XEP-0114).
+    Secret,
+    /// A bearer token.
+    Token,
+}
+
+/// Whom a peer may name as a source.
+#[derive(Debug, Clone)]
+pub enum SpeaksFor {
+    /// Nobody.
+    Nobody,
+    /// Exactly this user.
+    Address(Address),
+    /// All users of these domains.
+    Domains(Arc<[Domain]>),
+    /// All users of domains that match one of these, but for the local domains of other protocols.
+    Patterns(Arc<[DomainPattern]>),
+}
+
+/// Whether a peer of an adapter can be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PeerState {
+    /// It answers.
+    Up,
+    /// It does not.
+    Down,
+}
+
+/// What stands behind a [`Hub`]; implemented by the gateway and by test kits.
+pub trait HubCore: Send + Sync {
+    /// See [`Hub::submit`].
+    fn submit(&self, operation: Operation, provenance: Arc<Provenance>, settle: Settle) -> TraceId;
+    /// See [`Hub::peer_changed`].
+    fn peer_changed(&self, adapter: &InstanceName, peer: &str, state: PeerState);
+    /// See [`Hub::translation_loss`].
+    fn translation_loss(&self, adapter: &InstanceName, field: &str, how: Carries);
+    /// See [`Hub::configuration`].
+    fn configuration(&self) -> watch::Receiver<Arc<Configuration>>;
+    /// See [`Hub::listening`]; what only carries operations need not care.
+    fn listening(&self, adapter: &InstanceName, transport: &str, address: SocketAddr) {
+        let _ = (adapter, transport, address);
+    }
+}
+
+/// The way into the gateway, one for each adapter instance. Cheap to clone.
+#[derive(Clone)]
+pub struct Hub {
+    core: Arc<dyn HubCore>,
+    instance: InstanceName,
+}
+
+impl Hub {
+    /// The hub as `instance` sees it.
+    pub fn new(core: Arc<dyn HubCore>, instance: InstanceName) -> Self {
+        Self { core, instance }
+    }
+
+    /// The adapter instance this handle belongs to.
+    pub fn instance(&self) -> &InstanceName {
+        &self.instance
+    }
+
+    /// Hands in what arrived. `settle` hears what became of it, perhaps before this returns.
+    pub fn submit(&self, operation: Operation, provenance: Arc<Provenance>, settle: Settle) -> TraceId {
+        self.core.submit(operation, provenance, settle)
+    }
+
+    /// Hands in what arrived and waits for what became of it.
+    pub async fn submit_and_wait(&self, operation: Operation, provenance: Arc<Provenance>) -> (TraceId, Outcome) {
+        let (settle, outcome) = settle_channel();
+        let trace = self.submit(operation, provenance, settle);
+        (trace, outcome.await.unwrap_or(Outcome::Indeterminant))
+    }
+
+    /// Tells that `peer` (a domain or hop address) can be reached, or can't.
+    pub fn peer_changed(&self, peer: &str, state: PeerState) {
+        self.core.peer_changed(&self.instance, peer, state);
+    }
+
+    /// Tells that a listener is open: `udp`, `tcp` or `http`, at this address, with the port that was chosen for port 0.
+    pub fn listening(&self, transport: &str, address: SocketAddr) {
+        self.core.listening(&self.instance, transport, address);
+    }
+
+    /// Counts a field of an operation that this adapter could not carry whole.
+    pub fn translation_loss(&self, field: &str, how: Carries) {
+        self.core.translation_loss(&self.instance, field, how);
+    }
+
+    /// The shared configuration, as it changes.
+    pub fn configuration(&self) -> watch::Receiver<Arc<Configuration>> {
+        self.core.configuration()
+    }
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub").field("instance", &self.instance).finish_non_exhaustive()
+    }
+}
+
+/// Tells an adapter when to stop. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Shutdown(watch::Receiver<bool>);
+
+/// The other end of [`Shutdown`].
+#[derive(Debug)]
+pub struct ShutdownTrigger(watch::Sender<bool>);
+
+impl Shutdown {
+    /// A pair that has not been triggered.
+    pub fn new() -> (ShutdownTrigger, Self) {
+        let (sender, receiver) = watch::channel(false);
+        (ShutdownTrigger(sender), Self(receiver))
+    }
+
+    /// Waits until the gateway stops. Cancel-safe.
+    pub async fn requested(&mut self) {
+        // An error means that the trigger is gone: the gateway is, too.
+        let _ = self.0.wait_for(|stop| *stop).await;
+    }
+
+    /// Whether the gateway is stopping.
+    pub fn is_requested(&self) -> bool {
+        *self.0.borrow()
+    }
+}
+
+impl ShutdownTrigger {
+    /// Tells every holder of the [`Shutdown`] to stop.
+    pub fn shut_down(&self) {
+        self.0.send_replace(true);
+    }
+}

@@ -1,0 +1,257 @@
+//! What has happened, in numbers: plain atomics that a metrics exporter reads.
+
+use adapter_api::{Carries, InstanceName};
+use impp_model::Kind;
+use parking_lot::RwLock;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// Everything the hub counts since its start.
+#[derive(Debug, Default)]
+pub struct Counters {
+    operations: Family<OperationKey>,
+    losses: Family<(InstanceName, String, Carries)>,
+    latency: RwLock<BTreeMap<PairKey, Histogram>>,
+    accepted: AtomicU64,
+    delivered: AtomicU64,
+    handed_over: AtomicU64,
+    failed: AtomicU64,
+    expired: AtomicU64,
+    queue_full: AtomicU64,
+    dns: Family<&'static str>,
+}
+
+/// The labels of one operation counter.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OperationKey {
+    /// The instance.
+    pub adapter: InstanceName,
+    /// Whether it came in there or went out there.
+    pub direction: Direction,
+    /// The kind of operation.
+    pub kind: Kind,
+    /// `delivered`, `handed_over`, `indeterminant`, `failed`, `refused`.
+    pub outcome: &'static str,
+    /// The reason code, possibly empty.
+    pub reason: &'static str,
+}
+
+/// Which way an operation passed an adapter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Direction {
+    /// From its network.
+    In,
+    /// To its network.
+    Out,
+}
+
+impl Direction {
+    /// The label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::In => "in",
+            Self::Out => "out",
+        }
+    }
+}
+
+/// From which instance to which.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PairKey {
+    /// Where operations came in.
+    pub from: InstanceName,
+    /// Where they went out.
+    pub to: InstanceName,
+}
+
+/// The ledger equation: accepted = delivered + handed_over + failed + expired + pending.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LedgerTotals {
+    /// Taken on.
+    pub accepted: u64,
+    /// Confirmed by the far side.
+    pub delivered: u64,
+    /// Given to a peer that is exempt from confirming.
+    pub handed_over: u64,
+    /// Failed, and the sender told.
+    pub failed: u64,
+    /// Not delivered in time, and the sender told.
+    pub expired: u64,
+}
+
+impl LedgerTotals {
+    /// What is still under way.
+    pub fn pending(&self) -> u64 {
+        self.accepted.saturating_sub(self.delivered + self.handed_over + self.failed + self.expired)
+    }
+}
+
+impl Counters {
+    pub(crate) fn operation(&self, key: OperationKey) {
+        self.operations.add(key);
+    }
+
+    pub(crate) fn loss(&self, adapter: &InstanceName, field: &str, how: Carries) {
+        self.losses.add((adapter.clone(), field.to_owned(), how));
+    }
+
+    pub(crate) fn dns(&self, outcome: &'static str) {
+        self.dns.add(outcome);
+    }
+
+    pub(crate) fn accepted(&self) {
+        self.accepted.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn queue_full(&self) {
+        self.queue_full.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn settled(&self, outcome: &impp_model::Outcome) {
+        let total = match outcome {
+            impp_model::Outcome::Success(_) => &self.delivered,
+            impp_model::Outcome::HandedOver => &self.handed_over,
+            impp_model::Outcome::Indeterminant | impp_model::Outcome::Failure(_) => &self.failed,
+        };
+        total.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn latency(&self, from: &InstanceName, to: &InstanceName, took: Duration) {
+        let key = PairKey { from: from.clone(), to: to.clone() };
+        if let Some(histogram) = self.latency.read().get(&key) {
+            return histogram.observe(took);
+        }
+        self.latency.write().entry(key).or_default().observe(took);
+    }
+
+    /// The ledger's totals. `accepted` is read last, so that nothing seems to end before it began.
+    pub fn ledger(&self) -> LedgerTotals {
+        let mut totals = LedgerTotals {
+            accepted: 0,
+            delivered: self.delivered.load(Relaxed),
+            handed_over: self.handed_over.load(Relaxed),
+            failed: self.failed.load(Relaxed),
+            expired: self.expired.load(Relaxed),
+        };
+        totals.accepted = self.accepted.load(Relaxed);
+        totals
+    }
+
+    /// How often a queue had no room.
+    pub fn queue_full_total(&self) -> u64 {
+        self.queue_full.load(Relaxed)
+    }
+
+    /// Every operation counter.
+    pub fn operations(&self) -> Vec<(OperationKey, u64)> {
+        self.operations.read()
+    }
+
+    /// Every translation-loss counter.
+    pub fn losses(&self) -> Vec<((InstanceName, String, Carries), u64)> {
+        self.losses.read()
+    }
+
+    /// Every outcome of resolving a domain.
+    pub fn dns_queries(&self) -> Vec<(&'static str, u64)> {
+        self.dns.read()
+    }
+
+    /// Every delivery-time histogram.
+    pub fn latencies(&self) -> Vec<(PairKey, Histogram)> {
+        self.latency.read().iter().map(|(key, histogram)| (key.clone(), histogram.snapshot())).collect()
+    }
+}
+
+/// Counters by label set; the set of labels is small and soon complete, so reads dominate.
+#[derive(Debug)]
+struct Family<K>(RwLock<BTreeMap<K, AtomicU64>>);
+
+impl<K> Default for Family<K> {
+    fn default() -> Self {
+        Self(RwLock::default())
+    }
+}
+
+impl<K: Ord + Clone> Family<K> {
+    fn add(&self, key: K) {
+        if let Some(counter) = self.0.read().get(&key) {
+            counter.fetch_add(1, Relaxed);
+            return;
+        }
+        self.0.write().entry(key).or_default().fetch_add(1, Relaxed);
+    }
+
+    fn read(&self) -> Vec<(K, u64)> {
+        self.0.read().iter().map(|(key, counter)| (key.clone(), counter.load(Relaxed))).collect()
+    }
+}
+
+/// Delivery times in seconds.
+#[derive(Debug, Default)]
+pub struct Histogram {
+    buckets: [AtomicU64; Self::BOUNDS.len()],
+    count: AtomicU64,
+    micros: AtomicU64,
+}
+
+impl Histogram {
+    /// Upper bounds in seconds: from a hop on the same host to the longest hold.
+    pub const BOUNDS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 32.0];
+
+    fn observe(&self, took: Duration) {
+        let seconds = took.as_secs_f64();
+        if let Some((_, bucket)) = Self::BOUNDS.iter().zip(&self.buckets).find(|(bound, _)| seconds <= **bound) {
+            bucket.fetch_add(1, Relaxed);
+        }
+        self.count.fetch_add(1, Relaxed);
+        self.micros.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    fn snapshot(&self) -> Self {
+        let copy = |counter: &AtomicU64| AtomicU64::new(counter.load(Relaxed));
+        Self { buckets: self.buckets.each_ref().map(copy), count: copy(&self.count), micros: copy(&self.micros) }
+    }
+
+    /// How many observations fell below each bound and above the one before it.
+    pub fn buckets(&self) -> impl Iterator<Item = (f64, u64)> + '_ {
+        Self::BOUNDS.iter().copied().zip(self.buckets.iter().map(|bucket| bucket.load(Relaxed)))
+    }
+
+    /// How many observations there were.
+    pub fn count(&self) -> u64 {
+        self.count.load(Relaxed)
+    }
+
+    /// Their sum in seconds.
+    pub fn sum(&self) -> f64 {
+        Duration::from_micros(self.micros.load(Relaxed)).as_secs_f64()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use impp_model::{Outcome, Proof};
+
+    #[test]
+    fn the_ledger_equation_holds() {
+        let counters = Counters::default();
+        counters.accepted();
+        counters.accepted();
+        counters.settled(&Outcome::Success(Proof::Server));
+        let totals = counters.ledger();
+        assert_eq!((totals.accepted, totals.delivered, totals.pending()), (2, 1, 1));
+    }
+
+    #[test]
+    fn a_histogram_counts_each_observation_in_one_bucket() {
+        let histogram = Histogram::default();
+        histogram.observe(Duration::from_millis(3));
+        histogram.observe(Duration::from_secs(60));
+        assert_eq!(histogram.count(), 2);
+        assert_eq!(histogram.buckets().map(|(_, n)| n).sum::<u64>(), 1);
+        assert_eq!(histogram.buckets().find(|(_, n)| *n == 1).map(|(bound, _)| bound), Some(0.005));
+    }
+}

@@ -1,0 +1,96 @@
+//! A dry run of an operation: the same steps as for a real one, with nothing sent.
+
+use crate::core::Core;
+use crate::routing::Decision;
+use adapter_api::{Examine, Findings};
+use impp_model::{
+    Address, Content, Endpoint, Failure, InstantMessage, MaxForwards, MessageOperation, Operation, Side, TransId,
+};
+use serde::Serialize;
+
+/// What would happen to an operation, and why.
+#[derive(Debug, Clone, Serialize)]
+pub struct Explanation {
+    /// The source.
+    pub from: String,
+    /// The destination.
+    pub to: String,
+    /// The kind of operation.
+    pub kind: &'static str,
+    /// The instance the source's messages come in through, where configuration tells.
+    pub near: Option<String>,
+    /// What the policy says, and by which rule.
+    pub policy: String,
+    /// Each thing considered on the way to the decision.
+    pub steps: Vec<String>,
+    /// Where it would go.
+    pub decision: Option<Decision>,
+    /// What that adapter says of it: mapped addresses, transport, acknowledgement, size path.
+    pub findings: Findings,
+    /// `delivered-if-confirmed`, or the reason code of the refusal.
+    pub verdict: &'static str,
+}
+
+impl Core {
+    /// Runs a message from `from` to `to` dry.
+    pub async fn explain(&self, from: Address, to: Address) -> Explanation {
+        let near = self.near_of(&from);
+        let operation = sample(&from, &to);
+        let (judged, policy) = self.config.policy.judge(&self.config.configuration, from.domain(), to.domain());
+        let mut explanation = Explanation {
+            from: from.to_string(),
+            to: to.to_string(),
+            kind: operation.kind().label(),
+            near: near.as_ref().map(ToString::to_string),
+            policy,
+            steps: Vec::new(),
+            decision: None,
+            findings: Findings::default(),
+            verdict: "delivered-if-confirmed",
+        };
+        if let Err(cause) = judged {
+            explanation.verdict = cause.code();
+            return explanation;
+        }
+        let near = near.unwrap_or_else(|| "".into());
+        let decision = self.locate(&(near, from.domain().clone(), to.domain().clone())).await;
+        explanation.steps.clone_from(&decision.steps);
+        match &decision.result {
+            Ok(choice) => {
+                let request = Examine::DryRun { operation: Box::new(operation), hop: choice.hop.clone() };
+                if let Some(adapter) = self.adapters.get(choice.index) {
+                    explanation.findings = adapter.examine(request).await;
+                }
+            }
+            Err(failure) => explanation.verdict = failure.cause.code(),
+        }
+        explanation.decision = Some(decision);
+        explanation
+    }
+
+    /// The instance that messages of `from` come in through: its domain's, else one whose link takes every domain.
+    fn near_of(&self, from: &Address) -> Option<adapter_api::InstanceName> {
+        let listed = self.config.configuration.domain(from.domain()).and_then(|entry| entry.adapter.clone());
+        listed.or_else(|| {
+            let linked =
+                self.candidates.iter().find(|c| c.capabilities.standing_link && c.capabilities.srv_label.is_some());
+            linked.map(|candidate| candidate.name.clone())
+        })
+    }
+}
+
+/// A message that a dry run stands for: the shortest text there is.
+fn sample(from: &Address, to: &Address) -> Operation {
+    Operation::Message(Box::new(MessageOperation {
+        source: Endpoint::bare(from.clone()),
+        destination: Endpoint::bare(to.clone()),
+        max_forwards: MaxForwards::INITIAL,
+        trans_id: TransId::from("explain"),
+        message: InstantMessage::new(Content::text("?")),
+    }))
+}
+
+/// The failure for a domain that nothing was found for.
+pub(crate) fn not_found(text: impl Into<String>) -> Failure {
+    Failure::new(Side::Far, impp_model::Cause::RemoteNotFound).with_text(text)
+}

@@ -1,0 +1,74 @@
+//! Operations that wait for a name to be looked up, in their order.
+
+use crate::core::PairOfDomains;
+use adapter_api::{Provenance, Settle, TraceId};
+use impp_model::Operation;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// An admitted operation on its way to an adapter.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) trace: TraceId,
+    pub(crate) operation: Operation,
+    pub(crate) provenance: Arc<Provenance>,
+    pub(crate) near: Settle,
+    pub(crate) since: Instant,
+}
+
+impl Waiting {
+    pub(crate) fn pair(&self) -> PairOfDomains {
+        (
+            self.provenance.adapter.clone(),
+            self.operation.source().address.domain().clone(),
+            self.operation.destination().address.domain().clone(),
+        )
+    }
+}
+
+/// Who waits for which pair of domains.
+#[derive(Debug, Default)]
+pub(crate) struct WaitingRoom {
+    pairs: HashMap<PairOfDomains, Vec<Waiting>>,
+}
+
+/// Pairs being looked up at once: bounds the queries a stranger can cause.
+const MAX_PAIRS: usize = 1_000;
+/// Operations that wait for one pair: two seconds at five hundred a second.
+const MAX_PER_PAIR: usize = 1_000;
+
+impl WaitingRoom {
+    pub(crate) fn is_waiting(&self, pair: &PairOfDomains) -> bool {
+        self.pairs.contains_key(pair)
+    }
+
+    /// Opens a pair with its first operation.
+    pub(crate) fn open(&mut self, pair: PairOfDomains, waiting: Waiting) -> Result<(), Box<Waiting>> {
+        if self.pairs.len() >= MAX_PAIRS {
+            return Err(Box::new(waiting));
+        }
+        self.pairs.insert(pair, vec![waiting]);
+        Ok(())
+    }
+
+    /// Joins the queue of an open pair.
+    pub(crate) fn join(&mut self, pair: &PairOfDomains, waiting: Waiting) -> Result<(), Box<Waiting>> {
+        match self.pairs.get_mut(pair) {
+            Some(queue) if queue.len() < MAX_PER_PAIR => {
+                queue.push(waiting);
+                Ok(())
+            }
+            Some(_) | None => Err(Box::new(waiting)),
+        }
+    }
+
+    /// Takes all who wait; when nobody does, the pair is closed.
+    pub(crate) fn next_batch(&mut self, pair: &PairOfDomains) -> Vec<Waiting> {
+        let batch = self.pairs.get_mut(pair).map(std::mem::take).unwrap_or_default();
+        if batch.is_empty() {
+            self.pairs.remove(pair);
+        }
+        batch
+    }
+}

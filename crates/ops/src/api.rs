@@ -1,0 +1,157 @@
+//! The routes of DESIGN B4.
+
+use crate::auth::{self, AdminToken};
+use crate::{Readiness, metrics};
+use adapter_api::PeerState;
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router, middleware};
+use impp_model::Address;
+use interwork::{Core, Trace};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// What the admin API shows.
+#[derive(Clone)]
+pub struct Admin {
+    /// The hub.
+    pub core: Arc<Core>,
+    /// Whether it is ready.
+    pub readiness: Readiness,
+    /// The token to ask for; none only where the listener is on loopback.
+    pub token: Option<AdminToken>,
+    /// The program's version.
+    pub version: &'static str,
+}
+
+/// The routes, for [`crate::serve`] and for tests.
+pub fn router(admin: Admin) -> Router {
+    let guarded = Router::new()
+        .route("/api/v1/status", get(status))
+        .route("/api/v1/peers", get(peers))
+        .route("/api/v1/domains", get(domains))
+        .route("/api/v1/explain", get(explain))
+        .route("/api/v1/trace/{id}", get(trace))
+        .route("/api/v1/traces", get(traces))
+        .route("/metrics", get(show_metrics))
+        .route_layer(middleware::from_fn_with_state(admin.token.clone(), auth::require));
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .merge(guarded)
+        .with_state(admin)
+}
+
+async fn readyz(State(admin): State<Admin>) -> Response {
+    if admin.readiness.is_ready(&admin.core) {
+        return "ready\n".into_response();
+    }
+    let missing = admin.readiness.missing();
+    let text =
+        if missing.is_empty() { "shutting down\n".to_owned() } else { format!("waits for {}\n", missing.join(", ")) };
+    (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+}
+
+async fn status(State(admin): State<Admin>) -> Json<Value> {
+    let ledger = admin.core.counters().ledger();
+    Json(json!({
+        "version": admin.version,
+        "gateway": admin.core.shared_configuration().gateway.as_str(),
+        "uptime_seconds": admin.core.started().elapsed().unwrap_or_default().as_secs(),
+        "ready": admin.readiness.is_ready(&admin.core),
+        "waits_for": admin.readiness.missing(),
+        "held": admin.core.held(),
+        "ledger": {
+            "accepted": ledger.accepted, "delivered": ledger.delivered, "handed_over": ledger.handed_over,
+            "failed": ledger.failed, "expired": ledger.expired, "pending": ledger.pending(),
+        },
+        "adapters": admin.core.instances().map(|(name, capabilities)| json!({
+            "name": name, "protocol": capabilities.protocol, "capabilities": capabilities,
+        })).collect::<Vec<_>>(),
+    }))
+}
+
+async fn peers(State(admin): State<Admin>) -> Json<Value> {
+    let row = |(adapter, peer, state, since): (_, String, PeerState, SystemTime)| json!({ "adapter": adapter, "peer": peer, "state": state, "since_seconds": since.elapsed().unwrap_or_default().as_secs() });
+    Json(json!({ "peers": admin.core.peers().into_iter().map(row).collect::<Vec<_>>() }))
+}
+
+async fn domains(State(admin): State<Admin>) -> Json<Value> {
+    let entries = &admin.core.shared_configuration().domains;
+    let row = |entry: &adapter_api::DomainEntry| {
+        json!({
+            "name": entry.name.as_str(),
+            "role": match entry.role { adapter_api::Role::Local => "local", adapter_api::Role::Remote => "remote" },
+            "adapter": entry.adapter, "next_hop": entry.next_hop,
+            "trusted": entry.trusted.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        })
+    };
+    Json(json!({ "domains": entries.iter().map(row).collect::<Vec<_>>() }))
+}
+
+#[derive(Deserialize)]
+struct ExplainQuery {
+    from: String,
+    to: String,
+}
+
+async fn explain(State(admin): State<Admin>, Query(query): Query<ExplainQuery>) -> Response {
+    match (Address::parse_bare(&query.from), Address::parse_bare(&query.to)) {
+        (Ok(from), Ok(to)) => Json(admin.core.explain(from, to).await).into_response(),
+        (Err(error), _) => refusal("from", error),
+        (_, Err(error)) => refusal("to", error),
+    }
+}
+
+fn refusal(field: &str, error: impl std::fmt::Display) -> Response {
+    (StatusCode::BAD_REQUEST, Json(json!({ "field": field, "problem": error.to_string() }))).into_response()
+}
+
+async fn trace(State(admin): State<Admin>, Path(id): Path<String>) -> Response {
+    match admin.core.traces().find(&id) {
+        Some(trace) => Json(trace_json(&trace)).into_response(),
+        None => (StatusCode::NOT_FOUND, Json(json!({ "problem": "no such trace, or too old" }))).into_response(),
+    }
+}
+
+/// How many traces one answer shows at the most.
+const MAX_TRACES: usize = 1_000;
+
+#[derive(Deserialize)]
+struct TracesQuery {
+    count: Option<usize>,
+}
+
+async fn traces(State(admin): State<Admin>, Query(query): Query<TracesQuery>) -> Json<Value> {
+    let recent = admin.core.traces().recent(query.count.unwrap_or(50).min(MAX_TRACES));
+    Json(json!({ "traces": recent.iter().map(trace_json).collect::<Vec<_>>() }))
+}
+
+fn trace_json(trace: &Trace) -> Value {
+    let decision = trace.decision.as_deref();
+    json!({
+        "trace": trace.id.to_string(),
+        "at": trace.at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64(),
+        "kind": trace.kind.label(),
+        "adapter": trace.adapter, "peer": trace.peer, "message_id": trace.message_id,
+        "from": trace.from.as_str(), "to": trace.to.as_str(),
+        "steps": decision.map(|decision| &decision.steps),
+        "chosen": decision.and_then(|decision| decision.result.as_ref().ok()),
+        "outcome": trace.outcome.as_ref().map(|outcome| json!({
+            "label": outcome.label(), "reason": outcome.reason(), "detail": outcome,
+        })),
+        "took_ms": trace.took.map(|took| took.as_secs_f64() * 1000.0),
+    })
+}
+
+async fn show_metrics(State(admin): State<Admin>) -> Response {
+    const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    match metrics::render(admin.core.clone(), admin.version) {
+        Ok(text) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}

@@ -1,0 +1,128 @@
+//! The hub's counters as OpenMetrics text.
+
+use adapter_api::{Carries, PeerState};
+use interwork::Core;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+use std::fmt;
+use std::sync::Arc;
+
+/// All metrics of `core` at this moment.
+pub(crate) fn render(core: Arc<Core>, version: &'static str) -> Result<String, fmt::Error> {
+    let mut registry = Registry::with_prefix("interlingua");
+    registry.register_collector(Box::new(HubCollector { core, version }));
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+struct HubCollector {
+    core: Arc<Core>,
+    version: &'static str,
+}
+
+impl fmt::Debug for HubCollector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HubCollector")
+    }
+}
+
+impl Collector for HubCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        self.operations(&mut encoder)?;
+        self.ledger(&mut encoder)?;
+        self.delivery_seconds(&mut encoder)?;
+        self.peers(&mut encoder)?;
+        self.others(&mut encoder)
+    }
+}
+
+impl HubCollector {
+    fn operations(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let help = "Operations that passed an adapter, by outcome and reason";
+        let mut family = encoder.encode_descriptor("operations", help, None, MetricType::Counter)?;
+        for (key, count) in self.core.counters().operations() {
+            let labels = [
+                ("adapter", key.adapter.as_str()),
+                ("direction", key.direction.label()),
+                ("kind", key.kind.label()),
+                ("outcome", key.outcome),
+                ("reason", key.reason),
+            ];
+            ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+        }
+        let help = "Fields that could not be carried whole";
+        let mut family = encoder.encode_descriptor("translation_loss", help, None, MetricType::Counter)?;
+        for ((adapter, field, how), count) in self.core.counters().losses() {
+            let how = match how {
+                Carries::Carried => continue,
+                Carries::Degraded => "degraded",
+                Carries::Dropped => "dropped",
+            };
+            let labels = [("adapter", adapter.as_str()), ("what", field.as_str()), ("how", how)];
+            ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
+    fn ledger(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let totals = self.core.counters().ledger();
+        let rows = [
+            ("ledger_accepted", "Operations taken on", totals.accepted),
+            ("ledger_delivered", "Operations confirmed by the far side", totals.delivered),
+            ("ledger_handed_over", "Operations given to a peer exempt from confirming", totals.handed_over),
+            ("ledger_failed", "Operations that failed, their senders told", totals.failed),
+            ("ledger_expired", "Operations not delivered in time, their senders told", totals.expired),
+            ("queue_full", "Operations refused because a queue had no room", self.core.counters().queue_full_total()),
+        ];
+        for (name, help, value) in rows {
+            let counter = ConstCounter::new(value);
+            counter.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
+        }
+        let pending = ConstGauge::new(i64::try_from(totals.pending()).unwrap_or(i64::MAX));
+        pending.encode(encoder.encode_descriptor("ledger_pending", "Operations under way", None, MetricType::Gauge)?)
+    }
+
+    fn delivery_seconds(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let help = "Time from an operation's arrival to its outcome";
+        let mut family = encoder.encode_descriptor("delivery_seconds", help, None, MetricType::Histogram)?;
+        for (pair, histogram) in self.core.counters().latencies() {
+            let labels = [("from", pair.from.as_str()), ("to", pair.to.as_str())];
+            let mut buckets: Vec<(f64, u64)> = histogram.buckets().collect();
+            let beyond = histogram.count().saturating_sub(buckets.iter().map(|(_, count)| count).sum());
+            buckets.push((f64::MAX, beyond));
+            encode_histogram(family.encode_family(&labels)?, &histogram, &buckets)?;
+        }
+        Ok(())
+    }
+
+    fn peers(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let mut family = encoder.encode_descriptor("peer_up", "Whether a peer answers", None, MetricType::Gauge)?;
+        for (adapter, peer, state, _) in self.core.peers() {
+            let labels = [("adapter", adapter.as_str()), ("peer", peer.as_str())];
+            ConstGauge::new(i64::from(state == PeerState::Up)).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
+    fn others(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let mut family = encoder.encode_descriptor("dns_queries", "Domains looked up", None, MetricType::Counter)?;
+        for (outcome, count) in self.core.counters().dns_queries() {
+            ConstCounter::new(count).encode(family.encode_family(&[("outcome", outcome)])?)?;
+        }
+        let mut info = encoder.encode_descriptor("build", "This program", None, MetricType::Info)?;
+        info.encode_info(&[("version", self.version)])
+    }
+}
+
+fn encode_histogram(
+    mut encoder: MetricEncoder<'_>,
+    histogram: &interwork::Histogram,
+    buckets: &[(f64, u64)],
+) -> Result<(), fmt::Error> {
+    encoder.encode_histogram::<NoLabelSet>(histogram.sum(), histogram.count(), buckets, None)
+}

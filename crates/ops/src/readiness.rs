@@ -1,0 +1,34 @@
+//! Whether the gateway can do its work.
+
+use interwork::Core;
+use parking_lot::Mutex;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// What has still to happen before the gateway is ready. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Readiness {
+    awaited: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl Readiness {
+    /// Adds something to wait for, as `listener sip`.
+    pub fn awaits(&self, what: impl Into<String>) {
+        self.awaited.lock().insert(what.into());
+    }
+
+    /// Takes it off the list.
+    pub fn reached(&self, what: &str) {
+        self.awaited.lock().remove(what);
+    }
+
+    /// What is still awaited.
+    pub fn missing(&self) -> Vec<String> {
+        self.awaited.lock().iter().cloned().collect()
+    }
+
+    /// Whether nothing is awaited and the hub takes operations.
+    pub fn is_ready(&self, core: &Core) -> bool {
+        self.awaited.lock().is_empty() && !core.is_draining()
+    }
+}
