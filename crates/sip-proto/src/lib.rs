@@ -3,9 +3,9 @@
 //! Bytes in, typed views and bytes out: nothing here owns a socket, a timer or a task. A [`message::Message`] is one
 //! buffer and an index of spans; what a header means is parsed when it is asked for.
 //!
-//! Input is judged in two steps, each with its own error: [`message`] accepts
+//! Input is judged in three steps, each with its own error: [`framer`] cuts octets into messages, [`message`] accepts
 //! the structure, [`message::Message::verify`] accepts the headers. What fails can still be answered through
-//! [`message::Salvage`].
+//! [`message::Salvage`]. Then [`uas`] applies the policy of an element that answers requests.
 
 /// RFC 3261 §7.3.1, §20: header field names and their compact forms.
 pub mod header_id;
@@ -28,7 +28,16 @@ pub mod message;
 /// RFC 3261 §8.1.1, §8.2.6: writing requests and responses.
 pub mod build;
 
+/// RFC 3261 §18.3: framing of datagrams and streams; RFC 5626 §3.5.1: keep-alives.
+pub mod framer;
+
+/// RFC 3261 §8.2: what a user agent server checks, in order.
+pub mod uas;
+
 /// RFC 3261 §17.1.2, §17.2.2, RFC 4320: non-INVITE transactions.
 pub mod transaction;
+
+/// Entry points for fuzzing: each takes any octets and must return.
+pub mod fuzz;
 
 mod grammar;
