@@ -22,7 +22,7 @@ pub(super) fn enforce_local(text: &str) -> Result<Cow<'_, str>, PartError> {
 }
 
 /// RFC 7622 §3.4: OpaqueString, then the length.
-// DEVIATES RFC 8264 §9.7: code points that are unassigned in the tables of the crate (Unicode 6.3) pass, for clients
+// DEVIATES RFC 8264 §9.10: code points that are unassigned in the tables of the crate (Unicode 6.3) pass, for clients
 // name their resources with newer emoji and our peers, whose tables are newer, let them pass.
 pub(super) fn enforce_resource(text: &str) -> Result<Cow<'_, str>, PartError> {
     if text.is_ascii() {
