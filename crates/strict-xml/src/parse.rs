@@ -109,6 +109,7 @@ impl<'a> Parser<'a> {
     fn run(mut self) -> Result<Element, XmlError> {
         let text = self.text;
         let mut reader = Reader::from_str(text);
+        reader.config_mut().check_comments = true;
         let mut start = 0;
         loop {
             let event = match reader.read_event() {
@@ -369,6 +370,7 @@ impl<'a> Parser<'a> {
                 XmlErrorKind::EndTag
             }
             TokenError::IllFormed(IllFormedError::UnclosedReference) => XmlErrorKind::Reference,
+            TokenError::IllFormed(IllFormedError::DoubleHyphenInComment) => XmlErrorKind::Comment,
             _ if rest.starts_with("<!--") => XmlErrorKind::Comment,
             _ if rest.starts_with("<!") => XmlErrorKind::Declaration,
             _ if rest.starts_with("<?") => XmlErrorKind::ProcessingInstruction,
