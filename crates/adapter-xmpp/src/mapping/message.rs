@@ -1,0 +1,369 @@
+//! Message stanzas and the message operation (RFC 7572, RFC 3922).
+
+use std::borrow::Cow;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use impp_model::{
+    Cause, Content, DateTime, Failure, InstantMessage, LangText, LanguageTag, MaxForwards, MessageId, MessageOperation,
+    Receipts, Side, Thread, TransId,
+};
+use sha2::{Digest, Sha256};
+use strict_xml::{Element, SharedStr};
+use xmpp_proto::jid::{Jid, JidError};
+use xmpp_proto::{ns, stanza};
+
+use super::address::{AddressError, from_jid, to_jid};
+use super::{Mapped, xhtml};
+
+/// Why a message stanza is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// XEP-0114 §3: both addresses are on every stanza.
+    #[error("no {attribute} on the stanza")]
+    NoAddress {
+        /// `from` or `to`.
+        attribute: &'static str,
+    },
+    /// An address that is none.
+    #[error("{attribute}: {error}")]
+    Malformed {
+        /// `from` or `to`.
+        attribute: &'static str,
+        /// What is wrong.
+        error: JidError,
+    },
+    /// A valid address that no other network can name.
+    #[error("{attribute}: {error}")]
+    Unmappable {
+        /// `from` or `to`.
+        attribute: &'static str,
+        /// What is wrong.
+        error: AddressError,
+    },
+    /// A room's message, to somebody who is in no room.
+    #[error("groupchat messages are for rooms")]
+    Groupchat,
+    /// Content that only the addressee's client could read, which speaks another protocol.
+    #[error("end-to-end encrypted content cannot be translated")]
+    Encrypted,
+}
+
+impl Refusal {
+    /// What the sender is told.
+    pub fn failure(&self) -> Failure {
+        let cause = match self {
+            Self::NoAddress { .. } => Cause::BadRequest,
+            Self::Malformed { .. } | Self::Unmappable { .. } => Cause::AddressMalformed,
+            // RFC 6121 §8.5.2.1.1.
+            Self::Groupchat => Cause::ServiceUnavailable,
+            Self::Encrypted => Cause::NotAcceptable,
+        };
+        Failure::new(Side::Near, cause).with_text(self.to_string())
+    }
+}
+
+/// The sender and addressee of a stanza.
+pub fn addresses(message: &stanza::Message) -> Result<(Jid, Jid), Refusal> {
+    let parse = |attribute, value: Option<&str>| {
+        let text = value.ok_or(Refusal::NoAddress { attribute })?;
+        Jid::parse(text).map_err(|error| Refusal::Malformed { attribute, error })
+    };
+    Ok((parse("from", message.from())?, parse("to", message.to())?))
+}
+
+/// The operation that a message stanza asks for; `None` when there is nothing to deliver.
+///
+/// Errors and stanzas without a body deliver nothing: chat states, receipts, wrappers of forwarded messages.
+pub fn from_stanza(
+    message: &stanza::Message,
+    from: &Jid,
+    to: &Jid,
+    trans_id: TransId,
+) -> Result<Option<Mapped<MessageOperation>>, Refusal> {
+    match message.kind() {
+        // RFC 6120 §8.3.1: an error is no message and gets no answer.
+        stanza::MessageType::Error => return Ok(None),
+        stanza::MessageType::Groupchat => return Err(Refusal::Groupchat),
+        stanza::MessageType::Chat | stanza::MessageType::Headline | stanza::MessageType::Normal => {}
+    }
+    match encryption(message) {
+        Some(Encryption::Content) => return Err(Refusal::Encrypted),
+        Some(Encryption::KeysOnly) => return Ok(None),
+        None => {}
+    }
+    let Some((content, others)) = contents(message) else { return Ok(None) };
+    let source = from_jid(from).map_err(|error| Refusal::Unmappable { attribute: "from", error })?;
+    let destination = from_jid(to).map_err(|error| Refusal::Unmappable { attribute: "to", error })?;
+    let message = InstantMessage {
+        id: message.id().filter(|id| !id.is_empty()).map(MessageId::from),
+        thread: message.thread().map(|thread| Thread::from(thread.id.as_str())),
+        subjects: subjects(message),
+        sent: message.delay().and_then(|delay| DateTime::parse(delay.stamp).ok()),
+        receipts: receipts(message),
+        content,
+        alternatives: others,
+    };
+    let max_forwards = MaxForwards::INITIAL;
+    Ok(Some(Mapped::whole(MessageOperation { source, destination, max_forwards, trans_id, message })))
+}
+
+/// What a stanza needs beside the operation.
+#[derive(Debug, Clone, Copy)]
+pub struct Stamp<'a> {
+    /// The stanza's id, as [`stanza_id`] gives it.
+    pub id: &'a str,
+    /// The gateway's domain, which delayed the message if anybody did.
+    pub gateway: &'a str,
+    /// The wall clock, against which a delay is told.
+    pub now: SystemTime,
+}
+
+/// Why an operation can't be written as a stanza.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unwritable {
+    /// The sender has no JID.
+    #[error("sender: {0}")]
+    Source(AddressError),
+    /// The addressee has no JID.
+    #[error("addressee: {0}")]
+    Destination(AddressError),
+    /// No part of the content is text.
+    #[error("no text in the message")]
+    NoText,
+}
+
+impl Unwritable {
+    /// What the sender is told.
+    pub fn failure(&self) -> Failure {
+        let cause = match self {
+            Self::Source(_) | Self::Destination(_) => Cause::AddressMalformed,
+            Self::NoText => Cause::UnsupportedMedia,
+        };
+        Failure::new(Side::Near, cause).with_text(self.to_string())
+    }
+}
+
+/// The id of the stanza for an operation: the sender's own, else one that a repeat of the operation gets again.
+pub fn stanza_id(operation: &MessageOperation) -> Cow<'_, str> {
+    match &operation.message.id {
+        // RFC 5438 §6.3: reports name a message by its sender's id.
+        Some(id) if is_usable_id(id.as_str()) => id.as_str().into(),
+        Some(id) => derived_id(operation, id.as_str()).into(),
+        None => derived_id(operation, operation.trans_id.as_str()).into(),
+    }
+}
+
+/// The stanza for an operation; `None` when it says nothing that a stanza would show.
+pub fn to_stanza(
+    operation: &MessageOperation,
+    stamp: Stamp<'_>,
+) -> Result<Option<Mapped<stanza::Message>>, Unwritable> {
+    let from = to_jid(&operation.source).map_err(Unwritable::Source)?;
+    let to = to_jid(&operation.destination).map_err(Unwritable::Destination)?;
+    let message = &operation.message;
+    let bodies = bodies(message)?;
+    // RFC 3428 §9: an empty MESSAGE is no instant message.
+    if bodies.texts.iter().all(|body| body.text.is_empty()) {
+        return Ok(None);
+    }
+    let language = message.content.language.as_ref().map(LanguageTag::as_str);
+    // RFC 7572 §5: no type, which means normal.
+    let mut out = stanza::Message::new(stanza::MessageType::Normal)
+        .with_from(SharedStr::copy(from.as_str()))
+        .with_to(SharedStr::copy(to.as_str()))
+        .with_id(SharedStr::copy(stamp.id));
+    if let Some(language) = language {
+        out = out.with_lang(SharedStr::copy(language));
+    }
+    // A child says its language only where it differs from the stanza's.
+    let own = |tag: Option<&'_ str>| tag.filter(|tag| Some(*tag) != language).map(str::to_owned);
+    for subject in &message.subjects {
+        let tag = own(subject.language.as_ref().map(LanguageTag::as_str));
+        out = out.with_subject(line_feeds(&subject.text).into_owned(), tag.as_deref());
+    }
+    for body in bodies.texts {
+        out = out.with_body(line_feeds(&body.text).into_owned(), own(body.language).as_deref());
+    }
+    if let Some(thread) = &message.thread {
+        out = out.with_thread(&stanza::Thread { id: SharedStr::copy(thread.as_str()), parent: None });
+    }
+    if let Some(html) = bodies.html {
+        out = out.with_payload(html);
+    }
+    if let Some(sent) = message.sent.as_ref().and_then(|sent| delay(sent, stamp.now)) {
+        out = out.with_delay(SharedStr::copy(sent.as_str()), SharedStr::copy(stamp.gateway));
+    }
+    Ok(Some(Mapped { value: out, degraded: bodies.degraded, dropped: losses(message, bodies.dropped) }))
+}
+
+/// XEP-0203: only what was really delayed is stamped; half a minute is what clocks and slow links differ by.
+const MIN_DELAY: Duration = Duration::from_secs(60);
+
+/// Ids are echoed by every client; longer ones are replaced.
+const MAX_ID_LEN: usize = 256;
+
+/// Keeps ids of this gateway apart from other uses of the hash.
+const ID_CONTEXT: &[u8] = b"interlingua xmpp stanza id v1\0";
+
+/// Octets of the hash in an id: 128 bits, so that no two messages share one.
+const ID_LEN: usize = 16;
+
+fn is_usable_id(id: &str) -> bool {
+    !id.is_empty() && id.len() <= MAX_ID_LEN && id.chars().all(|c| strict_xml::is_xml_char(c) && !c.is_control())
+}
+
+fn derived_id(operation: &MessageOperation, near_id: &str) -> String {
+    use std::fmt::Write as _;
+    let mut hash = Sha256::new();
+    hash.update(ID_CONTEXT);
+    hash.update(operation.source.address.local().as_bytes());
+    hash.update(b"@");
+    hash.update(operation.source.address.domain().as_str().as_bytes());
+    hash.update(b"\0");
+    hash.update(near_id.as_bytes());
+    hash.finalize().iter().take(ID_LEN).fold(String::with_capacity(2 * ID_LEN), |mut id, byte| {
+        // Writing to a string can't fail.
+        let _ = write!(id, "{byte:02x}");
+        id
+    })
+}
+
+struct Body<'a> {
+    language: Option<&'a str>,
+    text: Cow<'a, str>,
+}
+
+struct Bodies<'a> {
+    texts: Vec<Body<'a>>,
+    html: Option<Element>,
+    degraded: Vec<&'static str>,
+    dropped: Vec<&'static str>,
+}
+
+/// HTML's media type.
+const HTML: &str = "text/html";
+
+fn bodies(message: &InstantMessage) -> Result<Bodies<'_>, Unwritable> {
+    let mut out = Bodies { texts: Vec::new(), html: None, degraded: Vec::new(), dropped: Vec::new() };
+    for content in std::iter::once(&message.content).chain(&message.alternatives) {
+        let language = content.language.as_ref().map(LanguageTag::as_str);
+        let utf8 = std::str::from_utf8(&content.octets);
+        match (&*content.media_type, utf8) {
+            (Content::TEXT, Ok(text)) if out.texts.iter().all(|body| body.language != language) => {
+                out.texts.push(Body { language, text: text.into() });
+            }
+            (HTML, Ok(html)) if out.html.is_none() => {
+                let content = xhtml::sanitize(&xhtml::parse(html));
+                if out.texts.is_empty() {
+                    // XEP-0071: formatted content never stands without a plain body.
+                    out.texts.push(Body { language, text: xhtml::to_text(&content).into() });
+                }
+                out.html = Some(xhtml::wrap(content));
+                out.degraded.push("alternatives");
+            }
+            _ => out.dropped.push("alternatives"),
+        }
+    }
+    out.dropped.dedup();
+    if out.texts.is_empty() { Err(Unwritable::NoText) } else { Ok(out) }
+}
+
+fn losses(message: &InstantMessage, mut dropped: Vec<&'static str>) -> Vec<&'static str> {
+    if message.receipts != Receipts::default() {
+        dropped.push("receipts");
+    }
+    dropped
+}
+
+/// When the message was first sent, if that is long ago; a time in the future is a wrong clock's.
+fn delay(sent: &DateTime, now: SystemTime) -> Option<DateTime> {
+    let age = now.duration_since(sent.to_system_time()?).ok()?;
+    // XEP-0082 §3.2: in UTC.
+    if age > MIN_DELAY { sent.to_utc() } else { None }
+}
+
+/// XML 1.0 §2.11: a parser makes line feeds of CR LF and CR, so they are written as such.
+fn line_feeds(text: &str) -> Cow<'_, str> {
+    if !text.contains('\r') {
+        return Cow::Borrowed(text);
+    }
+    text.replace("\r\n", "\n").replace('\r', "\n").into()
+}
+
+enum Encryption {
+    /// Content that cannot be read here.
+    Content,
+    /// An exchange of keys between clients: nothing to show, and nobody to tell.
+    KeysOnly,
+}
+
+fn encryption(message: &stanza::Message) -> Option<Encryption> {
+    let by_element = message.payloads().find_map(|payload| match (payload.name.as_str(), payload.ns.as_str()) {
+        ("encrypted", "eu.siacs.conversations.axolotl" | "urn:xmpp:omemo:1" | "urn:xmpp:omemo:2") => {
+            let content = payload.elements().any(|child| child.name == *"payload");
+            Some(if content { Encryption::Content } else { Encryption::KeysOnly })
+        }
+        ("openpgp", "urn:xmpp:openpgp:0")
+        | ("x", "jabber:x:encrypted")
+        | ("e2e", "urn:ietf:params:xml:ns:xmpp-e2e")
+        | ("encryption", "urn:xmpp:eme:0") => Some(Encryption::Content),
+        _ => None,
+    });
+    // XEP-0380 lists OTR, which marks nothing but its text.
+    let is_otr = || message.bodies().any(|body| body.text.starts_with("?OTR"));
+    by_element.or_else(|| is_otr().then_some(Encryption::Content))
+}
+
+/// The content and its other forms; `None` without text.
+fn contents(message: &stanza::Message) -> Option<(Content, Vec<Content>)> {
+    let mut texts: Vec<stanza::LangText<'_>> = Vec::new();
+    for body in message.bodies().filter(|body| !body.text.is_empty()) {
+        // RFC 6121 §5.2.3: one body a language.
+        if texts.iter().all(|known| known.lang != body.lang) {
+            texts.push(body);
+        }
+    }
+    let main = texts.iter().position(|body| body.lang == message.lang()).unwrap_or(0);
+    if texts.is_empty() {
+        return None;
+    }
+    let content = content_of(&texts.remove(main));
+    let html = message.payload("html", xhtml::XHTML_IM).and_then(xhtml::unwrap);
+    let html = html.map(|html| Content { media_type: HTML.into(), language: None, octets: Bytes::from(html) });
+    Some((content, texts.iter().map(content_of).chain(html).collect()))
+}
+
+fn content_of(body: &stanza::LangText<'_>) -> Content {
+    Content {
+        media_type: Content::TEXT.into(),
+        language: body.lang.filter(|tag| !tag.is_empty()).map(LanguageTag::from),
+        octets: Bytes::copy_from_slice(body.text.as_bytes()),
+    }
+}
+
+/// The subjects, that of the stanza's language first.
+fn subjects(message: &stanza::Message) -> Vec<LangText> {
+    let mut subjects: Vec<_> = message.subjects().filter(|subject| !subject.text.is_empty()).collect();
+    subjects.sort_by_key(|subject| subject.lang != message.lang());
+    subjects
+        .into_iter()
+        .map(|subject| LangText {
+            language: subject.lang.filter(|tag| !tag.is_empty()).map(LanguageTag::from),
+            text: subject.text.into_owned(),
+        })
+        .collect()
+}
+
+fn receipts(message: &stanza::Message) -> Receipts {
+    Receipts {
+        delivery: message.payload("request", ns::RECEIPTS).is_some(),
+        display: message.payload("markable", ns::CHAT_MARKERS).is_some(),
+        failure: false,
+    }
+}
+
+#[cfg(test)]
+mod tests;
