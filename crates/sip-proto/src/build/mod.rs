@@ -26,11 +26,16 @@ pub fn put_header(out: &mut BytesMut, name: &str, value: &[u8]) {
     out.put_slice(b"\r\n");
 }
 
-/// Appends a header line of a received message: only its folds are undone, for its controls are quoted pairs.
+/// Appends a header line of a received message.
 fn put_copy(out: &mut BytesMut, header: &Header<'_>) {
-    out.put_slice(header.id.name().as_bytes());
+    put_received(out, header.id, header.octets());
+}
+
+/// Appends a header line whose value was received: only its folds are undone, for its controls are quoted pairs.
+fn put_received(out: &mut BytesMut, id: HeaderId, value: &[u8]) {
+    out.put_slice(id.name().as_bytes());
     out.put_slice(b": ");
-    put_without_line_ends(out, header.octets(), |_| true);
+    put_without_line_ends(out, value, |_| true);
     out.put_slice(b"\r\n");
 }
 

@@ -2,7 +2,7 @@ use std::{fmt::Write as _, net::SocketAddr};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::{put_body, put_clean, put_copy, put_header};
+use super::{put_body, put_clean, put_copy, put_header, put_received};
 use crate::{
     header::{NameAddr, Via},
     header_id::HeaderId,
@@ -117,7 +117,7 @@ impl<'a> ResponseBuilder<'a> {
         for (at, header) in self.request.headers(HeaderId::Via).enumerate() {
             let stamped = self.source.filter(|_| at == 0).and_then(|source| stamp(header.text().ok()?, source));
             match stamped {
-                Some(value) => put_header(out, HeaderId::Via.name(), value.as_bytes()),
+                Some(value) => put_received(out, HeaderId::Via, value.as_bytes()),
                 None => put_copy(out, &header),
             }
         }
@@ -200,6 +200,18 @@ mod tests {
 
     fn text(builder: &ResponseBuilder<'_>) -> String {
         String::from_utf8(builder.encode().to_vec()).unwrap()
+    }
+
+    // checks: SIP-012
+    #[test]
+    fn rfc3261_s25_1_a_quoted_control_behind_the_stamped_via_stays() {
+        let request = request(
+            "Via: SIP/2.0/UDP a;branch=z9hG4bK1;rport, SIP/2.0/UDP b;branch=z9hG4bK2;x=\"\\\u{1}\"",
+            "<sip:a@b>",
+        );
+        let answer = text(&ResponseBuilder::new(&request, 200).source("192.0.2.1:5060".parse().unwrap()));
+        assert!(answer.contains(", SIP/2.0/UDP b;branch=z9hG4bK2;x=\"\\\u{1}\"\r\n"), "{answer}");
+        assert!(Message::parse(Bytes::from(answer)).is_ok());
     }
 
     // checks: SIP-032
