@@ -10,36 +10,88 @@ pub(crate) fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(token_octet)
 }
 
-pub(crate) const fn token_octet(octet: u8) -> bool {
-    octet.is_ascii_alphanumeric()
-        || matches!(octet, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')
+/// One bit for each class an octet is in.
+const TOKEN: u8 = 1;
+const WORD: u8 = 1 << 1;
+const HOST: u8 = 1 << 2;
+const PARAM_VALUE: u8 = 1 << 3;
+const LWS: u8 = 1 << 4;
+const CONTROL: u8 = 1 << 5;
+
+static CLASSES: [u8; 256] = classes();
+
+#[allow(clippy::indexing_slicing, reason = "evaluated at compile time, where an index out of range is an error")]
+const fn classes() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut octet: u8 = 0;
+    loop {
+        let alphanumeric = octet.is_ascii_alphanumeric();
+        let token =
+            alphanumeric || matches!(octet, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~');
+        let mut class = 0;
+        if token {
+            class |= TOKEN | WORD | PARAM_VALUE;
+        }
+        if matches!(octet, b'(' | b')' | b'<' | b'>' | b':' | b'\\' | b'"' | b'/' | b'[' | b']' | b'?' | b'{' | b'}') {
+            class |= WORD;
+        }
+        if matches!(octet, b':' | b'[' | b']') {
+            class |= PARAM_VALUE;
+        }
+        if alphanumeric || matches!(octet, b'-' | b'.' | b'_') {
+            class |= HOST;
+        }
+        if matches!(octet, b' ' | b'\t' | b'\r' | b'\n') {
+            class |= LWS;
+        }
+        if (octet < b' ' && octet != b'\t') || octet == 0x7f {
+            class |= CONTROL;
+        }
+        table[octet as usize] = class;
+        if octet == u8::MAX {
+            return table;
+        }
+        octet += 1;
+    }
+}
+
+fn is(octet: u8, class: u8) -> bool {
+    CLASSES.get(usize::from(octet)).is_some_and(|classes| classes & class != 0)
+}
+
+pub(crate) fn token_octet(octet: u8) -> bool {
+    is(octet, TOKEN)
 }
 
 /// RFC 3261 §25.1 `word`, the two halves of a Call-ID.
-pub(crate) const fn word_octet(octet: u8) -> bool {
-    token_octet(octet)
-        || matches!(octet, b'(' | b')' | b'<' | b'>' | b':' | b'\\' | b'"' | b'/' | b'[' | b']' | b'?' | b'{' | b'}')
+pub(crate) fn word_octet(octet: u8) -> bool {
+    is(octet, WORD)
 }
 
-/// RFC 3261 §25.1 `host`, brackets of an IPv6 reference included.
+/// RFC 3261 §25.1 `host`, but for the brackets of an IPv6 reference.
 ///
 /// COMPAT container networks: an underscore is no hostname character, yet their names hold it.
-pub(crate) const fn host_octet(octet: u8) -> bool {
-    octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.' | b'_')
+pub(crate) fn host_octet(octet: u8) -> bool {
+    is(octet, HOST)
 }
 
 /// A parameter value that is not quoted: token or host.
-pub(crate) const fn param_value_octet(octet: u8) -> bool {
-    token_octet(octet) || matches!(octet, b':' | b'[' | b']')
+pub(crate) fn param_value_octet(octet: u8) -> bool {
+    is(octet, PARAM_VALUE)
 }
 
-pub(crate) const fn lws_octet(octet: u8) -> bool {
-    matches!(octet, b' ' | b'\t' | b'\r' | b'\n')
+pub(crate) fn lws_octet(octet: u8) -> bool {
+    is(octet, LWS)
+}
+
+/// What may stand in a header only as part of a fold or a quoted pair.
+pub(crate) fn control_octet(octet: u8) -> bool {
+    is(octet, CONTROL)
 }
 
 /// Without the linear white space around it.
 pub(crate) fn trim(text: &str) -> &str {
-    text.trim_matches([' ', '\t', '\r', '\n'])
+    text.trim_ascii()
 }
 
 /// As [`trim`], for octets that may not be UTF-8.
@@ -170,13 +222,7 @@ impl<'a> Cursor<'a> {
     }
 
     pub(crate) fn eat(&mut self, c: char) -> bool {
-        match self.rest.strip_prefix(c) {
-            Some(rest) => {
-                self.rest = rest;
-                true
-            }
-            None => false,
-        }
+        self.rest.strip_prefix(c).map(|rest| self.rest = rest).is_some()
     }
 
     /// The longest run of octets that pass; stops before any character it would cut.
@@ -185,10 +231,10 @@ impl<'a> Cursor<'a> {
         self.take(end)
     }
 
-    /// Everything before `stop`, which must occur; `stop` is consumed.
-    pub(crate) fn take_until(&mut self, stop: char) -> Option<&'a str> {
-        let (before, after) = self.rest.split_once(stop)?;
-        self.rest = after;
+    /// Everything before `stop`, an ASCII character that must occur; it is consumed.
+    pub(crate) fn take_until(&mut self, stop: u8) -> Option<&'a str> {
+        let before = self.take(self.rest.bytes().position(|octet| octet == stop)?);
+        self.take(1);
         Some(before)
     }
 

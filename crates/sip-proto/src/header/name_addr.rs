@@ -76,7 +76,7 @@ impl<'a> NameAddr<'a> {
         if !cursor.eat('<') {
             return None;
         }
-        let uri = cursor.take_until('>')?;
+        let uri = cursor.take_until(b'>')?;
         Self::finish(cursor, display, uri)
     }
 

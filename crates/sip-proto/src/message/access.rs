@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{HeaderSpan, Message, StartLine};
 use crate::{
     grammar,
-    header::{CSeq, CallId, HeaderError, MediaType, NameAddr, Via, max_forwards},
+    header::{self, CSeq, CallId, HeaderError, MediaType, NameAddr, Via},
     header_id::HeaderId,
     method::Method,
     status::StatusCode,
@@ -154,7 +154,8 @@ impl Message {
 
     /// The body, sharing the message's buffer.
     pub fn body_bytes(&self) -> Bytes {
-        self.octets.slice(self.body.start.min(self.octets.len())..self.body.end.min(self.octets.len()))
+        let end = self.octets.len();
+        self.octets.slice(self.body.start().min(end)..self.body.end().min(end))
     }
 
     /// The whole message as received, octets behind its body left out.
@@ -195,7 +196,7 @@ impl Message {
 
     /// RFC 3261 §20.22; `None` when absent.
     pub fn max_forwards(&self) -> Result<Option<u8>, HeaderError> {
-        self.only(HeaderId::MaxForwards)?.map(max_forwards).transpose()
+        self.only(HeaderId::MaxForwards)?.map(header::max_forwards).transpose()
     }
 
     /// RFC 3261 §20.15; `None` when absent.
@@ -209,14 +210,35 @@ impl Message {
     }
 
     /// The mandatory headers, typed; each must occur exactly once (Via: at least).
+    #[allow(clippy::wildcard_enum_match_arm, reason = "all other headers are of no interest here")]
     pub fn key_headers(&self) -> Result<KeyHeaders<'_>, HeaderError> {
+        // One pass instead of a search for each: this is what every message goes through.
+        let [mut via, mut from, mut to, mut call_id, mut cseq, mut max_forwards] = [None; 6];
+        for span in &self.headers {
+            let found = match span.id {
+                HeaderId::Via => {
+                    via = via.or(Some(span));
+                    continue;
+                }
+                HeaderId::From => from.replace(span),
+                HeaderId::To => to.replace(span),
+                HeaderId::CallId => call_id.replace(span),
+                HeaderId::CSeq => cseq.replace(span),
+                HeaderId::MaxForwards => max_forwards.replace(span),
+                _ => continue,
+            };
+            if found.is_some() {
+                return Err(HeaderError::Repeated(span.id));
+            }
+        }
+        let text = |id, span: Option<&HeaderSpan>| self.resolve(span.ok_or(HeaderError::Missing(id))?).text();
         Ok(KeyHeaders {
-            via: self.top_via()?,
-            from: self.from()?,
-            to: self.to()?,
-            call_id: self.call_id()?,
-            cseq: self.cseq()?,
-            max_forwards: self.max_forwards()?,
+            via: Via::parse_first(text(HeaderId::Via, via)?)?.0,
+            from: NameAddr::parse(HeaderId::From, text(HeaderId::From, from)?)?,
+            to: NameAddr::parse(HeaderId::To, text(HeaderId::To, to)?)?,
+            call_id: CallId::parse(text(HeaderId::CallId, call_id)?)?,
+            cseq: CSeq::parse(text(HeaderId::CSeq, cseq)?)?,
+            max_forwards: max_forwards.map(|span| header::max_forwards(self.resolve(span).text()?)).transpose()?,
         })
     }
 

@@ -27,16 +27,29 @@ pub struct Message {
     body: Span,
 }
 
-/// Octets `start..end` of the buffer.
+/// Octets `start..end` of the buffer; its size fits, for head and body are bounded far below 4 GiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Span {
-    start: usize,
-    end: usize,
+    start: u32,
+    end: u32,
 }
 
 impl Span {
+    fn new(start: usize, end: usize) -> Self {
+        let offset = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        Self { start: offset(start), end: offset(end) }
+    }
+
+    const fn start(self) -> usize {
+        self.start as usize
+    }
+
+    const fn end(self) -> usize {
+        self.end as usize
+    }
+
     fn of(self, octets: &[u8]) -> &[u8] {
-        octets.get(self.start..self.end).unwrap_or_default()
+        octets.get(self.start()..self.end()).unwrap_or_default()
     }
 }
 

@@ -3,7 +3,7 @@ use memchr::memchr;
 
 use super::{HeaderSpan, Message, ParseError, Span, StartLine};
 use crate::{
-    grammar::{self, lws_octet, token_octet},
+    grammar::{self, control_octet, token_octet},
     header_id::HeaderId,
     limits::{MAX_HEAD, MAX_HEADERS, MAX_LEADING_LINES},
     method::Method,
@@ -55,19 +55,15 @@ impl Head {
         if length > present {
             return Err(ParseError::Truncated { declared: length, present });
         }
-        let body = Span { start: self.len, end: self.len + length };
-        Ok(Message {
-            octets: octets.slice(..body.end.min(octets.len())),
-            start: self.start,
-            headers: self.headers,
-            body,
-        })
+        let end = self.len + length;
+        let body = Span::new(self.len, end);
+        Ok(Message { octets: octets.slice(..end), start: self.start, headers: self.headers, body })
     }
 }
 
 /// The header of a line taken by itself; `None` when it is none.
 pub(super) fn parse_single_header(octets: &[u8], start: usize, end: usize) -> Option<HeaderSpan> {
-    parse_header(octets, Span { start, end }, 0).ok()
+    parse_header(octets, Span::new(start, end), 0).ok()
 }
 
 /// The length of a body whose headers could not be parsed: exactly one sound Content-Length line.
@@ -125,7 +121,7 @@ impl<'a> Lines<'a> {
                 return Ok(None);
             }
             if !matches!(self.octets.get(self.at), Some(b' ' | b'\t')) {
-                return Ok(Some(Span { start, end }));
+                return Ok(Some(Span::new(start, end)));
             }
         }
     }
@@ -141,9 +137,9 @@ fn parse_start_line(octets: &[u8], line: Span) -> Result<StartLine, ParseError> 
     let first = memchr(b' ', text).ok_or(ParseError::StartLine)?;
     let (word, rest) = text.split_at_checked(first).ok_or(ParseError::StartLine)?;
     let rest = rest.get(1..).unwrap_or_default();
-    let rest_start = line.start + first + 1;
+    let rest_start = line.start() + first + 1;
     if is_version(word) {
-        return parse_status_line(rest, Span { start: line.start, end: line.start + first }, rest_start);
+        return parse_status_line(rest, Span::new(line.start(), line.start() + first), rest_start);
     }
     let method = std::str::from_utf8(word).ok().and_then(Method::parse).ok_or(ParseError::StartLine)?;
     let second = memchr(b' ', rest).ok_or(ParseError::StartLine)?;
@@ -152,8 +148,8 @@ fn parse_start_line(octets: &[u8], line: Span) -> Result<StartLine, ParseError> 
     if uri.is_empty() || !uri.iter().all(u8::is_ascii_graphic) || !is_version(version) {
         return Err(ParseError::StartLine);
     }
-    let uri = Span { start: rest_start, end: rest_start + second };
-    Ok(StartLine::Request { method, uri, version: Span { start: uri.end + 1, end: line.end } })
+    let end = rest_start + second;
+    Ok(StartLine::Request { method, uri: Span::new(rest_start, end), version: Span::new(end + 1, line.end()) })
 }
 
 fn parse_status_line(rest: &[u8], version: Span, at: usize) -> Result<StartLine, ParseError> {
@@ -165,11 +161,11 @@ fn parse_status_line(rest: &[u8], version: Span, at: usize) -> Result<StartLine,
     if !phrase.is_empty() && !phrase.starts_with(b" ") {
         return Err(ParseError::Status);
     }
-    if let Some(control) = phrase.iter().position(|octet| is_control(*octet)) {
+    if let Some(control) = phrase.iter().position(|octet| control_octet(*octet)) {
         return Err(ParseError::Control { offset: at + digits + control });
     }
     let end = at + rest.len();
-    Ok(StartLine::Response { status, reason: Span { start: (at + digits + 1).min(end), end }, version })
+    Ok(StartLine::Response { status, reason: Span::new((at + digits + 1).min(end), end), version })
 }
 
 /// `SIP/` and two numbers, in any case (RFC 3261 §7.1).
@@ -184,29 +180,34 @@ fn is_version(word: &[u8]) -> bool {
 
 fn parse_header(octets: &[u8], span: Span, line: usize) -> Result<HeaderSpan, ParseError> {
     let text = span.of(octets);
-    let colon = memchr(b':', text).ok_or(ParseError::Colon { line })?;
-    let (before, after) = text.split_at_checked(colon).ok_or(ParseError::Colon { line })?;
-    let name = before.trim_ascii_end();
-    if name.is_empty() || !name.iter().all(|octet| token_octet(*octet)) {
+    let length = text.iter().position(|octet| !token_octet(*octet)).ok_or(ParseError::Colon { line })?;
+    let (name, rest) = text.split_at_checked(length).unwrap_or_default();
+    // RFC 3261 §7.3.1: white space may stand before the colon, and after it.
+    let raw = match rest {
+        [b':', raw @ ..] => raw,
+        _ => rest.trim_ascii_start().strip_prefix(b":").ok_or_else(|| no_colon(text, line))?,
+    };
+    if name.is_empty() {
         return Err(ParseError::Name { line });
     }
-    let raw = after.get(1..).unwrap_or_default();
-    let value = grammar::trim_octets(raw);
-    let leading = raw.iter().take_while(|octet| lws_octet(**octet)).count();
-    let start = if value.is_empty() { span.end } else { span.start + colon + 1 + leading };
+    let from_value = grammar::trim_octets_start(raw);
+    let value = grammar::trim_octets(from_value);
+    let start = span.end() - from_value.len();
     let id = HeaderId::of(name);
     check_value(id, value, start)?;
-    Ok(HeaderSpan {
-        id,
-        name: Span { start: span.start, end: span.start + name.len() },
-        value: Span { start, end: start + value.len() },
-    })
+    let name = Span::new(span.start(), span.start() + length);
+    Ok(HeaderSpan { id, name, value: Span::new(start, start + value.len()) })
+}
+
+#[cold]
+fn no_colon(text: &[u8], line: usize) -> ParseError {
+    if text.contains(&b':') { ParseError::Name { line } } else { ParseError::Colon { line } }
 }
 
 /// Controls only in folds and quoted pairs; quotes of structured values closed.
 fn check_value(id: HeaderId, value: &[u8], start: usize) -> Result<(), ParseError> {
     // Folded over all octets rather than stopped at the first, so that it is done many octets at a time.
-    let controls = value.iter().fold(false, |found, octet| found | is_control(*octet));
+    let controls = value.iter().fold(false, |found, octet| found | (*octet < b' ') | (*octet == 0x7f));
     if controls && let Some(at) = stray_control(value) {
         return Err(ParseError::Control { offset: start + at });
     }
@@ -214,10 +215,6 @@ fn check_value(id: HeaderId, value: &[u8], start: usize) -> Result<(), ParseErro
         return Err(ParseError::Quote { id });
     }
     Ok(())
-}
-
-const fn is_control(octet: u8) -> bool {
-    (octet < b' ' && octet != b'\t') || octet == 0x7f
 }
 
 /// The first control octet that is neither part of a fold nor, inside quotes, escaped by a backslash.
@@ -232,7 +229,7 @@ fn stray_control(value: &[u8]) -> Option<usize> {
             _ => false,
         };
         // RFC 3261 §25.1 quoted-pair: any of ASCII but CR and LF.
-        if is_control(*octet) && !in_fold && (!escaped || matches!(octet, b'\r' | b'\n')) {
+        if control_octet(*octet) && !in_fold && (!escaped || matches!(octet, b'\r' | b'\n')) {
             return Some(at);
         }
         match octet {

@@ -1,6 +1,6 @@
-use super::{KeyHeaders, Message};
+use super::{Header, KeyHeaders, Message};
 use crate::{
-    header::{Date, HeaderError, NameAddr, delta_seconds, tokens},
+    header::{Date, HeaderError, MediaType, NameAddr, delta_seconds, elements, tokens},
     header_id::HeaderId,
     limits::MAX_VIAS,
     uri::Uri,
@@ -28,8 +28,15 @@ impl Message {
         self.verify_request_uri()?;
         verify_address(HeaderId::From, &key.from)?;
         verify_address(HeaderId::To, &key.to)?;
-        self.verify_addresses()?;
-        self.verify_singles()?;
+        let mut seen = [false; SINGLE.len()];
+        for header in self.all_headers() {
+            for (seen, _) in seen.iter_mut().zip(SINGLE).filter(|(_, id)| *id == header.id) {
+                if std::mem::replace(seen, true) {
+                    return Err(HeaderError::Repeated(header.id));
+                }
+            }
+            verify_header(&header)?;
+        }
         if key.cseq.is_for(method) { Ok(key) } else { Err(HeaderError::MethodMismatch) }
     }
 
@@ -51,38 +58,30 @@ impl Message {
             Err(_) => Err(HeaderError::RequestUri),
         }
     }
+}
 
-    fn verify_addresses(&self) -> Result<(), HeaderError> {
-        for id in [HeaderId::Contact, HeaderId::Route, HeaderId::RecordRoute] {
-            for value in self.values(id) {
-                let value = value?;
+/// The grammar of what an element acts on; other fields are judged by whoever reads them.
+#[allow(clippy::wildcard_enum_match_arm, reason = "all other headers are of no interest here")]
+fn verify_header(header: &Header<'_>) -> Result<(), HeaderError> {
+    let id = header.id;
+    match id {
+        HeaderId::Contact | HeaderId::Route | HeaderId::RecordRoute => {
+            for value in elements(header.text()?) {
                 // RFC 3261 §10.2.2: the wildcard of a REGISTER.
-                if id == HeaderId::Contact && value == "*" {
-                    continue;
+                if id != HeaderId::Contact || value != "*" {
+                    verify_address(id, &NameAddr::parse(id, value)?)?;
                 }
-                verify_address(id, &NameAddr::parse(id, value)?)?;
             }
         }
-        Ok(())
+        HeaderId::Date => drop(Date::parse(header.text()?)?),
+        HeaderId::Expires => drop(delta_seconds(id, header.text()?)?),
+        HeaderId::ContentType => drop(MediaType::parse(header.text()?)?),
+        HeaderId::Require => drop(tokens(id, header.text()?)?),
+        _ => {}
     }
-
-    fn verify_singles(&self) -> Result<(), HeaderError> {
-        for id in SINGLE {
-            let Some(text) = self.only(id)? else { continue };
-            if id == HeaderId::Date {
-                Date::parse(text)?;
-            } else if id == HeaderId::Expires {
-                delta_seconds(id, text)?;
-            }
-        }
-        self.content_type()?;
-        for header in self.headers(HeaderId::Require) {
-            tokens(HeaderId::Require, header.text()?)?;
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 fn verify_address(id: HeaderId, address: &NameAddr<'_>) -> Result<(), HeaderError> {
-    address.parsed_uri().map(|_| ()).map_err(|_| HeaderError::Syntax(id))
+    address.parsed_uri().map(drop).map_err(|_| HeaderError::Syntax(id))
 }
