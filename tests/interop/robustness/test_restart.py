@@ -1,0 +1,35 @@
+"""Prosody stopped and started while messages flow: none is lost in silence."""
+import time
+
+import pytest
+
+from peers import lab
+
+MESSAGES, RATE = 1000, 50
+
+
+@pytest.mark.timeout(180)
+# checks: IM-13
+def test_a_restart_of_prosody_loses_nothing_in_silence(gw, sip, bob, capsys):
+    calls, start = [], time.time()
+    for number in range(MESSAGES):
+        if number == MESSAGES * 3 // 10:
+            lab("down", "prosody")
+        if number == MESSAGES * 5 // 10:
+            lab("up", "prosody")
+            bob.online.wait(15)
+        calls.append(sip.send("sip:bob@xmpp.test", f"flow {number:04}", call_id=f"flow-{number}@127.0.0.1"))
+        time.sleep(max(0, start + number / RATE - time.time()))
+    finals = [sip.final(call, 40) for call in calls]
+    assert None not in finals, f"{finals.count(None)} senders were told nothing"
+    time.sleep(1)
+    got = [m["body"] for m in bob.inbox.items if m["type"] != "error" and m["body"].startswith("flow ")]
+    accepted = [f"flow {n:04}" for n, final in enumerate(finals) if final.startswith("2")]
+    told = MESSAGES - len(accepted)
+    with capsys.disabled():
+        print(f"\nrestart: {MESSAGES} sent at {RATE}/s, {len(accepted)} accepted, {told} senders told, {len(got)} delivered, "
+              f"{len(set(got) - set(accepted))} delivered though told, {len(got) - len(set(got))} twice")
+    assert set(accepted) <= set(got), sorted(set(accepted) - set(got))[:5]
+    assert len(got) == len(set(got)), "delivered twice"
+    assert got == sorted(got), "out of order"
+    assert told < MESSAGES, "nothing was delivered"
