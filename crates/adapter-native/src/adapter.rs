@@ -1,0 +1,265 @@
+//! The adapter: what it shares between deliveries and calls, and how a delivery ends.
+
+use crate::capabilities::capabilities;
+use crate::config::Config;
+use crate::deadlines::{Deadline, Deadlines};
+use crate::mailbox::{DeviceError, Fate};
+use crate::users::{User, Users, Waiting, now};
+use crate::wire::EventId;
+use crate::{http, mapping};
+use adapter_api::{
+    Adapter, AdapterError, Capabilities, Context, Delivery, Examine, Findings, Full, Hub, InstanceName, Shutdown,
+};
+use async_trait::async_trait;
+use impp_model::{Cause, Failure, MessageOperation, Operation, Outcome, Proof, Side};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// One instance of the native protocol.
+pub struct NativeAdapter {
+    shared: Arc<Shared>,
+    capabilities: Capabilities,
+}
+
+/// What calls and deliveries share.
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) users: Users,
+    deadlines: Deadlines,
+    hub: OnceLock<Hub>,
+    stopped: AtomicBool,
+    bound: watch::Sender<Option<SocketAddr>>,
+}
+
+impl NativeAdapter {
+    /// Makes an instance; reads the token files, opens nothing.
+    pub fn new(instance: InstanceName, config: Config, _: Context) -> Result<Self, AdapterError> {
+        let users = Users::new(&instance, &config)?;
+        let capabilities = capabilities(&config.limits);
+        let shared = Shared {
+            config,
+            users,
+            deadlines: Deadlines::default(),
+            hub: OnceLock::new(),
+            stopped: AtomicBool::new(false),
+            bound: watch::Sender::new(None),
+        };
+        Ok(Self { shared: Arc::new(shared), capabilities })
+    }
+
+    /// Waits until [`run`](Adapter::run) listens and tells where, which is of use with port 0.
+    pub async fn local_addr(&self) -> SocketAddr {
+        let mut bound = self.shared.bound.subscribe();
+        loop {
+            if let Some(address) = *bound.borrow_and_update() {
+                return address;
+            }
+            // The sender belongs to `self`: it can't go away meanwhile.
+            let _ = bound.changed().await;
+        }
+    }
+}
+
+#[async_trait]
+impl Adapter for NativeAdapter {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    async fn run(&self, hub: Hub, shutdown: Shutdown) -> Result<(), AdapterError> {
+        let listen = self.shared.config.listen;
+        let fail = |source| AdapterError::Listen { listen: listen.to_string(), source };
+        let listener = TcpListener::bind(listen).await.map_err(fail)?;
+        let address = listener.local_addr().map_err(fail)?;
+        tracing::info!(adapter = %hub.instance(), %address, users = self.shared.users.iter().count(), "listening");
+        // Called once: there was none before.
+        let _ = self.shared.hub.set(hub.clone());
+        self.shared.bound.send_replace(Some(address));
+        let app = http::App::new(Arc::clone(&self.shared), hub, shutdown.clone());
+        tokio::select! {
+            () = http::serve(listener, app, shutdown) => {}
+            () = self.shared.give_up_in_time() => {}
+        }
+        self.shared.stop();
+        Ok(())
+    }
+
+    fn deliver(&self, delivery: Delivery) -> Result<(), Full> {
+        match self.shared.prepare(&delivery) {
+            Ok(prepared) => self.shared.append(delivery, prepared),
+            Err(failure) => {
+                delivery.settle(failure);
+                Ok(())
+            }
+        }
+    }
+
+    async fn examine(&self, request: Examine) -> Findings {
+        self.shared.examine(&request)
+    }
+}
+
+/// A delivery that can be appended.
+struct Prepared {
+    user: Arc<User>,
+    data: Box<str>,
+}
+
+impl Shared {
+    /// Checks a delivery and writes its event.
+    fn prepare(&self, delivery: &Delivery) -> Result<Prepared, Failure> {
+        if self.stopped.load(Ordering::SeqCst) {
+            return Err(Failure::new(Side::Ours, Cause::ShuttingDown));
+        }
+        let Operation::Message(operation) = &delivery.operation else {
+            return Err(
+                Failure::new(Side::Far, Cause::NotImplemented).with_text("the native protocol carries messages only")
+            );
+        };
+        let user = self.addressee(operation)?;
+        let mapped = mapping::to_event(operation, Some(delivery.trace))?;
+        if let Some(hub) = self.hub.get() {
+            mapped.losses.iter().for_each(|(field, how)| hub.translation_loss(field, *how));
+        }
+        let data = serde_json::to_string(&mapped.event).map_err(|_| Failure::new(Side::Ours, Cause::InternalError))?;
+        if data.len() > self.config.limits.max_events_octets {
+            return Err(too_large(self.config.limits.max_events_octets));
+        }
+        Ok(Prepared { user: Arc::clone(user), data: data.into() })
+    }
+
+    /// The user a message is for, if it can take it.
+    fn addressee(&self, operation: &MessageOperation) -> Result<&Arc<User>, Failure> {
+        let user = self.users.at(&operation.destination.address);
+        let user = user.ok_or_else(|| Failure::new(Side::Far, Cause::NotFound).with_text("no such native user"))?;
+        let limit = self.config.limits.max_message;
+        if operation.message.content.octets.len() > limit { Err(too_large(limit)) } else { Ok(user) }
+    }
+
+    fn append(&self, delivery: Delivery, Prepared { user, data }: Prepared) -> Result<(), Full> {
+        let deadline = Instant::from_std(delivery.deadline);
+        let Delivery { trace, operation, hop, settle, .. } = delivery;
+        let waiting = Waiting { settle, deadline };
+        match user.mailbox(|mailbox| mailbox.append(data, waiting)) {
+            Err(Waiting { settle, .. }) => {
+                let deadline = deadline.into_std();
+                return Err(Full(Box::new(Delivery { trace, operation, hop, deadline, settle })));
+            }
+            Ok(event) => {
+                tracing::debug!(%trace, %event, "event appended");
+                self.deadlines.add(Deadline { at: deadline, event, user: user.address.clone() });
+            }
+        }
+        user.announce();
+        if self.stopped.load(Ordering::SeqCst) {
+            self.stop();
+        }
+        Ok(())
+    }
+
+    /// Takes a device's word for everything up to `id`, and tells those who waited for it.
+    pub(crate) fn acknowledge(&self, user: &User, device: &Arc<str>, id: EventId) -> Result<EventId, DeviceError> {
+        let (cursor, waiting) = user.mailbox(|mailbox| mailbox.acknowledge(device, id, now()))?;
+        for (event, Waiting { settle, deadline }) in waiting {
+            self.deadlines.remove(&Deadline { at: deadline, event, user: user.address.clone() });
+            settle.settle(Outcome::Success(Proof::Recipient));
+        }
+        Ok(cursor)
+    }
+
+    /// Settles each delivery whose deadline passes; never returns.
+    async fn give_up_in_time(&self) {
+        loop {
+            let Deadline { event, user, .. } = self.deadlines.passed().await;
+            if let Some(user) = self.users.at(&user) {
+                give_up(user, event, unconfirmed);
+            }
+        }
+    }
+
+    /// Settles everything that waits: nothing can be acknowledged any more.
+    fn stop(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        for user in self.users.iter() {
+            for event in user.mailbox(|mailbox| mailbox.waiting()) {
+                give_up(user, event, stopping);
+            }
+        }
+    }
+
+    fn examine(&self, request: &Examine) -> Findings {
+        let mut findings = Findings::default();
+        match request {
+            Examine::DryRun { operation, .. } => self.dry_run(operation, &mut findings),
+            Examine::Probe { domain } => {
+                let bound = *self.bound.borrow();
+                findings.add("listening", bound.map_or_else(|| "no".to_owned(), |address| address.to_string()));
+                findings.add("users", self.users.of_domain(domain).count().to_string());
+                let streams: usize =
+                    self.users.of_domain(domain).map(|user| user.mailbox(|mailbox| mailbox.streams())).sum();
+                findings.add("open streams", streams.to_string());
+            }
+            _ => {}
+        }
+        findings
+    }
+
+    fn dry_run(&self, operation: &Operation, findings: &mut Findings) {
+        let Operation::Message(operation) = operation else { return };
+        findings.add("source", operation.source.address.to_string());
+        findings.add("destination", operation.destination.address.to_string());
+        findings.add("transport", "events over HTTP or WebSocket");
+        findings.add("acknowledgement", "the addressee's device");
+        match self.addressee(operation).and_then(|user| mapping::to_event(operation, None).map(|mapped| (user, mapped)))
+        {
+            Err(failure) => findings.add("refused", failure.to_string()),
+            Ok((user, mapped)) => {
+                findings.add("open streams", user.mailbox(|mailbox| mailbox.streams()).to_string());
+                findings.degraded = mapped.losses.iter().map(|(field, _)| (*field).to_owned()).collect();
+            }
+        }
+        let size = format!("{} of {} octets", operation.message.content.octets.len(), self.config.limits.max_message);
+        findings.add("size", size);
+    }
+}
+
+fn give_up(user: &User, event: EventId, why: fn(Fate) -> Failure) {
+    if let Some((Waiting { settle, .. }, fate)) = user.mailbox(|mailbox| mailbox.give_up(event)) {
+        tracing::debug!(%event, ?fate, "not acknowledged");
+        settle.settle(why(fate));
+    }
+}
+
+/// What a sender hears when the deadline has passed.
+fn unconfirmed(fate: Fate) -> Failure {
+    match fate {
+        Fate::Sent => Failure::new(Side::Far, Cause::Unconfirmed)
+            .with_text("sent to a device, which has not acknowledged it: it may have arrived"),
+        Fate::Unsent => Failure::new(Side::Far, Cause::Unconfirmed)
+            .with_text("not sent to any device in time, and withdrawn: it will not arrive"),
+        Fate::NoDevice => Failure::new(Side::Far, Cause::RecipientUnavailable)
+            .with_text("no device of the addressee was connected; withdrawn: it will not arrive"),
+    }
+}
+
+/// What a sender hears when the gateway stops before anybody acknowledged.
+fn stopping(fate: Fate) -> Failure {
+    match fate {
+        Fate::Sent => unconfirmed(fate),
+        Fate::Unsent | Fate::NoDevice => Failure::new(Side::Ours, Cause::ShuttingDown),
+    }
+}
+
+fn too_large(limit: usize) -> Failure {
+    Failure::new(Side::Far, Cause::TooLarge).with_text(format!("more than {limit} octets"))
+}
+
+impl std::fmt::Debug for NativeAdapter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NativeAdapter").field("listen", &self.shared.config.listen).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,61 @@
+//! What the native protocol carries; the README's table is checked against this.
+
+use crate::config::Limits;
+use crate::mapping::field;
+use adapter_api::{Acknowledgement, Capabilities, Carries, FieldSupport, SendsAs};
+use impp_model::Kind;
+
+/// Each field of an INSTANT MESSAGE and how it fares on the way to a native user.
+pub(crate) const FIELDS: [FieldSupport; 10] = [
+    FieldSupport::new(field::SOURCE_DEVICE, Carries::Carried, "from_device"),
+    FieldSupport::new(field::DESTINATION_DEVICE, Carries::Degraded, "every device of the user gets the message"),
+    FieldSupport::new(field::ID, Carries::Carried, "id"),
+    FieldSupport::new(field::THREAD, Carries::Carried, "thread"),
+    FieldSupport::new(field::SUBJECTS, Carries::Degraded, "the first one, without a language of its own"),
+    FieldSupport::new(field::SENT, Carries::Carried, "sent"),
+    FieldSupport::new(field::RECEIPTS, Carries::Carried, "receipts"),
+    FieldSupport::new(field::CONTENT, Carries::Carried, "body, text only; other octets are refused"),
+    FieldSupport::new(field::LANGUAGE, Carries::Carried, "lang"),
+    FieldSupport::new(field::ALTERNATIVES, Carries::Degraded, "those that are text"),
+];
+
+/// The capabilities of an instance with these limits.
+pub(crate) fn capabilities(limits: &Limits) -> Capabilities {
+    Capabilities {
+        protocol: "native".into(),
+        srv_label: None,
+        kinds: vec![Kind::Message],
+        sends_as: SendsAs::Anyone,
+        acknowledgement: Acknowledgement::Device,
+        answers_each: true,
+        repeatable: true,
+        standing_link: true,
+        max_content: Some(limits.max_message),
+        fields: FIELDS.to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_readme_shows_the_same_table() {
+        let readme = include_str!("../README.md");
+        for FieldSupport { field, support, note } in &FIELDS {
+            let support = match support {
+                Carries::Carried => "carried",
+                Carries::Degraded => "degraded",
+                Carries::Dropped => "dropped",
+            };
+            let row = format!("| `{field}` | {support} | {note} |");
+            assert!(readme.lines().any(|line| line == row), "README.md lacks: {row}");
+        }
+        let rows = readme.lines().filter(|line| line.starts_with("| `") && line.matches(" | ").count() == 2);
+        assert_eq!(
+            rows.filter(|row| ["carried", "degraded", "dropped"].iter().any(|w| row.contains(&format!("| {w} |"))))
+                .count(),
+            FIELDS.len()
+        );
+    }
+}

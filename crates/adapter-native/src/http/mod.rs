@@ -1,0 +1,56 @@
+//! The HTTP server: its calls, and the way from a listener to them.
+
+mod auth;
+mod connection;
+mod events;
+mod messages;
+mod openapi;
+mod refusal;
+mod ws;
+
+pub(crate) use connection::serve;
+
+use crate::adapter::Shared;
+use adapter_api::{Hub, Shutdown};
+use axum::Router;
+use axum::routing::{any, delete, get, post, put};
+use refusal::Refusal;
+use std::sync::Arc;
+
+/// What every call can use. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct App {
+    shared: Arc<Shared>,
+    hub: Hub,
+    shutdown: Shutdown,
+}
+
+impl App {
+    pub(crate) fn new(shared: Arc<Shared>, hub: Hub, shutdown: Shutdown) -> Self {
+        Self { shared, hub, shutdown }
+    }
+}
+
+/// The calls of the native protocol.
+fn router(app: App) -> Router {
+    Router::new()
+        .route("/v1/messages", post(messages::post))
+        .route("/v1/events", get(events::stream))
+        .route("/v1/events/ack", post(events::acknowledge))
+        .route("/v1/ws", any(ws::upgrade))
+        .route("/v1/openapi.json", get(openapi::document))
+        .route("/v1/presence", put(not_offered))
+        .route("/v1/subscriptions", post(not_offered))
+        .route("/v1/subscriptions/{id}", delete(not_offered))
+        .route("/v1/authorizations", post(not_offered))
+        .route("/v1/composing", post(not_offered))
+        .route("/v1/dispositions", post(not_offered))
+        .fallback(|| async { Refusal::NotFound })
+        .method_not_allowed_fallback(|| async { Refusal::Method })
+        .with_state(app)
+}
+
+/// The answer to calls of the contract that this gateway does not offer.
+async fn not_offered(_: auth::Caller) -> Refusal {
+    Refusal::NotOffered
+}
