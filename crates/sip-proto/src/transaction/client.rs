@@ -269,6 +269,7 @@ impl<U> State<U> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transaction::testkit::origin;
     use crate::transaction::Keys;
     use std::time::Duration;
 
@@ -301,7 +302,7 @@ mod tests {
     // checks: SIP-001, SIP-002
     #[test]
     fn rfc3261_s17_1_2_2_timers_e_and_f_on_udp() {
-        let (mut table, now) = (Table::new(Timers::default(), 10), Instant::now());
+        let (mut table, now) = (Table::new(Timers::default(), 10), origin());
         start(&mut table, Reliability::Unreliable, now);
         let (sent, timed_out) = run(&mut table, now);
         assert_eq!(sent, [0, 500, 1500, 3500, 7500, 11500, 15500, 19500, 23500, 27500, 31500]);
@@ -311,7 +312,7 @@ mod tests {
     // checks: SIP-001, SIP-002
     #[test]
     fn rfc3261_s17_1_2_2_reliable_transports_send_once() {
-        let (mut table, now) = (Table::new(Timers::default(), 10), Instant::now());
+        let (mut table, now) = (Table::new(Timers::default(), 10), origin());
         start(&mut table, Reliability::Reliable, now);
         assert_eq!(run(&mut table, now), (vec![0], true));
     }
@@ -319,7 +320,7 @@ mod tests {
     // checks: SIP-001
     #[test]
     fn rfc3261_s17_1_2_2_in_proceeding_every_t2() {
-        let (mut table, now) = (Table::new(Timers::default(), 10), Instant::now());
+        let (mut table, now) = (Table::new(Timers::default(), 10), origin());
         let (key, _) = start(&mut table, Reliability::Unreliable, now);
         assert_eq!(table.handle_response(&key, 100, now + Duration::from_millis(10)), ResponseMatch::Provisional);
         let (sent, timed_out) = run(&mut table, now);
@@ -330,7 +331,7 @@ mod tests {
     // checks: SIP-003, SIP-004
     #[test]
     fn rfc3261_s17_1_2_2_timer_k_absorbs_repeated_answers() {
-        let (mut table, now) = (Table::new(Timers::default(), 10), Instant::now());
+        let (mut table, now) = (Table::new(Timers::default(), 10), origin());
         let (key, handle) = start(&mut table, Reliability::Unreliable, now);
         assert_eq!(table.handle_response(&key, 200, now), ResponseMatch::Final("user"));
         assert_eq!(table.handle_response(&key, 200, now), ResponseMatch::Repeated);
@@ -343,7 +344,7 @@ mod tests {
     // checks: SIP-003
     #[test]
     fn rfc3261_s17_1_2_2_timer_k_is_zero_on_reliable_transports() {
-        let (mut table, now) = (Table::new(Timers::default(), 10), Instant::now());
+        let (mut table, now) = (Table::new(Timers::default(), 10), origin());
         let (key, _) = start(&mut table, Reliability::Reliable, now);
         assert_eq!(table.handle_response(&key, 486, now), ResponseMatch::Final("user"));
         assert!(table.is_empty());
@@ -352,7 +353,7 @@ mod tests {
     // checks: SIP-019
     #[test]
     fn rfc3261_s18_4_a_transport_error_ends_the_transaction() {
-        let (mut table, now) = (Table::new(Timers::default(), 10), Instant::now());
+        let (mut table, now) = (Table::new(Timers::default(), 10), origin());
         let (key, handle) = start(&mut table, Reliability::Unreliable, now);
         assert_eq!(table.unanswered_on(|route| *route == "peer").collect::<Vec<_>>(), [handle]);
         assert_eq!(table.handle_transport_error(handle), Some("user"));
@@ -362,7 +363,7 @@ mod tests {
 
     #[test]
     fn a_full_table_refuses_and_gives_the_record_back() {
-        let (mut table, now) = (Table::new(Timers::default(), 1), Instant::now());
+        let (mut table, now) = (Table::new(Timers::default(), 1), origin());
         let (key, _) = start(&mut table, Reliability::Reliable, now);
         let mut again = |key| table.start(key, Bytes::new(), "peer", Reliability::Reliable, "second", now);
         assert_eq!(again(key), Err(Refused::Duplicate("second")));

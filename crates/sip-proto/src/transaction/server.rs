@@ -237,6 +237,7 @@ impl<U, R> Record<U, R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transaction::testkit::origin;
     use crate::transaction::Keys;
     use std::time::Duration;
 
@@ -250,7 +251,7 @@ mod tests {
 
     impl Rig {
         fn new(limit: usize) -> Self {
-            Self { table: Table::new(Timers::default(), limit), keys: Keys::new([0, 0]), now: Instant::now() }
+            Self { table: Table::new(Timers::default(), limit), keys: Keys::new([0, 0]), now: origin() }
         }
 
         fn request(&mut self, branch: &[u8], reliability: Reliability) -> RequestMatch<&'static str> {
