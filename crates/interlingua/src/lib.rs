@@ -1,1 +1,10 @@
-//! interlingua
+//! The gateway as a program: configuration, wiring and command line.
+//!
+//! Everything that decides anything lives in the crates below this one; the library target exists for the tests.
+
+pub mod adapters;
+pub mod cli;
+pub mod commands;
+pub mod config;
+mod output;
+mod zone;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `interlingua` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    interlingua::cli::main()
+}

@@ -1,0 +1,161 @@
+//! The adapters that this gateway is built with: one line each in [`FACTORIES`].
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use adapter_api::{Adapter, AdapterError, Context, InstanceName};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::config::{Key, Problem, nearest, read};
+
+/// Everything that a table `[adapter.NAME]` may have as its `type`.
+pub const FACTORIES: &[Factory] = &[];
+
+/// Types of the contract that later versions bring.
+const LATER: &[(&str, &str)] = &[(
+    "xmpp",
+    "server-to-server XMPP is not in this version; connect to an existing XMPP server with type = \"xmpp-component\"",
+)];
+
+/// How one type of adapter is configured and made.
+#[derive(Debug)]
+pub struct Factory {
+    /// The value of `type`.
+    pub type_name: &'static str,
+    /// The instance name that the reference uses.
+    pub example_name: &'static str,
+    /// One line for people.
+    pub about: &'static str,
+    /// The schema of its table, without `type`.
+    pub schema: fn(&mut SchemaGenerator) -> Schema,
+    read: Read,
+}
+
+type Read = fn(&'static str, Value, &Key, &mut Findings<'_>) -> Option<Box<dyn Configured>>;
+
+/// An adapter's configuration, ready to make the adapter.
+pub trait Configured: Debug + Send + Sync {
+    /// Everything that is wrong in it.
+    fn problems(&self) -> Vec<adapter_api::Problem>;
+    /// Makes the adapter.
+    fn make(&self, instance: InstanceName, context: Context) -> Result<Arc<dyn Adapter>, AdapterError>;
+    /// The value of `type`.
+    fn type_name(&self) -> &'static str;
+}
+
+/// What each adapter crate offers under the same names.
+trait Crate: DeserializeOwned + JsonSchema + Clone + Debug + Send + Sync + 'static {
+    fn problems(&self) -> Vec<adapter_api::Problem>;
+    fn make(instance: InstanceName, config: Self, context: Context) -> Result<Arc<dyn Adapter>, AdapterError>;
+}
+
+macro_rules! crates {
+    ($($name:ident),*) => {$(
+        impl Crate for $name::Config {
+            fn problems(&self) -> Vec<adapter_api::Problem> {
+                self.problems()
+            }
+            fn make(instance: InstanceName, config: Self, context: Context) -> Result<Arc<dyn Adapter>, AdapterError> {
+                $name::new(instance, config, context)
+            }
+        }
+    )*};
+}
+
+const fn factory<C: Crate>(type_name: &'static str, example_name: &'static str, about: &'static str) -> Factory {
+    Factory { type_name, example_name, about, schema: C::json_schema, read: read_one::<C> }
+}
+
+#[derive(Debug)]
+struct Instance<C> {
+    type_name: &'static str,
+    config: C,
+}
+
+impl<C: Crate> Configured for Instance<C> {
+    fn problems(&self) -> Vec<adapter_api::Problem> {
+        self.config.problems()
+    }
+
+    fn make(&self, instance: InstanceName, context: Context) -> Result<Arc<dyn Adapter>, AdapterError> {
+        C::make(instance, self.config.clone(), context)
+    }
+
+    fn type_name(&self) -> &'static str {
+        self.type_name
+    }
+}
+
+/// Where problems are put while tables are read.
+struct Findings<'f> {
+    problems: &'f mut Vec<Problem>,
+    holes: &'f mut Vec<Key>,
+}
+
+/// Reads the tables `[adapter.NAME]`, each by the factory of its `type`.
+pub(crate) fn read_all(
+    tables: &BTreeMap<String, Value>,
+    problems: &mut Vec<Problem>,
+    holes: &mut Vec<Key>,
+) -> Vec<(String, Box<dyn Configured>)> {
+    let mut findings = Findings { problems, holes };
+    let mut configured = Vec::new();
+    for (name, table) in tables {
+        let key = Key::default().name("adapter").name(name);
+        if let Some(one) = read_table(table, &key, &mut findings) {
+            configured.push((name.clone(), one));
+        }
+    }
+    configured
+}
+
+fn read_table(table: &Value, key: &Key, findings: &mut Findings<'_>) -> Option<Box<dyn Configured>> {
+    let mut table = table.clone();
+    let kind = table.as_object_mut().and_then(|table| table.shift_remove("type"));
+    let factory = match &kind {
+        Some(Value::String(kind)) => match FACTORIES.iter().find(|factory| factory.type_name == kind) {
+            Some(factory) => factory,
+            None => return refuse(findings, key, "no adapter of this type", &unknown_type(kind)),
+        },
+        Some(_) => return refuse(findings, key, "not text", &all_types()),
+        None => return refuse(findings, key, "missing", &all_types()),
+    };
+    let configured = (factory.read)(factory.type_name, table, key, findings)?;
+    for problem in configured.problems() {
+        let mut found = Problem::new(key.join(&Key::parse(&problem.key)), problem.problem, problem.remedy);
+        found.value = (!problem.value.is_empty() && !found.key.is_secret()).then_some(problem.value);
+        findings.problems.push(found);
+    }
+    Some(configured)
+}
+
+fn read_one<C: Crate>(
+    type_name: &'static str,
+    table: Value,
+    key: &Key,
+    findings: &mut Findings<'_>,
+) -> Option<Box<dyn Configured>> {
+    let config: C = read(table, key, findings.problems, findings.holes)?;
+    Some(Box::new(Instance { type_name, config }))
+}
+
+fn refuse(findings: &mut Findings<'_>, key: &Key, problem: &str, remedy: &str) -> Option<Box<dyn Configured>> {
+    findings.problems.push(Problem::new(key.name("type"), problem, remedy));
+    None
+}
+
+fn unknown_type(kind: &str) -> String {
+    if let Some((_, remedy)) = LATER.iter().find(|(later, _)| *later == kind) {
+        return (*remedy).to_owned();
+    }
+    let known: Vec<_> = FACTORIES.iter().map(|factory| factory.type_name).collect();
+    nearest(kind, &known).map_or_else(all_types, |name| format!("did you mean \"{name}\"?"))
+}
+
+fn all_types() -> String {
+    let known: Vec<_> = FACTORIES.iter().map(|factory| format!("type = \"{}\"", factory.type_name)).collect();
+    format!("write {}", known.join(" or "))
+}

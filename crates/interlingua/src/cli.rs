@@ -1,0 +1,63 @@
+//! The command line: every command, and how a process ends.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::{check, config, inspect, resolve};
+
+/// A gateway between instant-messaging networks: SIP/SIMPLE, XMPP and a native protocol.
+#[derive(Debug, Parser)]
+#[command(name = "interlingua", version, arg_required_else_help = true, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit status: 0 success, 1 refused or failed, 2 wrong usage. \
+    Results go to standard output, diagnostics to standard error.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Check(check::Args),
+    Inspect(inspect::Args),
+    Resolve(resolve::Args),
+    Config(config::Args),
+}
+
+/// How a command that ran to its end ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It did what it was asked to.
+    Well,
+    /// What it was asked about was refused, or failed.
+    Refused,
+    /// It was asked for something that makes no sense.
+    Misused,
+}
+
+impl Ended {
+    /// `Well` if `good`, else `Refused`.
+    pub fn well_if(good: bool) -> Self {
+        if good { Self::Well } else { Self::Refused }
+    }
+}
+
+/// Reads the command line, runs the command and says how it ended.
+pub fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Check(args) => check::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Resolve(args) => resolve::run(&args),
+        Command::Config(args) => config::run(&args),
+    };
+    match result {
+        Ok(Ended::Well) => ExitCode::SUCCESS,
+        Ok(Ended::Refused) => ExitCode::FAILURE,
+        Ok(Ended::Misused) => ExitCode::from(2),
+        Err(error) => {
+            crate::output::diagnose(&format!("interlingua: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

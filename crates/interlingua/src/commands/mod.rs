@@ -1,0 +1,6 @@
+//! The commands, one module each.
+
+pub mod check;
+pub mod config;
+pub mod inspect;
+pub mod resolve;

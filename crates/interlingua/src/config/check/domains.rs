@@ -1,0 +1,126 @@
+//! `[[domain]]` and `[[route]]`.
+
+use std::collections::BTreeMap;
+
+use super::super::problem::Key;
+use super::super::{DomainTable, Role};
+use super::Check;
+use super::tables::is_label;
+
+impl Check<'_> {
+    pub(super) fn domains(&mut self) {
+        let mut first = BTreeMap::new();
+        for (index, domain) in self.config.domain.iter().enumerate() {
+            let key = Key::parse("domain").index(index);
+            if let Some(earlier) = first.get(&domain.name) {
+                self.twice(&key, domain, *earlier);
+            } else {
+                first.insert(&domain.name, index);
+            }
+            self.later_keys(&key, domain);
+            self.reached_by(&key, domain);
+            self.trusted(&key, domain);
+        }
+        if !self.config.domain.iter().any(|domain| domain.role == Role::Local) {
+            let remedy = "add a [[domain]] with role = \"local\" for each domain this gateway speaks for";
+            self.warning(Key::parse("domain"), "no domain is local: every message will be refused", remedy);
+        }
+        self.component_domains();
+    }
+
+    fn twice(&mut self, key: &Key, domain: &DomainTable, earlier: usize) {
+        let other = self.config.domain.get(earlier).and_then(|other| other.adapter.as_ref());
+        let (problem, remedy) = if other == domain.adapter.as_ref() {
+            (format!("domain[{earlier}] has the same name"), "remove one of the two")
+        } else {
+            let problem = format!(
+                "domain[{earlier}] has the same name and another adapter: a domain in two networks needs shown_as, which is not in this version"
+            );
+            (problem, "give the domain to one adapter")
+        };
+        self.problem(key.name("name"), problem, remedy);
+    }
+
+    fn later_keys(&mut self, key: &Key, domain: &DomainTable) {
+        if domain.shown_as.is_some() {
+            let remedy = "remove it, and give the domain to one adapter";
+            self.problem(key.name("shown_as"), "showing a domain under another name is not in this version", remedy);
+        }
+        if domain.certificate.is_some() {
+            self.problem(key.name("certificate"), "TLS is not in this version", "remove it");
+        }
+    }
+
+    fn reached_by(&mut self, key: &Key, domain: &DomainTable) {
+        match (&domain.adapter, domain.role) {
+            (Some(adapter), _) => self.known_adapter(key.name("adapter"), adapter),
+            (None, Role::Local) => {
+                self.problem(
+                    key.name("adapter"),
+                    "missing: nobody serves this local domain",
+                    "name the adapter that reaches its users",
+                );
+            }
+            (None, Role::Remote) if domain.next_hop.is_none() => {
+                self.warning(
+                    key.clone(),
+                    "no effect: neither adapter nor next_hop",
+                    "set one of them, or remove the table",
+                );
+            }
+            (None, Role::Remote) => {}
+        }
+    }
+
+    // RFC 3261 §26.2.4: the source address of a datagram can be anything outside one's own network.
+    fn trusted(&mut self, key: &Key, domain: &DomainTable) {
+        let over_udp = domain.adapter.as_ref().is_some_and(|adapter| self.listens_on_udp(adapter));
+        for (index, network) in domain.trusted.iter().enumerate() {
+            if over_udp && !network.is_private() {
+                let remedy = "trust loopback or private networks only, or take the adapter's udp: listener away";
+                let problem = "over UDP a source address outside loopback and private networks proves nothing";
+                self.problem(key.name("trusted").index(index), problem, remedy);
+            }
+        }
+    }
+
+    /// What a component sends must come from its domain, so that domain should be a local one.
+    fn component_domains(&mut self) {
+        for (name, configured) in self.adapters {
+            let Some(domain) = self.adapter_text(name, "domain").filter(|_| configured.type_name() == "xmpp-component")
+            else {
+                continue;
+            };
+            let local =
+                |table: &&DomainTable| table.role == Role::Local && table.name.as_str().eq_ignore_ascii_case(domain);
+            if self.config.domain.iter().find(local).is_none() {
+                let problem = format!("{domain} is no local [[domain]]: nobody can send over this link");
+                let remedy = format!("add a [[domain]] with name = \"{domain}\" and the adapter that serves its users");
+                self.warning(Key::parse("adapter").name(name).name("domain"), problem, remedy);
+            }
+        }
+    }
+
+    pub(super) fn routes(&mut self) {
+        for (index, route) in self.config.route.iter().enumerate() {
+            let key = Key::parse("route").index(index);
+            let ways = [route.adapter.is_some(), route.protocol.is_some(), route.next_hop.is_some()];
+            if ways.into_iter().filter(|set| *set).count() != 1 {
+                self.problem(key.clone(), "not exactly one of adapter, protocol and next_hop", "keep one of them");
+            }
+            if let Some(adapter) = &route.adapter {
+                self.known_adapter(key.name("adapter"), adapter);
+            }
+            if let Some(protocol) = &route.protocol
+                && !is_label(protocol)
+            {
+                let remedy = "write it with its underscore, as \"_sip\" or \"_xmpp\"";
+                self.problem(key.name("protocol"), "not a protocol label", remedy);
+            }
+            let covers = |earlier: &&super::super::RouteTable| earlier.from == route.from && earlier.to == route.to;
+            if let Some(earlier) = self.config.route.iter().take(index).position(|route| covers(&route)) {
+                self.warning(key, format!("never used: route[{earlier}] matches the same"), "remove one of the two");
+            }
+        }
+    }
+}

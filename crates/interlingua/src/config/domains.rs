@@ -1,0 +1,206 @@
+//! The tables of which there are several: domains, routes, policy rules.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use adapter_api::DomainPattern;
+use impp_model::domain::Domain;
+use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A domain that this gateway knows by name.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DomainTable {
+    /// The domain. Required.
+    #[schemars(with = "String", example = &"sip.example.com")]
+    pub name: Domain,
+    /// Whether this gateway speaks for the domain.
+    #[serde(default)]
+    pub role: Role,
+    /// The adapter instance that reaches the domain. Only that adapter's own discovery is used for it, no RFC 3861
+    /// lookup, which would point at this gateway. Required for a local domain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"sip")]
+    pub adapter: Option<String>,
+    /// A fixed next hop in the adapter's own form, as `sip:127.0.0.1:15060;transport=udp`. Omitted: the adapter's
+    /// discovery, its link or its own users.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"sip:127.0.0.1:15060;transport=udp")]
+    pub next_hop: Option<String>,
+    /// Networks from which users of this domain may send without further proof. Over UDP only loopback and private
+    /// networks: elsewhere a source address proves nothing.
+    #[serde(default)]
+    #[schemars(example = ["127.0.0.1/32"])]
+    pub trusted: Vec<Network>,
+    /// For a domain that lives in two networks; not in this version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
+    pub shown_as: Option<Domain>,
+    /// Which certificate to present; not in this version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
+    pub certificate: Option<usize>,
+}
+
+/// Whether this gateway speaks for a domain.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// It speaks for it towards other networks.
+    #[default]
+    Local,
+    /// A partner with a fixed route.
+    Remote,
+}
+
+/// A route for domains without a table of their own. Exactly one of `adapter`, `protocol` and `next_hop` is set.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RouteTable {
+    /// The source's domain, as `sip.example.com`, `*.example.com` or `*`.
+    #[serde(default)]
+    pub from: Pattern,
+    /// The destination's domain, in the same forms. Required.
+    #[schemars(example = &"*")]
+    pub to: Pattern,
+    /// The adapter instance to use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"office")]
+    pub adapter: Option<String>,
+    /// The protocol to use, by its RFC 3861 label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"_xmpp")]
+    pub protocol: Option<String>,
+    /// A fixed next hop, as `sip:192.0.2.1:5060;transport=tcp`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"sip:192.0.2.1:5060;transport=tcp")]
+    pub next_hop: Option<String>,
+}
+
+/// A rule on who may send to whom.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyRule {
+    /// The source's domain, as `bad.example`, `*.bad.example` or `*`.
+    #[serde(default)]
+    pub from: Pattern,
+    /// The destination's domain, in the same forms.
+    #[serde(default)]
+    pub to: Pattern,
+    /// What to do with a message that matches. Required.
+    #[schemars(example = &"deny")]
+    pub action: Action,
+}
+
+/// What a policy rule does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Let it pass; later rules are not looked at.
+    Allow,
+    /// Refuse it.
+    Deny,
+}
+
+/// A network as `192.0.2.0/24`, or one address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Network(pub IpNet);
+
+impl Network {
+    /// Whether all of it is loopback or private address space, where a UDP source can be believed.
+    pub fn is_private(&self) -> bool {
+        PRIVATE.iter().filter_map(|net| IpNet::from_str(net).ok()).any(|net| net.contains(&self.0))
+    }
+}
+
+/// RFC 1122 §3.2.1.3, RFC 1918 §3, RFC 3927 §2.1, RFC 4291 §2.5.3, RFC 4193 §3.1, RFC 4291 §2.5.6.
+const PRIVATE: [&str; 8] = [
+    "127.0.0.0/8",
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "169.254.0.0/16",
+    "::1/128",
+    "fc00::/7",
+    "fe80::/10",
+];
+
+impl FromStr for Network {
+    type Err = ipnet::AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse::<IpAddr>().map(IpNet::from).or_else(|_| text.parse()).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Network {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let wanted = "a network in quotes, as \"192.0.2.0/24\" or \"192.0.2.1\"";
+        text.parse().map_err(|_| serde::de::Error::custom(format!("not a network; expected {wanted}")))
+    }
+}
+
+/// Domains as `example.org`, `*.example.org` or `*`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pattern(pub DomainPattern);
+
+impl Default for Pattern {
+    fn default() -> Self {
+        Self(DomainPattern::Any)
+    }
+}
+
+impl Serialize for Pattern {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Pattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse()
+            .map(Self)
+            .map_err(|_| serde::de::Error::custom("no domain; expected \"example.org\", \"*.example.org\" or \"*\""))
+    }
+}
+
+macro_rules! text_in_the_schema {
+    ($name:ident) => {
+        impl JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                String::json_schema(generator)
+            }
+        }
+    };
+}
+text_in_the_schema!(Network);
+text_in_the_schema!(Pattern);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_private_networks_count_as_private() {
+        let private = |text: &str| text.parse::<Network>().unwrap().is_private();
+        for net in ["127.0.0.1/32", "10.1.2.3", "192.168.0.0/16", "::1", "fd00::/8"] {
+            assert!(private(net), "{net}");
+        }
+        for net in ["0.0.0.0/0", "192.0.2.1", "172.16.0.0/8", "::/0", "2001:db8::/32"] {
+            assert!(!private(net), "{net}");
+        }
+    }
+}

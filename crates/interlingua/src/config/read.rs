@@ -1,0 +1,245 @@
+//! From a value to a type, with every problem and not only the first.
+
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use serde_path_to_error::Segment;
+
+use super::problem::{Key, Problem, Step};
+
+/// Reads `value`, the table at `base`.
+///
+/// Each wrong value is reported and put aside, so that what stands beside it is looked at, too; `holes` are the keys
+/// whose values are no longer those of the file. `None` if too little was left.
+pub(crate) fn read<T: DeserializeOwned>(
+    mut value: Value,
+    base: &Key,
+    problems: &mut Vec<Problem>,
+    holes: &mut Vec<Key>,
+) -> Option<T> {
+    let mut patched: Vec<(Key, usize)> = Vec::new();
+    for _ in 0..MAX_ATTEMPTS {
+        let error = match serde_path_to_error::deserialize::<_, T>(value.clone()) {
+            Ok(read) => return Some(read),
+            Err(error) => error,
+        };
+        let message = error.inner().to_string();
+        let mut key = key_of(error.path());
+        let missing = quoted(&message, "missing field `");
+        if let Some(field) = missing {
+            key = key.name(field);
+        }
+        let attempt = match patched.iter_mut().find(|(at, _)| *at == key) {
+            Some((_, attempt)) => {
+                *attempt += 1;
+                *attempt
+            }
+            None => {
+                let full = base.join(&key);
+                problems.push(explain(full.clone(), &message));
+                if !message.starts_with(UNKNOWN_FIELD) {
+                    holes.push(full);
+                }
+                patched.push((key.clone(), 0));
+                0
+            }
+        };
+        // Without the key its default counts, if it has one; else it is reported as missing and gets a stand-in.
+        let done = if attempt == 0 && missing.is_none() && remove(&mut value, &key) {
+            true
+        } else {
+            stand_in(attempt).is_some_and(|stand_in| put(&mut value, &key, stand_in))
+        };
+        if !done {
+            return None;
+        }
+    }
+    None
+}
+
+/// A file with more wrong keys than this is not a configuration.
+const MAX_ATTEMPTS: usize = 1000;
+
+/// What serde says of a key that no field takes.
+const UNKNOWN_FIELD: &str = "unknown field `";
+
+/// Values of each type, so that reading can go on behind a missing or wrong one.
+fn stand_in(attempt: usize) -> Option<Value> {
+    let values = [
+        json!(""),
+        json!("stand-in.invalid"),
+        json!("127.0.0.1:1"),
+        json!("127.0.0.1"),
+        json!("0"),
+        json!(0),
+        json!(false),
+        json!([]),
+        json!({}),
+    ];
+    values.into_iter().nth(attempt)
+}
+
+fn key_of(path: &serde_path_to_error::Path) -> Key {
+    let step = |segment: &Segment| match segment {
+        Segment::Seq { index } => Some(Step::Index(*index)),
+        Segment::Map { key } => Some(Step::Name(key.clone())),
+        Segment::Enum { .. } | Segment::Unknown => None,
+    };
+    Key(path.iter().filter_map(step).collect())
+}
+
+fn explain(key: Key, message: &str) -> Problem {
+    if let Some(field) = quoted(message, "missing field `") {
+        return Problem::syntax(key, "missing", format!("add `{field} = ...`; see `interlingua config reference`"));
+    }
+    if let Some(field) = quoted(message, UNKNOWN_FIELD) {
+        let remedy = suggestion(field, &expected(message));
+        return Problem::syntax(key, "unknown key", remedy);
+    }
+    if let Some(variant) = quoted(message, "unknown variant `") {
+        let names = expected(message);
+        let remedy = nearest(variant, &names).map_or_else(String::new, |name| format!("did you mean \"{name}\"? "));
+        let all: Vec<_> = names.iter().map(|name| format!("\"{name}\"")).collect();
+        return Problem::syntax(key, "unknown value", format!("{remedy}write {}", all.join(" or ")));
+    }
+    if let Some((problem, remedy)) = message.split_once("; write ") {
+        return Problem::syntax(key, problem, format!("write {remedy}"));
+    }
+    let (problem, remedy) = match message.rsplit_once("expected ") {
+        Some((problem, wanted)) => (problem.trim_end_matches([',', ';', ' ']), format!("write {wanted}")),
+        None => (message, "correct the value; see `interlingua config reference`".to_owned()),
+    };
+    Problem::syntax(key, problem, remedy)
+}
+
+/// What to do about an unknown name where `known` ones are allowed.
+pub(crate) fn suggestion(found: &str, known: &[&str]) -> String {
+    match nearest(found, known) {
+        Some(name) => format!("did you mean \"{name}\"?"),
+        None if known.is_empty() => "remove it".to_owned(),
+        None => format!("remove it, or write one of: {}", known.join(", ")),
+    }
+}
+
+/// The known name that is nearest to `found`, if one is near.
+pub(crate) fn nearest<'k>(found: &str, known: &[&'k str]) -> Option<&'k str> {
+    let distance = |name: &&&str| edit_distance(&found.to_ascii_lowercase(), name);
+    let near = known.iter().min_by_key(distance)?;
+    let limit = (found.chars().count().max(near.chars().count()) / 3).clamp(1, 3);
+    (distance(&near) <= limit).then_some(*near)
+}
+
+/// Insertions, deletions, replacements and swaps of neighbours that turn `a` into `b`.
+fn edit_distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut before_last: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    let at = |row: &[usize], i: usize| row.get(i).copied().unwrap_or(usize::MAX - 1);
+    for (i, x) in a.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, y) in b.iter().enumerate() {
+            let mut best = (at(&last, j) + usize::from(x != y)).min(at(&last, j + 1) + 1).min(at(&row, j) + 1);
+            let swapped = i > 0 && j > 0 && a.get(i - 1) == Some(y) && b.get(j - 1) == Some(x);
+            if swapped {
+                best = best.min(at(&before_last, j - 1) + 1);
+            }
+            row.push(best);
+        }
+        before_last = std::mem::replace(&mut last, row);
+    }
+    at(&last, b.len())
+}
+
+/// The names between backquotes after "expected".
+fn expected(message: &str) -> Vec<&str> {
+    let list = message.split_once("expected ").map_or("", |(_, list)| list);
+    list.split('`').skip(1).step_by(2).collect()
+}
+
+/// The name that follows `label` up to the next backquote.
+fn quoted<'m>(message: &'m str, label: &str) -> Option<&'m str> {
+    Some(message.strip_prefix(label)?.split_once('`')?.0)
+}
+
+/// Takes `key` out of its table; an array keeps its elements, for their places are the keys of the others.
+fn remove(value: &mut Value, key: &Key) -> bool {
+    let Some((Step::Name(last), parents)) = key.0.split_last() else {
+        return false;
+    };
+    find(value, parents).and_then(Value::as_object_mut).is_some_and(|table| table.shift_remove(last).is_some())
+}
+
+fn put(value: &mut Value, key: &Key, new: Value) -> bool {
+    let Some((last, parents)) = key.0.split_last() else {
+        return false;
+    };
+    match (last, find(value, parents)) {
+        (Step::Name(name), Some(Value::Object(table))) => {
+            table.insert(name.clone(), new);
+            true
+        }
+        (Step::Index(index), Some(Value::Array(array))) => array.get_mut(*index).map(|old| *old = new).is_some(),
+        (Step::Name(_) | Step::Index(_), _) => false,
+    }
+}
+
+fn find<'v>(value: &'v mut Value, steps: &[Step]) -> Option<&'v mut Value> {
+    steps.iter().try_fold(value, |value, step| match step {
+        Step::Name(name) => value.get_mut(name),
+        Step::Index(index) => value.get_mut(*index),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+    use std::time::Duration;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Table {
+        name: String,
+        port: u16,
+        #[serde(default, with = "adapter_api::duration")]
+        hold: Duration,
+        #[serde(default)]
+        peers: Vec<std::net::IpAddr>,
+    }
+
+    fn problems(value: Value) -> (Option<Table>, Vec<(String, String)>) {
+        let mut problems = Vec::new();
+        let table = read::<Table>(value, &Key::parse("x"), &mut problems, &mut Vec::new());
+        (table, problems.into_iter().map(|p| (p.key.to_string(), p.remedy)).collect())
+    }
+
+    #[test]
+    fn all_problems_of_a_table_are_found() {
+        let (table, found) = problems(json!({"nmae": "a", "hold": "2", "peers": ["::1", 3, "x"]}));
+        let keys: Vec<_> = found.iter().map(|(key, _)| key.as_str()).collect();
+        assert!(table.is_some());
+        for key in ["x.nmae", "x.name", "x.port", "x.hold", "x.peers[1]", "x.peers[2]"] {
+            assert!(keys.contains(&key), "{key} in {keys:?}");
+        }
+        assert_eq!(keys.len(), 6);
+        assert!(found.contains(&("x.nmae".to_owned(), "did you mean \"name\"?".to_owned())));
+    }
+
+    #[test]
+    fn a_good_table_has_no_problem() {
+        let (table, found) = problems(json!({"name": "a", "port": 5060, "hold": "2s", "peers": []}));
+        let table = table.unwrap();
+        assert_eq!(
+            (table.name.as_str(), table.port, table.hold, table.peers.len()),
+            ("a", 5060, Duration::from_secs(2), 0)
+        );
+        assert!(found.is_empty());
+    }
+
+    #[test]
+    fn only_near_names_are_suggested() {
+        assert_eq!(nearest("listne", &["listen", "advertise"]), Some("listen"));
+        assert_eq!(nearest("offce", &["office", "sip"]), Some("office"));
+        assert_eq!(nearest("zzz", &["listen", "sip"]), None);
+        assert_eq!(edit_distance("ab", "ba"), 1);
+    }
+}

@@ -1,0 +1,172 @@
+//! The tables of which there is one each.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use impp_model::domain::Domain;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::domains::PolicyRule;
+
+/// This gateway itself.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Gateway {
+    /// The FQDN of this gateway, as it stands in Via headers, stream ids and logs. Required.
+    #[schemars(with = "String", example = &"gw.example.net")]
+    pub name: Domain,
+    /// The folder of the embedded store. No effect until there is one: a message is held while its sender waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"var/interlingua")]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// The admin API, metrics and health checks.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Admin {
+    /// Where HTTP is served: the API at /api/v1, and /metrics, /healthz, /readyz.
+    #[schemars(with = "String")]
+    pub listen: SocketAddr,
+    /// The file with the bearer token that requests must carry. Required unless `listen` is a loopback address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"admin.token")]
+    pub token_file: Option<PathBuf>,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)), token_file: None }
+    }
+}
+
+/// What is logged, and how; logs go to standard error.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or directives as `info,adapter_sip=debug`; RUST_LOG wins over it.
+    pub level: String,
+    /// The form of a line.
+    pub format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: LogFormat::Text }
+    }
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Name service.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dns {
+    /// The name servers to ask, as address and port. Empty: those of the system.
+    #[schemars(with = "Vec<String>", example = ["127.0.0.1:5353"])]
+    pub nameservers: Vec<SocketAddr>,
+    /// Answer from this master file (RFC 1035 §5) instead of the network: for labs and for trying out changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"lab.zone")]
+    pub zone_file: Option<PathBuf>,
+}
+
+/// RFC 3861: how the protocol of an unknown domain is found.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Routing {
+    /// The RFC 3861 labels that are looked up, in local order of preference.
+    pub supported: Vec<String>,
+}
+
+impl Default for Routing {
+    fn default() -> Self {
+        Self { supported: vec!["_sip".to_owned(), "_xmpp".to_owned()] }
+    }
+}
+
+/// How long a sender waits, and what is reported to whom.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Delivery {
+    /// How long a sender who is told of each message (SIP, native) waits for the far side's own confirmation.
+    #[serde(with = "adapter_api::duration")]
+    #[schemars(with = "String")]
+    pub hold_timeout: Duration,
+    /// When a message that its link could not repeat is journalled; "0": before it is sent. No effect until there is
+    /// a store.
+    #[serde(with = "adapter_api::duration")]
+    #[schemars(with = "String")]
+    pub write_ahead_after: Duration,
+    /// How long delivery of a stored message is tried. No effect until there is a store.
+    #[serde(with = "adapter_api::duration")]
+    #[schemars(with = "String")]
+    pub expiry: Duration,
+    /// After which time a sender is told once that a stored message waits. No effect until there is a store.
+    #[serde(with = "adapter_api::duration")]
+    #[schemars(with = "String")]
+    pub warn_after: Duration,
+    /// How long a late error is still matched to its message. No effect until there is a store.
+    #[serde(with = "adapter_api::duration")]
+    #[schemars(with = "String")]
+    pub bounce_window: Duration,
+    /// How a SIP sender who has had a 2xx is told of a failure. No effect until there is a store.
+    pub notice: Notice,
+}
+
+impl Default for Delivery {
+    fn default() -> Self {
+        Self {
+            hold_timeout: Duration::from_secs(2),
+            write_ahead_after: Duration::from_millis(20),
+            expiry: Duration::from_secs(24 * 3600),
+            warn_after: Duration::from_secs(5 * 60),
+            bounce_window: Duration::from_secs(10 * 60),
+            notice: Notice::Text,
+        }
+    }
+}
+
+/// How a sender is told of a failure after he was told of acceptance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Notice {
+    /// By a message from the gateway.
+    Text,
+    /// Not at all; it is counted.
+    Off,
+}
+
+/// Who may send what to whom.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Policy {
+    /// Between which domains messages pass; there is no open relay.
+    pub relay: Relay,
+    /// Rules on top of that; the first that matches decides, without one the message passes.
+    pub rule: Vec<PolicyRule>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { relay: Relay::Local, rule: Vec::new() }
+    }
+}
+
+/// Between which domains messages pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Relay {
+    /// One end must be a local `[[domain]]`.
+    Local,
+}

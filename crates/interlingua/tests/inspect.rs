@@ -1,0 +1,84 @@
+//! `interlingua inspect` on the vectors; the library behind it, and the binary for its form.
+
+mod common;
+
+use common::{list, run_with, text, vectors};
+use interlingua::commands::inspect::{sip, stanza, uri};
+use serde_json::Value;
+
+/// Compares what a vector states, but for words and notes.
+fn assert_fields(found: &Value, vector: &Value, leave_out: &[&str]) {
+    for (key, expected) in vector.as_object().unwrap() {
+        if !leave_out.contains(&key.as_str()) {
+            assert_eq!(found.get(key), Some(expected), "{} {key}: {found}", text(vector, "id"));
+        }
+    }
+}
+
+const WORDS: [&str; 7] = ["id", "note", "ambiguous", "readings", "error", "reason", "epoch_note"];
+
+// checks: URI-01, URI-02
+#[test]
+fn uris_give_the_fields_of_the_vectors() {
+    let vectors = vectors("uri.json");
+    for key in ["vectors", "other_schemes"] {
+        for vector in list(&vectors, key) {
+            assert_fields(&uri::inspect(text(vector, "input")), vector, &WORDS);
+        }
+    }
+}
+
+// checks: URI-08
+#[test]
+fn uris_compare_as_the_vectors_say() {
+    for vector in list(&vectors("uri.json"), "equivalence") {
+        let found = uri::compare(text(vector, "a"), text(vector, "b"));
+        assert_eq!(found["equivalent"], vector["equivalent"], "{vector}");
+    }
+}
+
+// checks: DT-01
+#[test]
+fn datetimes_give_the_fields_of_the_vectors() {
+    for vector in list(&vectors("rfc3339.json"), "vectors") {
+        let found = serde_json::to_value(impp_model::datetime::DateTimeReport::inspect(text(vector, "input"))).unwrap();
+        assert_fields(&found, vector, &WORDS);
+    }
+}
+
+#[test]
+fn the_command_prints_one_object_and_tells_by_its_exit_code() {
+    let run = run_with(&["inspect", "datetime", "--json"], b"1985-04-12T23:20:50.52Z\n");
+    assert_eq!((run.code, run.json()["epoch_seconds"].as_i64()), (0, Some(482_196_050)));
+    let run = run_with(&["inspect", "uri", "--json"], b"im:fred@\r\n");
+    assert_eq!((run.code, run.json()["valid"].as_bool()), (1, Some(false)));
+    let run = run_with(&["inspect", "uri", "--compare", "IM:fred@EXAMPLE.com", "--json"], b"im:fred@example.com\n");
+    assert_eq!((run.code, run.json()["equivalent"].as_bool()), (0, Some(true)));
+    let run = run_with(&["inspect", "datetime"], b"nonsense");
+    assert_eq!(run.code, 1);
+    assert!(run.stdout.contains("valid: false"), "{}", run.stdout);
+}
+
+const MESSAGE: &str = "MESSAGE sip:juliet@example.com SIP/2.0\r\nVia: SIP/2.0/TCP a.example.net;branch=z9hG4bK1\r\n\
+    Max-Forwards: 70\r\nTo: sip:juliet@example.com\r\nFrom: sip:romeo@example.net;tag=v\r\nCall-ID: 1\r\n\
+    CSeq: 1 MESSAGE\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nhi";
+
+#[test]
+fn a_sip_message_is_shown_or_its_error() {
+    let found = sip::inspect(MESSAGE.as_bytes());
+    assert_eq!((text(&found, "result"), text(&found["parsed"], "method")), ("ok", "MESSAGE"));
+    let found = sip::inspect(MESSAGE.replace("Length: 2", "Length: -2").as_bytes());
+    assert_eq!((text(&found, "result"), text(&found["error"], "class")), ("error", "content-length"));
+    let found = sip::inspect(MESSAGE.replace("CSeq: 1", "CSeq: x").as_bytes());
+    assert_eq!((text(&found, "result"), found["error"]["status"].as_i64()), ("error", Some(400)));
+}
+
+#[test]
+fn a_stanza_is_shown_or_its_error() {
+    let found = stanza::inspect(b"<message to='a@b.example'><body>hi</body></message>\n");
+    assert_eq!((text(&found, "result"), text(&found["parsed"]["attrs"], "to")), ("ok", "a@b.example"));
+    let found = stanza::inspect(b"<message><!-- --></message>");
+    assert_eq!((text(&found, "result"), text(&found["error"], "class")), ("error", "restricted-xml"));
+    let found = stanza::inspect(b"<iq type='get'/>");
+    assert_eq!((text(&found, "result"), text(&found["error"], "class")), ("error", "iq-id"));
+}
