@@ -17,7 +17,7 @@ pub fn parse_element(input: &[u8], scope: &Scope, limits: &Limits) -> Result<Ele
     if !text.starts_with('<') {
         return Err(XmlError::new(XmlErrorKind::OutsideRoot, 0));
     }
-    Parser::new(text, 0, scope.clone(), limits, Kind::Stanza).run()
+    Parser::new(text, 0, scope, limits, Kind::Stanza).run()
 }
 
 /// Parses one XML document, such as a PIDF body.
@@ -27,7 +27,7 @@ pub fn parse_element(input: &[u8], scope: &Scope, limits: &Limits) -> Result<Ele
 pub fn parse_document(input: &[u8], limits: &Limits) -> Result<Element, XmlError> {
     let text = checked_text(input, limits)?;
     let body = text.strip_prefix('\u{FEFF}').unwrap_or(text);
-    Parser::new(body, text.len() - body.len(), Scope::new(), limits, Kind::Document).run()
+    Parser::new(body, text.len() - body.len(), &NO_SCOPE, limits, Kind::Document).run()
 }
 
 /// Parses a start tag alone, with its declarations added to the scope it returns.
@@ -35,7 +35,7 @@ pub(crate) fn parse_start_tag(tag: &[u8], limits: &Limits) -> Result<(Element, S
     let text = checked_text(tag, limits)?;
     let inside = text.strip_prefix('<').and_then(|rest| rest.strip_suffix('>'));
     let inside = inside.ok_or(XmlError::new(XmlErrorKind::Tag, 0))?;
-    let mut parser = Parser::new(text, 0, Scope::new(), limits, Kind::Stanza);
+    let mut parser = Parser::new(text, 0, &NO_SCOPE, limits, Kind::Stanza);
     let (element, name) = parser.start_tag(inside, 1)?;
     let prefix = SharedStr::copy(name.prefix);
     Ok((element, prefix, parser.scope))
@@ -81,6 +81,9 @@ struct Parser<'a> {
     /// Position of `text` in the input.
     base: usize,
     whole: Arc<str>,
+    /// Declarations of the stream.
+    outer: &'a Scope,
+    /// Declarations of the open elements.
     scope: Scope,
     limits: &'a Limits,
     kind: Kind,
@@ -91,12 +94,13 @@ struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    fn new(text: &'a str, base: usize, scope: Scope, limits: &'a Limits, kind: Kind) -> Self {
+    fn new(text: &'a str, base: usize, outer: &'a Scope, limits: &'a Limits, kind: Kind) -> Self {
         Self {
             text,
             base,
             whole: Arc::from(text),
-            scope,
+            outer,
+            scope: Scope::new(),
             limits,
             kind,
             open: Vec::new(),
@@ -236,7 +240,7 @@ impl<'a> Parser<'a> {
     }
 
     fn namespace(&self, name: &RawName<'_>, none: SharedStr) -> Result<SharedStr, XmlError> {
-        match self.scope.lookup(name.prefix) {
+        match self.scope.lookup(name.prefix).or_else(|| self.outer.lookup(name.prefix)) {
             Some(ns) => Ok(ns.clone()),
             None if name.prefix.is_empty() => Ok(none),
             None => Err(self.error(XmlErrorKind::UndeclaredPrefix, name.at)),
@@ -388,6 +392,9 @@ impl<'a> Parser<'a> {
         XmlError { offset: self.base + error.offset, ..error }
     }
 }
+
+/// A document inherits no declarations.
+static NO_SCOPE: Scope = Scope::new();
 
 fn is_declaration(attr: &RawAttr<'_>) -> bool {
     attr.name.prefix == "xmlns" || (attr.name.prefix.is_empty() && attr.name.local == "xmlns")

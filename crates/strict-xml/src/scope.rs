@@ -13,8 +13,8 @@ pub struct Scope(Vec<(SharedStr, SharedStr)>);
 
 impl Scope {
     /// No declarations.
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self(Vec::new())
     }
 
     /// Only a default namespace.
