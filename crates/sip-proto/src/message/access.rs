@@ -250,3 +250,45 @@ impl Message {
         Header { id: span.id, name: span.name.of(&self.octets), value: span.value.of(&self.octets) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message() -> Message {
+        Message::parse(Bytes::from_static(
+            b"OPTIONS sip:a@b SIP/2.0\r\nv: SIP/2.0/TCP one, SIP/2.0/UDP two\r\nX-One: 1\r\nVia: SIP/2.0/TLS three\r\n\
+              m: \"a, b\" <sip:a@b,c>, <sip:d@e>\r\nx-two: \xff\r\nTo: <sip:a@b>\r\nt: <sip:c@d>\r\n\r\n",
+        ))
+        .unwrap()
+    }
+
+    // checks: SIP-011
+    #[test]
+    fn rfc3261_s7_3_1_lines_and_commas_are_one_list() {
+        let message = message();
+        let transports: Vec<_> = message.vias().map(|via| via.unwrap().transport).collect();
+        assert_eq!(transports, ["TCP", "UDP", "TLS"]);
+        assert_eq!(message.top_via().unwrap().host.as_str(), "one");
+        let uris: Vec<_> = message.addresses(HeaderId::Contact).map(|addr| addr.unwrap().uri).collect();
+        assert_eq!(uris, ["sip:a@b,c", "sip:d@e"]);
+    }
+
+    #[test]
+    fn all_headers_come_in_order_as_spelled() {
+        let message = message();
+        let names: Vec<_> = message.all_headers().map(|header| header.name()).collect();
+        assert_eq!(names, ["v", "X-One", "Via", "m", "x-two", "To", "t"]);
+        assert_eq!(message.headers(HeaderId::Other).count(), 2);
+        assert_eq!(message.headers_named("X-TWO").next().unwrap().octets(), b"\xff");
+    }
+
+    // checks: TOR-034, TOR-041
+    #[test]
+    fn mandatory_headers_occur_once() {
+        assert_eq!(message().to().err(), Some(HeaderError::Repeated(HeaderId::To)));
+        assert_eq!(message().key_headers().err(), Some(HeaderError::Repeated(HeaderId::To)));
+        assert_eq!(message().call_id().err(), Some(HeaderError::Missing(HeaderId::CallId)));
+        assert_eq!(message().max_forwards(), Ok(None));
+    }
+}

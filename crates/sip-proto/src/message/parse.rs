@@ -66,14 +66,13 @@ pub(super) fn parse_single_header(octets: &[u8], start: usize, end: usize) -> Op
     parse_header(octets, Span::new(start, end), 0).ok()
 }
 
-/// The length of a body whose headers could not be parsed: exactly one sound Content-Length line.
+/// The length of a body whose headers could not be parsed: exactly one sound Content-Length line, not in a fold.
 pub(crate) fn content_length_of_broken(head: &[u8]) -> Option<usize> {
     let lines = head.split(|octet| *octet == b'\n');
     let mut lengths = lines.filter_map(|line| {
-        let colon = memchr(b':', line)?;
-        let (name, value) = line.split_at_checked(colon)?;
-        let id = HeaderId::of(grammar::trim_octets(name));
-        (id == HeaderId::ContentLength).then(|| parse_length(grammar::trim_octets(value.get(1..)?)).ok())
+        let (name, value) = line.split_at_checked(memchr(b':', line)?)?;
+        let is_length = HeaderId::of(name.trim_ascii_end()) == HeaderId::ContentLength;
+        is_length.then(|| parse_length(grammar::trim_octets(value.get(1..)?)).ok())
     });
     let length = lengths.next()?;
     if lengths.next().is_some() { None } else { length }
@@ -279,4 +278,153 @@ fn parse_length(value: &[u8]) -> Result<usize, ParseError> {
     let number = std::str::from_utf8(value).ok().and_then(grammar::number);
     let number = number.and_then(|number| u32::try_from(number).ok());
     number.and_then(|number| usize::try_from(number).ok()).ok_or(ParseError::ContentLength)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADERS: &str = "Via: SIP/2.0/UDP c\r\n\r\n";
+
+    fn parse(text: impl Into<Bytes>) -> Result<Message, ParseError> {
+        Message::parse(text.into())
+    }
+
+    fn start(line: &str) -> Result<Message, ParseError> {
+        parse(format!("{line}\r\n{HEADERS}"))
+    }
+
+    fn header(line: &str) -> Result<Message, ParseError> {
+        parse(format!("OPTIONS sip:a@b SIP/2.0\r\n{line}\r\n{HEADERS}"))
+    }
+
+    #[test]
+    fn requests_and_responses() {
+        let request = start("OPTIONS sip:a@b SIP/2.0").unwrap();
+        assert_eq!((request.method(), request.request_uri()), (Some(&Method::Options), Some("sip:a@b")));
+        assert!(request.is_version_2() && request.status().is_none() && request.reason().is_none());
+        let response = start("SIP/2.0 100 Пытаюсь").unwrap();
+        assert_eq!((response.status().unwrap().code(), response.reason().unwrap().as_ref()), (100, "Пытаюсь"));
+        assert!(response.method().is_none() && response.request_uri().is_none());
+    }
+
+    // checks: TOR-013, TOR-018, TOR-022, TOR-023, TOR-032
+    #[test]
+    fn rfc3261_s7_1_start_lines_have_single_spaces_and_known_shapes() {
+        assert_eq!(start("SIP/2.0 100 ").unwrap().reason().unwrap(), "");
+        assert_eq!(start("SIP/2.0 100").unwrap().reason().unwrap(), "");
+        assert!(!start("OPTIONS sip:a@b SIP/7.0").unwrap().is_version_2());
+        for line in [
+            "OPTIONS  sip:a@b  SIP/2.0",
+            "OPTIONS sip:a@b SIP/2.0 ",
+            "OPTIONS sip:a@b; lr SIP/2.0",
+            "OPTIONS sip:a@b",
+            "OPTIONS sip:a@b HTTP/1.1",
+            "OPTIONS sip:a@b SIP/2",
+            "OPT\"IONS sip:a@b SIP/2.0",
+            "OPTIONS sip:\u{e4}@b SIP/2.0",
+            "OPTIONS",
+        ] {
+            assert_eq!(start(line).err(), Some(ParseError::StartLine), "{line}");
+        }
+        for line in ["SIP/2.0 4294967301 OK", "SIP/2.0 99 Low", "SIP/2.0 700 High", "SIP/2.0 OK", "SIP/2.0 200OK"] {
+            assert_eq!(start(line).err(), Some(ParseError::Status), "{line}");
+        }
+    }
+
+    // checks: SIP-010, TOR-001
+    #[test]
+    fn rfc3261_s7_3_1_white_space_and_folds() {
+        let message = header("TO :\r\n sip:a@b ;\r\n\ttag = 1\r\ns :\r\nSubject:").unwrap();
+        let to = message.to().unwrap();
+        assert_eq!((to.uri, to.tag()), ("sip:a@b", Some("1")));
+        let subjects: Vec<_> = message.headers(HeaderId::Subject).map(|header| header.octets().to_vec()).collect();
+        assert_eq!(subjects, [b"", b""]);
+        assert_eq!(header("Subject: a\r\n   b\r\n c").unwrap().header(HeaderId::Subject).unwrap().display(), "a b c");
+    }
+
+    #[test]
+    fn malformed_header_lines() {
+        for (line, error) in [
+            ("no colon here", ParseError::Colon { line: 2 }),
+            ("nocolon", ParseError::Colon { line: 2 }),
+            (": x", ParseError::Name { line: 2 }),
+            ("a b: x", ParseError::Name { line: 2 }),
+            ("a\u{e4}: x", ParseError::Name { line: 2 }),
+            ("A: x\nB: y", ParseError::LineEnd { line: 2 }),
+            ("A: x\rB: y", ParseError::Control { offset: 29 }),
+            ("A: \u{0}", ParseError::Control { offset: 28 }),
+            ("A: x\u{7f}", ParseError::Control { offset: 29 }),
+            ("A: \\\u{7}", ParseError::Control { offset: 29 }),
+            ("To: \"open <sip:a@b>", ParseError::Quote { id: HeaderId::To }),
+        ] {
+            assert_eq!(header(line).err(), Some(error), "{line:?}");
+        }
+    }
+
+    // checks: TOR-002
+    #[test]
+    fn controls_may_stand_in_quoted_pairs_and_quotes_in_text() {
+        assert!(header("To: \"BEL:\\\u{7} NUL:\\\u{0} DEL:\\\u{7f}\" <sip:a@b>").is_ok());
+        assert!(header("Subject: a 5\" disk").is_ok());
+        assert!(header("To: \"a\\\r\n b\" <sip:a@b>").is_ok());
+    }
+
+    #[test]
+    fn octets_that_are_not_utf8_cost_no_other_header() {
+        let mut octets = b"OPTIONS sip:a@b SIP/2.0\r\nSubject: caf\xe9\r\n".to_vec();
+        octets.extend_from_slice(b"Call-ID: x\r\n\r\n");
+        let message = parse(octets).unwrap();
+        let subject = message.header(HeaderId::Subject).unwrap();
+        assert_eq!((subject.octets(), subject.display().as_ref()), (b"caf\xe9".as_slice(), "caf\u{fffd}"));
+        assert!(subject.text().is_err());
+        assert_eq!(message.call_id().unwrap().as_str(), "x");
+    }
+
+    // checks: TOR-016, TOR-042
+    #[test]
+    fn rfc3261_s20_14_one_sound_content_length() {
+        for (line, error) in [
+            ("Content-Length: -1", ParseError::ContentLength),
+            ("Content-Length: +1", ParseError::ContentLength),
+            ("Content-Length: 0x1", ParseError::ContentLength),
+            ("Content-Length:", ParseError::ContentLength),
+            ("Content-Length: 1, 1", ParseError::ContentLength),
+            ("Content-Length: 99999999999999999999", ParseError::ContentLength),
+            ("Content-Length: 0\r\nl: 0", ParseError::RepeatedContentLength),
+            ("Content-Length: 1", ParseError::Truncated { declared: 1, present: 0 }),
+        ] {
+            assert_eq!(header(line).err(), Some(error), "{line}");
+        }
+    }
+
+    #[test]
+    fn limits_hold() {
+        let many = "A: b\r\n".repeat(MAX_HEADERS);
+        assert_eq!(header(many.trim_end()).err(), Some(ParseError::TooManyHeaders { limit: MAX_HEADERS }));
+        let long = format!("A: {}", "b".repeat(1 << 20));
+        let error = header(&long).unwrap_err();
+        assert_eq!((error, error.status()), (ParseError::HeadTooLarge { limit: MAX_HEAD }, 513));
+        let unended = Bytes::from("OPTIONS sip:a@b SIP/2.0\r\nA: b\r\n");
+        assert_eq!(parse(unended).err(), Some(ParseError::Unterminated));
+        assert_eq!(parse("\r\n\r\n").err(), Some(ParseError::Empty));
+        assert!(parse(format!("\r\nOPTIONS sip:a@b SIP/2.0\r\n{HEADERS}")).is_ok());
+    }
+
+    // checks: SIP-016, TOR-011
+    #[test]
+    fn bodies_are_octets_and_share_the_buffer() {
+        let message = parse(&b"OPTIONS sip:a@b SIP/2.0\r\nl: 4\r\n\r\n\0\r\n\xffrest"[..]).unwrap();
+        assert_eq!(message.body(), b"\0\r\n\xff");
+        assert_eq!(message.body_bytes().as_ptr(), message.body().as_ptr());
+        assert!(message.octets().ends_with(b"\xff"));
+    }
+
+    #[test]
+    fn the_length_of_a_broken_message_is_certain_or_unknown() {
+        assert_eq!(content_length_of_broken(b"X\r\nbad\r\nl: 5\r\n\r\n"), Some(5));
+        assert_eq!(content_length_of_broken(b"X\r\nl: 5\r\nContent-Length: 5\r\n\r\n"), None);
+        assert_eq!(content_length_of_broken(b"X\r\nA: b\r\n l: 5\r\n\r\n"), None);
+        assert_eq!(content_length_of_broken(b"X\r\nl: x\r\n\r\n"), None);
+    }
 }

@@ -72,3 +72,35 @@ fn logical_lines(head: &[u8]) -> impl Iterator<Item = (usize, usize)> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::build::ResponseBuilder;
+
+    fn salvage(text: &[u8]) -> Option<Salvage> {
+        Salvage::of(&Bytes::copy_from_slice(text))
+    }
+
+    #[test]
+    fn rfc3261_s8_2_6_2_what_is_sound_is_echoed() {
+        let text = b"\r\nMESSAGE sip:a b@c SIP/2.0\r\nVia: SIP/2.0/UDP c\r\n ;branch=z9hG4bK1\r\nno colon\r\n\
+            From: <sip:c@d>;tag=1\r\nTo: \"open <sip:a@b>\r\nSubject: s\r\nCall-ID: x\r\nCSeq: 1 MESSAGE\r\n\r\n\
+            Via: SIP/2.0/UDP body";
+        let salvage = salvage(text).unwrap();
+        let response = ResponseBuilder::new(salvage.request(), 400).to_tag("t").encode();
+        assert_eq!(
+            response,
+            "SIP/2.0 400 Bad Request\r\nVia: SIP/2.0/UDP c ;branch=z9hG4bK1\r\nFrom: <sip:c@d>;tag=1\r\n\
+             Call-ID: x\r\nCSeq: 1 MESSAGE\r\nContent-Length: 0\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn some_things_are_never_answered() {
+        assert!(salvage(b"SIP/2.0 999 x\r\nVia: SIP/2.0/UDP c\r\n\r\n").is_none());
+        assert!(salvage(b"ACK sip:a SIP/2.0\r\nVia: SIP/2.0/UDP c\r\n\r\n").is_none());
+        assert!(salvage(b"OPTIONS sip:a SIP/2.0\r\nTo: x\r\n\r\n").is_none());
+        assert!(salvage(b"").is_none() && salvage(b"\r\n\r\n").is_none() && salvage(b"\xff\xfe").is_none());
+    }
+}

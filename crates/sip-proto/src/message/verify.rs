@@ -85,3 +85,61 @@ fn verify_header(header: &Header<'_>) -> Result<(), HeaderError> {
 fn verify_address(id: HeaderId, address: &NameAddr<'_>) -> Result<(), HeaderError> {
     address.parsed_uri().map(drop).map_err(|_| HeaderError::Syntax(id))
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn verify(line: &str, headers: &str) -> Result<(), HeaderError> {
+        let text = format!(
+            "{line}\r\nVia: SIP/2.0/UDP c\r\nFrom: <sip:c@d>\r\nTo: sip:a@b\r\nCall-ID: x\r\nCSeq: 1 OPTIONS\r\n{headers}\r\n"
+        );
+        Message::parse(Bytes::from(text)).unwrap().verify().map(drop)
+    }
+
+    const LINE: &str = "OPTIONS sip:a@b SIP/2.0";
+
+    // checks: TOR-020, TOR-024, TOR-102
+    #[test]
+    fn rfc3261_s19_1_1_request_uris() {
+        assert_eq!(verify(LINE, ""), Ok(()));
+        assert_eq!(verify("OPTIONS im:a@b SIP/2.0", ""), Ok(()));
+        for uri in ["<sip:a@b>", "sip:a@b?Route=%3Csip:c%3E", "sip:2001:db8::10", "nothing"] {
+            assert_eq!(verify(&format!("OPTIONS {uri} SIP/2.0"), ""), Err(HeaderError::RequestUri), "{uri}");
+        }
+    }
+
+    // checks: SIP-046, TOR-030
+    #[test]
+    fn rfc3261_s8_1_1_5_cseq_names_the_method() {
+        assert_eq!(verify("MESSAGE sip:a@b SIP/2.0", ""), Err(HeaderError::MethodMismatch));
+    }
+
+    #[test]
+    fn what_is_acted_on_is_judged() {
+        for (headers, error) in [
+            ("Contact: <sip:a@b>;;;;\r\n", HeaderError::Syntax(HeaderId::Contact)),
+            ("Contact: <sip:a b>\r\n", HeaderError::Syntax(HeaderId::Contact)),
+            ("Route: *\r\n", HeaderError::Syntax(HeaderId::Route)),
+            ("Date: Fri, 01 Jan 2010 16:00:00 EST\r\n", HeaderError::Syntax(HeaderId::Date)),
+            ("Expires: 5000000000\r\n", HeaderError::Range(HeaderId::Expires)),
+            ("Expires: 5\r\nExpires: 5\r\n", HeaderError::Repeated(HeaderId::Expires)),
+            ("Max-Forwards: 300\r\n", HeaderError::Range(HeaderId::MaxForwards)),
+            ("Content-Type: text\r\n", HeaderError::Syntax(HeaderId::ContentType)),
+            ("Via: SIP/2.0/UDP 192.0.2.15;;,;,,\r\n", HeaderError::Syntax(HeaderId::Via)),
+        ] {
+            assert_eq!(verify(LINE, headers), Err(error), "{headers}");
+        }
+        assert_eq!(verify(LINE, "Contact: *\r\nSubject: \"\r\n"), Ok(()));
+        let vias = "Via: SIP/2.0/UDP c\r\n".repeat(MAX_VIAS);
+        assert_eq!(verify(LINE, &vias), Err(HeaderError::TooMany { id: HeaderId::Via, limit: MAX_VIAS }));
+    }
+
+    #[test]
+    fn of_a_response_only_the_mandatory_headers_count() {
+        assert_eq!(verify("SIP/2.0 200 OK", "Contact: <\r\n"), Ok(()));
+        assert!(verify("SIP/2.0 200 OK", "To: <sip:x@y>\r\n").is_err());
+    }
+}
