@@ -2,9 +2,10 @@
 //!
 //! Octets come in as slices, go out as `Bytes`; time and randomness are arguments.
 
-pub mod component; // XEP-0114
-pub mod gateway; // XEP-0030, XEP-0092, XEP-0199, XEP-0202
 pub mod barrier; // RFC 6120 §8.2.3, XEP-0199
+pub mod component; // XEP-0114
+pub mod fuzz;
+pub mod gateway; // XEP-0030, XEP-0092, XEP-0199, XEP-0202
 pub mod jid; // RFC 7622, XEP-0106
 mod named;
 pub mod ns;
