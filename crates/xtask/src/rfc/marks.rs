@@ -81,12 +81,20 @@ fn rust_test(lines: &[&str]) -> Option<String> {
 }
 
 fn brackets(line: &str) -> i32 {
-    line.chars().map(|c| i32::from(c == '[') - i32::from(c == ']')).sum()
+    line.chars().map(|c| i32::from("([".contains(c)) - i32::from(")]".contains(c))).sum()
 }
 
+/// Passes comments and decorators, which may go over several lines.
 fn python_test(lines: &[&str]) -> Option<String> {
-    let line = lines.iter().find(|line| !line.starts_with(['#', '@']))?;
-    function_name(line, "def ")
+    let mut open = 0;
+    for line in lines {
+        if open > 0 || line.starts_with('@') {
+            open += brackets(line);
+        } else if !line.starts_with('#') {
+            return function_name(line, "def ");
+        }
+    }
+    None
 }
 
 fn function_name(line: &str, keyword: &str) -> Option<String> {
@@ -143,7 +151,7 @@ mod tests {
 
     #[test]
     fn python_tests_and_plays_mark_rules_too() {
-        let python = find_in(Language::Python, "# checks: A-1\n@slow\nasync def test_one():\n");
+        let python = find_in(Language::Python, "# checks: A-1\n@slow(1,\n  [2])\nasync def test_one():\n");
         assert_eq!(python.marks.first().map(|mark| mark.test.as_str()), Some("tests/a.x test_one"));
         let play = find_in(Language::Play, "# checks: A-1\nromeo sends \"hello\"\n");
         assert_eq!(play.marks.first().map(|mark| mark.test.as_str()), Some("tests/a.x a"));
