@@ -21,7 +21,7 @@ pub use order::{Draw, order_by_weight};
 pub use plan::Limits;
 pub use protocol::{Protocol, ProtocolError, Service};
 pub use resolution::{Outcome, Reason, Resolution, Step, Target, Transport, TransportError, Via};
-pub use resolve::{Options, Resolver};
+pub use resolve::{AliasCheck, Options, Resolver};
 pub use sip::{SipLocation, locate_sip};
 pub use xmpp::locate_xmpp;
 pub use zone::{Zone, ZoneError, ZoneProblem};

@@ -31,14 +31,25 @@ pub struct Options {
     pub native: bool,
     /// Whether a domain without any SRV record is tried at its own addresses (RFC 3861 §4).
     pub implicit: bool,
-    /// Whether to ask first if the domain is an alias (RFC 3861 §4).
-    pub check_cname: bool,
+    /// When to ask if the domain is an alias.
+    pub alias_check: AliasCheck,
     /// Bounds of the targets.
     pub limits: Limits,
     /// Transports that SIP can be spoken over.
     pub sip_transports: Vec<Transport>,
     /// Whether XMPP can be spoken over TLS from the first octet on (XEP-0368).
     pub xmpp_direct_tls: bool,
+}
+
+/// When a domain is taken for an alias, whose target then stands for it in all lookups (RFC 3861 §4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AliasCheck {
+    /// Never asked.
+    Never,
+    /// Asked before anything else.
+    First,
+    /// Asked when the domain itself has no record of the service, which costs the common case nothing.
+    Last,
 }
 
 impl Default for Options {
@@ -48,7 +59,7 @@ impl Default for Options {
             local_domains: BTreeSet::new(),
             native: true,
             implicit: true,
-            check_cname: false,
+            alias_check: AliasCheck::Last,
             limits: Limits::default(),
             sip_transports: vec![Transport::Tls, Transport::Tcp, Transport::Udp],
             xmpp_direct_tls: true,
@@ -131,9 +142,21 @@ impl Search<'_, '_> {
     }
 
     async fn find(&mut self, service: Service, domain: &Domain, source: Option<&Protocol>) -> Option<Choice> {
-        let base = self.base(domain).await?;
+        let mut base = Name::from(domain);
+        if self.options.alias_check == AliasCheck::First {
+            base = self.canonical(base).await?;
+        }
         if let Some(choice) = self.find_service(service, &base).await {
             return Some(choice);
+        }
+        if self.options.alias_check == AliasCheck::Last && !self.is_settled() {
+            let canonical = self.canonical(base.clone()).await?;
+            if canonical != base {
+                base = canonical;
+                if let Some(choice) = self.find_service(service, &base).await {
+                    return Some(choice);
+                }
+            }
         }
         if self.options.native && !self.is_settled() {
             self.lookup.note("native discovery".into(), "RFC 3861 found no record of the service");
@@ -145,14 +168,10 @@ impl Search<'_, '_> {
         if self.options.implicit && !self.is_settled() { self.find_implicit(base, source).await } else { None }
     }
 
-    /// The name to look up: the domain, or what it is an alias of.
-    async fn base(&mut self, domain: &Domain) -> Option<Name> {
-        let name = Name::from(domain);
-        if !self.options.check_cname {
-            return Some(name);
-        }
-        let canonical = self.lookup.canonical(name, "the domain may be an alias").await;
-        self.failed = canonical.is_none();
+    /// The name to look up: the domain's, or that of which it is an alias.
+    async fn canonical(&mut self, name: Name) -> Option<Name> {
+        let canonical = self.lookup.canonical(name, "RFC 3861: the domain may be an alias").await;
+        self.failed |= canonical.is_none();
         canonical
     }
 

@@ -70,6 +70,18 @@ async fn own_listeners_are_no_way_to_anybody() {
     assert_eq!(resolve(only_us, None, options).await.reason, Some(Reason::OwnListener));
 }
 
+// checks: AR-07
+#[tokio::test]
+async fn rfc3861_s4_an_alias_is_found_after_all_else() {
+    let records =
+        "@ CNAME example.net.\n_im._sip.example.net. SRV 0 0 5060 sip.example.net.\nsip.example.net. A 192.0.2.1";
+    let resolution = resolve(records, None, Options::default()).await;
+    assert_eq!(summary(&resolution), ["sip.example.net:5060"]);
+    assert_eq!(resolution.tls_reference_identity, Some(domain("example.com")));
+    let direct = resolve("_im._sip SRV 0 0 5060 sip\nsip A 192.0.2.1", None, Options::default()).await;
+    assert!(!direct.queries.iter().any(|query| query.ends_with("CNAME")), "{:?}", direct.queries);
+}
+
 // checks: AR-12
 #[tokio::test]
 async fn a_protocol_whose_targets_have_no_address_gives_way_to_the_next() {

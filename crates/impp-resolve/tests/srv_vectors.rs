@@ -10,7 +10,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use impp_model::Domain;
 use impp_resolve::{
-    Answer, Dns, DnsError, DnsFailure, Limits, Name, Naptr, Options, Protocol, Record, RecordType, Resolver, Srv, Zone,
+    AliasCheck, Answer, Dns, DnsError, DnsFailure, Limits, Name, Naptr, Options, Protocol, Record, RecordType,
+    Resolver, Srv, Zone,
 };
 use serde_json::Value;
 
@@ -97,7 +98,7 @@ fn options(vector: &Value) -> Options {
         supported: list("supported").iter().map(|label| Protocol::parse(&text(label)).unwrap()).collect(),
         local_domains: list("local_domains").iter().map(|domain| Domain::parse(&text(domain)).unwrap()).collect(),
         native: flag("native"),
-        check_cname: flag("check_cname"),
+        alias_check: if flag("check_cname") { AliasCheck::First } else { AliasCheck::Never },
         limits,
         ..Options::default()
     }
