@@ -269,8 +269,8 @@ impl<U> State<U> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transaction::testkit::origin;
     use crate::transaction::Keys;
+    use crate::transaction::testkit::origin;
     use std::time::Duration;
 
     type Table = Client<&'static str, &'static str>;

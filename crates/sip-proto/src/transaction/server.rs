@@ -237,8 +237,8 @@ impl<U, R> Record<U, R> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transaction::testkit::origin;
     use crate::transaction::Keys;
+    use crate::transaction::testkit::origin;
     use std::time::Duration;
 
     type Table = Server<&'static str, &'static str>;

@@ -1,0 +1,298 @@
+//! The table `[adapter.NAME]` with `type = "sip"`.
+
+use adapter_api::{Problem, Transport};
+use impp_model::Domain;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// A SIP/SIMPLE adapter: MESSAGE over UDP and TCP.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where to listen, as `udp:127.0.0.1:5060` and `tcp:127.0.0.1:5060`. Each UDP address also needs TCP, for what is
+    /// too large for a datagram.
+    pub listen: Vec<String>,
+    /// The addresses under which peers reach those of `listen`, in the same form; they stand in Via. Needed when `listen`
+    /// has a wildcard address or lies behind address translation. Default: `listen` itself.
+    #[serde(default)]
+    pub advertise: Vec<String>,
+    /// What becomes of a request beyond 1300 octets whose next hop is reached over UDP: `"tcp"` sends it over TCP to the
+    /// same hop, `"refuse"` tells the sender that it is too large. Default: "tcp".
+    #[serde(default)]
+    pub large_messages: LargeMessages,
+    /// Octets of the largest body accepted in a MESSAGE; more is answered with 413. Default: 65536.
+    #[serde(default = "default_max_message")]
+    pub max_message: usize,
+    /// Bounds of what peers can make this gateway keep.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// What becomes of a request that is too large for UDP.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LargeMessages {
+    /// It goes over TCP.
+    #[default]
+    Tcp,
+    /// Its sender is told that it is too large.
+    Refuse,
+}
+
+/// Bounds of what peers can make this gateway keep.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Requests that are remembered in each direction, unanswered or kept for retransmissions; more are answered with
+    /// 503. Default: 262144.
+    pub transactions: usize,
+    /// Messages that wait to be sent, all peers together; more are refused. Default: 8192.
+    pub queue: usize,
+    /// Messages that wait for the answer to an earlier one to the same URI. Default: 100.
+    pub queue_per_uri: usize,
+    /// TCP connections, both ways together; further ones are closed at once. Default: 4096.
+    pub connections: usize,
+    /// A TCP connection without traffic for so long is closed. Default: "10m".
+    #[serde(with = "adapter_api::duration")]
+    #[schemars(with = "String")]
+    pub idle_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            transactions: sip_proto::transaction::MAX_TRANSACTIONS,
+            queue: 8192,
+            queue_per_uri: 100,
+            connections: 4096,
+            idle_timeout: Duration::from_secs(600),
+        }
+    }
+}
+
+fn default_max_message() -> usize {
+    65_536
+}
+
+/// One address of `listen` or `advertise`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Listen {
+    pub(crate) transport: Transport,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+/// Why text is no address to listen on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ListenError {
+    /// No known transport in front.
+    Form,
+    /// A transport of the contract that this version does not have.
+    Later,
+    /// No address with a port.
+    Address,
+}
+
+impl Listen {
+    /// Parses `udp:192.0.2.1:5060`; `advertise` also allows a host name.
+    pub(crate) fn parse(text: &str) -> Result<Self, ListenError> {
+        let (transport, rest) = text.split_once(':').ok_or(ListenError::Form)?;
+        let transport = match transport {
+            "udp" => Transport::Udp,
+            "tcp" => Transport::Tcp,
+            "tls" | "ws" | "wss" => return Err(ListenError::Later),
+            _ => return Err(ListenError::Form),
+        };
+        let (host, port) = rest.rsplit_once(':').ok_or(ListenError::Address)?;
+        let port = port.parse().map_err(|_| ListenError::Address)?;
+        let host = Domain::parse_host(host).map_err(|_| ListenError::Address)?;
+        Ok(Self { transport, host: host.as_str().to_owned(), port })
+    }
+
+    /// The address, when the host is one.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        let host = self.host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(&self.host);
+        host.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, self.port))
+    }
+}
+
+impl Config {
+    /// The addresses to listen on; what is wrong in them is left to [`problems`](Self::problems).
+    pub(crate) fn listens(&self) -> Vec<Listen> {
+        self.listen.iter().filter_map(|text| Listen::parse(text).ok()).collect()
+    }
+
+    /// The addresses to put into Via.
+    pub(crate) fn advertised(&self) -> Vec<Listen> {
+        self.advertise.iter().filter_map(|text| Listen::parse(text).ok()).collect()
+    }
+
+    /// Everything that is wrong in this table.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if self.listen.is_empty() {
+            problems.push(problem(
+                "listen",
+                "",
+                "no address to listen on",
+                "listen = [\"udp:127.0.0.1:5060\", \"tcp:127.0.0.1:5060\"]",
+            ));
+        }
+        for (key, list) in [("listen", &self.listen), ("advertise", &self.advertise)] {
+            for (index, text) in list.iter().enumerate() {
+                if let Err(error) = Listen::parse(text) {
+                    problems.push(listen_problem(&format!("{key}[{index}]"), text, error));
+                }
+            }
+        }
+        self.check_listens(&mut problems);
+        self.check_sizes(&mut problems);
+        problems
+    }
+
+    fn check_listens(&self, problems: &mut Vec<Problem>) {
+        let (listens, advertised) = (self.listens(), self.advertised());
+        for (index, (text, listen)) in
+            self.listen.iter().zip(self.listen.iter().map(|text| Listen::parse(text))).enumerate()
+        {
+            let (key, Ok(listen)) = (format!("listen[{index}]"), listen) else { continue };
+            let Some(address) = listen.address() else {
+                problems.push(problem(
+                    &key,
+                    text,
+                    "a host name can't be listened on",
+                    "write the address of an interface",
+                ));
+                continue;
+            };
+            let covered = advertised.iter().any(|other| other.transport == listen.transport);
+            if address.ip().is_unspecified() && !covered {
+                let remedy = "name the address that peers see in advertise, with the same transport";
+                problems.push(problem(&key, text, "a wildcard address can't stand in Via", remedy));
+            }
+            // RFC 3261 §18.2.1: what listens on UDP listens on TCP, too.
+            let twin = |other: &Listen| {
+                other.transport == Transport::Tcp && other.port == listen.port && other.host == listen.host
+            };
+            if listen.transport == Transport::Udp && !listens.iter().any(twin) {
+                let remedy = format!("add \"tcp:{}:{}\"", listen.host, listen.port);
+                problems.push(problem(&key, text, "UDP without TCP on the same port (RFC 3261 §18.2.1)", &remedy));
+            }
+        }
+    }
+
+    fn check_sizes(&self, problems: &mut Vec<Problem>) {
+        let largest = sip_proto::limits::MAX_BODY;
+        if self.max_message == 0 || self.max_message > largest {
+            let remedy = format!("a number from 1 to {largest}");
+            problems.push(problem("max_message", &self.max_message.to_string(), "out of range", &remedy));
+        }
+        let limits = &self.limits;
+        let counts = [
+            ("limits.transactions", limits.transactions),
+            ("limits.queue", limits.queue),
+            ("limits.queue_per_uri", limits.queue_per_uri),
+            ("limits.connections", limits.connections),
+        ];
+        for (key, count) in counts {
+            if count == 0 {
+                problems.push(problem(key, "0", "nothing would be let through", "a positive number, or leave it out"));
+            }
+        }
+        if limits.idle_timeout < MIN_IDLE {
+            let value = adapter_api::duration::format(limits.idle_timeout);
+            problems.push(problem(
+                "limits.idle_timeout",
+                &value,
+                "connections would close between request and answer",
+                "at least \"32s\"",
+            ));
+        }
+    }
+}
+
+/// RFC 3261 §17.1.2.2, Timer F: shorter, and answers would find their connection closed.
+const MIN_IDLE: Duration = Duration::from_secs(32);
+
+fn listen_problem(key: &str, text: &str, error: ListenError) -> Problem {
+    match error {
+        ListenError::Form => problem(
+            key,
+            text,
+            "not of the form TRANSPORT:ADDRESS:PORT",
+            "write udp: or tcp: in front, as \"udp:127.0.0.1:5060\"",
+        ),
+        ListenError::Later => problem(
+            key,
+            text,
+            "TLS and WebSocket come in a later version",
+            "use udp: and tcp: on a network you trust, or leave it out",
+        ),
+        ListenError::Address => {
+            problem(key, text, "no address with a port", "as \"udp:192.0.2.1:5060\" or \"tcp:[2001:db8::1]:5060\"")
+        }
+    }
+}
+
+fn problem(key: &str, value: &str, problem: &str, remedy: &str) -> Problem {
+    Problem { key: key.to_owned(), value: value.to_owned(), problem: problem.to_owned(), remedy: remedy.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(listen: &[&str]) -> Config {
+        serde_json::from_value(serde_json::json!({ "listen": listen })).unwrap()
+    }
+
+    fn keys(config: &Config) -> Vec<String> {
+        config.problems().into_iter().map(|problem| problem.key).collect()
+    }
+
+    #[test]
+    fn the_defaults_are_sound() {
+        let config = config(&["udp:127.0.0.1:5060", "tcp:127.0.0.1:5060", "udp:[::1]:5060", "tcp:[::1]:5060"]);
+        assert_eq!(config.problems(), []);
+        assert_eq!((config.large_messages, config.max_message), (LargeMessages::Tcp, 65_536));
+        assert!(serde_json::from_str::<Config>(r#"{"listen":[],"lsiten":1}"#).is_err());
+    }
+
+    // checks: SIP-018
+    #[test]
+    fn rfc3261_s18_2_1_udp_needs_tcp() {
+        assert_eq!(keys(&config(&["udp:127.0.0.1:5060", "tcp:127.0.0.1:5061"])), ["listen[0]"]);
+    }
+
+    #[test]
+    fn every_problem_is_reported_at_once() {
+        let mut config =
+            config(&["tls:127.0.0.1:5061", "5060", "udp:0.0.0.0:5060", "tcp:0.0.0.0:5060", "tcp:a.example:5060"]);
+        config.max_message = 0;
+        config.limits.queue = 0;
+        config.limits.idle_timeout = Duration::from_secs(1);
+        assert_eq!(
+            keys(&config),
+            [
+                "listen[0]",
+                "listen[1]",
+                "listen[2]",
+                "listen[3]",
+                "listen[4]",
+                "max_message",
+                "limits.queue",
+                "limits.idle_timeout"
+            ]
+        );
+        config.advertise = vec!["udp:gw.example.net:5060".into(), "tcp:gw.example.net:5060".into()];
+        assert_eq!(keys(&config)[2..4], ["listen[4]", "max_message"]);
+    }
+
+    #[test]
+    fn later_transports_are_refused_with_that_reason() {
+        let problems = config(&["wss:127.0.0.1:443"]).problems();
+        assert!(problems[0].problem.contains("later version"), "{problems:?}");
+    }
+}

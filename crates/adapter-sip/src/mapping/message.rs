@@ -1,0 +1,374 @@
+//! RFC 7572 §4, §5, RFC 3428: MESSAGE requests as message operations, and back.
+
+use super::address::{AddressRefusal, from_sip_uri, to_sip_uri};
+use super::content::{self, ContentRefusal};
+use super::thread::ThreadTable;
+use super::{Mapped, content::Body};
+use crate::ids::{CSEQ, RequestIds};
+use adapter_api::{Carries, FieldSupport};
+use impp_model::datetime::DateTime;
+use impp_model::{Content, InstantMessage, LangText, LanguageTag, MaxForwards, MessageOperation, Receipts, TransId};
+use sip_proto::build::RequestBuilder;
+use sip_proto::header::{Date, HeaderError, MediaType, delta_seconds};
+use sip_proto::header_id::HeaderId;
+use sip_proto::message::Message;
+use sip_proto::method::Method;
+use sip_proto::uri::Uri;
+
+/// What becomes of each field on its way into a MESSAGE; the table of this crate's README.
+pub const FIELDS: &[FieldSupport] = &[
+    FieldSupport::new("source.device", Carries::Carried, "`gr` of the From URI"),
+    FieldSupport::new("destination.device", Carries::Carried, "`gr` of the Request-URI and the To URI"),
+    FieldSupport::new("max_forwards", Carries::Carried, "Max-Forwards"),
+    FieldSupport::new("id", Carries::Carried, "decides Call-ID, From tag and Via branch, not readable in them"),
+    FieldSupport::new("thread", Carries::Carried, "Call-ID; what is no Call-ID gets a made one that leads back"),
+    FieldSupport::new("subjects", Carries::Degraded, "Subject: the first one, without its language"),
+    FieldSupport::new("sent", Carries::Degraded, "Date, to the second"),
+    FieldSupport::new("receipts", Carries::Dropped, ""),
+    FieldSupport::new("content", Carries::Carried, "the body, line ends as CRLF"),
+    FieldSupport::new("content.language", Carries::Carried, "Content-Language"),
+    FieldSupport::new("alternatives", Carries::Dropped, ""),
+];
+
+/// Why a MESSAGE goes no further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// A header is missing or malformed.
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+    /// RFC 7247 §8: TLS on every hop can't be promised beyond this gateway.
+    #[error("sips: is not carried into other networks")]
+    Sips,
+    /// The From URI names no sender.
+    #[error("From: {0}")]
+    Source(AddressRefusal),
+    /// The Request-URI names no addressee.
+    #[error("Request-URI: {0}")]
+    Destination(AddressRefusal),
+    /// RFC 3261 §8.2.3: an encoding that is not understood.
+    #[error("Content-Encoding is not supported")]
+    Encoding,
+    /// The body can't be taken.
+    #[error(transparent)]
+    Content(ContentRefusal),
+    /// RFC 3428 §7: its time is over. The sender is answered 202 and nothing is delivered.
+    #[error("expired before it arrived")]
+    Expired,
+    /// IM-045: nothing to show. The sender is answered 202 and nothing is delivered.
+    #[error("no content")]
+    Empty,
+}
+
+impl Refusal {
+    /// The status to answer with.
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Header(_) => 400,
+            Self::Sips => 480,
+            // RFC 3261 §8.2.2.1: 416 speaks of the Request-URI only.
+            Self::Source(_) => 400,
+            Self::Destination(refusal) => refusal.status(),
+            Self::Encoding => 415,
+            Self::Content(refusal) => refusal.status(),
+            Self::Expired | Self::Empty => 202,
+        }
+    }
+
+    /// The header that goes with the status (ERR-011).
+    pub fn header(&self) -> Option<(HeaderId, &'static str)> {
+        match self {
+            // RFC 3261 §21.4.13: what would have been taken.
+            Self::Content(ContentRefusal::MediaType) => Some((HeaderId::Accept, content::ACCEPT)),
+            Self::Encoding => Some((HeaderId::AcceptEncoding, "identity")),
+            Self::Header(_)
+            | Self::Sips
+            | Self::Source(_)
+            | Self::Destination(_)
+            | Self::Content(_)
+            | Self::Expired
+            | Self::Empty => None,
+        }
+    }
+}
+
+/// The operation that a verified MESSAGE asks for; `now` in seconds since 1970 decides about Date and Expires.
+pub fn from_request(request: &Message, now: i64, threads: &ThreadTable) -> Result<Mapped<MessageOperation>, Refusal> {
+    let key = request.key_headers()?;
+    let uri = request.request_uri().ok_or(HeaderError::RequestUri)?;
+    // RFC 7247 §8: neither Request-URI nor To may demand it.
+    if is_sips(uri) || is_sips(key.to.uri) {
+        return Err(Refusal::Sips);
+    }
+    let source = from_sip_uri(key.from.uri).map_err(Refusal::Source)?;
+    let destination = from_sip_uri(uri).map_err(Refusal::Destination)?;
+    let date = date(request);
+    if is_expired(request, date, now)? {
+        return Err(Refusal::Expired);
+    }
+    let body = body(request)?;
+    let message = InstantMessage {
+        id: None,
+        thread: Some(threads.thread(key.call_id.as_str(), &source.address, &destination.address)),
+        subjects: subject(request),
+        sent: date.filter(|date| now - date > OLD).and_then(|date| DateTime::from_epoch(date, 0)),
+        receipts: Receipts::default(),
+        content: body.value.content,
+        alternatives: body.value.alternatives,
+    };
+    let operation = MessageOperation {
+        source,
+        destination,
+        max_forwards: key.max_forwards.map_or(MaxForwards::INITIAL, MaxForwards),
+        trans_id: TransId::from(key.via.branch().unwrap_or_default()),
+        message,
+    };
+    Ok(Mapped { value: operation, degraded: body.degraded, dropped: body.dropped })
+}
+
+/// CMP-050: seconds after which a message counts as delayed.
+const OLD: i64 = 60;
+
+fn is_sips(uri: &str) -> bool {
+    Uri::parse(uri).is_ok_and(|uri| uri.scheme() == "sips")
+}
+
+/// Date in seconds since 1970; one that is malformed is as good as none (CMP-051).
+fn date(request: &Message) -> Option<i64> {
+    Date::parse(request.header(HeaderId::Date)?.text().ok()?).ok().map(Date::unix)
+}
+
+/// RFC 3428 §7: counted from Date, else from now on. Zero sets no time: the message is to be delivered at once or not.
+fn is_expired(request: &Message, date: Option<i64>, now: i64) -> Result<bool, HeaderError> {
+    let Some(text) = request.only(HeaderId::Expires)? else { return Ok(false) };
+    let seconds = i64::from(delta_seconds(HeaderId::Expires, text)?);
+    Ok(seconds > 0 && date.is_some_and(|date| date.saturating_add(seconds) <= now))
+}
+
+fn body(request: &Message) -> Result<Mapped<Body>, Refusal> {
+    let encodings = request.values(HeaderId::ContentEncoding);
+    for encoding in encodings {
+        if !encoding?.eq_ignore_ascii_case("identity") {
+            return Err(Refusal::Encoding);
+        }
+    }
+    let octets = request.body_bytes();
+    if octets.is_empty() {
+        return Err(Refusal::Empty);
+    }
+    let media = request.content_type()?.ok_or(HeaderError::Missing(HeaderId::ContentType))?;
+    let language = language(request);
+    let body = content::from_body(&media, octets, language).map_err(Refusal::Content)?;
+    if body.value.content.octets.is_empty() { Err(Refusal::Empty) } else { Ok(body) }
+}
+
+/// IM-035: the first of several tags.
+fn language(request: &Message) -> Option<LanguageTag> {
+    let tag = request.values(HeaderId::ContentLanguage).next()?.ok()?;
+    is_language_tag(tag).then(|| LanguageTag::from(tag))
+}
+
+/// RFC 5646 §2.1, as far as it keeps a header or an attribute sound.
+fn is_language_tag(tag: &str) -> bool {
+    !tag.is_empty()
+        && tag.split('-').all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric()))
+}
+
+fn subject(request: &Message) -> Vec<LangText> {
+    let Some(header) = request.header(HeaderId::Subject) else { return Vec::new() };
+    let text = header.display();
+    let text = text.trim();
+    if text.is_empty() { Vec::new() } else { vec![LangText { language: None, text: text.to_owned() }] }
+}
+
+/// The MESSAGE that carries out an operation, but for its Via.
+///
+/// `call_id` comes from [`ThreadTable::call_id`], or from `ids` for a message outside any conversation.
+pub fn to_request(operation: &MessageOperation, ids: &RequestIds, call_id: &str) -> Mapped<RequestBuilder> {
+    let (message, mut degraded, mut dropped) = (&operation.message, Vec::new(), Vec::new());
+    let target = to_sip_uri(&operation.destination);
+    let from = format!("<{}>;tag={}", to_sip_uri(&operation.source), ids.from_tag());
+    let mut request = RequestBuilder::new(Method::Message, &target)
+        .header(HeaderId::MaxForwards, &operation.max_forwards.0.to_string())
+        .header(HeaderId::From, &from)
+        .header(HeaderId::To, &format!("<{target}>"))
+        .header(HeaderId::CallId, call_id)
+        .cseq(CSEQ);
+    if let Some(subject) = message.subjects.first() {
+        request = request.header(HeaderId::Subject, &one_line(&subject.text));
+    }
+    if message.subjects.len() > 1 {
+        degraded.push("subjects");
+    }
+    match &message.content.language {
+        Some(language) if is_language_tag(language.as_str()) => {
+            request = request.header(HeaderId::ContentLanguage, language.as_str());
+        }
+        Some(_) => dropped.push("content.language"),
+        None => {}
+    }
+    if let Some(sent) = &message.sent {
+        request = request.header(HeaderId::Date, &Date::from_unix(sent.epoch_seconds()).to_string());
+    }
+    if message.receipts != Receipts::default() {
+        dropped.push("receipts");
+    }
+    if !message.alternatives.is_empty() {
+        dropped.push("alternatives");
+    }
+    let (media, octets) = content::to_body(&message.content);
+    Mapped { value: request.body(&media, octets), degraded, dropped }
+}
+
+/// SEC-003, IM-003: each run of line breaks becomes one space.
+fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for piece in text.split(['\r', '\n']).filter(|piece| !piece.is_empty()) {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(piece);
+    }
+    line
+}
+
+/// Whether this adapter can carry such content at all.
+pub fn is_carried(content: &Content) -> bool {
+    MediaType::parse(&content.media_type).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use impp_model::{Endpoint, MessageId, Thread};
+
+    /// 2026-11-22T12:00:00Z
+    const NOW: i64 = 1_795_348_800;
+
+    fn parse(headers: &str, body: &str) -> Message {
+        let text = format!(
+            "MESSAGE sip:juliet@example.com SIP/2.0\r\nVia: SIP/2.0/UDP proxy.example.net;branch=z9hG4bKm1\r\n\
+             Max-Forwards: 70\r\nTo: sip:juliet@example.com\r\nFrom: <sip:romeo@example.net;gr=dr4>;tag=v\r\n\
+             Call-ID: c1\r\nCSeq: 1 MESSAGE\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        Message::parse(Bytes::from(text)).unwrap()
+    }
+
+    fn read(headers: &str, body: &str) -> Result<MessageOperation, Refusal> {
+        from_request(&parse(headers, body), NOW, &ThreadTable::default()).map(|mapped| mapped.value)
+    }
+
+    const TEXT: &str = "Content-Type: text/plain\r\n";
+
+    // checks: IM-030, IM-032, IM-034, IM-037, IM-038
+    #[test]
+    fn rfc7572_s5_the_fields_of_a_message() {
+        let operation = read(TEXT, "hi").unwrap();
+        assert_eq!(operation.source.address.to_string(), "romeo@example.net");
+        assert_eq!(operation.source.device.unwrap().as_str(), "dr4");
+        assert_eq!(operation.destination, Endpoint::bare("juliet@example.com".parse().unwrap()));
+        assert_eq!((operation.max_forwards, operation.trans_id.as_str()), (MaxForwards(70), "z9hG4bKm1"));
+        assert_eq!(operation.message.thread.unwrap().as_str(), "c1");
+        assert_eq!((operation.message.content.as_text(), operation.message.sent), (Some("hi"), None));
+    }
+
+    // checks: IM-035, IM-036, SIP-010
+    #[test]
+    fn rfc7572_s5_subject_and_language() {
+        let message =
+            read(&format!("{TEXT}Content-Language: cs, en\r\ns:\r\n  Two\r\n  lines\r\n"), "hi").unwrap().message;
+        assert_eq!(message.subjects, [LangText { language: None, text: "Two lines".into() }]);
+        assert_eq!(message.content.language.unwrap().as_str(), "cs");
+    }
+
+    // checks: MSG-008, CMP-050, CMP-051
+    #[test]
+    fn rfc3428_s7_date_and_expires() {
+        let date = |date: &str, more: &str| read(&format!("{TEXT}Date: {date}\r\n{more}"), "hi");
+        assert_eq!(date("Sun, 22 Nov 2020 10:00:00 GMT", "Expires: 60\r\n"), Err(Refusal::Expired));
+        assert!(date("Sun, 22 Nov 2026 11:59:30 GMT", "Expires: 60\r\n").is_ok());
+        assert!(date("Sun, 22 Nov 2020 10:00:00 GMT", "Expires: 0\r\n").is_ok());
+        let sent = |text| date(text, "").unwrap().message.sent.map(|sent| sent.as_str().to_owned());
+        assert_eq!(sent("Sun, 22 Nov 2020 10:00:00 GMT").as_deref(), Some("2020-11-22T10:00:00Z"));
+        assert_eq!(sent("Sun, 22 Nov 2026 11:59:01 GMT"), None);
+        assert_eq!(sent("Sun, 22 Nov 2037 11:59:01 GMT"), None);
+        assert_eq!(sent("Sun, 22 Nov 2020 10:00:00 EST"), None);
+    }
+
+    // checks: ARC-010, IM-042, IM-045, ERR-011
+    #[test]
+    fn refusals_have_the_status_and_header_of_their_reason() {
+        let refused = |headers: &str, body: &str| {
+            let refusal = read(headers, body).unwrap_err();
+            (refusal.status(), refusal.header().map(|(id, _)| id))
+        };
+        assert_eq!(refused("Content-Type: application/x-unknown\r\n", "?"), (415, Some(HeaderId::Accept)));
+        assert_eq!(refused(&format!("{TEXT}Content-Encoding: gzip\r\n"), "?"), (415, Some(HeaderId::AcceptEncoding)));
+        assert_eq!(refused("", "?"), (400, None));
+        assert_eq!(refused(TEXT, ""), (202, None));
+        let sips = String::from_utf8(parse(TEXT, "hi").octets().to_vec()).unwrap();
+        for part in ["MESSAGE sip:", "To: sip:"] {
+            let request = Message::parse(sips.replace(part, &part.replace("sip:", "sips:")).into()).unwrap();
+            assert_eq!(from_request(&request, NOW, &ThreadTable::default()), Err(Refusal::Sips), "{part}");
+        }
+    }
+
+    fn written(change: impl FnOnce(&mut MessageOperation)) -> (Message, Mapped<()>) {
+        let mut operation = read(TEXT, "Art thou not Romeo?").unwrap();
+        change(&mut operation);
+        let ids = RequestIds::of_message(&operation.source, &operation.destination, &MessageId::from("a1"));
+        let Mapped { value, degraded, dropped } = to_request(&operation, &ids, "c1");
+        let via = sip_proto::build::TopVia {
+            transport: "UDP",
+            sent_by: "gw.example.com",
+            branch: &ids.branch(0),
+            rport: true,
+            alias: false,
+        };
+        (Message::parse(value.encode(&via)).unwrap(), Mapped { value: (), degraded, dropped })
+    }
+
+    // checks: IM-001, IM-002, IM-005, IM-007, IM-015, IM-017, MSG-002, SIP-008
+    #[test]
+    fn rfc7572_s4_what_goes_out_is_a_sound_request() {
+        let (request, loss) = written(|operation| operation.message.content = Content::text("Proč?\nTak."));
+        let key = request.verify().unwrap();
+        assert_eq!(
+            (request.request_uri(), key.to.uri, key.to.tag()),
+            (Some("sip:juliet@example.com"), "sip:juliet@example.com", None)
+        );
+        assert_eq!((key.from.uri, key.from.tag().map(str::len)), ("sip:romeo@example.net;gr=dr4", Some(16)));
+        assert_eq!((key.call_id.as_str(), key.cseq.number, key.max_forwards), ("c1", 1, Some(70)));
+        assert_eq!(request.header(HeaderId::ContentType).unwrap().text(), Ok("text/plain;charset=UTF-8"));
+        assert_eq!(request.body(), "Proč?\r\nTak.".as_bytes());
+        assert!(request.header(HeaderId::Contact).is_none() && loss.degraded.is_empty() && loss.dropped.is_empty());
+    }
+
+    // checks: IM-003, IM-006, SEC-003
+    #[test]
+    fn what_a_sender_writes_can_not_become_a_header() {
+        let (request, loss) = written(|operation| {
+            operation.message.subjects =
+                vec![LangText { language: None, text: "Hi\r\nRoute: <sip:evil.example>".into() }; 2];
+            operation.message.content.language = Some(LanguageTag::from("en\r\nRoute: x"));
+            operation.message.receipts.delivery = true;
+            operation.message.thread = Some(Thread::from("unused"));
+        });
+        assert_eq!(request.header(HeaderId::Subject).unwrap().text(), Ok("Hi Route: <sip:evil.example>"));
+        assert!(request.header(HeaderId::Route).is_none() && request.header(HeaderId::ContentLanguage).is_none());
+        assert_eq!(
+            (loss.degraded.as_slice(), loss.dropped.as_slice()),
+            (["subjects"].as_slice(), ["content.language", "receipts"].as_slice())
+        );
+    }
+
+    // checks: CMP-050
+    #[test]
+    fn a_delayed_message_says_when_it_was_sent() {
+        let (request, _) =
+            written(|operation| operation.message.sent = DateTime::parse("2010-11-14T00:29:00.5+01:00").ok());
+        assert_eq!(request.header(HeaderId::Date).unwrap().text(), Ok("Sat, 13 Nov 2010 23:29:00 GMT"));
+    }
+}
