@@ -111,7 +111,11 @@ fn vectors() -> Vec<Value> {
 }
 
 async fn resolve(vector: &Value) -> Value {
-    let resolver = Resolver::new(Arc::new(VectorDns::new(vector)), options(vector));
+    resolve_with(vector, VectorDns::new(vector)).await
+}
+
+async fn resolve_with(vector: &Value, dns: VectorDns) -> Value {
+    let resolver = Resolver::new(Arc::new(dns), options(vector));
     let draws = vector["options"].get("draws").and_then(Value::as_array).cloned().unwrap_or_default();
     let mut draws = draws.iter().map(|draw| u32::from(number(draw)));
     let mut draw = |_| draws.next().unwrap_or(0);
@@ -128,4 +132,25 @@ async fn every_vector_resolves_as_expected() {
         let steps = actual.as_object_mut().unwrap().remove("steps").unwrap();
         assert_eq!(actual, vector["expected"], "{} {}\n{steps:#}", vector["id"], vector["title"]);
     }
+}
+
+// checks: AR-16
+#[tokio::test]
+async fn whichever_query_fails_it_proves_no_absence() {
+    let mut failed = 0;
+    for vector in vectors() {
+        for query in list(&resolve(&vector).await["queries"]) {
+            let name = Name::parse(query.as_str().unwrap().split(' ').next().unwrap()).unwrap();
+            let mut dns = VectorDns::new(&vector);
+            dns.failures.insert(name, DnsFailure::ServFail);
+            let outcome = &resolve_with(&vector, dns).await["outcome"];
+            assert!(["deliver", "temporary-failure"].contains(&outcome.as_str().unwrap()), "{} {query}", vector["id"]);
+            failed += 1;
+        }
+    }
+    assert!(failed > 100, "{failed}");
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().unwrap()
 }
