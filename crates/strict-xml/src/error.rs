@@ -89,6 +89,18 @@ pub enum XmlErrorKind {
         /// The limit.
         limit: usize,
     },
+    /// A local limit: namespace declarations of an element and those around it.
+    #[error("more than {limit} namespace declarations in force")]
+    TooManyDeclarations {
+        /// The limit.
+        limit: usize,
+    },
+    /// A local limit: octets of a namespace name.
+    #[error("namespace name longer than {limit} octets")]
+    NamespaceTooLong {
+        /// The limit.
+        limit: usize,
+    },
 }
 
 /// Which stream error condition answers the fault (RFC 6120 §4.9.3).
@@ -118,7 +130,11 @@ impl XmlError {
             // RFC 6120 §11.6.
             K::Utf8 | K::Encoding => Fault::UnsupportedEncoding,
             // RFC 6120 §13.12.
-            K::TooLong { .. } | K::TooDeep { .. } | K::TooManyAttributes { .. } => Fault::PolicyViolation,
+            K::TooLong { .. }
+            | K::TooDeep { .. }
+            | K::TooManyAttributes { .. }
+            | K::TooManyDeclarations { .. }
+            | K::NamespaceTooLong { .. } => Fault::PolicyViolation,
             // RFC 6120 §11.3: also what is not namespace-well-formed.
             K::Version
             | K::Char

@@ -111,9 +111,11 @@ impl Framer {
         self.depth > 0 || self.state != State::Content
     }
 
-    /// Adds octets from the peer.
+    /// Adds octets from the peer; after an error or the stream's end they are dropped.
     pub fn push(&mut self, octets: &[u8]) {
-        self.buffer.extend_from_slice(octets);
+        if self.failure.is_none() && self.phase != Phase::Closed {
+            self.buffer.extend_from_slice(octets);
+        }
     }
 
     /// The buffer to read into, as a cheaper [`push`](Self::push); the caller only appends.
@@ -129,17 +131,24 @@ impl Framer {
 
     /// The next complete piece; `None` until more octets come.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, XmlError> {
-        if let Some(failure) = &self.failure {
-            return Err(failure.clone());
+        if self.failure.is_none() {
+            match self.scan() {
+                Ok(frame) => return Ok(frame),
+                Err(fault) => self.failure = Some(self.located(fault)),
+            }
         }
-        self.scan().map_err(|kind| {
-            let failure = XmlError::new(kind, self.scanned);
-            self.failure = Some(failure.clone());
-            failure
-        })
+        self.buffer.clear();
+        self.failure.clone().map_or(Ok(None), Err)
     }
 
-    fn scan(&mut self) -> Result<Option<Frame>, XmlErrorKind> {
+    fn located(&self, fault: Found) -> XmlError {
+        match fault {
+            Found::Here(kind) => XmlError::new(kind, self.scanned),
+            Found::InTag(error) => error,
+        }
+    }
+
+    fn scan(&mut self) -> Result<Option<Frame>, Found> {
         if self.phase == Phase::Closed {
             self.buffer.clear();
             return Ok(None);
@@ -166,7 +175,7 @@ impl Framer {
         }
     }
 
-    fn between(&mut self, next: u8) -> Result<Option<Frame>, XmlErrorKind> {
+    fn between(&mut self, next: u8) -> Result<Option<Frame>, Found> {
         if next == b'<' {
             self.step(State::Less);
             return Ok(None);
@@ -174,7 +183,7 @@ impl Framer {
         let rest = self.buffer.get(self.scanned..).unwrap_or_default();
         let blank = rest.iter().take_while(|byte| is_space(**byte)).count();
         if blank == 0 {
-            return Err(XmlErrorKind::OutsideRoot);
+            return Err(XmlErrorKind::OutsideRoot.into());
         }
         drop(self.buffer.split_to(blank));
         if self.phase == Phase::Stream {
@@ -197,14 +206,14 @@ impl Framer {
         None
     }
 
-    fn less(&mut self, next: u8) -> Result<Option<Frame>, XmlErrorKind> {
+    fn less(&mut self, next: u8) -> Result<Option<Frame>, Found> {
         let state = match next {
             b'/' if self.phase == Phase::Stream => State::EndTag,
             b'!' => State::Bang(0),
             b'?' if self.phase == Phase::Start => State::Declaration { question: false },
-            b'?' => return Err(XmlErrorKind::ProcessingInstruction),
-            b'/' | b'>' | b'<' | b'=' | b'\'' | b'"' => return Err(XmlErrorKind::Tag),
-            byte if is_space(byte) => return Err(XmlErrorKind::Tag),
+            b'?' => return Err(XmlErrorKind::ProcessingInstruction.into()),
+            b'/' | b'>' | b'<' | b'=' | b'\'' | b'"' => return Err(XmlErrorKind::Tag.into()),
+            byte if is_space(byte) => return Err(XmlErrorKind::Tag.into()),
             _ => {
                 self.attributes = 0;
                 State::StartTag
@@ -214,13 +223,14 @@ impl Framer {
         Ok(None)
     }
 
-    fn bang(&mut self, matched: usize, next: u8) -> Result<Option<Frame>, XmlErrorKind> {
+    fn bang(&mut self, matched: usize, next: u8) -> Result<Option<Frame>, Found> {
         // RFC 6120 §11.1: of all `<!` constructs only CDATA sections.
         if CDATA.get(matched) != Some(&next) {
-            return Err(if matched == 0 && next == b'-' { XmlErrorKind::Comment } else { XmlErrorKind::Declaration });
+            let comment = matched == 0 && next == b'-';
+            return Err(if comment { XmlErrorKind::Comment } else { XmlErrorKind::Declaration }.into());
         }
         if self.depth == 0 {
-            return Err(XmlErrorKind::OutsideRoot);
+            return Err(XmlErrorKind::OutsideRoot.into());
         }
         let complete = matched + 1 == CDATA.len();
         self.step(if complete { State::Cdata(0) } else { State::Bang(matched + 1) });
@@ -240,7 +250,7 @@ impl Framer {
         None
     }
 
-    fn declaration(&mut self, question: bool, next: u8) -> Result<Option<Frame>, XmlErrorKind> {
+    fn declaration(&mut self, question: bool, next: u8) -> Result<Option<Frame>, Found> {
         self.step(State::Declaration { question: next == b'?' });
         if !(question && next == b'>') {
             return self.within_limit().map(|()| None);
@@ -253,7 +263,7 @@ impl Framer {
         Ok(None)
     }
 
-    fn start_tag(&mut self) -> Result<Option<Frame>, XmlErrorKind> {
+    fn start_tag(&mut self) -> Result<Option<Frame>, Found> {
         let rest = self.buffer.get(self.scanned..).unwrap_or_default();
         let stop = match memchr3(b'>', b'\'', b'"', rest) {
             Some(at) => at,
@@ -269,7 +279,7 @@ impl Framer {
                 self.step(State::Quoted(quote));
                 self.attributes += 1;
                 let limit = self.limits.attributes();
-                if self.attributes > limit { Err(XmlErrorKind::TooManyAttributes { limit }) } else { Ok(None) }
+                if self.attributes > limit { Err(XmlErrorKind::TooManyAttributes { limit }.into()) } else { Ok(None) }
             }
             None => {
                 let empty = self.scanned.checked_sub(1).and_then(|at| self.buffer.get(at)) == Some(&b'/');
@@ -280,14 +290,14 @@ impl Framer {
     }
 
     /// A start or empty tag is complete.
-    fn started(&mut self, empty: bool) -> Result<Option<Frame>, XmlErrorKind> {
+    fn started(&mut self, empty: bool) -> Result<Option<Frame>, Found> {
         self.within_limit()?;
         if self.phase != Phase::Stream {
             return self.opened().map(Some);
         }
         let limit = self.limits.depth();
         if self.depth >= limit {
-            return Err(XmlErrorKind::TooDeep { limit });
+            return Err(XmlErrorKind::TooDeep { limit }.into());
         }
         if empty {
             return Ok(self.ended());
@@ -296,9 +306,9 @@ impl Framer {
         Ok(None)
     }
 
-    fn opened(&mut self) -> Result<Frame, XmlErrorKind> {
+    fn opened(&mut self) -> Result<Frame, Found> {
         let token = self.take_token();
-        let (element, prefix, scope) = parse_start_tag(&token, &self.limits).map_err(|error| error.kind)?;
+        let (element, prefix, scope) = parse_start_tag(&token, &self.limits).map_err(Found::InTag)?;
         self.stream_name = match prefix.as_str() {
             "" => element.name.to_string(),
             prefix => format!("{prefix}:{}", element.name),
@@ -307,7 +317,7 @@ impl Framer {
         Ok(Frame::Open(StreamTag { element, prefix, scope }))
     }
 
-    fn quoted(&mut self, quote: u8) -> Result<Option<Frame>, XmlErrorKind> {
+    fn quoted(&mut self, quote: u8) -> Result<Option<Frame>, Found> {
         let rest = self.buffer.get(self.scanned..).unwrap_or_default();
         let Some(at) = memchr2(quote, b'<', rest) else {
             self.scanned = self.buffer.len();
@@ -316,13 +326,13 @@ impl Framer {
         let markup = rest.get(at) == Some(&b'<');
         self.scanned += at;
         if markup {
-            return Err(XmlErrorKind::LessThanInAttribute);
+            return Err(XmlErrorKind::LessThanInAttribute.into());
         }
         self.step(State::StartTag);
         Ok(None)
     }
 
-    fn end_tag(&mut self) -> Result<Option<Frame>, XmlErrorKind> {
+    fn end_tag(&mut self) -> Result<Option<Frame>, Found> {
         let rest = self.buffer.get(self.scanned..).unwrap_or_default();
         let Some(at) = memchr(b'>', rest) else {
             self.scanned = self.buffer.len();
@@ -345,12 +355,12 @@ impl Framer {
         (self.depth == 0).then(|| Frame::Element(self.take_token()))
     }
 
-    fn closed(&mut self) -> Result<Frame, XmlErrorKind> {
+    fn closed(&mut self) -> Result<Frame, Found> {
         let token = self.take_token();
         let name = token.strip_prefix(b"</").and_then(|rest| rest.strip_suffix(b">")).unwrap_or_default();
         let trailing = name.iter().rev().take_while(|byte| is_space(**byte)).count();
         if name.get(..name.len() - trailing) != Some(self.stream_name.as_bytes()) {
-            return Err(XmlErrorKind::EndTag);
+            return Err(XmlErrorKind::EndTag.into());
         }
         self.phase = Phase::Closed;
         Ok(Frame::Close)
@@ -365,9 +375,23 @@ impl Framer {
         self.state = state;
     }
 
-    fn within_limit(&self) -> Result<(), XmlErrorKind> {
+    fn within_limit(&self) -> Result<(), Found> {
         let limit = self.limits.bytes();
-        if self.scanned > limit { Err(XmlErrorKind::TooLong { limit }) } else { Ok(()) }
+        if self.scanned > limit { Err(XmlErrorKind::TooLong { limit }.into()) } else { Ok(()) }
+    }
+}
+
+/// A fault, and where.
+enum Found {
+    /// At the last octet looked at.
+    Here(XmlErrorKind),
+    /// Within the stream tag, just taken out of the buffer.
+    InTag(XmlError),
+}
+
+impl From<XmlErrorKind> for Found {
+    fn from(kind: XmlErrorKind) -> Self {
+        Self::Here(kind)
     }
 }
 

@@ -17,6 +17,11 @@ impl Limits {
     pub const DEFAULT_DEPTH: usize = 64;
     /// Ten times what any registered stanza uses; keeps the duplicate check short.
     pub const DEFAULT_ATTRIBUTES: usize = 64;
+    /// Namespace declarations in force at once: each name is looked up among them.
+    pub const DECLARATIONS: usize = 128;
+    /// Octets of a namespace name. The writer repeats it where the reader saw a short prefix; the longest in use have
+    /// fewer than 100.
+    pub const NAMESPACE_BYTES: usize = 256;
 
     /// Sets the octets of one element, raised to [`MIN_BYTES`](Self::MIN_BYTES) and capped at 1 GiB.
     #[must_use]

@@ -210,6 +210,12 @@ impl<'a> Parser<'a> {
         if !legal {
             return Err(self.error(XmlErrorKind::NamespaceDeclaration, attr.at));
         }
+        if ns.len() > Limits::NAMESPACE_BYTES {
+            return Err(self.error(XmlErrorKind::NamespaceTooLong { limit: Limits::NAMESPACE_BYTES }, attr.at));
+        }
+        if self.scope.len() >= Limits::DECLARATIONS {
+            return Err(self.error(XmlErrorKind::TooManyDeclarations { limit: Limits::DECLARATIONS }, attr.at));
+        }
         let prefix = if prefix.is_empty() { SharedStr::EMPTY } else { self.slice(attr.name.at, prefix.len()) };
         self.scope.declare(prefix, ns);
         Ok(())

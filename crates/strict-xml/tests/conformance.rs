@@ -176,6 +176,23 @@ fn rfc6120_s11_1_restricted_xml_is_told_from_malformed_xml() {
     }
 }
 
+// checks: XST-030
+#[test]
+fn namespaces_are_bounded() {
+    let kind = |input: String| {
+        let wide = Limits::default().with_attributes(1000);
+        parse_element(input.as_bytes(), &Scope::new(), &wide).err().map(|error| (error.kind.clone(), error.fault()))
+    };
+    let declared = |count: usize| (0..count).map(|n| format!(" xmlns:p{n}='u'")).collect::<String>();
+    assert_eq!(kind(format!("<a{}/>", declared(128))), None);
+    assert_eq!(kind(format!("<a{}><b{}/><b{}/></a>", declared(100), declared(28), declared(28))), None);
+    let too_many = Some((K::TooManyDeclarations { limit: 128 }, Fault::PolicyViolation));
+    assert_eq!(kind(format!("<a{}><b{}/></a>", declared(100), declared(29))), too_many);
+    assert_eq!(kind(format!("<a xmlns='{}'/>", "u".repeat(256))), None);
+    let too_long = Some((K::NamespaceTooLong { limit: 256 }, Fault::PolicyViolation));
+    assert_eq!(kind(format!("<a xmlns='{}'/>", "u".repeat(257))), too_long);
+}
+
 #[test]
 fn elements_inherit_the_scope_they_are_given() {
     let mut scope = Scope::with_default("jabber:client");

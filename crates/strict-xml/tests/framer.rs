@@ -93,6 +93,7 @@ fn faults_are_found_before_an_element_is_complete() {
             assert_eq!(frames(&mut framer, input.as_bytes(), portion), Err(kind.clone()), "{input}");
             framer.push(b"<a/>");
             assert!(framer.next_frame().is_err(), "an error is final: {input}");
+            assert_eq!(framer.buffered(), 0, "{input}");
         }
     }
 }
@@ -163,6 +164,22 @@ fn a_restarted_stream_has_a_header_of_its_own() {
     framer.restart();
     let frames = frames(&mut framer, b"<?xml version='1.0'?><s xmlns='u'><a/></s>", 1).unwrap();
     assert!(matches!(&frames[..], [Frame::Open(_), Frame::Element(_), Frame::Close]), "{frames:?}");
+}
+
+#[test]
+fn faults_say_where_they_are() {
+    let position = |framer: &mut Framer, input: &str| {
+        framer.push(input.as_bytes());
+        loop {
+            match framer.next_frame() {
+                Ok(Some(_)) => {}
+                Ok(None) => return None,
+                Err(error) => return Some(error.offset),
+            }
+        }
+    };
+    assert_eq!(position(&mut framer(), "<?xml version='1.0'?><s xmlns='u' a:b=''>"), Some(15));
+    assert_eq!(position(&mut open_framer(), "<a/> <b><!--"), Some(5));
 }
 
 #[test]
