@@ -202,6 +202,21 @@ impl Record {
     }
 }
 
+impl fmt::Display for Record {
+    /// The data as a master file has it; what a peer could hide in text is escaped.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Srv(Srv { priority, weight, port, target }) => write!(f, "{priority} {weight} {port} {target}"),
+            Self::A(address) => address.fmt(f),
+            Self::Aaaa(address) => address.fmt(f),
+            Self::Naptr(Naptr { order, preference, flags, service, regexp, replacement }) => {
+                write!(f, "{order} {preference} {flags:?} {service:?} {regexp:?} {replacement}")
+            }
+            Self::Cname(target) => target.fmt(f),
+        }
+    }
+}
+
 /// The data of an SRV record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Srv {
@@ -241,6 +256,16 @@ mod tests {
         assert_eq!(Name::parse("_IM._SIP.Example.COM."), Name::parse("_im._sip.example.com"));
         assert!(Name::parse(".").unwrap().is_root());
         assert_eq!(Name::parse("a.b.c").unwrap().parent(), Name::parse("b.c").ok());
+    }
+
+    #[test]
+    fn records_are_shown_as_in_a_master_file() {
+        let host = Name::parse("sip.example.com").unwrap();
+        let srv = Record::Srv(Srv { priority: 10, weight: 60, port: 5060, target: host.clone() });
+        assert_eq!(srv.to_string(), "10 60 5060 sip.example.com");
+        let (flags, service, regexp) = ("s".into(), "SIP+D2U\u{1b}".into(), String::new());
+        let naptr = Naptr { order: 1, preference: 2, flags, service, regexp, replacement: host };
+        assert_eq!(Record::Naptr(naptr).to_string(), r#"1 2 "s" "SIP+D2U\u{1b}" "" sip.example.com"#);
     }
 
     #[test]

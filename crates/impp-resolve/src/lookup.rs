@@ -139,15 +139,18 @@ async fn ask(
 }
 
 fn describe(answer: &Answer, record_type: RecordType) -> String {
-    match answer.records.iter().filter(|record| record.record_type() == record_type).count() {
-        0 => match answer.records.iter().find_map(as_alias) {
-            Some(target) => format!("alias of {target}"),
-            None => "no such records".into(),
-        },
-        1 => "1 record".into(),
-        count => format!("{count} records"),
+    let of_type = || answer.records.iter().filter(|record| record.record_type() == record_type);
+    let shown: Vec<String> = of_type().take(MAX_RECORDS_SHOWN).map(ToString::to_string).collect();
+    match (of_type().count().saturating_sub(shown.len()), answer.records.iter().find_map(as_alias)) {
+        (0, Some(target)) if shown.is_empty() => format!("alias of {target}"),
+        (0, _) if shown.is_empty() => "no such records".into(),
+        (0, _) => shown.join(", "),
+        (more, _) => format!("{} and {more} more", shown.join(", ")),
     }
 }
+
+/// A step is for reading; who has more records knows them.
+const MAX_RECORDS_SHOWN: usize = 8;
 
 enum Alias {
     To(Name),
