@@ -50,9 +50,9 @@ pub enum RequestMatch<U> {
     New(Handle),
     /// A retransmission; what was answered before goes out again, if anything was.
     Repeated,
-    /// RFC 3261 §8.2.2.2: a copy of a known request by another path, to be answered 482.
+    /// RFC 3261 §8.2.2.2: a copy of a known request by another path, to be answered 482 and not kept.
     Merged(U),
-    /// The table is full; to be answered 503 without keeping it.
+    /// The table is full; to be answered 503 and not kept.
     Full(U),
 }
 
@@ -127,8 +127,7 @@ impl<U, R: Clone> Server<U, R> {
         user: U,
         now: Instant,
     ) -> RequestMatch<U> {
-        if let Some(&handle) = self.by_key.get(&key) {
-            self.repeat(handle);
+        if self.handle_retransmission(&key) {
             return RequestMatch::Repeated;
         }
         if merge_key.is_some_and(|merge_key| self.by_merge_key.contains_key(&merge_key)) {
@@ -144,6 +143,13 @@ impl<U, R: Clone> Server<U, R> {
         }
         self.trying.arm(handle, now);
         RequestMatch::New(handle)
+    }
+
+    /// Answers a request with this key again, if it is remembered; saves judging it a second time.
+    pub fn handle_retransmission(&mut self, key: &Key) -> bool {
+        let Some(&handle) = self.by_key.get(key) else { return false };
+        self.repeat(handle);
+        true
     }
 
     /// Does what is due at `now`.
