@@ -148,10 +148,8 @@ mod tests {
     }
 
     fn new(window: &Window, id: &str) -> Arc<Ticket> {
-        match begin(window, id) {
-            Begin::New(ticket) => ticket,
-            other => panic!("{id}: {other:?}"),
-        }
+        let Begin::New(ticket) = begin(window, id) else { panic!("{id} is not new") };
+        ticket
     }
 
     fn finish(ticket: &Ticket, outcome: impl Into<Outcome>) {

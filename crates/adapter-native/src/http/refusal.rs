@@ -87,6 +87,15 @@ impl Refusal {
         }
     }
 
+    /// RFC 6750 §3: without a token the challenge names no error.
+    fn challenge(&self) -> Option<&'static str> {
+        match self.status() {
+            StatusCode::UNAUTHORIZED if matches!(self, Self::NoToken) => Some("Bearer"),
+            StatusCode::UNAUTHORIZED => Some("Bearer error=\"invalid_token\""),
+            _ => None,
+        }
+    }
+
     /// The body of the answer.
     pub(crate) fn body(&self) -> Refused {
         Refused { error: self.code().to_owned(), field: self.field(), problem: self.to_string() }
@@ -110,17 +119,11 @@ impl IntoResponse for Refusal {
         let status = self.status();
         let mut response = (status, Json(self.body())).into_response();
         let headers = response.headers_mut();
-        match self {
-            // RFC 6750 §3: without a token the challenge names no error.
-            Self::NoToken => drop(headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
-            Self::BadToken => {
-                let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
-                headers.insert(header::WWW_AUTHENTICATE, challenge);
-            }
-            _ if status == StatusCode::TOO_MANY_REQUESTS => {
-                headers.insert(header::RETRY_AFTER, retry_after(BUSY_PAUSE));
-            }
-            _ => {}
+        if let Some(challenge) = self.challenge() {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            headers.insert(header::RETRY_AFTER, retry_after(BUSY_PAUSE));
         }
         response
     }
