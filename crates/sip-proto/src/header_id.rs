@@ -181,12 +181,13 @@ header_ids! {
 const LONGEST: usize = 20;
 
 impl HeaderId {
-    /// Recognises a name in any case, long or compact.
+    /// Recognises a name, which must be a token, in any case, long or compact.
     pub fn of(name: &[u8]) -> Self {
         let mut lower = [0; LONGEST];
         let Some(filled) = lower.get_mut(..name.len()) else { return Self::Other };
         for (to, from) in filled.iter_mut().zip(name) {
-            *to = from.to_ascii_lowercase();
+            // Lower case for letters; of the other characters of a token only an underscore changes, and no name has it.
+            *to = from | 0x20;
         }
         Self::of_lower(filled)
     }
