@@ -19,3 +19,6 @@ pub const MAX_SKIPPED_BODY: usize = 16 << 20;
 
 /// Empty lines in front of a message that are skipped: keep-alives of senders that do not frame them.
 pub const MAX_LEADING_LINES: usize = 16;
+
+/// Parameters, and headers, of one SIP URI: it takes few, and comparing each with each must stay cheap.
+pub const MAX_URI_PARAMS: usize = 32;

@@ -71,7 +71,8 @@ pub(crate) fn content_length_of_broken(head: &[u8]) -> Option<usize> {
     let lines = head.split(|octet| *octet == b'\n');
     let mut lengths = lines.filter_map(|line| {
         let (name, value) = line.split_at_checked(memchr(b':', line)?)?;
-        let is_length = HeaderId::of(name.trim_ascii_end()) == HeaderId::ContentLength;
+        let name = name.trim_ascii_end();
+        let is_length = name.iter().all(|octet| token_octet(*octet)) && HeaderId::of(name) == HeaderId::ContentLength;
         is_length.then(|| parse_length(grammar::trim_octets(value.get(1..)?)).ok())
     });
     let length = lengths.next()?;
@@ -426,5 +427,6 @@ mod tests {
         assert_eq!(content_length_of_broken(b"X\r\nl: 5\r\nContent-Length: 5\r\n\r\n"), None);
         assert_eq!(content_length_of_broken(b"X\r\nA: b\r\n l: 5\r\n\r\n"), None);
         assert_eq!(content_length_of_broken(b"X\r\nl: x\r\n\r\n"), None);
+        assert_eq!(content_length_of_broken(b"X\r\nContent\rLength: 5\r\n\r\n"), None);
     }
 }

@@ -33,7 +33,7 @@ pub enum UriError {
     /// Not a number of at most 65535.
     #[error("port is malformed")]
     Port,
-    /// RFC 3261 §25.1: an empty parameter, or one that occurs twice.
+    /// RFC 3261 §25.1: an empty parameter, one that occurs twice, or too many.
     #[error("a parameter is malformed")]
     Params,
     /// RFC 3261 §25.1: the part behind the question mark.

@@ -6,7 +6,7 @@ use super::{
     host::Host,
     split_scheme,
 };
-use crate::grammar::Cursor;
+use crate::{grammar::Cursor, limits::MAX_URI_PARAMS};
 
 /// The two schemes of RFC 3261 §19.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -158,6 +158,9 @@ fn check_params(params: &str) -> Result<(), UriError> {
     let octet = |octet| unreserved(octet) || param_unreserved(octet);
     let text = |text: &str| !text.is_empty() && is_escaped_text(text, octet);
     for (at, param) in pieces(params, ';').enumerate() {
+        if at == MAX_URI_PARAMS {
+            return Err(UriError::Params);
+        }
         // RFC 3261 §19.1.1: a parameter name occurs once.
         let repeated = pieces(params, ';').take(at).any(|earlier| earlier.name.eq_ignore_ascii_case(param.name));
         if repeated || !text(param.name) || !param.value.is_none_or(text) {
@@ -174,7 +177,7 @@ fn check_headers(headers: &str) -> Result<(), UriError> {
             && is_escaped_text(header.name, octet)
             && header.value.is_some_and(|value| is_escaped_text(value, octet))
     });
-    if valid { Ok(()) } else { Err(UriError::Headers) }
+    if valid && pieces(headers, '&').nth(MAX_URI_PARAMS).is_none() { Ok(()) } else { Err(UriError::Headers) }
 }
 
 fn pieces(text: &str, separator: char) -> impl Iterator<Item = UriParam<'_>> {
@@ -305,6 +308,18 @@ mod tests {
         ] {
             assert_eq!(SipUri::parse(text).map(|_| ()), Err(error), "{text}");
         }
+    }
+
+    #[test]
+    fn parts_are_bounded() {
+        let params = |count: usize| (0..count).map(|at| format!(";p{at}")).collect::<String>();
+        let headers = |count: usize| "h=1&".repeat(count);
+        assert!(SipUri::parse(&format!("sip:a@b{}", params(MAX_URI_PARAMS))).is_ok());
+        let result = SipUri::parse(&format!("sip:a@b{}", params(MAX_URI_PARAMS + 1))).map(drop);
+        assert_eq!(result, Err(UriError::Params));
+        assert!(SipUri::parse(&format!("sip:a@b?{}h=1", headers(MAX_URI_PARAMS - 1))).is_ok());
+        let result = SipUri::parse(&format!("sip:a@b?{}h=1", headers(MAX_URI_PARAMS))).map(drop);
+        assert_eq!(result, Err(UriError::Headers));
     }
 
     // checks: ADR-016, SEC-003
