@@ -7,12 +7,12 @@ use std::time::Duration;
 use bytes::BytesMut;
 use strict_xml::{Frame, Framer, Limits, Scope, parse_element, write_element};
 
-/// 470 octets: addresses, thread, receipt request, chat state, escaped text.
+/// About 470 octets: addresses, thread, receipt request, chat state, escaped text.
 const MESSAGE: &str = concat!(
     "<message from='juliet@example.com/balcony-3f2a' to='romeo@example.net/orchard' type='chat' ",
     "id='b4a0c1de-6c0f-4bd3-9a39' xml:lang='en'><thread parent='e0ffe42b28561960c6b12b944a092794b9683a38'>",
     "0e3141cd80894871a68e6fe6b1ec56fa</thread><body>Wherefore art thou, Romeo &amp; friends? Deny thy father ",
-    "and refuse thy name, or if thou wilt not</body><request xmlns='urn:xmpp:receipts'/>",
+    "and refuse thy name, or if thou wilt not, be but sworn my love, and</body><request xmlns='urn:xmpp:receipts'/>",
     "<active xmlns='http://jabber.org/protocol/chatstates'/></message>",
 );
 const ROUNDS: usize = 400;
