@@ -14,8 +14,9 @@ pub type Token = u64;
 /// The stanzas of one link that wait for proof, by destination domain.
 ///
 /// Performs no I/O and reads no clock. After every `handle_*` call, drain [`poll_output`](Self::poll_output), then
-/// re-arm from [`poll_timeout`](Self::poll_timeout). Each domain has at most one ping outstanding. A stanza's own
-/// deadline is the caller's: it withdraws the token with [`handle_settled`](Self::handle_settled).
+/// re-arm from [`poll_timeout`](Self::poll_timeout). Stanzas that are written in one piece may be handed in together
+/// before: one ping behind them covers all. Each domain has at most one ping outstanding. A stanza's own deadline is
+/// the caller's: it withdraws the token with [`handle_settled`](Self::handle_settled).
 #[derive(Debug)]
 pub struct Barriers {
     domains: BTreeMap<Arc<str>, Unproven>,
@@ -24,6 +25,8 @@ pub struct Barriers {
     /// Which domain each outstanding ping went to.
     pings: BTreeMap<u64, Arc<str>>,
     outputs: VecDeque<Output>,
+    /// Domains to which something went since outputs were last drained, in that order.
+    sent_to: Vec<Arc<str>>,
     next_ping: u64,
     unproven: usize,
     /// When the link last gave a sign of life.
@@ -48,7 +51,7 @@ pub enum Output {
     Close,
 }
 
-/// DESIGN A5: a ping goes out at once for so many stanzas, which bounds what one lost link leaves in doubt.
+/// DESIGN A5: so many stanzas, or more that were written with them, do not wait for [`QUIET`] to pass.
 pub const BATCH: usize = 32;
 
 /// DESIGN A5: pings to one domain keep this distance, unless [`BATCH`] fills: 200 a second at most for light traffic.
@@ -67,6 +70,10 @@ struct Unproven {
     tokens: VecDeque<Token>,
     /// How many of them, from the front, the outstanding ping covers.
     ping: Option<Ping>,
+    /// When the last of them went out.
+    last_sent: Instant,
+    /// Whether this domain stands in [`Barriers::sent_to`].
+    is_listed: bool,
     /// When the next ping may go without a full batch.
     quiet_until: Instant,
     due: Option<Instant>,
@@ -87,6 +94,7 @@ impl Barriers {
             timers: BTreeSet::new(),
             pings: BTreeMap::new(),
             outputs: VecDeque::new(),
+            sent_to: Vec::new(),
             next_ping: 0,
             unproven: 0,
             heard: now,
@@ -103,7 +111,7 @@ impl Barriers {
         self.unproven
     }
 
-    /// Takes note of a stanza that went out; ask [`has_room`](Self::has_room) before.
+    /// Takes note of a stanza that went out at `now`; ask [`has_room`](Self::has_room) before.
     pub fn handle_sent(&mut self, token: Token, domain: &str, now: Instant) {
         let key = match self.domains.get_key_value(domain) {
             Some((key, _)) => Arc::clone(key),
@@ -111,8 +119,11 @@ impl Barriers {
         };
         let state = self.domains.entry(Arc::clone(&key)).or_insert_with(|| Unproven::new(now));
         state.tokens.push_back(token);
+        state.last_sent = now;
         self.unproven += 1;
-        self.settle_state(key, now);
+        if !std::mem::replace(&mut state.is_listed, true) {
+            self.sent_to.push(key);
+        }
     }
 
     /// Takes note of a stanza whose fate is known in another way: an error stanza, its deadline.
@@ -165,6 +176,13 @@ impl Barriers {
 
     /// The next thing to do, until `None`.
     pub fn poll_output(&mut self) -> Option<Output> {
+        for domain in std::mem::take(&mut self.sent_to) {
+            if let Some(state) = self.domains.get_mut(&domain) {
+                state.is_listed = false;
+                let now = state.last_sent;
+                self.settle_state(domain, now);
+            }
+        }
         self.outputs.pop_front()
     }
 
@@ -219,7 +237,7 @@ impl Barriers {
 impl Unproven {
     /// For a domain to which no ping has gone lately.
     fn new(now: Instant) -> Self {
-        Self { tokens: VecDeque::new(), ping: None, quiet_until: now, due: None }
+        Self { tokens: VecDeque::new(), ping: None, last_sent: now, is_listed: false, quiet_until: now, due: None }
     }
 
     fn wants_ping(&self, now: Instant) -> bool {
@@ -313,6 +331,17 @@ mod tests {
         link.answer(1, "a.example");
         let outputs: Vec<_> = (10..10 + BATCH as u64).flat_map(|token| link.send(token, "a.example")).collect();
         assert_eq!(outputs, ping(2, "a.example"));
+    }
+
+    #[test]
+    fn stanzas_written_together_share_one_ping() {
+        let mut link = Link::new();
+        for token in 1..=3 {
+            link.barriers.handle_sent(token, "a.example", link.now);
+        }
+        link.barriers.handle_sent(4, "b.example", link.now);
+        assert_eq!(link.drain(), [ping(0, "a.example"), ping(1, "b.example")].concat());
+        assert_eq!(link.answer(0, "a.example"), proven([1, 2, 3]));
     }
 
     #[test]

@@ -1,0 +1,118 @@
+//! The adapter as the hub sees it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::SystemTime;
+
+use adapter_api::{
+    Adapter, AdapterError, Capabilities, Context, Delivery, Examine, Findings, Full, Hub, InstanceName, Shutdown,
+};
+use async_trait::async_trait;
+use bytes::BytesMut;
+use impp_model::{Cause, Failure, MessageOperation, Operation, Side};
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use xmpp_proto::stanza;
+
+use crate::capabilities::capabilities;
+use crate::config::{Acknowledge, Config, Settings};
+use crate::link::{Link, Shared};
+use crate::mapping::message;
+
+/// A component of an XMPP server (XEP-0114).
+pub struct XmppComponent {
+    settings: Settings,
+    capabilities: Capabilities,
+    context: Context,
+    shared: Arc<Shared>,
+    queue: mpsc::UnboundedSender<Delivery>,
+    /// Taken by `run`.
+    receiver: Mutex<Option<mpsc::UnboundedReceiver<Delivery>>>,
+}
+
+impl XmppComponent {
+    /// Checks the configuration; connects nothing yet.
+    pub fn new(_: InstanceName, config: &Config, context: Context) -> Result<Self, AdapterError> {
+        let settings = config.settings().map_err(|problems| match problems.into_iter().next() {
+            Some(first) => {
+                AdapterError::Config { key: first.key, problem: format!("{}; {}", first.problem, first.remedy) }
+            }
+            None => AdapterError::Config { key: String::new(), problem: "unusable".into() },
+        })?;
+        let capabilities = capabilities(&settings.domain, settings.acknowledge, settings.limits.max_stanza);
+        let (queue, receiver) = mpsc::unbounded_channel();
+        let receiver = Mutex::new(Some(receiver));
+        Ok(Self { settings, capabilities, context, shared: Arc::default(), queue, receiver })
+    }
+
+    fn dry_run(&self, operation: &MessageOperation, findings: &mut Findings) {
+        let id = message::stanza_id(operation);
+        let gateway = self.settings.domain.as_str();
+        match message::to_stanza(operation, message::Stamp { id: &id, gateway, now: SystemTime::now() }) {
+            Ok(Some(mapped)) => {
+                findings.add("source", mapped.value.from().unwrap_or_default());
+                findings.add("destination", mapped.value.to().unwrap_or_default());
+                let mut octets = BytesMut::new();
+                stanza::encode(&mut octets, mapped.value.element());
+                findings.add("size", format!("{} of at most {} octets", octets.len(), self.settings.limits.max_stanza));
+                findings.degraded.extend(mapped.degraded.into_iter().map(String::from));
+                findings.dropped.extend(mapped.dropped.into_iter().map(String::from));
+            }
+            Ok(None) => findings.add("mapping", "an empty message: no stanza is sent"),
+            Err(error) => findings.add("mapping", format!("refused: {error}")),
+        }
+    }
+
+    fn describe_link(&self, findings: &mut Findings) {
+        let Settings { host, port, .. } = &self.settings;
+        findings.add("transport", format!("tcp {host}:{port} (component link)"));
+        findings.add("tls", "none: the component protocol has none");
+        findings.add(
+            "acknowledgement",
+            match self.settings.acknowledge {
+                Acknowledge::Barrier => "barrier: an IQ ping to the addressee's domain",
+                Acknowledge::None => "none: messages end as handed over",
+            },
+        );
+        findings.add("link", if self.shared.up.load(Ordering::Relaxed) { "up" } else { "down" });
+    }
+}
+
+#[async_trait]
+impl Adapter for XmppComponent {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    async fn run(&self, hub: Hub, shutdown: Shutdown) -> Result<(), AdapterError> {
+        let Some(queue) = self.receiver.lock().take() else {
+            return Err(AdapterError::Config { key: String::new(), problem: "run was called twice".into() });
+        };
+        let dns = Arc::clone(&self.context.dns);
+        let link = Link::new(self.settings.clone(), dns, hub, shutdown, Arc::clone(&self.shared), queue);
+        link.run().await;
+        Ok(())
+    }
+
+    fn deliver(&self, delivery: Delivery) -> Result<(), Full> {
+        if self.shared.queued.load(Ordering::Relaxed) >= self.settings.limits.max_queue {
+            return Err(Full(Box::new(delivery)));
+        }
+        self.shared.queued.fetch_add(1, Ordering::Relaxed);
+        if let Err(mpsc::error::SendError(delivery)) = self.queue.send(delivery) {
+            delivery.settle(Failure::new(Side::Ours, Cause::ShuttingDown));
+        }
+        Ok(())
+    }
+
+    async fn examine(&self, request: Examine) -> Findings {
+        let mut findings = Findings::default();
+        if let Examine::DryRun { operation, .. } = &request
+            && let Operation::Message(operation) = &**operation
+        {
+            self.dry_run(operation, &mut findings);
+        }
+        self.describe_link(&mut findings);
+        findings
+    }
+}

@@ -1,0 +1,39 @@
+//! What an XMPP component carries, as data.
+
+use adapter_api::{Acknowledgement, Capabilities, Carries, FieldSupport, SendsAs};
+use impp_model::{Domain, Kind};
+
+use crate::config::Acknowledge;
+
+/// How each field of a message fares towards XMPP; the README's table is the same.
+pub const FIELDS: &[FieldSupport] = &[
+    FieldSupport::new("source.device", Carries::Carried, "resource of `from`"),
+    FieldSupport::new("destination.device", Carries::Carried, "resource of `to`"),
+    FieldSupport::new("max_forwards", Carries::Dropped, "XMPP counts no hops"),
+    FieldSupport::new("id", Carries::Carried, "stanza id; a derived one replaces an id over 256 octets"),
+    FieldSupport::new("thread", Carries::Carried, "`thread`"),
+    FieldSupport::new("subjects", Carries::Carried, "`subject` with its language"),
+    FieldSupport::new("sent", Carries::Degraded, "`delay`, only when over a minute old"),
+    FieldSupport::new("receipts", Carries::Dropped, "no reports are carried back"),
+    FieldSupport::new("content", Carries::Degraded, "text; characters XML forbids become U+FFFD; line ends become LF"),
+    FieldSupport::new("content.language", Carries::Carried, "`xml:lang`"),
+    FieldSupport::new("alternatives", Carries::Degraded, "text in other languages; HTML as XHTML-IM; others dropped"),
+];
+
+pub(crate) fn capabilities(domain: &Domain, acknowledge: Acknowledge, max_stanza: usize) -> Capabilities {
+    Capabilities {
+        protocol: "xmpp".into(),
+        srv_label: Some("_xmpp".into()),
+        standing_link: true,
+        kinds: vec![Kind::Message],
+        sends_as: SendsAs::Domains(vec![domain.clone()]),
+        acknowledgement: match acknowledge {
+            Acknowledge::Barrier => Acknowledgement::Barrier,
+            Acknowledge::None => Acknowledgement::None,
+        },
+        answers_each: false,
+        repeatable: false,
+        max_content: Some(max_stanza),
+        fields: FIELDS.to_vec(),
+    }
+}

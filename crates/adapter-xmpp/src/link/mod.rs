@@ -1,0 +1,240 @@
+//! The I/O shell: one connection to the server at a time, made again when it breaks.
+
+mod backoff;
+mod inbound;
+mod outbound;
+mod sent;
+mod session;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use adapter_api::{Delivery, Dns, Hub, PeerState, Provenance, Shutdown, SourceProof, SpeaksFor};
+use impp_resolve::{Name, RecordType};
+use strict_xml::Element;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::time::{sleep_until, timeout};
+
+use crate::config::Settings;
+use backoff::Backoff;
+use inbound::Inbound;
+use outbound::Outbound;
+
+/// What the adapter's handle shares with its link.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    /// Deliveries taken and not yet written.
+    pub(crate) queued: AtomicUsize,
+    /// Whether stanzas can flow.
+    pub(crate) up: AtomicBool,
+}
+
+/// The standing link of one component.
+pub(crate) struct Link {
+    settings: Settings,
+    dns: Arc<dyn Dns>,
+    hub: Hub,
+    shutdown: Shutdown,
+    shared: Arc<Shared>,
+    queue: mpsc::UnboundedReceiver<Delivery>,
+    batch: Vec<Delivery>,
+    replies: mpsc::UnboundedReceiver<Element>,
+    outbound: Outbound,
+    inbound: Inbound,
+}
+
+/// A server on this host answers at once; one behind a tunnel within this time.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Deliveries taken from the queue in one turn; bounds what one turn writes.
+const BATCH: usize = 256;
+
+/// Silence after which the kernel asks whether the peer is there, and the distance of its questions.
+const TCP_PROBE: Duration = Duration::from_secs(10);
+
+/// How long written octets may stay unacknowledged before the kernel gives the connection up.
+const TCP_GIVE_UP: Duration = Duration::from_secs(30);
+
+/// Why a connection could not be made.
+#[derive(Debug, thiserror::Error)]
+enum ConnectError {
+    #[error("name not found")]
+    Name,
+    #[error("no answer in time")]
+    Timeout,
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Why a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// It broke; `served`: after having been open for longer than any pause.
+    Broken { served: bool },
+    /// The gateway stops.
+    Shutdown,
+}
+
+impl Link {
+    pub(crate) fn new(
+        settings: Settings,
+        dns: Arc<dyn Dns>,
+        hub: Hub,
+        shutdown: Shutdown,
+        shared: Arc<Shared>,
+        queue: mpsc::UnboundedReceiver<Delivery>,
+    ) -> Self {
+        let provenance = Arc::new(Provenance {
+            adapter: hub.instance().clone(),
+            peer: format!("{}:{}", settings.host, settings.port).into(),
+            proof: SourceProof::Secret,
+            speaks_for: SpeaksFor::Patterns(settings.vouches_for.clone().into()),
+        });
+        let limit = settings.limits.max_pending;
+        let (inbound, replies) = Inbound::new(hub.clone(), provenance, settings.domain.clone(), limit, rand::random());
+        let outbound = Outbound::new(&settings, Instant::now());
+        let batch = Vec::with_capacity(BATCH);
+        Self { settings, dns, hub, shutdown, shared, queue, batch, replies, outbound, inbound }
+    }
+
+    /// Serves until the gateway stops.
+    pub(crate) async fn run(mut self) {
+        let mut backoff = Backoff::default();
+        self.hub.peer_changed(self.settings.domain.as_str(), PeerState::Down);
+        loop {
+            let ended = match self.connect().await {
+                Some(Ok(socket)) => self.serve(socket).await,
+                Some(Err(error)) => {
+                    tracing::warn!(domain = %self.settings.domain, hop = self.hop(), %error, "XMPP server unreachable");
+                    Ended::Broken { served: false }
+                }
+                None => Ended::Shutdown,
+            };
+            self.outbound.link_lost();
+            self.tell(PeerState::Down);
+            match ended {
+                Ended::Shutdown => break,
+                Ended::Broken { served: true } => backoff.reset(),
+                Ended::Broken { served: false } => {}
+            }
+            let pause = tokio::time::sleep(backoff.next(rand::random()));
+            if self.meanwhile(pause).await.is_none() {
+                break;
+            }
+        }
+        self.finish();
+    }
+
+    /// Connects; `None` when the gateway stops meanwhile.
+    async fn connect(&mut self) -> Option<Result<TcpStream, ConnectError>> {
+        let (host, port, dns) = (self.settings.host.clone(), self.settings.port, Arc::clone(&self.dns));
+        let connecting = async move {
+            let attempt = async {
+                let address = resolve(&*dns, &host).await.ok_or(ConnectError::Name)?;
+                let socket = TcpStream::connect(SocketAddr::new(address, port)).await?;
+                prepare(&socket)?;
+                Ok(socket)
+            };
+            timeout(CONNECT_TIMEOUT, attempt).await.unwrap_or(Err(ConnectError::Timeout))
+        };
+        self.meanwhile(connecting).await
+    }
+
+    /// Waits for `work` while deliveries queue and expire; `None` when the gateway stops.
+    async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = pin!(work);
+        loop {
+            let due = self.outbound.next_timeout();
+            tokio::select! {
+                done = &mut work => return Some(done),
+                () = self.shutdown.requested() => return None,
+                count = self.queue.recv_many(&mut self.batch, BATCH) => self.admit(count),
+                () = sleep_until_or_never(due) => self.expire(Instant::now()),
+            }
+        }
+    }
+
+    /// Takes the batch just received into the queue.
+    fn admit(&mut self, count: usize) {
+        debug_assert_eq!(count, self.batch.len(), "the batch was empty before");
+        for delivery in self.batch.drain(..) {
+            self.outbound.admit(delivery);
+        }
+    }
+
+    fn expire(&mut self, now: Instant) {
+        self.outbound.expire(now);
+        self.count_queued();
+    }
+
+    /// Frees the places of deliveries that have left the queue.
+    fn count_queued(&self) {
+        self.shared.queued.store(self.outbound.waiting() + self.queue.len(), Ordering::Relaxed);
+    }
+
+    /// Tells the hub, and whoever examines the adapter, of a change.
+    fn tell(&self, state: PeerState) {
+        let up = state == PeerState::Up;
+        if self.shared.up.swap(up, Ordering::Relaxed) != up {
+            self.hub.peer_changed(self.settings.domain.as_str(), state);
+        }
+    }
+
+    /// Settles what is left.
+    fn finish(&mut self) {
+        self.queue.close();
+        while let Ok(delivery) = self.queue.try_recv() {
+            self.outbound.admit(delivery);
+        }
+        self.outbound.shut_down();
+        self.count_queued();
+    }
+
+    fn hop(&self) -> String {
+        format!("{}:{}", self.settings.host, self.settings.port)
+    }
+}
+
+/// Sleeps until `due`, or forever.
+async fn sleep_until_or_never(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The address of the configured host: a literal, loopback by its name, or what DNS says.
+async fn resolve(dns: &dyn Dns, host: &str) -> Option<IpAddr> {
+    let literal = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    if let Ok(address) = literal.parse() {
+        return Some(address);
+    }
+    // RFC 6761 §6.3: this name is loopback without asking.
+    if host == "localhost" {
+        return Some(IpAddr::from([127, 0, 0, 1]));
+    }
+    let name = Name::parse(host).ok()?;
+    for record_type in [RecordType::A, RecordType::Aaaa] {
+        let answer = dns.query(&name, record_type).await.ok();
+        let address = answer.and_then(|answer| answer.records.iter().find_map(impp_resolve::Record::address));
+        if address.is_some() {
+            return address;
+        }
+    }
+    None
+}
+
+/// Small writes go out at once, and a peer that is gone is noticed.
+fn prepare(socket: &TcpStream) -> io::Result<()> {
+    socket.set_nodelay(true)?;
+    let socket = socket2::SockRef::from(socket);
+    socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(TCP_PROBE).with_interval(TCP_PROBE))?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(TCP_GIVE_UP))?;
+    Ok(())
+}

@@ -1,0 +1,300 @@
+//! Deliveries on their way to XMPP: waiting for the link, then sent and waiting for proof.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use adapter_api::{Carries, Delivery, Hub, Settle};
+use bytes::BytesMut;
+use impp_model::{Cause, Failure, MessageOperation, Operation, Outcome, Proof, Side};
+use strict_xml::Element;
+use xmpp_proto::barrier::{Barriers, Output};
+use xmpp_proto::jid::Jid;
+use xmpp_proto::ns;
+use xmpp_proto::stanza::{self, Iq, IqType};
+
+use super::sent::SentTable;
+use crate::config::{Acknowledge, Settings};
+use crate::mapping::{Mapped, error, message};
+
+/// The deliveries of one component. Reads no clock and does no I/O.
+#[derive(Debug)]
+pub(crate) struct Outbound {
+    domain: Arc<str>,
+    acknowledge: Acknowledge,
+    max_stanza: usize,
+    waiting: VecDeque<Delivery>,
+    /// No delivery in `waiting` is due before this.
+    waiting_due: Option<Instant>,
+    sent: SentTable,
+    link: Option<Link>,
+}
+
+/// What belongs to one connection.
+#[derive(Debug)]
+struct Link {
+    barriers: Barriers,
+    /// Makes ping ids those of this connection: the answer to an older one proves nothing.
+    nonce: u32,
+}
+
+/// Octets written and not yet taken by the network beyond which deliveries wait: a tenth of a second at 80 Mbit/s.
+pub(crate) const HIGH_WATER: usize = 1 << 20;
+
+/// What the ids of pings begin with.
+const PING_PREFIX: &str = "ilb";
+
+/// What the link has to do after a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Go on.
+    Keep,
+    /// The peer does not answer: close it.
+    Dead,
+}
+
+impl Outbound {
+    pub(crate) fn new(settings: &Settings, now: Instant) -> Self {
+        Self {
+            domain: settings.domain.as_str().into(),
+            acknowledge: settings.acknowledge,
+            max_stanza: settings.limits.max_stanza,
+            waiting: VecDeque::new(),
+            waiting_due: None,
+            sent: SentTable::new(now),
+            link: None,
+        }
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.sent.len() == 0
+    }
+
+    /// When to call [`expire`](Self::expire) or [`pump`](Self::pump) at the latest.
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        let barriers = self.link.as_ref().and_then(|link| link.barriers.poll_timeout());
+        [self.waiting_due, self.sent.next_deadline(), barriers].into_iter().flatten().min()
+    }
+
+    /// Takes a delivery into the queue.
+    pub(crate) fn admit(&mut self, delivery: Delivery) {
+        self.waiting_due = Some(self.waiting_due.map_or(delivery.deadline, |due| due.min(delivery.deadline)));
+        self.waiting.push_back(delivery);
+    }
+
+    /// The link is up; `nonce` is random.
+    pub(crate) fn link_up(&mut self, nonce: u32, now: Instant) {
+        self.link = Some(Link { barriers: Barriers::new(now), nonce });
+    }
+
+    /// The link is gone: what was sent and not proven may or may not have arrived.
+    pub(crate) fn link_lost(&mut self) {
+        self.link = None;
+        for sent in self.sent.drain() {
+            sent.settle.settle(unconfirmed("the link broke before the addressee's server confirmed"));
+        }
+    }
+
+    /// The gateway stops: what is left is told so.
+    pub(crate) fn shut_down(&mut self) {
+        self.link_lost();
+        for delivery in self.waiting.drain(..) {
+            delivery.settle(Failure::new(Side::Ours, Cause::ShuttingDown));
+        }
+        self.waiting_due = None;
+    }
+
+    /// Settles what is past its deadline.
+    pub(crate) fn expire(&mut self, now: Instant) {
+        for (token, sent) in self.sent.expired(now) {
+            if let Some(link) = &mut self.link {
+                link.barriers.handle_settled(token, &sent.domain, now);
+            }
+            sent.settle.settle(unconfirmed("the addressee's server did not confirm in time"));
+        }
+        if self.waiting_due.is_none_or(|due| due > now) {
+            return;
+        }
+        let cause = if self.link.is_some() { Cause::Overload } else { Cause::LinkDown };
+        let (expired, waiting): (VecDeque<_>, _) =
+            self.waiting.drain(..).partition(|delivery| delivery.deadline <= now);
+        self.waiting = waiting;
+        self.waiting_due = self.waiting.iter().map(|delivery| delivery.deadline).min();
+        for delivery in expired {
+            delivery.settle(Failure::new(Side::Far, cause));
+        }
+    }
+
+    /// Writes what waits and what barriers ask for, as far as `out` takes it.
+    pub(crate) fn pump(&mut self, out: &mut BytesMut, hub: &Hub, now: Instant, wall: SystemTime) -> Verdict {
+        if let Some(link) = &mut self.link {
+            link.barriers.handle_timeout(now);
+        }
+        while out.len() < HIGH_WATER && self.link.as_ref().is_some_and(|link| link.barriers.has_room()) {
+            let Some(delivery) = self.waiting.pop_front() else {
+                self.waiting_due = None;
+                break;
+            };
+            self.send(delivery, out, hub, now, wall);
+        }
+        self.drain_barriers(out)
+    }
+
+    /// Something came over the link.
+    pub(crate) fn handle_received(&mut self, now: Instant) {
+        if let Some(link) = &mut self.link {
+            link.barriers.handle_received(now);
+        }
+    }
+
+    /// Takes an answer to an IQ; returns whether it was one of ours.
+    pub(crate) fn handle_answer(&mut self, id: &str, from: &Jid, now: Instant) -> bool {
+        let Some(link) = &mut self.link else { return false };
+        let number = parse_ping_id(id, link.nonce);
+        number.is_some_and(|number| link.barriers.handle_answer(number, from.domain(), now))
+    }
+
+    /// Takes a message of type error; returns whether it was about an open delivery.
+    // RFC 6120 §8.3.1: an error goes back to the sender of the stanza with its id.
+    pub(crate) fn handle_error(&mut self, message: &stanza::Message, to: &Jid, now: Instant) -> bool {
+        let Some(id) = message.id() else { return false };
+        let Some((token, sent)) = self.sent.remove_by_id(to, id) else { return false };
+        if let Some(link) = &mut self.link {
+            link.barriers.handle_settled(token, &sent.domain, now);
+        }
+        let failure = match message.error() {
+            Some(error) => error::from_stanza_error(&error),
+            None => Failure::new(Side::Far, Cause::Undefined),
+        };
+        sent.settle.settle(failure);
+        true
+    }
+
+    fn send(&mut self, delivery: Delivery, out: &mut BytesMut, hub: &Hub, now: Instant, wall: SystemTime) {
+        let Delivery { operation, deadline, settle, trace, .. } = delivery;
+        let Operation::Message(operation) = operation else {
+            return settle.settle(Failure::new(Side::Ours, Cause::NotImplemented));
+        };
+        match self.write(&operation, out, hub, wall) {
+            Ok(Some(written)) => {
+                tracing::trace!(%trace, octets = written.octets, "stanza written");
+                self.await_proof(written, settle, deadline, now);
+            }
+            // RFC 3428 §9: an empty message is taken and shown to nobody.
+            Ok(None) => settle.settle(Outcome::Success(Proof::Server)),
+            Err(failure) => settle.settle(*failure),
+        }
+    }
+
+    /// Appends the stanza for an operation to `out`.
+    fn write(
+        &self,
+        operation: &MessageOperation,
+        out: &mut BytesMut,
+        hub: &Hub,
+        wall: SystemTime,
+    ) -> Result<Option<Written>, Box<Failure>> {
+        // XEP-0114 §3: the server closes a component that speaks as another domain.
+        if operation.source.address.domain().as_str() != &*self.domain {
+            return Err(Box::new(Failure::new(Side::Ours, Cause::NoRoute)));
+        }
+        let id = message::stanza_id(operation);
+        let stamp = message::Stamp { id: &id, gateway: &self.domain, now: wall };
+        let Some(mapped) = message::to_stanza(operation, stamp).map_err(|e| Box::new(e.failure()))? else {
+            return Ok(None);
+        };
+        let before = out.len();
+        stanza::encode(out, mapped.value.element());
+        let octets = out.len() - before;
+        // RFC 7573 §8: below the limit of the server, which would close the link over a larger stanza.
+        if octets > self.max_stanza {
+            out.truncate(before);
+            let text = format!("{octets} octets are more than the XMPP server takes ({})", self.max_stanza);
+            return Err(Box::new(Failure::new(Side::Far, Cause::TooLarge).with_text(text)));
+        }
+        count_losses(hub, &mapped);
+        let domain = |jid: Option<&str>| jid.and_then(|jid| Jid::parse(jid).ok()).map(|jid| Arc::from(jid.domain()));
+        let from = mapped.value.from().unwrap_or_default().to_owned();
+        let to_domain = domain(mapped.value.to()).unwrap_or_else(|| Arc::clone(&self.domain));
+        Ok(Some(Written { id: id.into_owned(), from, to_domain, octets }))
+    }
+
+    fn await_proof(&mut self, written: Written, settle: Settle, deadline: Instant, now: Instant) {
+        match (self.acknowledge, &mut self.link) {
+            (Acknowledge::Barrier, Some(link)) => {
+                let Written { id, from, to_domain, .. } = written;
+                let token = self.sent.insert(&from, &id, Arc::clone(&to_domain), settle, deadline);
+                link.barriers.handle_sent(token, &to_domain, now);
+            }
+            (Acknowledge::None, _) | (Acknowledge::Barrier, None) => settle.settle(Outcome::HandedOver),
+        }
+    }
+
+    fn drain_barriers(&mut self, out: &mut BytesMut) -> Verdict {
+        let mut verdict = Verdict::Keep;
+        let Some(link) = &mut self.link else { return verdict };
+        while let Some(output) = link.barriers.poll_output() {
+            match output {
+                Output::Ping { id, domain } => {
+                    stanza::encode(out, ping(&self.domain, &domain, &ping_id(id, link.nonce)).element());
+                }
+                Output::Proven(token) => {
+                    if let Some(sent) = self.sent.remove(token) {
+                        sent.settle.settle(Outcome::Success(Proof::Server));
+                    }
+                }
+                Output::Unconfirmed(token) => {
+                    if let Some(sent) = self.sent.remove(token) {
+                        sent.settle.settle(unconfirmed("the addressee's server did not confirm in time"));
+                    }
+                }
+                Output::Close => verdict = Verdict::Dead,
+            }
+        }
+        verdict
+    }
+}
+
+/// A stanza that was appended.
+struct Written {
+    id: String,
+    from: String,
+    to_domain: Arc<str>,
+    octets: usize,
+}
+
+fn count_losses<T>(hub: &Hub, mapped: &Mapped<T>) {
+    for field in &mapped.degraded {
+        hub.translation_loss(field, Carries::Degraded);
+    }
+    for field in &mapped.dropped {
+        hub.translation_loss(field, Carries::Dropped);
+    }
+}
+
+fn unconfirmed(why: &str) -> Failure {
+    Failure::new(Side::Far, Cause::Unconfirmed).with_text(format!("{why}; the message may have arrived"))
+}
+
+/// XEP-0199 §4.2.
+fn ping(from: &str, to: &str, id: &str) -> Iq {
+    let request = Iq::request(IqType::Get, id.to_owned(), Element::new("ping", ns::PING));
+    request.with_from(from.to_owned()).with_to(to.to_owned())
+}
+
+fn ping_id(number: u64, nonce: u32) -> String {
+    format!("{PING_PREFIX}-{nonce:08x}-{number}")
+}
+
+fn parse_ping_id(id: &str, nonce: u32) -> Option<u64> {
+    let (prefix, rest) = id.split_once('-')?;
+    let (own, number) = rest.split_once('-')?;
+    if prefix != PING_PREFIX || u32::from_str_radix(own, 16) != Ok(nonce) {
+        return None;
+    }
+    number.parse().ok()
+}

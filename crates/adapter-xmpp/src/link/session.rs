@@ -1,0 +1,225 @@
+//! One connection from its start to its end.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant, SystemTime};
+
+use adapter_api::PeerState;
+use bytes::{Bytes, BytesMut};
+use strict_xml::Limits;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use xmpp_proto::component::{ComponentConfig, ComponentStream, LinkConfig, LinkError, Output, Secret};
+use xmpp_proto::stanza;
+
+use super::outbound::{HIGH_WATER, Verdict};
+use super::{BATCH, Ended, Link, backoff, sleep_until_or_never};
+
+/// What one connection holds besides the link.
+struct Session {
+    stream: ComponentStream,
+    /// Stanzas of this turn, which become one write.
+    scratch: BytesMut,
+    writes: VecDeque<Bytes>,
+    unwritten: usize,
+    opened: Option<Instant>,
+    closed: bool,
+    /// When the gateway is stopping: the end of its patience.
+    drain_until: Option<Instant>,
+}
+
+/// What a stop waits for open messages: past the usual hold, within a service manager's patience.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Octets read at once.
+const READ_BUFFER: usize = 64 * 1024;
+
+impl Link {
+    /// Serves one connection to its end.
+    pub(super) async fn serve(&mut self, mut socket: TcpStream) -> Ended {
+        let mut session = Session::new(self, Instant::now());
+        let mut input = BytesMut::with_capacity(READ_BUFFER);
+        let (mut reader, mut writer) = socket.split();
+        loop {
+            self.turn(&mut session, Instant::now());
+            if session.closed && session.writes.is_empty() {
+                break;
+            }
+            let due = [session.stream.poll_timeout(), self.outbound.next_timeout(), session.drain_until];
+            let room = session.opened.is_some() && session.unwritten < HIGH_WATER;
+            tokio::select! {
+                read = reader.read_buf(&mut input), if !session.closed => match read {
+                    Ok(0) | Err(_) => session.lose(),
+                    Ok(_) => {
+                        session.stream.handle_bytes(&input, Instant::now());
+                        input.clear();
+                    }
+                },
+                written = write_some(&mut writer, session.writes.front_mut()) => match written {
+                    Ok(count) => session.wrote(count),
+                    Err(_) => session.lose(),
+                },
+                count = self.queue.recv_many(&mut self.batch, BATCH) => self.admit(count),
+                Some(reply) = self.replies.recv(), if room => session.reply(&reply),
+                () = self.shutdown.requested(), if session.drain_until.is_none() => {
+                    session.drain_until = Some(Instant::now() + DRAIN);
+                }
+                () = sleep_until_or_never(due.into_iter().flatten().min()) => {
+                    session.stream.handle_timeout(Instant::now());
+                }
+            }
+        }
+        // The peer's end of the connection may be gone already.
+        let _ = writer.shutdown().await;
+        match (session.drain_until, session.opened) {
+            (Some(_), _) => Ended::Shutdown,
+            (None, opened) => Ended::Broken { served: opened.is_some_and(|since| since.elapsed() > backoff::LONGEST) },
+        }
+    }
+
+    /// Does everything that needs no waiting.
+    fn turn(&mut self, session: &mut Session, now: Instant) {
+        self.outbound.expire(now);
+        self.drain(session, now);
+        if session.stream.is_open() {
+            self.take_replies(session);
+            let verdict = self.pump(session, now);
+            if verdict == Verdict::Dead {
+                tracing::warn!(domain = %self.settings.domain, hop = self.hop(), "XMPP server does not answer");
+                session.lose();
+            }
+            if session.drain_until.is_some_and(|until| until <= now || self.is_drained()) {
+                session.stream.close(now);
+            }
+            self.drain(session, now);
+        } else if session.drain_until.is_some() && session.opened.is_none() {
+            session.stream.close(now);
+            self.drain(session, now);
+        }
+        self.count_queued();
+    }
+
+    fn is_drained(&self) -> bool {
+        self.outbound.is_idle() && self.inbound.pending() == 0 && self.replies.is_empty() && self.queue.is_empty()
+    }
+
+    /// Writes deliveries and pings in one piece, behind the replies.
+    fn pump(&mut self, session: &mut Session, now: Instant) -> Verdict {
+        if session.unwritten >= HIGH_WATER {
+            return Verdict::Keep;
+        }
+        let verdict = self.outbound.pump(&mut session.scratch, &self.hub, now, SystemTime::now());
+        session.flush(now);
+        verdict
+    }
+
+    fn take_replies(&mut self, session: &mut Session) {
+        while session.scratch.len() < HIGH_WATER {
+            match self.replies.try_recv() {
+                Ok(reply) => session.reply(&reply),
+                Err(_) => break,
+            }
+        }
+    }
+
+    /// Carries out what the machine asks for.
+    fn drain(&mut self, session: &mut Session, now: Instant) {
+        let wall = SystemTime::now();
+        while let Some(output) = session.stream.poll_output() {
+            match output {
+                Output::Send(octets) => session.push(octets),
+                Output::Stanza(element) => {
+                    if let Some(reply) = self.inbound.handle(element, &mut self.outbound, now, wall) {
+                        session.reply(&reply);
+                    }
+                }
+                Output::Opened => self.opened(session, now),
+                Output::Failed(error) => self.report(&error),
+                Output::Closed => session.closed = true,
+            }
+        }
+    }
+
+    fn opened(&mut self, session: &mut Session, now: Instant) {
+        tracing::info!(domain = %self.settings.domain, hop = self.hop(), "component link is up");
+        session.opened = Some(now);
+        self.outbound.link_up(rand::random(), now);
+        self.tell(PeerState::Up);
+    }
+
+    fn report(&self, error: &LinkError) {
+        let domain = &self.settings.domain;
+        match error {
+            LinkError::Peer(reason) => {
+                tracing::error!(%domain, hop = self.hop(), %reason, "XMPP server ended the component link");
+            }
+            LinkError::Refused(reason) => {
+                tracing::error!(%domain, hop = self.hop(), %reason, "what the XMPP server sent is refused");
+            }
+            LinkError::Timeout | LinkError::Eof => {
+                tracing::warn!(%domain, hop = self.hop(), reason = %error, "component link is down");
+            }
+        }
+    }
+}
+
+impl Session {
+    fn new(link: &Link, now: Instant) -> Self {
+        let settings = &link.settings;
+        let config = ComponentConfig {
+            domain: settings.domain.to_unicode().into_owned(),
+            secret: Secret::new(settings.secret.expose()),
+            link: LinkConfig { limits: Limits::default(), close_timeout: CLOSE_TIMEOUT, ..LinkConfig::default() },
+        };
+        Self {
+            stream: ComponentStream::new(config, now),
+            scratch: BytesMut::new(),
+            writes: VecDeque::new(),
+            unwritten: 0,
+            opened: None,
+            closed: false,
+            drain_until: None,
+        }
+    }
+
+    fn reply(&mut self, stanza: &strict_xml::Element) {
+        stanza::encode(&mut self.scratch, stanza);
+    }
+
+    /// Hands this turn's stanzas to the machine.
+    fn flush(&mut self, now: Instant) {
+        if !self.scratch.is_empty() && self.stream.send_encoded(&self.scratch, now).is_ok() {
+            self.scratch.clear();
+        }
+    }
+
+    fn push(&mut self, octets: Bytes) {
+        self.unwritten += octets.len();
+        self.writes.push_back(octets);
+    }
+
+    fn wrote(&mut self, count: usize) {
+        self.unwritten -= count;
+        if self.writes.front().is_some_and(Bytes::is_empty) {
+            self.writes.pop_front();
+        }
+    }
+
+    /// The connection is gone: nothing more can be written.
+    fn lose(&mut self) {
+        self.stream.handle_eof();
+        self.writes.clear();
+        self.unwritten = 0;
+        self.closed = true;
+    }
+}
+
+/// Our end tag is out: the peer's comes at once, or is not waited for long.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Writes the front of the queue as far as the kernel takes it; waits forever when there is none. Cancel-safe.
+async fn write_some(writer: &mut tokio::net::tcp::WriteHalf<'_>, front: Option<&mut Bytes>) -> std::io::Result<usize> {
+    match front {
+        Some(octets) => writer.write_buf(octets).await,
+        None => std::future::pending().await,
+    }
+}

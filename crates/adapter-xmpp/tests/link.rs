@@ -1,0 +1,328 @@
+//! The adapter against a server of components, over loopback TCP.
+
+mod support;
+
+use std::time::Duration;
+
+use adapter_api::{Carries, PeerState, SourceProof, SpeaksFor};
+use impp_model::{Cause, Failure, Outcome, Proof, Side};
+use serde_json::json;
+use support::{PATIENCE, Peer, Server, config, operation, outcome, start};
+
+/// A hold that does not run out.
+const LONG: Duration = Duration::from_secs(30);
+
+/// A hold that runs out while a test waits.
+const SHORT: Duration = Duration::from_millis(150);
+
+fn cause(outcome: Outcome) -> Cause {
+    match outcome {
+        Outcome::Failure(failure) => failure.cause,
+        other @ (Outcome::Success(_) | Outcome::HandedOver | Outcome::Indeterminant) => panic!("{other:?}"),
+    }
+}
+
+async fn up() -> (Server, support::Gateway, Peer) {
+    let server = Server::bind().await;
+    let mut gateway = start(config(server.port(), json!({})));
+    let peer = server.accept().await;
+    while gateway.peer().await != PeerState::Up {}
+    (server, gateway, peer)
+}
+
+// checks: IM-030, IM-033, CMPN-001, CMPN-002, CMPN-003
+#[tokio::test]
+async fn a_message_is_delivered_when_the_barrier_behind_it_is_answered() {
+    let (_server, gateway, mut peer) = up().await;
+    let outcome_to_come = gateway.deliver("hi", LONG);
+    let message = peer.next().await;
+    assert_eq!((message.attr("from"), message.attr("to")), (Some("romeo@sip.example.com"), Some("juliet@example.com")));
+    assert_eq!(message.child("body", &message.ns).unwrap().text(), "hi");
+    let ping = peer.next().await;
+    assert_eq!((ping.attr("from"), ping.attr("to")), (Some("sip.example.com"), Some("example.com")));
+    peer.answer(&ping).await;
+    assert_eq!(outcome(outcome_to_come).await, Outcome::Success(Proof::Server));
+}
+
+// checks: XST-016
+#[tokio::test]
+async fn many_messages_keep_their_order_and_share_barriers() {
+    let (_server, gateway, mut peer) = up().await;
+    let outcomes: Vec<_> = (0..1000).map(|number| gateway.deliver(&number.to_string(), LONG)).collect();
+    let (mut bodies, mut pings) = (Vec::new(), 0);
+    while bodies.len() < 1000 {
+        let stanza = peer.next().await;
+        match stanza.child("body", &stanza.ns) {
+            Some(body) => bodies.push(body.text().into_owned()),
+            None => {
+                pings += 1;
+                peer.answer(&stanza).await;
+            }
+        }
+    }
+    assert_eq!(bodies, (0..1000).map(|number| number.to_string()).collect::<Vec<_>>());
+    assert!(pings < 100, "{pings} pings");
+    for outcome_to_come in outcomes {
+        assert_eq!(peer.prove(outcome_to_come).await, Outcome::Success(Proof::Server));
+    }
+}
+
+// checks: ERR-007, IM-013
+#[tokio::test]
+async fn an_error_stanza_settles_the_message_it_is_about() {
+    let (_server, mut gateway, mut peer) = up().await;
+    let (first, second) = (gateway.deliver("one", LONG), gateway.deliver("two", LONG));
+    let id = peer.next_named("message").await.attr("id").unwrap().to_owned();
+    peer.send(&format!(
+        "<message type='error' from='juliet@example.com' to='romeo@sip.example.com' id='{id}'><error type='cancel'>\
+         <item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>\
+         <text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>no such user</text></error></message>"
+    ))
+    .await;
+    let Outcome::Failure(failure) = outcome(first).await else { panic!("no failure") };
+    assert_eq!(
+        (failure.cause, failure.side, failure.text.as_deref()),
+        (Cause::NotFound, Side::Far, Some("no such user"))
+    );
+    assert_eq!(peer.prove(second).await, Outcome::Success(Proof::Server));
+    assert!(gateway.submitted.try_recv().is_err(), "the error was passed on");
+}
+
+#[tokio::test]
+async fn only_the_domain_itself_answers_its_barrier() {
+    let (_server, gateway, mut peer) = up().await;
+    let outcome_to_come = gateway.deliver("hi", Duration::from_millis(500));
+    let ping = peer.next_named("iq").await;
+    let id = ping.attr("id").unwrap();
+    peer.send(&format!("<iq type='result' from='evil.example' to='sip.example.com' id='{id}'/>")).await;
+    peer.send("<iq type='result' from='example.com' to='sip.example.com' id='ilb-00000000-0'/>").await;
+    assert_eq!(cause(outcome(outcome_to_come).await), Cause::Unconfirmed);
+}
+
+#[tokio::test]
+async fn silence_is_told_as_unconfirmed_at_the_deadline() {
+    let (_server, gateway, mut peer) = up().await;
+    let outcome_to_come = gateway.deliver("hi", SHORT);
+    peer.next_named("message").await;
+    assert_eq!(cause(outcome(outcome_to_come).await), Cause::Unconfirmed);
+}
+
+#[tokio::test]
+async fn without_acknowledgement_messages_end_as_handed_over() {
+    let server = Server::bind().await;
+    let gateway = start(config(server.port(), json!({"acknowledge": "none"})));
+    let mut peer = server.accept().await;
+    let outcome_to_come = gateway.deliver("hi", LONG);
+    peer.next_named("message").await;
+    assert_eq!(outcome(outcome_to_come).await, Outcome::HandedOver);
+}
+
+// checks: XST-034
+#[tokio::test]
+async fn while_the_link_is_down_messages_wait_in_order_until_their_deadline() {
+    let server = Server::bind().await;
+    let port = server.port();
+    drop(server);
+    let mut gateway = start(config(port, json!({})));
+    assert_eq!(gateway.peer().await, PeerState::Down);
+    let (expiring, first, second) =
+        (gateway.deliver("0", SHORT), gateway.deliver("1", LONG), gateway.deliver("2", LONG));
+    assert_eq!(cause(outcome(expiring).await), Cause::LinkDown);
+    let server = Server::bind_to(port).await;
+    let mut peer = server.accept().await;
+    for text in ["1", "2"] {
+        let message = peer.next_named("message").await;
+        assert_eq!(message.child("body", &message.ns).unwrap().text(), text);
+    }
+    assert_eq!(peer.prove(first).await, Outcome::Success(Proof::Server));
+    assert_eq!(peer.prove(second).await, Outcome::Success(Proof::Server));
+}
+
+#[tokio::test]
+async fn what_was_sent_on_a_broken_link_is_unconfirmed_and_the_link_comes_back() {
+    let (server, mut gateway, mut peer) = up().await;
+    let doubtful = gateway.deliver("hi", LONG);
+    peer.next_named("iq").await;
+    peer.abort();
+    assert_eq!(cause(outcome(doubtful).await), Cause::Unconfirmed);
+    assert_eq!(gateway.peer().await, PeerState::Down);
+    let mut peer = server.accept().await;
+    assert_eq!(gateway.peer().await, PeerState::Up);
+    let next = gateway.deliver("again", LONG);
+    assert_eq!(peer.prove(next).await, Outcome::Success(Proof::Server));
+}
+
+#[tokio::test]
+async fn a_full_queue_gives_the_delivery_back() {
+    let server = Server::bind().await;
+    let port = server.port();
+    drop(server);
+    let gateway = start(config(port, json!({"limits": {"max_queue": 2}})));
+    let _waiting = (gateway.deliver("1", LONG), gateway.deliver("2", LONG));
+    // The delivery that came back is dropped by the test kit, which settles it so.
+    assert_eq!(outcome(gateway.deliver("3", LONG)).await, Outcome::Indeterminant);
+}
+
+// checks: CMP-056, IM-021
+#[tokio::test]
+async fn a_stanza_over_the_servers_limit_is_refused_and_not_sent() {
+    let server = Server::bind().await;
+    let gateway = start(config(server.port(), json!({"limits": {"max_stanza": 10_000}})));
+    let mut peer = server.accept().await;
+    assert_eq!(cause(outcome(gateway.deliver(&"a".repeat(10_000), LONG)).await), Cause::TooLarge);
+    let _fits = gateway.deliver(&"b".repeat(9_800), LONG);
+    assert_eq!(peer.next_named("message").await.child("body", "jabber:component:accept").unwrap().text().len(), 9_800);
+}
+
+// checks: CMPN-003
+#[tokio::test]
+async fn nobody_else_is_spoken_for() {
+    let (_server, gateway, _peer) = up().await;
+    let mut foreign = operation("x");
+    foreign.source.address = impp_model::Address::parse_bare("romeo@other.example").unwrap();
+    assert_eq!(cause(outcome(gateway.deliver_operation(foreign, LONG)).await), Cause::NoRoute);
+}
+
+// checks: IM-001, IM-002, IM-005, IM-013, IM-014, ERR-008
+#[tokio::test]
+async fn rfc7572_s4_messages_go_to_the_hub_and_only_failures_come_back() {
+    let (_server, mut gateway, mut peer) = up().await;
+    for id in ["ok", "bad"] {
+        peer.send(&format!(
+            "<message from='juliet@example.com/yn0' to='o\\27malley@sip.example.com' id='{id}' type='chat'>\
+             <body>Art thou?</body></message>"
+        ))
+        .await;
+    }
+    let good = gateway.submitted().await;
+    assert_eq!(good.operation.source.address.to_string(), "juliet@example.com");
+    assert_eq!(good.operation.source.device.as_ref().map(|d| d.as_str()), Some("yn0"));
+    assert_eq!(good.operation.destination.address.to_string(), "o'malley@sip.example.com");
+    assert_eq!(good.operation.message.content.as_text(), Some("Art thou?"));
+    assert_eq!(good.provenance.proof, SourceProof::Secret);
+    assert!(matches!(&good.provenance.speaks_for, SpeaksFor::Patterns(patterns) if patterns.len() == 1));
+    good.settle.settle(Outcome::Success(Proof::Recipient));
+    let bad = gateway.submitted().await;
+    assert_ne!(bad.operation.trans_id, good.operation.trans_id);
+    bad.settle.settle(Failure::new(Side::Far, Cause::RecipientUnavailable).with_text("Temporarily Unavailable"));
+    let error = peer.next().await;
+    assert_eq!(
+        (error.attr("type"), error.attr("from"), error.attr("to"), error.attr("id")),
+        (Some("error"), Some("o\\27malley@sip.example.com"), Some("juliet@example.com/yn0"), Some("bad"))
+    );
+    let error = xmpp_proto::stanza::StanzaError::read(error.child("error", &error.ns).unwrap());
+    assert_eq!(error.condition, xmpp_proto::stanza::Condition::RecipientUnavailable);
+    assert_eq!(error.text.as_deref(), Some("Temporarily Unavailable"));
+}
+
+// checks: IM-010, ADR-036, CMP-070, DSC-001, DSC-002, DSC-004, DSC-006, XST-041, XSU-018
+#[tokio::test]
+async fn requests_are_answered_and_refusals_told_at_once() {
+    let (_server, mut gateway, mut peer) = up().await;
+    let condition = |stanza: &strict_xml::Element| {
+        let error = stanza.child("error", &stanza.ns).map(xmpp_proto::stanza::StanzaError::read);
+        error.map(|error| error.condition.as_str())
+    };
+    let cases = [
+        (
+            "<message from='a@example.com/r' to='b@sip.example.com' type='groupchat' id='1'><body>x</body></message>",
+            Some("service-unavailable"),
+        ),
+        (
+            "<message from='a@example.com/r' to='\\20b@sip.example.com' id='2'><body>x</body></message>",
+            Some("jid-malformed"),
+        ),
+        (
+            "<message from='a@example.com/r' to='sip.example.com' id='3'><body>x</body></message>",
+            Some("service-unavailable"),
+        ),
+        (
+            "<message from='a@example.com/r' to='b@sip.example.com' id='4'><openpgp xmlns='urn:xmpp:openpgp:0'/><body>x</body></message>",
+            Some("not-acceptable"),
+        ),
+        ("<iq from='a@example.com/r' to='sip.example.com' type='get' id='5'><ping xmlns='urn:xmpp:ping'/></iq>", None),
+        (
+            "<iq from='a@example.com/r' to='sip.example.com' type='get' id='6'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>",
+            None,
+        ),
+        (
+            "<iq from='a@example.com/r' to='b@sip.example.com' type='get' id='7'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>",
+            Some("service-unavailable"),
+        ),
+        (
+            "<iq from='a@example.com/r' to='sip.example.com' type='set' id='8'><query xmlns='jabber:iq:register'/></iq>",
+            Some("service-unavailable"),
+        ),
+    ];
+    // What is ignored: the answers below would come after answers to these.
+    for ignored in [
+        "<presence from='a@example.com' to='b@sip.example.com' type='subscribe' id='p1'/>",
+        "<presence from='a@example.com' to='b@sip.example.com' type='probe' id='p2'/>",
+        "<message from='a@example.com/r' to='b@sip.example.com' type='error' id='nobody'><error type='cancel'/></message>",
+        "<message from='a@example.com/r' to='b@sip.example.com' type='chat' id='c'><active xmlns='http://jabber.org/protocol/chatstates'/></message>",
+    ] {
+        peer.send(ignored).await;
+    }
+    for (number, (stanza, expected)) in cases.into_iter().enumerate() {
+        peer.send(stanza).await;
+        let answer = peer.next().await;
+        assert_eq!(answer.attr("id"), Some(&*(number + 1).to_string()));
+        assert_eq!(condition(&answer), expected, "{stanza}");
+    }
+    assert!(gateway.submitted.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn too_many_open_messages_are_refused_for_a_while() {
+    let server = Server::bind().await;
+    let mut gateway = start(config(server.port(), json!({"limits": {"max_pending": 1}})));
+    let mut peer = server.accept().await;
+    for id in ["1", "2"] {
+        peer.send(&format!(
+            "<message from='a@example.com/r' to='b@sip.example.com' id='{id}'><body>x</body></message>"
+        ))
+        .await;
+    }
+    let open = gateway.submitted().await;
+    let refused = peer.next().await;
+    assert_eq!(refused.attr("id"), Some("2"));
+    assert!(refused.child("error", &refused.ns).unwrap().elements().any(|c| c.name == *"resource-constraint"));
+    drop(open);
+}
+
+#[tokio::test]
+async fn what_is_lost_in_translation_is_counted() {
+    let (_server, gateway, mut peer) = up().await;
+    let mut lossy = operation("x");
+    lossy.message.receipts.delivery = true;
+    let _outcome = gateway.deliver_operation(lossy, LONG);
+    peer.next_named("message").await;
+    assert_eq!(*gateway.hub.losses.lock().unwrap(), [("receipts".to_owned(), Carries::Dropped)]);
+}
+
+// checks: XST-033
+#[tokio::test]
+async fn rfc6120_s4_4_a_stop_waits_for_open_messages_and_closes_the_stream() {
+    let (_server, gateway, mut peer) = up().await;
+    let open = gateway.deliver("last", LONG);
+    let ping = peer.next_named("iq").await;
+    gateway.stop.shut_down();
+    peer.answer(&ping).await;
+    assert_eq!(outcome(open).await, Outcome::Success(Proof::Server));
+    peer.until_closed().await;
+    assert!(peer.closed);
+    drop(peer);
+    tokio::time::timeout(PATIENCE, gateway.running).await.expect("the adapter ends").unwrap();
+}
+
+#[tokio::test]
+async fn a_stop_without_a_link_settles_what_waits() {
+    let server = Server::bind().await;
+    let port = server.port();
+    drop(server);
+    let gateway = start(config(port, json!({})));
+    let waiting = gateway.deliver("x", LONG);
+    gateway.stop.shut_down();
+    assert_eq!(cause(outcome(waiting).await), Cause::ShuttingDown);
+    tokio::time::timeout(PATIENCE, gateway.running).await.expect("the adapter ends").unwrap();
+}
