@@ -1,6 +1,6 @@
 //! Cutting octets into messages.
 //!
-//! A message whose length is certain but whose headers are broken is given as [`Event::Broken`] and the stream goes on,
+//! A message whose length is certain but whose headers are broken is given as [`crate::framer::Event::Broken`] and the stream goes on,
 //! for many users may share it; where the next message begins is lost only when `Content-Length` is.
 
 use bytes::{Buf, Bytes, BytesMut};
