@@ -1,6 +1,6 @@
 //! What an adapter author needs: the [`Adapter`] trait, the [`Hub`] it talks to, and what passes between them.
 //!
-//! An adapter turns one protocol's wire into [`Operation`]s and back. It submits what arrives with [`Hub::submit`] and
+//! An adapter turns one protocol's wire into [`Operation`](model::Operation)s and back. It submits what arrives with [`Hub::submit`] and
 //! carries out what the hub hands to [`Adapter::deliver`]. It never talks to another adapter.
 
 mod capabilities;
