@@ -12,7 +12,15 @@ use serde_json::Value;
 use crate::config::{Key, Problem, nearest, read};
 
 /// Everything that a table `[adapter.NAME]` may have as its `type`.
-pub const FACTORIES: &[Factory] = &[];
+pub const FACTORIES: &[Factory] = &[
+    factory::<adapter_sip::Config>("sip", "sip", "SIP/SIMPLE over UDP and TCP (RFC 3261, RFC 3428)."),
+    factory::<adapter_xmpp::Config>(
+        "xmpp-component",
+        "office",
+        "A component behind an existing XMPP server (XEP-0114).",
+    ),
+    factory::<adapter_native::Config>("native", "native", "The native protocol over HTTP and WebSocket."),
+];
 
 /// Types of the contract that later versions bring.
 const LATER: &[(&str, &str)] = &[(
@@ -63,6 +71,15 @@ macro_rules! crates {
             }
         }
     )*};
+}
+crates!(adapter_xmpp, adapter_native);
+impl Crate for adapter_sip::Config {
+    fn problems(&self) -> Vec<adapter_api::Problem> {
+        self.problems()
+    }
+    fn make(_: InstanceName, _: Self, _: Context) -> Result<Arc<dyn Adapter>, AdapterError> {
+        Err(AdapterError::Config { key: "x".into(), problem: "later".into() })
+    }
 }
 
 const fn factory<C: Crate>(type_name: &'static str, example_name: &'static str, about: &'static str) -> Factory {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{check, config, inspect, resolve};
+use crate::commands::{address, check, config, explain, inspect, resolve, running, send, translate, watch};
 
 /// A gateway between instant-messaging networks: SIP/SIMPLE, XMPP and a native protocol.
 #[derive(Debug, Parser)]
@@ -20,8 +20,16 @@ const EXIT_CODES: &str = "Exit status: 0 success, 1 refused or failed, 2 wrong u
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(check::Args),
+    Address(address::Args),
     Inspect(inspect::Args),
+    Translate(translate::Args),
     Resolve(resolve::Args),
+    Explain(explain::Args),
+    Send(send::Args),
+    Watch(watch::Args),
+    Status(running::StatusArgs),
+    Peers(running::PeersArgs),
+    Trace(running::TraceArgs),
     Config(config::Args),
 }
 
@@ -47,8 +55,16 @@ impl Ended {
 pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Check(args) => check::run(&args),
+        Command::Address(args) => address::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Translate(args) => translate::run(&args),
         Command::Resolve(args) => resolve::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Send(args) => send::run(&args),
+        Command::Watch(args) => watch::run(&args),
+        Command::Status(args) => running::status(&args),
+        Command::Peers(args) => running::peers(&args),
+        Command::Trace(args) => running::trace(&args),
         Command::Config(args) => config::run(&args),
     };
     match result {

@@ -6,5 +6,7 @@ pub mod adapters;
 pub mod cli;
 pub mod commands;
 pub mod config;
+mod gateway;
 mod output;
+mod show;
 mod zone;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use impp_resolve::Zone;
+use transport::{DnsSettings, HickoryDns};
 
 use crate::config::Dns;
 
@@ -14,10 +15,15 @@ pub(crate) fn read(path: &Path) -> Result<Zone> {
     Zone::parse(&text).with_context(|| format!("{} is no master file", path.display()))
 }
 
-/// Name service as `[dns]` says.
+/// Name service as `[dns]` says; to be called within a runtime.
 pub(crate) fn dns(config: &Dns) -> Result<Arc<dyn impp_resolve::Dns>> {
-    match &config.zone_file {
-        Some(path) => Ok(Arc::new(read(path)?)),
-        None => anyhow::bail!("not yet"),
+    if let Some(path) = &config.zone_file {
+        return Ok(Arc::new(read(path)?));
     }
+    let settings = DnsSettings { nameservers: config.nameservers.clone(), ..DnsSettings::default() };
+    let dns = HickoryDns::new(&settings).map_err(|error| {
+        let remedy = error.remedy();
+        anyhow::Error::new(error).context(format!("dns: {remedy}"))
+    })?;
+    Ok(Arc::new(dns))
 }

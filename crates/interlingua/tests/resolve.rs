@@ -38,6 +38,9 @@ fn every_zone_vector_resolves_as_expected() {
         let mut args = vec!["resolve", text(vector, "uri"), "--json", "--zone", zone.to_str().unwrap()];
         let supported = supported.join(",");
         args.extend(["--supported", &supported]);
+        if options.get("native").is_none() {
+            args.push("--no-native");
+        }
         let config = folder.path().join("config.toml");
         if let Some(domain) = list(options, "local_domains").first() {
             std::fs::write(&config, local(domain.as_str().unwrap())).unwrap();

@@ -1,6 +1,13 @@
 //! The commands, one module each.
 
+pub mod address;
 pub mod check;
 pub mod config;
+pub mod explain;
 pub mod inspect;
 pub mod resolve;
+pub mod running;
+pub mod send;
+mod server;
+pub mod translate;
+pub mod watch;

@@ -29,6 +29,9 @@ pub struct Args {
     /// Protocols in the order of preference
     #[arg(long, value_name = "LABELS", value_delimiter = ',')]
     supported: Option<Vec<String>>,
+    /// RFC 3861 alone, without the discovery of SIP and XMPP themselves behind it
+    #[arg(long)]
+    no_native: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -60,7 +63,7 @@ pub fn run(args: &Args) -> Result<Ended> {
 }
 
 fn options(args: &Args, config: Option<&Checked>) -> Result<Options> {
-    let mut options = Options::default();
+    let mut options = Options { native: !args.no_native, ..Options::default() };
     if let Some(Checked { config, .. }) = config {
         options.supported = labels(&config.routing.supported)?;
         let local = config.domain.iter().filter(|domain| domain.role == Role::Local);

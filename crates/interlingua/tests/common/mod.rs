@@ -1,6 +1,6 @@
 //! Runs the built binary.
 
-#![allow(dead_code, clippy::unwrap_used, reason = "each test file uses a part of this")]
+#![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used, reason = "each test file uses a part of this")]
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -12,7 +12,7 @@ use impp_model::datetime::DateTimeReport;
 use serde_json::Value;
 
 use crate::cli::Ended;
-use crate::output;
+use crate::{output, show};
 
 /// Parse standard input and print what it is, or the error with its position
 #[derive(Debug, clap::Args)]
@@ -60,7 +60,7 @@ pub fn run(args: &Args) -> Result<Ended> {
     if format.json {
         output::json(&report)?;
     } else {
-        output::text(&describe(&report, 0))?;
+        output::text(&show::describe(&report))?;
     }
     Ok(Ended::well_if(is_good(&report)))
 }
@@ -75,34 +75,4 @@ fn line(input: &[u8]) -> String {
 fn is_good(report: &Value) -> bool {
     let good = |key: &str, good: Value| report.get(key).is_none_or(|value| *value == good);
     good("valid", Value::Bool(true)) && good("result", Value::from("ok")) && good("equivalent", Value::Bool(true))
-}
-
-/// The report as indented lines.
-fn describe(report: &Value, indent: usize) -> String {
-    let mut text = String::new();
-    let entries: Vec<(String, &Value)> = match report {
-        Value::Object(fields) => fields.iter().map(|(name, value)| (format!("{name}: "), value)).collect(),
-        Value::Array(items) => items.iter().map(|value| ("- ".to_owned(), value)).collect(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return scalar(report),
-    };
-    for (label, value) in entries.into_iter().filter(|(_, value)| !value.is_null()) {
-        let nested = value.as_object().is_some_and(|fields| !fields.is_empty())
-            || value.as_array().is_some_and(|items| items.iter().any(|item| item.is_object() || item.is_array()));
-        let value = match value {
-            value if nested => format!("\n{}", describe(value, indent + 2)),
-            Value::Array(items) => format!("{}\n", items.iter().map(scalar).collect::<Vec<_>>().join(", ")),
-            other => format!("{}\n", scalar(other)),
-        };
-        text.push_str(&format!("{:indent$}{}{value}", "", if nested { label.trim_end() } else { &label }));
-    }
-    text
-}
-
-fn scalar(value: &Value) -> String {
-    match value {
-        Value::String(text) if text.chars().any(char::is_control) => format!("{text:?}"),
-        Value::String(text) => text.clone(),
-        Value::Null => "none".to_owned(),
-        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
-    }
 }

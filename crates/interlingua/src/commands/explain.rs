@@ -1,0 +1,72 @@
+//! `interlingua explain`
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use interwork::Explanation;
+
+use crate::cli::Ended;
+use crate::commands::address;
+use crate::gateway::Gateway;
+use crate::{config, output};
+
+/// Run a message dry: policy, resolution, adapter, mapping and transport, and why
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The sender: a JID or a URI
+    from: String,
+    /// The addressee: a JID or a URI
+    to: String,
+    /// The kind of operation
+    #[arg(long, value_enum, default_value = "message")]
+    kind: Kind,
+    /// The configuration file
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// The kinds of operation that this version carries.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Kind {
+    Message,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<Ended> {
+    let Kind::Message = args.kind;
+    let from = address::read_address(&args.from).with_context(|| args.from.clone())?;
+    let to = address::read_address(&args.to).with_context(|| args.to.clone())?;
+    let checked = config::load(&args.config).inspect_err(|report| output::diagnose(&report.text()))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let explanation = runtime.block_on(async {
+        let gateway = Gateway::new(&checked)?;
+        anyhow::Ok(gateway.core.explain(from, to).await)
+    })?;
+    if args.json {
+        output::json(&explanation)?;
+    } else {
+        output::text(&describe(&explanation))?;
+    }
+    Ok(Ended::well_if(explanation.decision.as_ref().is_some_and(|decision| decision.result.is_ok())))
+}
+
+fn describe(explanation: &Explanation) -> String {
+    let mut lines = vec![("from".to_owned(), explanation.from.clone()), ("to".to_owned(), explanation.to.clone())];
+    if let Some(near) = &explanation.near {
+        lines.push(("comes in by".to_owned(), near.clone()));
+    }
+    lines.push(("policy".to_owned(), explanation.policy.clone()));
+    lines.extend(explanation.steps.iter().map(|step| ("route".to_owned(), step.clone())));
+    let findings = &explanation.findings;
+    lines.extend(findings.findings.iter().map(|finding| (finding.what.clone(), finding.value.clone())));
+    for (what, fields) in [("degraded", &findings.degraded), ("dropped", &findings.dropped)] {
+        if !fields.is_empty() {
+            lines.push((what.to_owned(), fields.join(", ")));
+        }
+    }
+    lines.push(("verdict".to_owned(), explanation.verdict.to_owned()));
+    lines.iter().map(|(what, value)| format!("{what:<16}{value}\n")).collect()
+}

@@ -1,0 +1,107 @@
+//! `interlingua status`, `peers`, `trace`: a running gateway asked through its admin API.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use reqwest::StatusCode;
+use serde_json::Value;
+
+use crate::cli::Ended;
+use crate::{output, show};
+
+/// Show what a running gateway is doing
+#[derive(Debug, clap::Args)]
+pub struct StatusArgs {
+    #[command(flatten)]
+    admin: Admin,
+}
+
+/// Show which peers of a running gateway can be reached
+#[derive(Debug, clap::Args)]
+pub struct PeersArgs {
+    #[command(flatten)]
+    admin: Admin,
+}
+
+/// Show where one message went, and why
+#[derive(Debug, clap::Args)]
+pub struct TraceArgs {
+    /// The trace, or the message's own id: Call-ID, stanza id, native id
+    id: String,
+    #[command(flatten)]
+    admin: Admin,
+}
+
+/// Where the admin API is.
+#[derive(Debug, clap::Args)]
+struct Admin {
+    /// The admin API
+    #[arg(long = "admin", value_name = "URL", default_value = "http://127.0.0.1:8080", env = "INTERLINGUA_ADMIN")]
+    url: String,
+    /// A file with the admin token; INTERLINGUA_ADMIN_TOKEN holds the token itself
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs `status`.
+pub fn status(args: &StatusArgs) -> Result<Ended> {
+    args.admin.show("status", &[])
+}
+
+/// Runs `peers`.
+pub fn peers(args: &PeersArgs) -> Result<Ended> {
+    args.admin.show("peers", &[])
+}
+
+/// Runs `trace`.
+pub fn trace(args: &TraceArgs) -> Result<Ended> {
+    args.admin.show("trace", &[&args.id])
+}
+
+impl Admin {
+    fn show(&self, call: &str, path: &[&str]) -> Result<Ended> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let Some(answer) = runtime.block_on(self.get(call, path))? else {
+            output::diagnose("there is no such thing, or it is too long ago");
+            return Ok(Ended::Refused);
+        };
+        if self.json {
+            output::json(&answer)?;
+        } else {
+            output::text(&show::describe(&answer))?;
+        }
+        Ok(Ended::Well)
+    }
+
+    async fn get(&self, call: &str, path: &[&str]) -> Result<Option<Value>> {
+        let mut url = reqwest::Url::parse(&self.url).with_context(|| format!("--admin {}", self.url))?;
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(["api", "v1", call]).extend(path);
+        }
+        let mut request = reqwest::Client::builder().no_proxy().build()?.get(url);
+        if let Some(token) = self.token()? {
+            request = request.bearer_auth(token);
+        }
+        let hint = || format!("is a gateway running with its admin API at {}? See --admin", self.url);
+        let response = request.send().await.with_context(hint)?;
+        match response.status() {
+            StatusCode::OK => Ok(Some(response.json().await.context("not an answer of the admin API")?)),
+            StatusCode::NOT_FOUND => Ok(None),
+            StatusCode::UNAUTHORIZED => bail!("the gateway wants its admin token: give --token-file"),
+            status => bail!("the admin API answers {status}"),
+        }
+    }
+
+    fn token(&self) -> Result<Option<String>> {
+        match &self.token_file {
+            Some(path) => {
+                let token = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+                Ok(Some(token.trim().to_owned()))
+            }
+            None => Ok(std::env::var("INTERLINGUA_ADMIN_TOKEN").ok()),
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! From a checked configuration to a hub with its adapters.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use adapter_api::{Configuration, Context as AdapterContext, DomainEntry, InstanceName};
+use anyhow::{Context, Result};
+use interwork::{Core, CoreConfig, DeliveryLimits, Instance, Policy, Relay, Route, RoutingConfig, Rule, Via};
+use serde_json::Value;
+use tokio::sync::watch;
+
+use crate::config::{self, Action, Checked, Config, Role};
+use crate::zone;
+
+/// A hub and its adapters, none of them running yet.
+pub(crate) struct Gateway {
+    /// The hub.
+    pub(crate) core: Arc<Core>,
+    /// The adapters.
+    pub(crate) instances: Vec<Instance>,
+    /// Keeps the adapters' view of the configuration alive.
+    pub(crate) _configuration: watch::Sender<Arc<Configuration>>,
+}
+
+impl Gateway {
+    /// Makes all of it; to be called within a runtime.
+    pub(crate) fn new(checked: &Checked) -> Result<Self> {
+        let shared = Arc::new(shared(&checked.config));
+        let (sender, configuration) = watch::channel(shared.clone());
+        let dns = zone::dns(&checked.config.dns)?;
+        let context = AdapterContext { configuration, dns: dns.clone() };
+        let mut instances = Vec::new();
+        for (name, configured) in &checked.adapters {
+            let name = InstanceName::from(name.as_str());
+            let adapter = configured.make(name.clone(), context.clone()).with_context(|| format!("adapter.{name}"))?;
+            instances.push(Instance { name, adapter });
+        }
+        let core = Core::new(core_config(&checked.config, shared), instances.clone(), dns, rand::random());
+        Ok(Self { core, instances, _configuration: sender })
+    }
+}
+
+fn shared(config: &Config) -> Configuration {
+    let entry = |table: &config::DomainTable| DomainEntry {
+        name: table.name.clone(),
+        role: match table.role {
+            Role::Local => adapter_api::Role::Local,
+            Role::Remote => adapter_api::Role::Remote,
+        },
+        adapter: table.adapter.as_deref().map(InstanceName::from),
+        next_hop: table.next_hop.as_deref().map(Arc::from),
+        trusted: table.trusted.iter().map(|network| network.0).collect(),
+    };
+    Configuration { gateway: config.gateway.name.clone(), domains: config.domain.iter().map(entry).collect() }
+}
+
+fn core_config(config: &Config, configuration: Arc<Configuration>) -> CoreConfig {
+    let rules = config.policy.rule.iter().map(|rule| Rule {
+        from: rule.from.0.clone(),
+        to: rule.to.0.clone(),
+        action: match rule.action {
+            Action::Allow => interwork::Action::Allow,
+            Action::Deny => interwork::Action::Deny,
+        },
+    });
+    let relay = match config.policy.relay {
+        config::Relay::Local => Relay::Local,
+    };
+    CoreConfig {
+        configuration,
+        routing: RoutingConfig {
+            routes: config.route.iter().filter_map(route).collect(),
+            supported: config.routing.supported.iter().map(|label| label.as_str().into()).collect(),
+        },
+        policy: Policy { relay, rules: rules.collect() },
+        own_listeners: own_listeners(config),
+        delivery: DeliveryLimits { hold_timeout: config.delivery.hold_timeout, ..DeliveryLimits::default() },
+    }
+}
+
+/// Every address of this gateway that the configuration names: a message never goes there.
+fn own_listeners(config: &Config) -> Vec<SocketAddr> {
+    let texts = config.adapter.values().flat_map(|table| {
+        ["listen", "advertise"].into_iter().filter_map(|key| table.get(key)).flat_map(|value| match value {
+            Value::Array(several) => several.iter().filter_map(Value::as_str).collect(),
+            other => other.as_str().into_iter().collect::<Vec<_>>(),
+        })
+    });
+    let address = |text: &str| text.parse().ok().or_else(|| text.split_once(':')?.1.parse().ok());
+    texts.filter_map(address).filter(|address: &SocketAddr| address.port() != 0).collect()
+}
+
+/// `check` has seen to it that there is exactly one way.
+fn route(table: &config::RouteTable) -> Option<Route> {
+    let adapter = || table.adapter.as_deref().map(|name| Via::Adapter(name.into()));
+    let protocol = || table.protocol.as_deref().map(|label| Via::Protocol(label.into()));
+    let next_hop = || table.next_hop.as_deref().map(|hop| Via::NextHop(hop.into()));
+    let via = adapter().or_else(protocol).or_else(next_hop)?;
+    Some(Route { from: table.from.0.clone(), to: table.to.0.clone(), via })
+}
+
+/// What `serve` says it serves: each adapter with its domains, none twice.
+pub(crate) fn domains_of<'c>(config: &'c Config, adapter: &str) -> BTreeSet<&'c str> {
+    let of_adapter = config.domain.iter().filter(|table| table.adapter.as_deref() == Some(adapter));
+    of_adapter.map(|table| table.name.as_str()).collect()
+}
