@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -97,14 +98,14 @@ pub(crate) async fn place(
 ) -> (Vec<Target>, Reach) {
     let mut candidates = order_by_weight(candidates, |candidate| &candidate.srv, draw);
     candidates.truncate(limits.max_targets.max(MIN_MAX_TARGETS));
-    let hosts: Vec<Name> = candidates.iter().map(|candidate| candidate.srv.target.clone()).collect();
-    let found = lookup.addresses(&hosts, "addresses of a target").await;
-    let failed = found.iter().any(|found| matches!(found, Found::Failed));
-    let found = found.into_iter().map(|found| match found {
-        Found::Records(addresses) => addresses,
-        Found::Nothing | Found::Failed => Vec::new(),
-    });
-    let mut targets: Vec<Target> = candidates.into_iter().zip(found).map(|(c, a)| target(c, a)).collect();
+    let found = addresses(lookup, &candidates).await;
+    let failed = found.values().any(|found| matches!(found, Found::Failed));
+    let addresses = |host: &Name| match found.get(host) {
+        Some(Found::Records(addresses)) => addresses.clone(),
+        Some(Found::Nothing | Found::Failed) | None => Vec::new(),
+    };
+    let mut targets: Vec<Target> =
+        candidates.into_iter().map(|candidate| (addresses(&candidate.srv.target), candidate)).map(target).collect();
     let skipped = skip_own_listeners(lookup, &mut targets, &limits.own_listeners);
     let reach = if targets.iter().any(|target| !target.addresses.is_empty()) {
         Reach::Reachable
@@ -116,7 +117,19 @@ pub(crate) async fn place(
     (targets, reach)
 }
 
-fn target(candidate: Candidate, addresses: Vec<IpAddr>) -> Target {
+/// The addresses of every host, each looked up once, in the order of the candidates.
+async fn addresses(lookup: &mut Lookup<'_>, candidates: &[Candidate]) -> BTreeMap<Name, Found<IpAddr>> {
+    let mut hosts: Vec<Name> = Vec::with_capacity(candidates.len());
+    for candidate in candidates {
+        if !hosts.contains(&candidate.srv.target) {
+            hosts.push(candidate.srv.target.clone());
+        }
+    }
+    let found = lookup.addresses(&hosts, "addresses of a target").await;
+    hosts.into_iter().zip(found).collect()
+}
+
+fn target((addresses, candidate): (Vec<IpAddr>, Candidate)) -> Target {
     let Candidate { srv: Srv { priority, weight, port, target }, transport, direct_tls } = candidate;
     Target { target, port, priority, weight, transport, direct_tls, addresses }
 }
@@ -203,7 +216,9 @@ pub(crate) async fn locate(
         Discovery::Failed => return Resolution::unknown(lookup.into_trace()),
     };
     let (targets, reach) = match domain.ip() {
-        Some(address) => (candidates.into_iter().map(|c| target(c, vec![address])).collect(), Reach::Reachable),
+        Some(address) => {
+            (candidates.into_iter().map(|candidate| target((vec![address], candidate))).collect(), Reach::Reachable)
+        }
         None => place(&mut lookup, candidates, limits, draw).await,
     };
     let trace = lookup.into_trace();

@@ -213,6 +213,9 @@ async fn xep0368_s3_both_kinds_of_record_are_mixed_if_both_are_of_use() {
     let mixed = xmpp(records, "example.com", true).await;
     assert_eq!(summary(&mixed), ["s.example.com:5269", "t.example.com:5270 direct tls"]);
     assert_eq!(summary(&xmpp(records, "example.com", false).await), ["s.example.com:5269"]);
+    let one_host = "_xmpps-server._tcp SRV 5 0 5270 s\n_xmpp-server._tcp SRV 1 0 5269 s\ns A 192.0.2.2";
+    let resolution = xmpp(one_host, "example.com", true).await;
+    assert_eq!((resolution.queries.len(), resolution.socket_addrs().count()), (4, 2));
     let refused = xmpp("_xmpp-server._tcp SRV 0 0 0 .\n@ A 192.0.2.1", "example.com", false).await;
     assert_eq!((refused.outcome, refused.reason), (Outcome::Failure, Some(Reason::NativeNotOffered)));
 }
