@@ -8,7 +8,8 @@ use crate::users::{User, Users, Waiting, now};
 use crate::wire::EventId;
 use crate::{http, mapping};
 use adapter_api::{
-    Adapter, AdapterError, Capabilities, Context, Delivery, Examine, Findings, Full, Hub, InstanceName, Shutdown,
+    Adapter, AdapterError, Capabilities, Carries, Context, Delivery, Examine, Findings, Full, Hub, InstanceName,
+    Shutdown,
 };
 use async_trait::async_trait;
 use impp_model::{Cause, Failure, MessageOperation, Operation, Outcome, Proof, Side};
@@ -37,8 +38,14 @@ pub(crate) struct Shared {
 
 impl NativeAdapter {
     /// Makes an instance; reads the token files, opens nothing.
+    ///
+    /// The shared configuration comes with the hub, and there is nothing to look up in DNS: the context is not used.
     pub fn new(instance: InstanceName, config: Config, _: Context) -> Result<Self, AdapterError> {
-        let users = Users::new(&instance, &config)?;
+        Self::from_config(&instance, config)
+    }
+
+    fn from_config(instance: &InstanceName, config: Config) -> Result<Self, AdapterError> {
+        let users = Users::new(instance, &config)?;
         let capabilities = capabilities(&config.limits);
         let shared = Shared {
             config,
@@ -107,6 +114,7 @@ impl Adapter for NativeAdapter {
 struct Prepared {
     user: Arc<User>,
     data: Box<str>,
+    losses: Vec<(&'static str, Carries)>,
 }
 
 impl Shared {
@@ -122,14 +130,11 @@ impl Shared {
         };
         let user = self.addressee(operation)?;
         let mapped = mapping::to_event(operation, Some(delivery.trace))?;
-        if let Some(hub) = self.hub.get() {
-            mapped.losses.iter().for_each(|(field, how)| hub.translation_loss(field, *how));
-        }
         let data = serde_json::to_string(&mapped.event).map_err(|_| Failure::new(Side::Ours, Cause::InternalError))?;
         if data.len() > self.config.limits.max_events_octets {
             return Err(too_large(self.config.limits.max_events_octets));
         }
-        Ok(Prepared { user: Arc::clone(user), data: data.into() })
+        Ok(Prepared { user: Arc::clone(user), data: data.into(), losses: mapped.losses })
     }
 
     /// The user a message is for, if it can take it.
@@ -140,7 +145,7 @@ impl Shared {
         if operation.message.content.octets.len() > limit { Err(too_large(limit)) } else { Ok(user) }
     }
 
-    fn append(&self, delivery: Delivery, Prepared { user, data }: Prepared) -> Result<(), Full> {
+    fn append(&self, delivery: Delivery, Prepared { user, data, losses }: Prepared) -> Result<(), Full> {
         let deadline = Instant::from_std(delivery.deadline);
         let Delivery { trace, operation, hop, settle, .. } = delivery;
         let waiting = Waiting { settle, deadline };
@@ -153,6 +158,9 @@ impl Shared {
                 tracing::debug!(%trace, %event, "event appended");
                 self.deadlines.add(Deadline { at: deadline, event, user: user.address.clone() });
             }
+        }
+        if let Some(hub) = self.hub.get() {
+            losses.iter().for_each(|(field, how)| hub.translation_loss(field, *how));
         }
         user.announce();
         if self.stopped.load(Ordering::SeqCst) {
@@ -263,3 +271,16 @@ impl std::fmt::Debug for NativeAdapter {
         f.debug_struct("NativeAdapter").field("listen", &self.shared.config.listen).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+impl NativeAdapter {
+    /// The adapter of a test, with what its calls and deliveries share.
+    pub(crate) fn for_test(config: Config) -> (Self, Arc<Shared>) {
+        let adapter = Self::from_config(&"native".into(), config).unwrap();
+        let shared = Arc::clone(&adapter.shared);
+        (adapter, shared)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,9 @@
 //! Deliveries, events and acknowledgements over real sockets.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;
 
-use adapter_api::model::{Cause, Operation, Outcome, Proof};
+use adapter_api::model::{Cause, Device, Operation, Outcome, Proof};
 use adapter_api::{Adapter, Delivery, Full, settle_channel};
 use adapter_native::client::ClientError;
 use adapter_native::wire::{DeliveryStatus, EventId, SendMessage};
@@ -186,6 +187,18 @@ async fn a_full_log_gives_the_delivery_back() {
     let (settle, _outcome) = settle_channel();
     let Err(Full(back)) = gateway.adapter.deliver(delivery(TO_CAROL, "one more", settle)) else { panic!("not full") };
     assert_eq!(back.operation.destination().address.to_string(), TO_CAROL);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn what_can_not_be_carried_whole_is_counted() {
+    let gateway = Gateway::start().await;
+    let (settle, _outcome) = settle_channel();
+    let mut delivery = delivery(TO_CAROL, "hello", settle);
+    let Operation::Message(operation) = &mut delivery.operation else { panic!("a message") };
+    operation.destination.device = Some(Device::new("phone").unwrap());
+    gateway.adapter.deliver(delivery).unwrap();
+    assert_eq!(gateway.losses(), ["destination.device"]);
     gateway.stop().await;
 }
 

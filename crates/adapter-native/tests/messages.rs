@@ -1,4 +1,5 @@
 //! `POST /v1/messages` over real sockets: every status, ids, and input that means harm.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;
 
@@ -127,6 +128,9 @@ async fn hostile_bodies_are_refused() {
         assert_eq!((status, answer["error"].as_str()), (400, Some("bad-request")));
     }
     let (status, _, body) = post(&gateway, "application/json", vec![b' '; 4001]).await;
+    assert_eq!((status, body["error"].as_str()), (413, Some("too-large")));
+    let endless = futures_util::stream::iter((0..5).map(|_| Ok::<_, std::io::Error>(vec![b' '; 1000])));
+    let (status, _, body) = post(&gateway, "application/json", reqwest::Body::wrap_stream(endless)).await;
     assert_eq!((status, body["error"].as_str()), (413, Some("too-large")));
     let mut long = hello();
     long["body"] = "x".repeat(1001).into();

@@ -1,4 +1,5 @@
 //! The WebSocket over real sockets.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;
 
@@ -144,9 +145,9 @@ async fn what_is_no_text_or_too_large_closes_the_socket() {
 #[tokio::test]
 async fn rfc6455_s4_2_2_the_upgrade_needs_a_token_and_our_protocol_or_none() {
     let gateway = Gateway::start().await;
-    let status = |error: Error| match error {
-        Error::Http(response) => response.status().as_u16(),
-        other => panic!("{other:?}"),
+    let status = |error: Error| {
+        let Error::Http(response) = error else { panic!("{error:?}") };
+        response.status().as_u16()
     };
     assert_eq!(status(connect(&gateway, "nobodys", Some("interlingua.v1")).await.unwrap_err()), 401);
     assert_eq!(status(connect(&gateway, CAROL, Some("other.v1, other.v2")).await.unwrap_err()), 400);

@@ -163,8 +163,20 @@ impl Client {
 
 async fn read<T: DeserializeOwned>(response: Response) -> Result<T, ClientError> {
     let status = response.status().as_u16();
-    let body = response.bytes().await?;
+    let body = bounded_body(response).await?;
     serde_json::from_slice(&body).map_err(|_| ClientError::Answer { status })
+}
+
+async fn bounded_body(mut response: Response) -> Result<Vec<u8>, ClientError> {
+    let status = response.status().as_u16();
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > MAX_ANSWER {
+            return Err(ClientError::Answer { status });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
 }
 
 /// What an answer of another status than expected says.
@@ -172,7 +184,10 @@ async fn refused(response: Response) -> ClientError {
     let status = response.status().as_u16();
     let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
     let retry_after = retry_after.map(Duration::from_secs);
-    let Ok(body) = response.bytes().await else { return ClientError::Answer { status } };
+    let body = match bounded_body(response).await {
+        Ok(body) => body,
+        Err(error) => return error,
+    };
     if let Ok(Refused { error, field, problem }) = serde_json::from_slice(&body) {
         return ClientError::Refused { status, error, field, problem, retry_after };
     }
@@ -237,3 +252,31 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Four times the keep-alive of the events, and beyond the hold of a message.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Far more than any answer of the protocol but the events holds.
+const MAX_ANSWER: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_stand_below_the_base_url() {
+        let url = |base: &str| Client::new(base, "t").unwrap().url("events/ack", Some("ü &b")).to_string();
+        assert_eq!(url("http://127.0.0.1:8081"), "http://127.0.0.1:8081/v1/events/ack?device=%C3%BC+%26b");
+        assert_eq!(url("http://gw.example/im/?x=y"), "http://gw.example/im/v1/events/ack?device=%C3%BC+%26b");
+    }
+
+    #[test]
+    fn other_urls_are_refused() {
+        for base in ["", "127.0.0.1:8081", "https://gw.example", "mailto:carol@native.example"] {
+            assert!(matches!(Client::new(base, "t"), Err(ClientError::Url { .. })), "{base}");
+        }
+    }
+
+    #[test]
+    fn the_token_is_not_shown() {
+        let client = Client::new("http://127.0.0.1:8081", "c4r0l").unwrap();
+        assert!(!format!("{client:?}").contains("c4r0l"));
+    }
+}

@@ -181,3 +181,6 @@ pub(super) const DRAIN: Duration = Duration::from_secs(5);
 
 /// Keeps a shortage of descriptors from becoming a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests;

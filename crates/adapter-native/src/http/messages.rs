@@ -9,10 +9,11 @@ use crate::window::{Begin, Ticket, is_turned_away};
 use crate::wire::{Refused, SendMessage, SendResult};
 use adapter_api::Settle;
 use axum::Json;
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
 use impp_model::{Device, Endpoint, MessageOperation, Operation, Outcome, Retry, TransId};
 use std::sync::Arc;
 use std::time::Duration;
@@ -141,18 +142,26 @@ pub(super) fn check_json(headers: &HeaderMap) -> Result<(), Refusal> {
 }
 
 /// Reads a request body within its bounds of size and time.
-pub(super) async fn read_body(app: &App, headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
+pub(super) async fn read_body(app: &App, headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Refusal> {
     let limit = app.shared.config.limits.max_body;
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if declared.is_some_and(|declared| declared > limit) {
         return Err(Refusal::TooLarge { field: None, limit });
     }
-    match timeout(BODY_TIMEOUT, to_bytes(body, limit)).await {
-        Err(_) => Err(Refusal::SlowBody),
-        Ok(Ok(bytes)) => Ok(bytes),
-        // Within its declared length a body fails only by its end being cut off; then nobody reads the answer.
-        Ok(Err(_)) => Err(Refusal::TooLarge { field: None, limit }),
+    timeout(BODY_TIMEOUT, collect(body, limit)).await.unwrap_or(Err(Refusal::SlowBody))
+}
+
+async fn collect(body: Body, limit: usize) -> Result<Vec<u8>, Refusal> {
+    let mut chunks = body.into_data_stream();
+    let mut collected = Vec::new();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|error| Refusal::Malformed { field: None, problem: error.to_string() })?;
+        if collected.len() + chunk.len() > limit {
+            return Err(Refusal::TooLarge { field: None, limit });
+        }
+        collected.extend_from_slice(&chunk);
     }
+    Ok(collected)
 }
 
 /// How long a whole request body may take: the largest one over a poor mobile link.

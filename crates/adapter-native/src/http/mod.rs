@@ -13,7 +13,7 @@ pub(crate) use connection::serve;
 use crate::adapter::Shared;
 use adapter_api::{Hub, Shutdown};
 use axum::Router;
-use axum::routing::{any, delete, get, post, put};
+use axum::routing::{delete, get, post, put};
 use refusal::Refusal;
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ fn router(app: App) -> Router {
         .route("/v1/messages", post(messages::post))
         .route("/v1/events", get(events::stream))
         .route("/v1/events/ack", post(events::acknowledge))
-        .route("/v1/ws", any(ws::upgrade))
+        .route("/v1/ws", get(ws::upgrade))
         .route("/v1/openapi.json", get(openapi::document))
         .route("/v1/presence", put(not_offered))
         .route("/v1/subscriptions", post(not_offered))
