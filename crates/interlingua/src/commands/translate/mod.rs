@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use impp_model::{Address, Endpoint, Failure};
+use impp_model::{Address, Cause, Endpoint, Failure, Side};
 use serde::Serialize;
 
 use crate::cli::Ended;
@@ -135,7 +135,10 @@ fn show(translation: &Translation) -> Result<()> {
 
 /// Translates one message.
 pub fn translate(from: Protocol, to: Protocol, input: &[u8], setting: &Setting) -> Translation {
-    let result = read::read(from, input, setting).and_then(|read| {
+    let result = read::read(from, input, setting).and_then(|mut read| {
+        // RFC 3860 §3.4.2: the hub takes one hop off.
+        let hops = read.operation.max_forwards.decremented();
+        read.operation.max_forwards = hops.ok_or_else(|| Failure::new(Side::Near, Cause::HopsExhausted))?;
         let written = write::write(to, &read.operation, setting)?;
         let mut degraded = read.degraded;
         let mut dropped = read.dropped;
