@@ -3,7 +3,6 @@
 //! Nothing here sends a query: DNS is the [`Dns`] trait, random numbers and time are arguments.
 //! A failure of DNS is never taken for the absence of a record.
 
-mod cache;
 mod dns; // RFC 1034 §3.6
 mod lookup; // RFC 1034 §3.6.2
 mod order; // RFC 2782
@@ -15,7 +14,6 @@ mod sip; // RFC 3263 §4
 mod xmpp; // RFC 6120 §3.2, XEP-0368
 mod zone; // RFC 1035 §5
 
-pub use cache::{CacheKey, DecisionCache};
 pub use dns::{Answer, Dns, DnsError, DnsFailure, Name, NameError, Naptr, Record, RecordType, Srv};
 pub use order::{Draw, order_by_weight};
 pub use plan::Limits;

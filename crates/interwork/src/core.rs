@@ -2,6 +2,7 @@
 
 use crate::admission::Rules;
 use crate::counters::{Counters, Direction, OperationKey};
+use crate::decisions::Decisions;
 use crate::inflight::{Held, InFlight};
 use crate::locate::Locator;
 use crate::policy::Policy;
@@ -15,7 +16,7 @@ use adapter_api::{
 use impp_model::{Cause, Domain, Failure, Operation, Outcome, Side};
 use impp_resolve::Dns;
 use parking_lot::{Mutex, RwLock};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
@@ -69,7 +70,7 @@ pub struct Core {
     pub(crate) candidates: Vec<Candidate>,
     configuration: watch::Sender<Arc<Configuration>>,
     pub(crate) locator: Locator,
-    decisions: RwLock<HashMap<PairOfDomains, Arc<Decision>>>,
+    decisions: RwLock<Decisions>,
     waiting: Mutex<WaitingRoom>,
     /// How many pairs have somebody waiting; while none has, the lock above is not touched.
     waiting_pairs: AtomicU64,
@@ -85,8 +86,6 @@ pub struct Core {
 /// What a decision depends on: the instance it came in through and both domains.
 pub(crate) type PairOfDomains = (InstanceName, Domain, Domain);
 
-/// Decisions kept; beyond, all are made anew. About 500 octets each.
-const MAX_DECISIONS: usize = 10_000;
 /// `interlingua_peer_up` has at most so many peers (DESIGN B4).
 const MAX_PEERS: usize = 200;
 /// How often held operations are looked through for those whose adapter missed the deadline.
@@ -251,7 +250,7 @@ impl Core {
     }
 
     fn known_decision(&self, pair: &PairOfDomains) -> Option<Arc<Decision>> {
-        self.decisions.read().get(pair).filter(|decision| decision.is_valid(Instant::now())).cloned()
+        self.decisions.read().get(pair, Instant::now())
     }
 
     /// Decides at once where configuration suffices; else joins those who wait for DNS, behind earlier ones.
@@ -301,11 +300,7 @@ impl Core {
 
     fn remember(&self, pair: PairOfDomains, decision: Decision) -> Arc<Decision> {
         let decision = Arc::new(decision);
-        let mut decisions = self.decisions.write();
-        if decisions.len() >= MAX_DECISIONS {
-            decisions.clear();
-        }
-        decisions.insert(pair, decision.clone());
+        self.decisions.write().put(pair, decision.clone(), Instant::now());
         decision
     }
 

@@ -6,6 +6,7 @@
 mod admission; // RFC 3860 §3.4.1, steps 1 and 3
 mod core; // RFC 3860 §3.4
 mod counters;
+mod decisions;
 mod explain;
 mod inflight; // RFC 3860 §3.4.1: the answer follows the indication
 mod locate; // RFC 3861 §4, RFC 3263 §4, RFC 6120 §3.2

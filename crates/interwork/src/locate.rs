@@ -25,6 +25,8 @@ pub(crate) struct Locator {
 
 /// Transports that the SIP adapter can be reached over and can use.
 const SIP_TRANSPORTS: [Transport; 2] = [Transport::Udp, Transport::Tcp];
+/// Whether XMPP can be spoken over TLS from the first octet on.
+const DIRECT_TLS: bool = false;
 /// No decision is kept longer, so that a mistake in a zone with a long lifetime ends by itself.
 const MAX_LIFE: Duration = Duration::from_secs(3600);
 /// No decision is kept shorter: a zone of lifetime 0 must not cost a query for each message.
@@ -46,6 +48,7 @@ impl Locator {
             supported: labels.iter().filter_map(|label| Protocol::parse(label).ok()).collect(),
             limits: self.limits.clone(),
             sip_transports: SIP_TRANSPORTS.to_vec(),
+            xmpp_direct_tls: DIRECT_TLS,
             // The next hop of a domain that is no service of any kind is not guessed (RFC 3861 §4 leaves it open).
             implicit: false,
             ..Options::default()
@@ -64,7 +67,7 @@ impl Locator {
                     SipLocation { host: to, port: None, transport: None, secure: false, supported: &SIP_TRANSPORTS };
                 Some(locate_sip(&*self.dns, &location, &self.limits, &mut draw).await)
             }
-            Some("_xmpp") => Some(locate_xmpp(&*self.dns, to, true, &self.limits, &mut draw).await),
+            Some("_xmpp") => Some(locate_xmpp(&*self.dns, to, DIRECT_TLS, &self.limits, &mut draw).await),
             Some(_) | None => None,
         }
     }

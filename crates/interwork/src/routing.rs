@@ -54,10 +54,6 @@ impl Decision {
     pub fn why(&self) -> &str {
         self.steps.last().map_or("", String::as_str)
     }
-
-    pub(crate) fn is_valid(&self, now: Instant) -> bool {
-        self.valid_until.is_none_or(|end| now < end)
-    }
 }
 
 /// The adapter and hop chosen.
