@@ -83,6 +83,7 @@ impl Adapter for NativeAdapter {
         let listener = TcpListener::bind(listen).await.map_err(fail)?;
         let address = listener.local_addr().map_err(fail)?;
         tracing::info!(adapter = %hub.instance(), %address, users = self.shared.users.iter().count(), "listening");
+        hub.listening("http", address);
         // Called once: there was none before.
         let _ = self.shared.hub.set(hub.clone());
         self.shared.bound.send_replace(Some(address));
