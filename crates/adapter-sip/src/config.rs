@@ -96,6 +96,11 @@ pub(crate) enum ListenError {
 }
 
 impl Listen {
+    /// Whether it is for datagrams.
+    pub(crate) fn is_udp(&self) -> bool {
+        self.transport == Transport::Udp
+    }
+
     /// Parses `udp:192.0.2.1:5060`; `advertise` also allows a host name.
     pub(crate) fn parse(text: &str) -> Result<Self, ListenError> {
         let (transport, rest) = text.split_once(':').ok_or(ListenError::Form)?;

@@ -1,0 +1,147 @@
+//! One SIP instance as the hub sees it.
+
+use crate::config::{Config, LargeMessages};
+use crate::core::{self, FixedHop, MAX_UNSAFE_REQUEST, Place, Setup, fits_datagram, located_places, via_name};
+use crate::mapping::{address, message};
+use adapter_api::{
+    Acknowledgement, Adapter, AdapterError, Capabilities, Context, Delivery, Examine, Findings, Full, Hop, Hub,
+    InstanceName, SendsAs, Shutdown, Transport,
+};
+use async_trait::async_trait;
+use impp_model::{Kind, MessageOperation, Operation};
+use impp_resolve::Limits;
+use parking_lot::Mutex;
+use sip_proto::build::TopVia;
+use std::borrow::Cow;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// A SIP/SIMPLE network.
+pub struct SipAdapter {
+    config: Config,
+    context: Context,
+    capabilities: Capabilities,
+    queue: mpsc::Sender<Delivery>,
+    deliveries: Mutex<Option<mpsc::Receiver<Delivery>>>,
+}
+
+/// Makes the adapter of `[adapter.NAME]` with `type = "sip"`.
+pub fn new(instance: InstanceName, config: Config, context: Context) -> Result<Arc<dyn Adapter>, AdapterError> {
+    if let Some(problem) = config.problems().into_iter().next() {
+        return Err(AdapterError::Config {
+            key: problem.key,
+            problem: format!("{}; {}", problem.problem, problem.remedy),
+        });
+    }
+    tracing::debug!(%instance, "SIP adapter made");
+    let (queue, deliveries) = mpsc::channel(config.limits.queue);
+    let capabilities = capabilities(&config);
+    Ok(Arc::new(SipAdapter { config, context, capabilities, queue, deliveries: Mutex::new(Some(deliveries)) }))
+}
+
+/// What this protocol carries.
+pub fn capabilities(config: &Config) -> Capabilities {
+    Capabilities {
+        protocol: Cow::Borrowed("sip"),
+        srv_label: Some(Cow::Borrowed("_sip")),
+        standing_link: false,
+        kinds: vec![Kind::Message],
+        sends_as: SendsAs::Anyone,
+        acknowledgement: Acknowledgement::Answer,
+        answers_each: true,
+        repeatable: true,
+        max_content: Some(config.max_message),
+        fields: message::FIELDS.to_vec(),
+    }
+}
+
+#[async_trait]
+impl Adapter for SipAdapter {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    async fn run(&self, hub: Hub, shutdown: Shutdown) -> Result<(), AdapterError> {
+        let Some(deliveries) = self.deliveries.lock().take() else {
+            return Ok(()); // the contract says once
+        };
+        core::run(Setup { config: self.config.clone(), context: self.context.clone(), hub, deliveries }, shutdown).await
+    }
+
+    fn deliver(&self, delivery: Delivery) -> Result<(), Full> {
+        self.queue.try_send(delivery).map_err(|error| Full(Box::new(error.into_inner())))
+    }
+
+    async fn examine(&self, request: Examine) -> Findings {
+        let mut findings = Findings::default();
+        match request {
+            Examine::DryRun { operation, hop } => match *operation {
+                Operation::Message(operation) => self.dry_run(&operation, &hop, &mut findings).await,
+                _ => findings.add("kind", "not carried"),
+            },
+            Examine::Probe { domain } => findings.add("probe", format!("{domain}: not probed by this version")),
+            _ => {}
+        }
+        findings
+    }
+}
+
+impl SipAdapter {
+    async fn dry_run(&self, operation: &MessageOperation, hop: &Hop, findings: &mut Findings) {
+        findings.add("source", address::to_sip_uri(&operation.source));
+        findings.add("destination", address::to_sip_uri(&operation.destination));
+        let ids = core::request_ids(operation);
+        let call_id = match &operation.message.thread {
+            Some(thread) => {
+                crate::mapping::thread::to_call_id(thread, &operation.source.address, &operation.destination.address)
+            }
+            None => ids.call_id(),
+        };
+        let mapped = message::to_request(operation, &ids, &call_id);
+        findings.degraded = mapped.degraded.iter().map(|field| (*field).to_owned()).collect();
+        findings.dropped = mapped.dropped.iter().map(|field| (*field).to_owned()).collect();
+        let places = match self.places(hop).await {
+            Ok(places) => places,
+            Err(problem) => return findings.add("transport", problem),
+        };
+        for (index, place) in places.iter().enumerate() {
+            let what = if index == 0 { "transport" } else { "next" };
+            findings.add(what, format!("{} {}", place.transport, place.address));
+        }
+        let transport = places.first().map_or(Transport::Udp, |place| place.transport);
+        let host =
+            self.config.listens().first().map(|listen| format!("{}:{}", listen.host, listen.port)).unwrap_or_default();
+        let via = TopVia {
+            transport: via_name(transport),
+            sent_by: &host,
+            branch: &ids.branch(0),
+            rport: true,
+            alias: false,
+        };
+        let octets = mapped.value.encode(&via).len();
+        findings.add("size", self.size_path(octets, transport));
+        findings.add("tls", "none: this version speaks SIP in clear");
+        findings.add("acknowledgement", "the next hop's final response");
+    }
+
+    async fn places(&self, hop: &Hop) -> Result<Arc<[Place]>, String> {
+        let Hop::Fixed(text) = hop else { return located_places(hop).map_err(|failure| failure.to_string()) };
+        let fixed = FixedHop::parse(text).ok_or_else(|| format!("{text} is no sip: URI over udp or tcp"))?;
+        if let Some(place) = fixed.place() {
+            return Ok(Arc::new([place]));
+        }
+        let found = fixed.locate(&*self.context.dns, &Limits::default()).await;
+        found.result.map_err(|cause| format!("{text}: {cause}"))
+    }
+
+    fn size_path(&self, octets: usize, transport: Transport) -> String {
+        let over = if transport != Transport::Udp || fits_datagram(octets) {
+            transport.to_string()
+        } else if self.config.large_messages == LargeMessages::Tcp {
+            format!("tcp, being above {MAX_UNSAFE_REQUEST}")
+        } else {
+            format!("refused, being above {MAX_UNSAFE_REQUEST}")
+        };
+        format!("{octets} octets: {over}")
+    }
+}

@@ -1,0 +1,351 @@
+//! Requests from SIP peers, and the answers to them.
+
+use super::Core;
+use super::route::{Channel, Route, Source};
+use crate::config::Config;
+use crate::mapping::message::{Refusal, from_request};
+use crate::mapping::{Mapped, content, error};
+use adapter_api::{Carries, Token};
+use bytes::Bytes;
+use impp_model::{MessageOperation, Operation, Outcome, Proof};
+use sip_proto::build::ResponseBuilder;
+use sip_proto::framer::{Rejected, datagram};
+use sip_proto::header::{ResponseTarget, Via};
+use sip_proto::header_id::HeaderId;
+use sip_proto::message::{KeyHeaders, Message};
+use sip_proto::method::Method;
+use sip_proto::transaction::{Handle, Key, RequestMatch};
+use sip_proto::uas::{self, Policy};
+use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hasher as _};
+use std::net::SocketAddr;
+use std::time::{Instant, SystemTime};
+
+/// What is kept of a request until it is answered.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    request: Message,
+    source: SocketAddr,
+    tag: String,
+    full: bool, // the addressee was one device
+}
+
+/// What this gateway serves.
+pub(crate) fn policy(config: &Config) -> Policy {
+    let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    Policy {
+        agent: String::new(),
+        methods: vec![Method::Message, Method::Options, Method::Cancel],
+        schemes: list(&["sip", "sips", "im"]),
+        refuse_sips: true,
+        accept: list(content::ACCEPTED),
+        encodings: Vec::new(),
+        languages: Vec::new(),
+        extensions: Vec::new(),
+        events: Vec::new(),
+        max_body: config.max_message,
+    }
+}
+
+/// Seconds after which a sender may come back when a table or queue here is full.
+const OVERLOAD_PAUSE: &str = "5";
+
+impl Core {
+    /// Takes what the UDP sockets hold.
+    pub(super) fn handle_datagrams(&mut self, now: Instant) {
+        let mut arrived = std::mem::take(&mut self.arrived);
+        self.datagrams.receive(&mut arrived);
+        for super::datagrams::Datagram { octets, source } in arrived.drain(..) {
+            match datagram(octets) {
+                Ok(Some(message)) => self.handle_message(message, source, now),
+                // A keep-alive.
+                Ok(None) => {}
+                Err(rejected) => self.answer_broken(&rejected, source),
+            }
+        }
+        self.arrived = arrived;
+    }
+
+    /// Takes one message.
+    pub(super) fn handle_message(&mut self, message: Message, source: Source, now: Instant) {
+        if !message.is_request() {
+            self.handle_response(&message, now);
+        } else if message.method() != Some(&Method::Ack) {
+            self.handle_request(message, source, now);
+        }
+        // RFC 3261 §17.1.1.3: an ACK is for an answer of ours that ended an INVITE; there is nothing left to do.
+    }
+
+    fn handle_request(&mut self, request: Message, source: Source, now: Instant) {
+        let Ok(via) = request.top_via() else { return self.answer_unreadable(&request, source) };
+        let Some(key) = self.key(&request, &via) else { return self.answer_unreadable(&request, source) };
+        if self.server.handle_retransmission(&key) {
+            return;
+        }
+        let tag = self.tag(&key);
+        let route = response_route(&via, source);
+        let stateless = |builder: ResponseBuilder<'_>| builder.source(source.peer).to_tag(&tag).encode();
+        if self.is_loop(&request) {
+            let response = stateless(ResponseBuilder::new(&request, 482));
+            return self.send_response(route, response);
+        }
+        let verified = match uas::check(&request, &self.policy, uas::Context { in_dialog: false }) {
+            Ok(verified) => verified,
+            Err(rejection) => {
+                tracing::debug!(peer = %source.peer, status = rejection.status, reason = %rejection.reason, "refused");
+                let response = stateless(rejection.response(&request));
+                return self.send_response(route, response);
+            }
+        };
+        if request.method() == Some(&Method::Message) {
+            let merge_key = self.merge_key(&verified);
+            self.handle_instant_message(request, source, route, key, merge_key, tag, now);
+            return;
+        }
+        let response = match request.method() {
+            Some(Method::Options) => stateless(self.answer_options(&request)),
+            // RFC 3261 §9.2: a MESSAGE goes on; only whether it is known matters.
+            Some(Method::Cancel) if self.knows_cancelled(&via) => stateless(ResponseBuilder::new(&request, 200)),
+            Some(Method::Cancel) => stateless(ResponseBuilder::new(&request, 481)),
+            Some(_) | None => return,
+        };
+        self.send_response(route, response);
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "all of them are what the check of one request has found")]
+    fn handle_instant_message(
+        &mut self,
+        request: Message,
+        source: Source,
+        route: Route,
+        key: Key,
+        merge_key: Option<Key>,
+        tag: String,
+        now: Instant,
+    ) {
+        let mapped = match from_request(&request, unix_now(), &self.threads) {
+            Ok(mapped) => mapped,
+            Err(refusal) => return self.refuse(&request, source, route, &tag, &refusal),
+        };
+        let full = mapped.value.destination.device.is_some();
+        let pending = Pending { request, source: source.peer, tag, full };
+        if self.draining {
+            return self.answer_stateless(&pending, route, 503);
+        }
+        match self.server.handle_request(key, merge_key, route, route.reliability(), pending, now) {
+            RequestMatch::New(handle) => self.submit(handle, mapped, source),
+            RequestMatch::Repeated => {}
+            RequestMatch::Merged(pending) => self.answer_stateless(&pending, route, 482),
+            RequestMatch::Full(pending) => self.answer_stateless(&pending, route, 503),
+        }
+    }
+
+    fn submit(&mut self, handle: Handle, mapped: Mapped<MessageOperation>, source: Source) {
+        self.unanswered += 1;
+        for field in &mapped.degraded {
+            self.hub.translation_loss(field, Carries::Degraded);
+        }
+        for field in &mapped.dropped {
+            self.hub.translation_loss(field, Carries::Dropped);
+        }
+        let provenance = self.trust.provenance(source.peer.ip(), source.transport());
+        let operation = Operation::Message(Box::new(mapped.value));
+        self.hub.submit(operation, provenance, self.answers.settle(handle.to_bits()));
+    }
+
+    fn refuse(&mut self, request: &Message, source: Source, route: Route, tag: &str, refusal: &Refusal) {
+        tracing::debug!(peer = %source.peer, status = refusal.status(), %refusal, "refused");
+        let mut response = ResponseBuilder::new(request, refusal.status()).source(source.peer).to_tag(tag);
+        if let Some((id, value)) = refusal.header() {
+            response = response.header(id, value);
+        }
+        let response = response.encode();
+        self.send_response(route, response);
+    }
+
+    fn answer_stateless(&mut self, pending: &Pending, route: Route, status: u16) {
+        let mut response = pending.response(status);
+        if status == 503 {
+            response = response.header(HeaderId::RetryAfter, OVERLOAD_PAUSE);
+        }
+        let response = response.encode();
+        self.send_response(route, response);
+    }
+
+    fn answer_options<'a>(&self, request: &'a Message) -> ResponseBuilder<'a> {
+        let response = ResponseBuilder::new(request, 200);
+        self.policy.capabilities().into_iter().fold(response, |response, (id, value)| response.header(id, &value))
+    }
+
+    /// Answers what has a topmost Via and no sound key; without a Via there is no way back.
+    fn answer_unreadable(&mut self, request: &Message, source: Source) {
+        let Ok(via) = request.top_via() else { return };
+        let tag = self.tag(&request.octets());
+        let response = ResponseBuilder::new(request, 400).source(source.peer).to_tag(&tag).encode();
+        self.send_response(response_route(&via, source), response);
+    }
+
+    /// Answers what is no message, as far as it can be read.
+    pub(super) fn answer_broken(&mut self, rejected: &Rejected, source: Source) {
+        tracing::debug!(peer = %source.peer, error = rejected.error.code(), "not a message");
+        let Some(salvage) = rejected.salvage() else { return };
+        let request = salvage.request();
+        let Ok(via) = request.top_via() else { return };
+        let tag = self.tag(&rejected.octets);
+        let status = rejected.error.status();
+        let response = ResponseBuilder::new(request, status).source(source.peer).to_tag(&tag).encode();
+        self.send_response(response_route(&via, source), response);
+    }
+
+    /// Answers a request by what the hub says became of it.
+    pub(super) fn handle_answer(&mut self, token: Token, outcome: &Outcome, now: Instant) {
+        let handle = Handle::from_bits(token);
+        let Some(pending) = self.server.user(handle) else { return };
+        let response = pending.answer(outcome);
+        if self.server.respond(handle, response, now).is_some() {
+            self.unanswered = self.unanswered.saturating_sub(1);
+        }
+    }
+
+    /// RFC 4320 §4.1.
+    pub(super) fn send_trying(&mut self, handle: Handle) {
+        let Some(pending) = self.server.user(handle) else { return };
+        let response = pending.response(100).encode();
+        self.server.respond_trying(handle, response);
+    }
+
+    pub(super) fn send_response(&mut self, route: Route, response: Bytes) {
+        match route {
+            Route::Datagram { socket, peer } => {
+                if let Err(error) = self.datagrams.send(socket, peer, response) {
+                    tracing::debug!(%peer, %error, "response not sent");
+                }
+            }
+            Route::Stream { connection, reopen } => {
+                if self.streams.contains(connection) {
+                    self.streams.send(connection, response);
+                } else if let Some(connection) = reopen.and_then(|peer| self.streams.connect(peer)) {
+                    // RFC 3261 §18.2.2: the connection of the request is gone.
+                    self.streams.send(connection, response);
+                }
+            }
+        }
+    }
+
+    /// RFC 5393 §4: a request that carries our own Via has been here before.
+    fn is_loop(&self, request: &Message) -> bool {
+        request.vias().any(|via| via.is_ok_and(|via| self.names.is_ours(&via)))
+    }
+
+    /// RFC 3261 §17.2.3: what identifies the transaction; `None` when a field for it is missing.
+    fn key(&mut self, request: &Message, via: &Via<'_>) -> Option<Key> {
+        let method = request.method()?.as_str();
+        if let Some(branch) = via.unique_branch() {
+            return Some(self.unique_key(via, branch, method));
+        }
+        let header = |id| request.header(id).map(|header| header.octets());
+        let tag =
+            |address: Result<sip_proto::header::NameAddr<'_>, _>| address.ok().and_then(|a| a.tag().map(str::to_owned));
+        let (to_tag, from_tag) = (tag(request.to()).unwrap_or_default(), tag(request.from()).unwrap_or_default());
+        let fields = [
+            request.request_uri()?.as_bytes(),
+            to_tag.as_bytes(),
+            from_tag.as_bytes(),
+            header(HeaderId::CallId)?,
+            header(HeaderId::CSeq)?,
+            header(HeaderId::Via)?,
+        ];
+        Some(self.keys.rfc2543(&fields))
+    }
+
+    fn unique_key(&mut self, via: &Via<'_>, branch: &str, method: &str) -> Key {
+        self.scratch.clear();
+        // Writing to a String can't fail.
+        let _ = match via.port {
+            Some(port) => write!(self.scratch, "{}:{port}", via.host.as_str()),
+            None => write!(self.scratch, "{}", via.host.as_str()),
+        };
+        self.keys.server(branch.as_bytes(), self.scratch.as_bytes(), method.as_bytes())
+    }
+
+    fn knows_cancelled(&mut self, via: &Via<'_>) -> bool {
+        let Some(branch) = via.unique_branch() else { return false };
+        let key = self.unique_key(via, branch, Method::Message.as_str());
+        self.server.knows(&key)
+    }
+
+    /// RFC 3261 §8.2.2.2; only requests outside a dialog can be merged.
+    fn merge_key(&self, key: &KeyHeaders<'_>) -> Option<Key> {
+        let tag = key.from.tag().unwrap_or_default();
+        let call_id = key.call_id.as_str().as_bytes();
+        // All requests that are kept are MESSAGE requests.
+        key.to.tag().is_none().then(|| self.keys.merged(tag.as_bytes(), call_id, &key.cseq.number.to_be_bytes()))
+    }
+
+    /// RFC 3261 §19.3, §8.2.7: 64 bits that nobody can guess and that are the same for each copy of a request.
+    fn tag(&self, of: &impl std::hash::Hash) -> String {
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u64(self.tag_seed);
+        of.hash(&mut hasher);
+        crate::ids::hex(&hasher.finish().to_be_bytes())
+    }
+}
+
+impl Pending {
+    fn response(&self, status: u16) -> ResponseBuilder<'_> {
+        ResponseBuilder::new(&self.request, status).source(self.source).to_tag(&self.tag)
+    }
+
+    /// RFC 3428 §7, RFC 7247 §7.1.
+    fn answer(&self, outcome: &Outcome) -> Bytes {
+        let failure = match outcome {
+            Outcome::Success(Proof::Recipient) => return self.response(200).encode(),
+            Outcome::Success(Proof::Server) | Outcome::HandedOver | Outcome::Indeterminant => {
+                return self.response(202).encode();
+            }
+            Outcome::Failure(failure) => failure,
+        };
+        let status = error::to_sip_status(failure, self.full);
+        let mut response = self.response(status);
+        if let Some(phrase) = error::to_phrase(failure) {
+            response = response.reason(&phrase);
+        }
+        if let Some(seconds) = error::retry_after(failure, status) {
+            response = response.header(HeaderId::RetryAfter, &seconds.to_string());
+        }
+        // ERR-011: what some statuses oblige to add.
+        match (status, &failure.redirect) {
+            (405, _) => response = response.header(HeaderId::Allow, ALLOW),
+            (415, _) => response = response.header(HeaderId::Accept, content::ACCEPT),
+            (300..400, Some(address)) => {
+                let uri = crate::mapping::address::to_sip_uri(&impp_model::Endpoint::bare(address.clone()));
+                response = response.header(HeaderId::Contact, &format!("<{uri}>"));
+            }
+            _ => {}
+        }
+        response.encode()
+    }
+}
+
+/// RFC 3261 §20.5, for a 405 that the far side caused.
+const ALLOW: &str = "MESSAGE, OPTIONS, CANCEL";
+
+/// RFC 3261 §18.2.2, RFC 3581 §4.
+fn response_route(via: &Via<'_>, source: Source) -> Route {
+    match source.channel {
+        Channel::Connection(connection) => {
+            let reopen = SocketAddr::new(source.peer.ip(), via.port_or_default());
+            Route::Stream { connection, reopen: Some(reopen) }
+        }
+        Channel::Socket(socket) => match via.response_target(source.peer) {
+            ResponseTarget::Address(peer) => Route::Datagram { socket, peer },
+            // A name would need DNS for an answer; where the request came from is right in all but multicast.
+            ResponseTarget::Name(_, port) => Route::Datagram { socket, peer: SocketAddr::new(source.peer.ip(), port) },
+        },
+    }
+}
+
+fn unix_now() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,263 @@
+//! The I/O shell: one task that owns the transactions and the UDP sockets of an instance.
+//!
+//! It takes datagrams, messages of TCP connections, deliveries and outcomes in batches, feeds them to the machines of
+//! `sip-proto`, and sends what these put out. Nothing is spawned, boxed or sent through a channel of its own for a
+//! single message.
+
+mod answers;
+mod datagrams;
+mod hop;
+mod inbound;
+mod names;
+mod outbound;
+mod peers;
+mod queues;
+mod route;
+mod streams;
+mod trust;
+
+use crate::config::{Config, LargeMessages, Listen};
+use crate::mapping::thread::ThreadTable;
+use adapter_api::{AdapterError, Context, Delivery, Hub, Shutdown, Transport};
+use answers::Answers;
+use datagrams::Datagrams;
+use impp_model::Outcome;
+use names::Names;
+use outbound::Outbounds;
+use route::Route;
+use sip_proto::transaction::{Client, ClientOutput, Keys, Server, ServerOutput, Timers};
+use sip_proto::uas::Policy;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use streams::{Settings, StreamEvent, Streams};
+use tokio::sync::mpsc;
+use trust::Trust;
+
+pub(crate) use hop::{FixedHop, located_places, via_name};
+pub(crate) use outbound::{MAX_UNSAFE_REQUEST, fits_datagram, request_ids};
+pub(crate) use route::Place;
+
+/// What an instance needs to run.
+pub(crate) struct Setup {
+    pub(crate) config: Config,
+    pub(crate) context: Context,
+    pub(crate) hub: Hub,
+    pub(crate) deliveries: mpsc::Receiver<Delivery>,
+}
+
+/// The state of a running instance.
+struct Core {
+    hub: Hub,
+    context: Context,
+    names: Names,
+    keys: Keys,
+    tag_seed: u64,
+    policy: Policy,
+    large_messages: LargeMessages,
+    trust: Trust,
+    threads: ThreadTable,
+    client: Client<outbound::Id, Route>,
+    server: Server<inbound::Pending, Route>,
+    unanswered: usize, // requests in `server` that the hub has not settled
+    answers: Answers,
+    datagrams: Datagrams,
+    arrived: Vec<datagrams::Datagram>, // room for one batch
+    scratch: String,
+    streams: Streams,
+    outbounds: Outbounds,
+    draining: bool,
+}
+
+/// Deliveries and outcomes taken in one turn, so that sockets are not starved.
+const BATCH: usize = 256;
+
+/// How long unfinished requests are waited for at the end: as long as the hub holds a message (DESIGN A5).
+const DRAIN: Duration = Duration::from_millis(2500);
+
+enum Turn {
+    Stop,
+    Datagrams,
+    Stream(StreamEvent),
+    Deliveries,
+    Answers,
+    Located(outbound::LocatedHop),
+    Timeout,
+}
+
+/// Serves until `shutdown`.
+pub(crate) async fn run(setup: Setup, mut shutdown: Shutdown) -> Result<(), AdapterError> {
+    let Setup { config, context, hub, mut deliveries } = setup;
+    let (stream_sender, mut stream_events) = mpsc::channel(streams::EVENTS);
+    let (located_sender, mut located) = mpsc::channel(BATCH);
+    let (answers, mut settled) = Answers::new();
+    let mut core = Core::new(&config, context, hub, stream_sender, located_sender, answers)?;
+    let acceptors = core.open(&config)?;
+    let (mut batch, mut outcomes) = (Vec::new(), Vec::new());
+    let mut end: Option<Instant> = None;
+    loop {
+        core.flush(Instant::now());
+        if end.is_some_and(|end| core.is_idle() || Instant::now() >= end) {
+            break;
+        }
+        let wake = [core.next_timeout(), end].into_iter().flatten().min();
+        let turn = tokio::select! {
+            () = shutdown.requested(), if end.is_none() => Turn::Stop,
+            () = core.datagrams.ready() => Turn::Datagrams,
+            Some(event) = stream_events.recv() => Turn::Stream(event),
+            1.. = deliveries.recv_many(&mut batch, BATCH) => Turn::Deliveries,
+            1.. = settled.recv_many(&mut outcomes, BATCH) => Turn::Answers,
+            Some(found) = located.recv() => Turn::Located(found),
+            () = sleep_until(wake) => Turn::Timeout,
+        };
+        let now = Instant::now();
+        match turn {
+            Turn::Stop => {
+                deliveries.close();
+                core.draining = true;
+                end = Some(now + DRAIN);
+            }
+            Turn::Datagrams => core.handle_datagrams(now),
+            Turn::Stream(event) => core.handle_stream_event(event, now),
+            Turn::Deliveries => batch.drain(..).for_each(|delivery| core.handle_delivery(delivery, now)),
+            Turn::Answers => outcomes.drain(..).for_each(|(token, outcome)| core.handle_answer(token, &outcome, now)),
+            Turn::Located(found) => core.handle_located(found, now),
+            Turn::Timeout => core.handle_timeout(now),
+        }
+    }
+    acceptors.iter().for_each(tokio::task::JoinHandle::abort);
+    core.stop();
+    Ok(())
+}
+
+async fn sleep_until(wake: Option<Instant>) {
+    match wake {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Core {
+    fn new(
+        config: &Config,
+        context: Context,
+        hub: Hub,
+        streams: mpsc::Sender<StreamEvent>,
+        located: mpsc::Sender<outbound::LocatedHop>,
+        answers: Answers,
+    ) -> Result<Self, AdapterError> {
+        let datagrams = Datagrams::bind(&config.listens()).map_err(listen_error)?;
+        let settings = Settings {
+            max_connections: config.limits.connections,
+            max_body: config.max_message,
+            idle: config.limits.idle_timeout,
+        };
+        Ok(Self {
+            keys: Keys::new(rand::random()),
+            tag_seed: rand::random(),
+            names: Names::new(config, &[]),
+            policy: inbound::policy(config),
+            large_messages: config.large_messages,
+            trust: Trust::new(hub.instance().clone(), context.configuration.clone()),
+            threads: ThreadTable::default(),
+            client: Client::new(Timers::default(), config.limits.transactions),
+            server: Server::new(Timers::default(), config.limits.transactions),
+            unanswered: 0,
+            answers,
+            datagrams,
+            arrived: Vec::new(),
+            scratch: String::new(),
+            streams: Streams::new(streams, settings),
+            outbounds: Outbounds::new(config.limits.queue_per_uri, located),
+            draining: false,
+            hub,
+            context,
+        })
+    }
+
+    /// Opens the TCP listeners and learns what this instance is called.
+    fn open(&mut self, config: &Config) -> Result<Vec<tokio::task::JoinHandle<()>>, AdapterError> {
+        let mut bound: Vec<(Transport, SocketAddr)> =
+            self.datagrams.locals().map(|local| (Transport::Udp, local)).collect();
+        let mut acceptors = Vec::new();
+        for address in config.listens().iter().filter(|listen| !listen.is_udp()).filter_map(Listen::address) {
+            let listener = transport::bind_tcp(address).map_err(listen_error)?;
+            bound.push((Transport::Tcp, listener.local_addr().unwrap_or(address)));
+            acceptors.push(self.streams.listen(listener));
+        }
+        for (transport, address) in &bound {
+            tracing::info!(instance = %self.hub.instance(), %transport, %address, "listening");
+            self.hub.listening(&transport.to_string(), *address);
+        }
+        self.names = Names::new(config, &bound);
+        self.policy.agent = self.names.agent();
+        self.outbounds.own_listeners = bound.into_iter().map(|(_, address)| address).collect();
+        Ok(acceptors)
+    }
+
+    fn is_idle(&self) -> bool {
+        self.unanswered == 0 && self.outbounds.is_empty()
+    }
+
+    /// Sends what the machines have put out, until they have nothing more.
+    fn flush(&mut self, now: Instant) {
+        loop {
+            self.begin_ready(now);
+            while let Some(output) = self.server.poll_output() {
+                match output {
+                    ServerOutput::Transmit { response, route } => self.send_response(route, response),
+                    ServerOutput::TryingDue { handle } => self.send_trying(handle),
+                }
+            }
+            let Some(output) = self.client.poll_output() else { break };
+            match output {
+                ClientOutput::Transmit { handle, request, route } => self.send_request(handle, request, route, now),
+                ClientOutput::TimedOut { user } => self.handle_no_answer(user, now),
+            }
+        }
+        self.datagrams.flush();
+    }
+
+    fn next_timeout(&mut self) -> Option<Instant> {
+        [self.client.poll_timeout(), self.server.poll_timeout(), self.outbounds.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.client.handle_timeout(now);
+        self.server.handle_timeout(now);
+        self.handle_deadlines(now);
+    }
+
+    fn handle_stream_event(&mut self, event: StreamEvent, now: Instant) {
+        match event {
+            StreamEvent::Accepted(stream, peer) => self.streams.accept(stream, peer),
+            StreamEvent::Message(connection, peer, message) => {
+                self.handle_message(
+                    message,
+                    route::Source { peer, channel: route::Channel::Connection(connection) },
+                    now,
+                );
+            }
+            StreamEvent::Broken(connection, peer, rejected) => {
+                self.answer_broken(&rejected, route::Source { peer, channel: route::Channel::Connection(connection) });
+            }
+            StreamEvent::Closed { connection, opened } => {
+                self.streams.forget(connection);
+                self.handle_broken_connection(connection, opened, now);
+            }
+        }
+    }
+}
+
+fn listen_error(error: transport::BindError) -> AdapterError {
+    AdapterError::Listen { listen: format!("{}:{}", error.transport, error.addr), source: error.source }
+}
+
+/// What the hub says of a request, and which request that is.
+type Settled = (adapter_api::Token, Outcome);
+
+/// A waiter that the hub can share.
+type Waiter = Arc<dyn adapter_api::Settlement>;

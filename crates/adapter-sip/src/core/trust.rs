@@ -1,0 +1,103 @@
+//! Whom a peer may speak for (SEC-001).
+
+use adapter_api::{Configuration, InstanceName, Provenance, SourceProof, SpeaksFor, Transport};
+use impp_model::Domain;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// What the configuration says of each peer's address, remembered until it changes.
+pub(crate) struct Trust {
+    instance: InstanceName,
+    configuration: watch::Receiver<Arc<Configuration>>,
+    known: BTreeMap<(IpAddr, Transport), Arc<Provenance>>,
+}
+
+/// Peers remembered; a flood of forged addresses must not fill the memory.
+const MAX_KNOWN: usize = 4096;
+
+impl Trust {
+    pub(crate) fn new(instance: InstanceName, configuration: watch::Receiver<Arc<Configuration>>) -> Self {
+        Self { instance, configuration, known: BTreeMap::new() }
+    }
+
+    /// The proof that a message from `peer` comes with.
+    pub(crate) fn provenance(&mut self, peer: IpAddr, transport: Transport) -> Arc<Provenance> {
+        let peer = peer.to_canonical();
+        if self.configuration.has_changed().unwrap_or(false) {
+            self.configuration.mark_unchanged();
+            self.known.clear();
+        }
+        if let Some(known) = self.known.get(&(peer, transport)) {
+            return known.clone();
+        }
+        let provenance = Arc::new(self.judge(peer, transport));
+        if self.known.len() >= MAX_KNOWN {
+            self.known.clear();
+        }
+        self.known.insert((peer, transport), provenance.clone());
+        provenance
+    }
+
+    fn judge(&self, peer: IpAddr, transport: Transport) -> Provenance {
+        let configuration = self.configuration.borrow();
+        let domains: Arc<[Domain]> = if transport == Transport::Udp && !is_private(peer) {
+            // The source of a datagram is easily forged unless the network is our own.
+            Arc::default()
+        } else {
+            configuration.trusted_for(&self.instance, peer).cloned().collect()
+        };
+        let (proof, speaks_for) = if domains.is_empty() {
+            (SourceProof::None, SpeaksFor::Nobody)
+        } else {
+            (SourceProof::TrustedAddress, SpeaksFor::Domains(domains))
+        };
+        Provenance { adapter: self.instance.clone(), peer: peer.to_string().into(), proof, speaks_for }
+    }
+}
+
+/// Loopback and private ranges (RFC 1918, RFC 4193, RFC 3927, RFC 4291 §2.5.6).
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use adapter_api::{DomainEntry, Role};
+
+    fn configuration(trusted: &[&str]) -> Arc<Configuration> {
+        let entry = DomainEntry {
+            name: "sip.example".parse().unwrap(),
+            role: Role::Local,
+            adapter: Some("sip".into()),
+            next_hop: None,
+            trusted: trusted.iter().map(|net| net.parse().unwrap()).collect(),
+        };
+        Arc::new(Configuration { gateway: "gw.example".parse().unwrap(), domains: vec![entry] })
+    }
+
+    fn proof(trust: &mut Trust, peer: &str, transport: Transport) -> SourceProof {
+        trust.provenance(peer.parse().unwrap(), transport).proof
+    }
+
+    // checks: SEC-001
+    #[test]
+    fn only_configured_networks_are_trusted_and_udp_only_at_home() {
+        let (sender, receiver) = watch::channel(configuration(&["127.0.0.0/8", "192.0.2.0/24"]));
+        let mut trust = Trust::new("sip".into(), receiver);
+        assert_eq!(proof(&mut trust, "127.0.0.1", Transport::Udp), SourceProof::TrustedAddress);
+        assert_eq!(proof(&mut trust, "::ffff:127.0.0.1", Transport::Udp), SourceProof::TrustedAddress);
+        assert_eq!(proof(&mut trust, "10.0.0.1", Transport::Udp), SourceProof::None);
+        assert_eq!(proof(&mut trust, "192.0.2.9", Transport::Tcp), SourceProof::TrustedAddress);
+        assert_eq!(proof(&mut trust, "192.0.2.9", Transport::Udp), SourceProof::None);
+        sender.send_replace(configuration(&[]));
+        assert_eq!(proof(&mut trust, "127.0.0.1", Transport::Udp), SourceProof::None);
+        let other = &mut Trust::new("other".into(), sender.subscribe());
+        assert_eq!(proof(other, "127.0.0.1", Transport::Udp), SourceProof::None);
+    }
+}

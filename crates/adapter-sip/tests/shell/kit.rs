@@ -1,0 +1,234 @@
+//! A hub that only listens, a running adapter, and SIP peers on loopback sockets.
+
+use adapter_api::{
+    Adapter, Carries, Configuration, Context, Delivery, DomainEntry, Hop, Hub, HubCore, InstanceName, PeerState, Provenance, Role,
+    Settle, Shutdown, ShutdownTrigger, TraceId, settle_channel,
+};
+use async_trait::async_trait;
+use bytes::Bytes;
+use impp_model::{Content, Endpoint, InstantMessage, MaxForwards, MessageOperation, Operation, Outcome};
+use impp_resolve::{Answer, Dns, DnsError, Name, RecordType};
+use sip_proto::build::ResponseBuilder;
+use sip_proto::message::Message;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::net::UdpSocket;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+
+/// How long a test waits for what must come; it fails then, so that it never takes so long.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What the hub was handed.
+pub struct Submitted {
+    pub operation: MessageOperation,
+    pub provenance: Arc<Provenance>,
+    pub settle: Settle,
+}
+
+struct FakeHub {
+    submitted: mpsc::UnboundedSender<Submitted>,
+    events: mpsc::UnboundedSender<String>,
+    listening: mpsc::UnboundedSender<(String, SocketAddr)>,
+    configuration: watch::Receiver<Arc<Configuration>>,
+}
+
+impl HubCore for FakeHub {
+    fn submit(&self, operation: Operation, provenance: Arc<Provenance>, settle: Settle) -> TraceId {
+        let Operation::Message(operation) = operation else { panic!("{operation:?}") };
+        self.submitted.send(Submitted { operation: *operation, provenance, settle }).unwrap();
+        TraceId(1)
+    }
+
+    fn peer_changed(&self, _: &InstanceName, peer: &str, state: PeerState) {
+        self.events.send(format!("{peer} {state:?}")).unwrap();
+    }
+
+    fn translation_loss(&self, _: &InstanceName, field: &str, how: Carries) {
+        self.events.send(format!("{field} {how:?}")).unwrap();
+    }
+
+    fn configuration(&self) -> watch::Receiver<Arc<Configuration>> {
+        self.configuration.clone()
+    }
+
+    fn listening(&self, _: &InstanceName, transport: &str, address: SocketAddr) {
+        self.listening.send((transport.to_owned(), address)).unwrap();
+    }
+}
+
+/// Knows no name but those of its list.
+pub struct FakeDns(pub Vec<(&'static str, impp_resolve::Record)>);
+
+#[async_trait]
+impl Dns for FakeDns {
+    async fn query(&self, name: &Name, record_type: RecordType) -> Result<Answer, DnsError> {
+        let found = |(known, record): &&(&str, impp_resolve::Record)| *known == name.as_str() && record.record_type() == record_type;
+        let records: Vec<_> = self.0.iter().filter(found).map(|(_, record)| record.clone()).collect();
+        if records.is_empty() { Err(DnsError::NxDomain { ttl: None }) } else { Ok(Answer { records, ttl: PATIENCE }) }
+    }
+}
+
+/// A running adapter.
+pub struct Gateway {
+    pub adapter: Arc<dyn Adapter>,
+    pub udp: SocketAddr,
+    pub tcp: SocketAddr,
+    pub submitted: mpsc::UnboundedReceiver<Submitted>,
+    pub events: mpsc::UnboundedReceiver<String>,
+    pub ended: tokio::task::JoinHandle<()>,
+    pub trigger: ShutdownTrigger,
+}
+
+impl Gateway {
+    pub async fn start() -> Self {
+        Self::start_with(serde_json::json!({}), FakeDns(Vec::new())).await
+    }
+
+    /// Starts with more keys than `listen`.
+    pub async fn start_with(more: serde_json::Value, dns: FakeDns) -> Self {
+        let mut config = serde_json::json!({ "listen": ["udp:127.0.0.1:0", "tcp:127.0.0.1:0"] });
+        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let local = DomainEntry {
+            name: "example.net".parse().unwrap(),
+            role: Role::Local,
+            adapter: Some("sip".into()),
+            next_hop: None,
+            trusted: vec!["127.0.0.0/8".parse().unwrap()],
+        };
+        let configuration = Configuration { gateway: "gw.example.com".parse().unwrap(), domains: vec![local] };
+        let configuration = watch::channel(Arc::new(configuration)).1;
+        let context = Context { configuration: configuration.clone(), dns: Arc::new(dns) };
+        let adapter = adapter_sip::new("sip".into(), serde_json::from_value(config).unwrap(), context).unwrap();
+        let (submitted, submitted_receiver) = mpsc::unbounded_channel();
+        let (events, events_receiver) = mpsc::unbounded_channel();
+        let (listening, mut listening_receiver) = mpsc::unbounded_channel();
+        let hub = Hub::new(Arc::new(FakeHub { submitted, events, listening, configuration }), "sip".into());
+        let (trigger, shutdown) = Shutdown::new();
+        let running = adapter.clone();
+        let ended = tokio::spawn(async move { running.run(hub, shutdown).await.unwrap() });
+        let (udp, tcp) = (listening_receiver.recv().await.unwrap(), listening_receiver.recv().await.unwrap());
+        assert_eq!((udp.0.as_str(), tcp.0.as_str()), ("udp", "tcp"));
+        Self {
+            adapter,
+            udp: udp.1,
+            tcp: tcp.1,
+            submitted: submitted_receiver,
+            events: events_receiver,
+            ended,
+            trigger,
+        }
+    }
+
+    /// The next operation that was handed in.
+    pub async fn next(&mut self) -> Submitted {
+        timeout(PATIENCE, self.submitted.recv()).await.unwrap().unwrap()
+    }
+
+    /// Whether nothing more was handed in; ask behind an answer that proves that it would have been.
+    pub fn is_quiet(&mut self) -> bool {
+        self.submitted.try_recv().is_err()
+    }
+
+    /// Hands a message over; gives what becomes of it.
+    pub fn deliver(&self, hop: Hop, change: impl FnOnce(&mut MessageOperation)) -> oneshot::Receiver<Outcome> {
+        self.deliver_until(Instant::now() + PATIENCE, hop, change)
+    }
+
+    pub fn deliver_until(
+        &self,
+        deadline: Instant,
+        hop: Hop,
+        change: impl FnOnce(&mut MessageOperation),
+    ) -> oneshot::Receiver<Outcome> {
+        let end = |text: &str| Endpoint::bare(text.parse().unwrap());
+        let mut operation = MessageOperation {
+            source: end("juliet@example.com"),
+            destination: end("romeo@example.net"),
+            max_forwards: MaxForwards(70),
+            trans_id: "t".into(),
+            message: InstantMessage::new(Content::text("hi")),
+        };
+        change(&mut operation);
+        let (settle, outcome) = settle_channel();
+        let operation = Operation::Message(Box::new(operation));
+        self.adapter.deliver(Delivery { trace: TraceId(2), operation, hop: Arc::new(hop), deadline, settle }).unwrap();
+        outcome
+    }
+}
+
+/// What became of a delivery.
+pub async fn outcome(receiver: oneshot::Receiver<Outcome>) -> Outcome {
+    timeout(PATIENCE, receiver).await.unwrap().unwrap()
+}
+
+/// The cause of a failure.
+pub async fn cause(receiver: oneshot::Receiver<Outcome>) -> impp_model::Cause {
+    match outcome(receiver).await {
+        Outcome::Failure(failure) => failure.cause,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A SIP element on a UDP socket.
+pub struct Peer {
+    pub socket: UdpSocket,
+    pub address: SocketAddr,
+}
+
+impl Peer {
+    pub async fn bind() -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        Self { socket, address }
+    }
+
+    /// This element as a next hop.
+    pub fn hop(&self) -> Hop {
+        Hop::Fixed(format!("sip:{};transport=udp", self.address).into())
+    }
+
+    pub async fn send(&self, to: SocketAddr, text: &str) {
+        self.socket.send_to(text.as_bytes(), to).await.unwrap();
+    }
+
+    pub async fn receive(&self) -> Message {
+        self.receive_from().await.0
+    }
+
+    pub async fn receive_from(&self) -> (Message, SocketAddr) {
+        let mut buffer = vec![0; 65_535];
+        let (len, from) = timeout(PATIENCE, self.socket.recv_from(&mut buffer)).await.unwrap().unwrap();
+        (Message::parse(Bytes::copy_from_slice(&buffer[..len])).unwrap(), from)
+    }
+
+    /// Answers a request that came from the gateway.
+    pub async fn answer(&self, to: SocketAddr, request: &Message, status: u16) {
+        let response = ResponseBuilder::new(request, status).to_tag("peer").encode();
+        self.socket.send_to(&response, to).await.unwrap();
+    }
+}
+
+/// A request with these lines besides the mandatory ones, which `branch` makes unique.
+pub fn request(method: &str, uri: &str, via: &str, branch: &str, lines: &str, body: &str) -> String {
+    format!(
+        "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/{via};branch=z9hG4bK{branch}\r\nMax-Forwards: 70\r\nTo: <sip:juliet@example.com>\r\n\
+         From: <sip:romeo@example.net>;tag=v\r\nCall-ID: c{branch}\r\nCSeq: 1 {method}\r\n{lines}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+/// A MESSAGE of plain text from this peer.
+pub fn message(peer: &Peer, branch: &str, body: &str) -> String {
+    let via = format!("UDP {}", peer.address);
+    request("MESSAGE", "sip:juliet@example.com", &via, branch, "Content-Type: text/plain\r\n", body)
+}
+
+pub fn status(message: &Message) -> u16 {
+    message.status().unwrap().code()
+}
+
+pub fn text(message: &Message, id: sip_proto::header_id::HeaderId) -> Option<String> {
+    message.header(id).map(|header| header.display().into_owned())
+}

@@ -1,0 +1,7 @@
+//! The adapter over real sockets, with a hub that does what the test says.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::wildcard_enum_match_arm, reason = "tests")]
+#![allow(missing_docs, unreachable_pub, reason = "tests")]
+
+mod inbound;
+mod kit;
+mod outbound;
