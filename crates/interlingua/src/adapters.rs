@@ -72,15 +72,7 @@ macro_rules! crates {
         }
     )*};
 }
-crates!(adapter_xmpp, adapter_native);
-impl Crate for adapter_sip::Config {
-    fn problems(&self) -> Vec<adapter_api::Problem> {
-        self.problems()
-    }
-    fn make(_: InstanceName, _: Self, _: Context) -> Result<Arc<dyn Adapter>, AdapterError> {
-        Err(AdapterError::Config { key: "x".into(), problem: "later".into() })
-    }
-}
+crates!(adapter_sip, adapter_xmpp, adapter_native);
 
 const fn factory<C: Crate>(type_name: &'static str, example_name: &'static str, about: &'static str) -> Factory {
     Factory { type_name, example_name, about, schema: C::json_schema, read: read_one::<C> }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{address, check, config, explain, inspect, resolve, running, send, translate, watch};
+use crate::commands::{address, check, config, explain, inspect, resolve, running, send, serve, translate, watch};
 
 /// A gateway between instant-messaging networks: SIP/SIMPLE, XMPP and a native protocol.
 #[derive(Debug, Parser)]
@@ -19,6 +19,7 @@ const EXIT_CODES: &str = "Exit status: 0 success, 1 refused or failed, 2 wrong u
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Serve(serve::Args),
     Check(check::Args),
     Address(address::Args),
     Inspect(inspect::Args),
@@ -54,6 +55,7 @@ impl Ended {
 /// Reads the command line, runs the command and says how it ended.
 pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Address(args) => address::run(&args),
         Command::Inspect(args) => inspect::run(&args),

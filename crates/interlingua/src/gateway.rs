@@ -20,7 +20,7 @@ pub(crate) struct Gateway {
     /// The adapters.
     pub(crate) instances: Vec<Instance>,
     /// Keeps the adapters' view of the configuration alive.
-    pub(crate) _configuration: watch::Sender<Arc<Configuration>>,
+    pub(crate) configuration: watch::Sender<Arc<Configuration>>,
 }
 
 impl Gateway {
@@ -37,7 +37,7 @@ impl Gateway {
             instances.push(Instance { name, adapter });
         }
         let core = Core::new(core_config(&checked.config, shared), instances.clone(), dns, rand::random());
-        Ok(Self { core, instances, _configuration: sender })
+        Ok(Self { core, instances, configuration: sender })
     }
 }
 

@@ -7,6 +7,8 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 mod gateway;
+mod logging;
 mod output;
+mod running;
 mod show;
 mod zone;

@@ -8,6 +8,7 @@ pub mod inspect;
 pub mod resolve;
 pub mod running;
 pub mod send;
+pub mod serve;
 mod server;
 pub mod translate;
 pub mod watch;

@@ -1,0 +1,120 @@
+//! `interlingua serve`
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::cli::Ended;
+use crate::config::{self, Checked};
+use crate::running::Running;
+use crate::{logging, output};
+
+/// Run the gateway until SIGTERM or SIGINT
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The configuration file
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<Ended> {
+    let checked = config::load(&args.config).inspect_err(|report| output::diagnose(&report.text()))?;
+    logging::start(&checked.config.log);
+    for warning in &checked.warnings {
+        tracing::warn!(key = %warning.key, line = warning.line, remedy = warning.remedy, "{}", warning.problem);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve(&checked))?;
+    // A lookup may still be under way; nobody waits for it.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    Ok(Ended::Well)
+}
+
+/// Beyond the hold time, so that what is settled at its end is still told.
+const DRAIN_MARGIN: Duration = Duration::from_secs(1);
+
+async fn serve(checked: &Checked) -> Result<()> {
+    let mut signals = Signals::new()?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), gateway = %checked.config.gateway.name, "starting");
+    let mut gateway = Running::start(checked).await?;
+    tracing::info!(address = %gateway.admin, "admin API, metrics and health checks");
+    let stopped = tokio::select! {
+        result = gateway.listening() => result.map(|_| false)?,
+        () = signals.stop() => true,
+    };
+    if !stopped {
+        tracing::info!("listening; ready when each component link has been up");
+        until_stopped(&mut gateway, &mut signals).await?;
+    }
+    notify(NotifyState::Stopping);
+    tracing::info!(held = gateway.core.held(), "stopping: nothing new is accepted");
+    let limit = checked.config.delivery.hold_timeout + DRAIN_MARGIN;
+    let held = tokio::select! {
+        held = gateway.stop(limit) => held,
+        () = signals.stop() => anyhow::bail!("stopped by a second signal, without an orderly end"),
+    };
+    match held {
+        0 => tracing::info!("stopped"),
+        held => tracing::warn!(held, "stopped with messages that no peer has confirmed; their senders were told so"),
+    }
+    Ok(())
+}
+
+/// Serves until a signal says to stop.
+async fn until_stopped(gateway: &mut Running, signals: &mut Signals) -> Result<()> {
+    let ready = tokio::select! {
+        result = gateway.ready() => result.map(|()| true)?,
+        () = signals.stop() => false,
+    };
+    if !ready {
+        return Ok(());
+    }
+    notify(NotifyState::Ready);
+    tracing::info!("ready");
+    loop {
+        tokio::select! {
+            () = gateway.adapter_failed() => {}
+            () = signals.stop() => return Ok(()),
+        }
+    }
+}
+
+fn notify(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::debug!(%error, "systemd was not told");
+    }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        let listen = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for a signal to stop. Cancel-safe.
+    async fn stop(&mut self) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => {
+                    tracing::warn!("SIGHUP: reloading is not in this version; restart to use a changed configuration");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! A running gateway: the one way in which `serve` and `demo` start, watch and stop it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use adapter_api::{
+    AdapterError, Carries, Configuration, Hub, HubCore, InstanceName, PeerState, Provenance, Settle, Shutdown,
+    ShutdownTrigger, TraceId,
+};
+use anyhow::{Context, Result, anyhow};
+use impp_model::Operation;
+use interwork::Core;
+use ops::{Admin, AdminToken, Readiness};
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::config::Checked;
+use crate::gateway::{Gateway, domains_of};
+
+/// A gateway whose adapters have been started.
+pub(crate) struct Running {
+    /// The hub.
+    pub(crate) core: Arc<Core>,
+    /// Where the admin API is served.
+    pub(crate) admin: SocketAddr,
+    observed: Arc<Observer>,
+    adapters: JoinSet<(InstanceName, Result<(), AdapterError>)>,
+    adapter_shutdown: ShutdownTrigger,
+    /// The admin API and the hub's own clock; the API outlives the adapters, to show the drain.
+    background: JoinSet<()>,
+    stop_admin: watch::Sender<bool>,
+    _configuration: watch::Sender<Arc<Configuration>>,
+}
+
+/// An open listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Listener {
+    /// The instance.
+    pub(crate) adapter: InstanceName,
+    /// `udp`, `tcp` or `http`.
+    pub(crate) transport: String,
+    /// With the port that was chosen for port 0.
+    pub(crate) address: SocketAddr,
+}
+
+/// How long adapters may take to close their streams once nothing is held any more.
+const CLOSING: Duration = Duration::from_secs(5);
+
+impl Running {
+    /// Opens the admin API and starts every adapter; their listeners open a moment later.
+    pub(crate) async fn start(checked: &Checked) -> Result<Self> {
+        let Gateway { core, instances, configuration } = Gateway::new(checked)?;
+        let readiness = Readiness::default();
+        let observed = Arc::new(Observer::new(core.clone(), readiness.clone(), checked));
+        let (adapter_shutdown, shutdown) = Shutdown::new();
+        let mut adapters = JoinSet::new();
+        for instance in instances {
+            let (hub, shutdown) = (Hub::new(observed.clone(), instance.name.clone()), shutdown.clone());
+            adapters.spawn(async move { (instance.name, instance.adapter.run(hub, shutdown).await) });
+        }
+        let mut background = JoinSet::new();
+        let clock = core.clone();
+        background.spawn(async move { clock.sweep().await });
+        let (stop_admin, admin_stops) = watch::channel(false);
+        let admin = serve_admin(checked, core.clone(), readiness, admin_stops, &mut background).await?;
+        Ok(Self {
+            core,
+            admin,
+            observed,
+            adapters,
+            adapter_shutdown,
+            background,
+            stop_admin,
+            _configuration: configuration,
+        })
+    }
+
+    /// Waits until every listener is open and each component link has been up once; fails when an adapter can't start.
+    pub(crate) async fn ready(&mut self) -> Result<()> {
+        let mut changes = self.observed.changes.subscribe();
+        loop {
+            if self.observed.readiness.missing().is_empty() {
+                return Ok(());
+            }
+            tokio::select! {
+                Some(ended) = self.adapters.join_next() => return Err(early_end(ended)),
+                _ = changes.changed() => {}
+            }
+        }
+    }
+
+    /// Waits until every listener is open, whatever the peers do.
+    pub(crate) async fn listening(&mut self) -> Result<Vec<Listener>> {
+        let mut changes = self.observed.changes.subscribe();
+        loop {
+            if !self.observed.readiness.missing().iter().any(|what| what.starts_with(LISTENERS)) {
+                return Ok(self.observed.changes.borrow().clone());
+            }
+            tokio::select! {
+                Some(ended) = self.adapters.join_next() => return Err(early_end(ended)),
+                _ = changes.changed() => {}
+            }
+        }
+    }
+
+    /// Waits for an adapter to end by itself, which none should; marks it as failed.
+    pub(crate) async fn adapter_failed(&mut self) {
+        let Some(ended) = self.adapters.join_next().await else { return std::future::pending().await };
+        let name = ended.as_ref().map_or_else(|_| "an adapter".to_owned(), |(name, _)| format!("adapter {name}"));
+        tracing::error!("{:#}; restart the gateway to start it again", early_end(ended));
+        self.observed.readiness.awaits(format!("{name}, which has stopped"));
+    }
+
+    /// Refuses what is new, waits for what is held at most `limit`, then closes every stream. Returns what was still
+    /// held at the end of the wait.
+    pub(crate) async fn stop(mut self, limit: Duration) -> usize {
+        let held = self.core.drain(limit).await;
+        self.adapter_shutdown.shut_down();
+        let closed = tokio::time::timeout(CLOSING, async { while self.adapters.join_next().await.is_some() {} });
+        if closed.await.is_err() {
+            tracing::warn!("an adapter did not close in time");
+        }
+        self.adapters.abort_all();
+        self.stop_admin.send_replace(true);
+        self.background.abort_all();
+        held
+    }
+}
+
+fn early_end(ended: Result<(InstanceName, Result<(), AdapterError>), tokio::task::JoinError>) -> anyhow::Error {
+    match ended {
+        Ok((name, Err(error))) => {
+            let remedy = match &error {
+                AdapterError::Listen { .. } => "choose another address, or stop what listens there",
+                _ => "correct the key; `interlingua check` says more",
+            };
+            anyhow::Error::new(error).context(format!("adapter.{name}: {remedy}"))
+        }
+        Ok((name, Ok(()))) => anyhow!("adapter.{name} ended by itself"),
+        Err(error) => anyhow::Error::new(error).context("an adapter broke down"),
+    }
+}
+
+async fn serve_admin(
+    checked: &Checked,
+    core: Arc<Core>,
+    readiness: Readiness,
+    mut stops: watch::Receiver<bool>,
+    background: &mut JoinSet<()>,
+) -> Result<SocketAddr> {
+    let config = &checked.config.admin;
+    let token = match &config.token_file {
+        Some(path) => {
+            let text =
+                std::fs::read_to_string(path).with_context(|| format!("admin.token_file: {}", path.display()))?;
+            Some(AdminToken::new(&text))
+        }
+        None => None,
+    };
+    let remedy = || format!("admin.listen = \"{}\": choose another address, or stop what listens there", config.listen);
+    let listener = TcpListener::bind(config.listen).await.with_context(remedy)?;
+    let address = listener.local_addr()?;
+    let admin = Admin { core, readiness, token, version: env!("CARGO_PKG_VERSION") };
+    background.spawn(async move {
+        let stopped = async move {
+            // An error means that the gateway is gone.
+            let _ = stops.wait_for(|stop| *stop).await;
+        };
+        if let Err(error) = ops::serve(listener, admin, stopped).await {
+            tracing::error!(%error, "the admin API has stopped");
+        }
+    });
+    Ok(address)
+}
+
+/// The hub as adapters see it here: what they tell about themselves decides when the gateway is ready.
+struct Observer {
+    core: Arc<Core>,
+    readiness: Readiness,
+    /// Listeners that each instance has still to open.
+    closed: parking_lot::Mutex<BTreeMap<InstanceName, usize>>,
+    changes: watch::Sender<Vec<Listener>>,
+}
+
+/// How readiness calls what it awaits.
+const LISTENERS: &str = "listeners of ";
+const LINK: &str = "link of ";
+
+impl Observer {
+    fn new(core: Arc<Core>, readiness: Readiness, checked: &Checked) -> Self {
+        let mut closed = BTreeMap::new();
+        for (name, configured) in &checked.adapters {
+            let table = checked.config.adapter.get(name);
+            match table.and_then(|table| table.get("listen")) {
+                Some(Value::Array(several)) => drop(closed.insert(InstanceName::from(name.as_str()), several.len())),
+                Some(_) => drop(closed.insert(InstanceName::from(name.as_str()), 1)),
+                None => {}
+            }
+            if closed.contains_key(&InstanceName::from(name.as_str())) {
+                readiness.awaits(format!("{LISTENERS}{name}"));
+            }
+            if configured.type_name() == "xmpp-component" {
+                readiness.awaits(format!("{LINK}{name}"));
+            }
+            let domains: Vec<_> = domains_of(&checked.config, name).into_iter().collect();
+            tracing::info!(adapter = name, kind = configured.type_name(), domains = domains.join(" "), "serves");
+        }
+        Self { core, readiness, closed: closed.into(), changes: watch::Sender::new(Vec::new()) }
+    }
+
+    fn one_more_open(&self, adapter: &InstanceName) {
+        let mut closed = self.closed.lock();
+        if let Some(left) = closed.get_mut(adapter) {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                self.readiness.reached(&format!("{LISTENERS}{adapter}"));
+            }
+        }
+    }
+}
+
+impl HubCore for Observer {
+    fn submit(&self, operation: Operation, provenance: Arc<Provenance>, settle: Settle) -> TraceId {
+        self.core.submit(operation, provenance, settle)
+    }
+
+    fn peer_changed(&self, adapter: &InstanceName, peer: &str, state: PeerState) {
+        self.core.peer_changed(adapter, peer, state);
+        if state == PeerState::Up {
+            self.readiness.reached(&format!("{LINK}{adapter}"));
+            self.changes.send_modify(|_| {});
+        }
+    }
+
+    fn translation_loss(&self, adapter: &InstanceName, field: &str, how: Carries) {
+        self.core.translation_loss(adapter, field, how);
+    }
+
+    fn configuration(&self) -> watch::Receiver<Arc<Configuration>> {
+        self.core.configuration()
+    }
+
+    fn listening(&self, adapter: &InstanceName, transport: &str, address: SocketAddr) {
+        self.one_more_open(adapter);
+        let listener = Listener { adapter: adapter.clone(), transport: transport.to_owned(), address };
+        self.changes.send_modify(|listeners| listeners.push(listener));
+    }
+}
