@@ -1,5 +1,6 @@
 //! The adapter against a server of components, over loopback TCP.
 
+#[cfg(test)]
 mod support;
 
 use std::time::Duration;
