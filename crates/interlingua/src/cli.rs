@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{address, check, config, explain, inspect, resolve, running, send, serve, translate, watch};
+use crate::commands::{
+    address, check, config, demo, explain, inspect, resolve, running, send, serve, translate, watch,
+};
 
 /// A gateway between instant-messaging networks: SIP/SIMPLE, XMPP and a native protocol.
 #[derive(Debug, Parser)]
@@ -21,6 +23,7 @@ const EXIT_CODES: &str = "Exit status: 0 success, 1 refused or failed, 2 wrong u
 enum Command {
     Serve(serve::Args),
     Check(check::Args),
+    Demo(demo::Args),
     Address(address::Args),
     Inspect(inspect::Args),
     Translate(translate::Args),
@@ -57,6 +60,7 @@ pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Address(args) => address::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Translate(args) => translate::run(&args),

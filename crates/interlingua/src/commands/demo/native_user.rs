@@ -1,0 +1,68 @@
+//! A native user: messages over HTTP, events as they come.
+
+use std::net::SocketAddr;
+
+use adapter_native::client::{Client, Incoming};
+use adapter_native::wire::{DeliveryStatus, SendMessage};
+use anyhow::{Context, Result};
+use futures_util::StreamExt;
+use tokio::sync::mpsc;
+
+use super::{Heard, Side, Told};
+
+/// The user, connected with one device.
+pub(super) struct NativeUser {
+    client: Client,
+    server: String,
+}
+
+/// The name of the device; it acknowledges what arrives.
+const DEVICE: &str = "demo";
+
+impl NativeUser {
+    /// Connects; returns when events can arrive.
+    pub(super) async fn start(gateway: SocketAddr, token: &str, ears: mpsc::Sender<Heard>) -> Result<Self> {
+        let server = format!("http://{gateway}");
+        let client = Client::new(&server, token)?;
+        let mut events = client.events(DEVICE, None).await.context("the native user's events")?;
+        let acknowledger = client.clone();
+        tokio::spawn(async move {
+            while let Some(Ok(received)) = events.next().await {
+                if let Incoming::Message(message) = received.event {
+                    let heard = Heard { by: Side::Native, from: message.from, text: message.body };
+                    if ears.send(heard).await.is_err() {
+                        return;
+                    }
+                }
+                if let Err(error) = acknowledger.ack(DEVICE, received.id).await {
+                    tracing::warn!(%error, "the native user could not acknowledge");
+                }
+            }
+        });
+        Ok(Self { client, server })
+    }
+
+    pub(super) async fn send(&self, to: &str, text: &str) -> Result<Told> {
+        let message = SendMessage {
+            to: to.to_owned(),
+            content_type: "text/plain".to_owned(),
+            body: text.to_owned(),
+            subject: None,
+            thread: None,
+            lang: None,
+            id: None,
+            receipts: Vec::new(),
+        };
+        let result = self.client.send(&message).await?;
+        Ok(match result.status {
+            DeliveryStatus::Success => Told::Accepted(format!("success ({})", result.proof.unwrap_or_default())),
+            DeliveryStatus::Indeterminant => Told::Accepted("indeterminant".to_owned()),
+            DeliveryStatus::Failure => Told::Refused(format!("failure ({})", result.reason.unwrap_or_default())),
+        })
+    }
+
+    /// Where the native API is.
+    pub(super) fn server(&self) -> &str {
+        &self.server
+    }
+}

@@ -1,0 +1,115 @@
+//! The report: a message for every ordered pair, and an unknown user on every side.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use interwork::Trace;
+
+use super::world::World;
+use super::{Heard, Side, Told};
+use crate::output;
+
+/// How long a message may take to arrive, and a sender to be told.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long the hub may take to note an outcome that both users know already.
+const NOTING: Duration = Duration::from_secs(1);
+
+/// Sends everything, prints one line for each; whether all was as expected.
+pub(super) async fn run(world: &mut World) -> Result<bool> {
+    let (mut good, mut all) = (0, 0);
+    for from in Side::ALL {
+        for to in Side::ALL.into_iter().filter(|to| *to != from) {
+            all += 1;
+            good += usize::from(deliver(world, from, to).await?);
+        }
+    }
+    // One unknown user on every side, asked for by another.
+    for (from, to) in [(Side::Sip, Side::Xmpp), (Side::Xmpp, Side::Native), (Side::Native, Side::Sip)] {
+        all += 1;
+        good += usize::from(refuse(world, from, to).await?);
+    }
+    output::text(&format!("{good} of {all} as expected"))?;
+    Ok(good == all)
+}
+
+/// A message to a user who is there.
+async fn deliver(world: &mut World, from: Side, to: Side) -> Result<bool> {
+    let text = format!("Grüße von {} an {}: \"äöü ß\" <&> 👋🏽 — {}", from.name(), to.name(), to.user());
+    let expected = Heard { by: to, from: from.address(), text };
+    let start = Instant::now();
+    let (told, heard) = {
+        let World { heard, .. } = &mut *world;
+        let mut ears = std::mem::replace(heard, tokio::sync::mpsc::channel(1).1);
+        let hear = async {
+            let heard = tokio::time::timeout(PATIENCE, ears.recv()).await.ok().flatten();
+            (heard, start.elapsed())
+        };
+        let address = to.address();
+        // An XMPP user hears of failures only: whoever got the message need not wait for one.
+        let patience = if from == Side::Xmpp { Duration::from_millis(50) } else { PATIENCE };
+        let sent = async { (world.send(from, &address, &expected.text, patience).await, start.elapsed()) };
+        let ((told, told_after), (heard, heard_after)) = tokio::join!(sent, hear);
+        world.heard = ears;
+        let took = if from == Side::Xmpp { heard_after } else { told_after.max(heard_after) };
+        ((told?, took), heard)
+    };
+    let (told, took) = told;
+    let trace = trace_of(world, from, to).await;
+    let good = heard.as_ref() == Some(&expected) && !matches!(told, Some(Told::Refused(_)));
+    let (what, detail) = match (&heard, &told) {
+        (_, Some(Told::Refused(words))) => ("refused", format!("sender told {words}")),
+        (None, _) => ("lost", "nothing arrived".to_owned()),
+        (Some(heard), _) if *heard != expected => ("garbled", format!("{:?} from {} arrived", heard.text, heard.from)),
+        (Some(_), Some(Told::Accepted(words))) => ("delivered", format!("sender told {words}")),
+        (Some(_), None) => ("delivered", "no error came back".to_owned()),
+    };
+    line(from, to, what, took, &why(trace.as_ref(), &detail))?;
+    Ok(good)
+}
+
+/// A message to a user who is not there: its sender must be told.
+async fn refuse(world: &World, from: Side, to: Side) -> Result<bool> {
+    let start = Instant::now();
+    let told = world.send(from, &format!("nobody@{}", to.domain()), "Is anybody there?", PATIENCE).await?;
+    let took = start.elapsed();
+    let trace = trace_of(world, from, to).await;
+    let (good, what, words) = match told {
+        Some(Told::Refused(words)) => (true, "refused", format!("no such user, sender told {words}")),
+        Some(Told::Accepted(words)) => (false, "accepted", format!("no such user, but sender told {words}")),
+        None => (false, "untold", "no such user, and sender not told".to_owned()),
+    };
+    line(from, to, what, took, &why(trace.as_ref(), &words))?;
+    Ok(good)
+}
+
+fn line(from: Side, to: Side, what: &str, took: Duration, why: &str) -> Result<()> {
+    let pair = format!("{} -> {}", from.name(), to.name());
+    output::text(&format!("{pair:<16}  {what:<9}  {:>7.1} ms  why {why}", took.as_secs_f64() * 1000.0))
+}
+
+/// The newest trace of this pair, once its outcome is noted.
+async fn trace_of(world: &World, from: Side, to: Side) -> Option<Trace> {
+    let end = Instant::now() + NOTING;
+    loop {
+        let of_pair = |trace: &Trace| trace.from.as_str() == from.domain() && trace.to.as_str() == to.domain();
+        let found = world.gateway.core.traces().recent(8).into_iter().find(of_pair);
+        match found {
+            Some(trace) if trace.outcome.is_some() || Instant::now() >= end => return Some(trace),
+            None if Instant::now() >= end => return None,
+            Some(_) | None => tokio::time::sleep(Duration::from_millis(2)).await,
+        }
+    }
+}
+
+/// Why the hub sent it where it did, what became of it, and what the users saw.
+fn why(trace: Option<&Trace>, seen: &str) -> String {
+    let Some(trace) = trace else { return format!("no trace; {seen}") };
+    let route = trace.decision.as_ref().map_or("refused before routing", |decision| decision.why());
+    let outcome = match &trace.outcome {
+        Some(outcome) if outcome.reason().is_empty() => outcome.label().to_owned(),
+        Some(outcome) => format!("{} ({})", outcome.label(), outcome.reason()),
+        None => "no outcome yet".to_owned(),
+    };
+    format!("{route}; {outcome}; {seen}; trace {}", trace.id)
+}
