@@ -15,7 +15,7 @@ use std::time::Duration;
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Address and port to serve HTTP on, as `127.0.0.1:8081`. Beyond loopback a TLS proxy belongs in front.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", example = &"127.0.0.1:8081")]
     pub listen: SocketAddr,
     /// The users, each known by its own bearer token. Default: none.
     #[serde(default, rename = "user")]
@@ -30,12 +30,15 @@ pub struct Config {
 #[serde(deny_unknown_fields)]
 pub struct UserConfig {
     /// The user's address, as `carol@native.example`; its domain belongs in a `[[domain]]` with this adapter.
+    #[schemars(example = &"carol@native.example")]
     pub address: String,
     /// The bearer token itself, for labs; else use `token_file`. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"${CAROL_TOKEN}")]
     pub token: Option<Secret>,
     /// A file that holds the bearer token and nothing else; white space around it is dropped. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"carol.token")]
     pub token_file: Option<PathBuf>,
 }
 

@@ -13,10 +13,12 @@ use std::time::Duration;
 pub struct Config {
     /// Where to listen, as `udp:127.0.0.1:5060` and `tcp:127.0.0.1:5060`. Each UDP address also needs TCP, for what is
     /// too large for a datagram.
+    #[schemars(example = ["udp:127.0.0.1:5060", "tcp:127.0.0.1:5060"])]
     pub listen: Vec<String>,
     /// The addresses under which peers reach those of `listen`, in the same form; they stand in Via. Needed when `listen`
     /// has a wildcard address or lies behind address translation. Default: `listen` itself.
     #[serde(default)]
+    #[schemars(example = ["udp:203.0.113.5:5060", "tcp:203.0.113.5:5060"])]
     pub advertise: Vec<String>,
     /// What becomes of a request beyond 1300 octets whose next hop is reached over UDP: `"tcp"` sends it over TCP to the
     /// same hop, `"refuse"` tells the sender that it is too large. Default: "tcp".

@@ -15,14 +15,18 @@ use serde::{Deserialize, Serialize, Serializer};
 pub struct Config {
     /// Where the server takes components, as `127.0.0.1:5347` or `xmpp.example.org:5347`. The protocol has no TLS:
     /// beyond loopback it belongs in a tunnel.
+    #[schemars(example = &"127.0.0.1:5347")]
     pub connect: String,
     /// The domain this gateway serves there: all it sends on this link comes from it.
+    #[schemars(example = &"sip.example.com")]
     pub domain: String,
     /// The secret shared with the server, for labs; else use `secret_file`. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"${OFFICE_SECRET}")]
     pub secret: Option<SecretText>,
     /// A file that holds the secret and nothing else; white space around it is dropped. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"office.secret")]
     pub secret_file: Option<PathBuf>,
     /// The domains whose users the server may speak for: `example.org`, `*.example.org` (all below) or `*` (all).
     /// Local domains of other networks are always excluded. Default: `["*"]`.
