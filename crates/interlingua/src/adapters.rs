@@ -13,13 +13,13 @@ use crate::config::{Key, Problem, nearest, read};
 
 /// Everything that a table `[adapter.NAME]` may have as its `type`.
 pub const FACTORIES: &[Factory] = &[
-    factory::<adapter_sip::Config>("sip", "sip", "SIP/SIMPLE over UDP and TCP (RFC 3261, RFC 3428)."),
+    factory::<adapter_sip::Config>("sip", "sip"),
     factory::<adapter_xmpp::Config>(
         "xmpp-component",
         "office",
         "A component behind an existing XMPP server (XEP-0114).",
     ),
-    factory::<adapter_native::Config>("native", "native", "The native protocol over HTTP and WebSocket."),
+    factory::<adapter_native::Config>("native", "native"),
 ];
 
 /// Types of the contract that later versions bring.
@@ -35,8 +35,6 @@ pub struct Factory {
     pub type_name: &'static str,
     /// The instance name that the reference uses.
     pub example_name: &'static str,
-    /// One line for people.
-    pub about: &'static str,
     /// The schema of its table, without `type`.
     pub schema: fn(&mut SchemaGenerator) -> Schema,
     read: Read,
@@ -74,8 +72,8 @@ macro_rules! crates {
 }
 crates!(adapter_sip, adapter_xmpp, adapter_native);
 
-const fn factory<C: Crate>(type_name: &'static str, example_name: &'static str, about: &'static str) -> Factory {
-    Factory { type_name, example_name, about, schema: C::json_schema, read: read_one::<C> }
+const fn factory<C: Crate>(type_name: &'static str, example_name: &'static str) -> Factory {
+    Factory { type_name, example_name, schema: C::json_schema, read: read_one::<C> }
 }
 
 #[derive(Debug)]

@@ -26,7 +26,7 @@ pub fn schema() -> Value {
 /// The schema of one adapter's table, with the key `type` first.
 pub(super) fn adapter_schema(factory: &adapters::Factory, generator: &mut SchemaGenerator) -> Value {
     let mut schema = (factory.schema)(generator);
-    let kind = json!({ "description": factory.about, "type": "string", "const": factory.type_name });
+    let kind = json!({ "description": "The kind of adapter. Required.", "type": "string", "const": factory.type_name });
     let table = schema.ensure_object();
     if let Some(properties) = table.entry("properties").or_insert_with(|| json!({})).as_object_mut() {
         properties.shift_insert(0, "type".to_owned(), kind);

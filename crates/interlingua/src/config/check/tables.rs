@@ -139,7 +139,7 @@ impl Check<'_> {
     pub(super) fn adapters(&mut self) {
         let table = Key::parse("adapter");
         if self.config.adapter.is_empty() {
-            self.problem(table, "there is no adapter", "add tables [adapter.NAME]; see `interlingua config reference`");
+            self.warning(table, "there is no adapter", "add tables [adapter.NAME]; see `interlingua config reference`");
             return;
         }
         for name in self.config.adapter.keys() {
