@@ -25,7 +25,8 @@ use std::time::{Instant, SystemTime};
 #[derive(Debug)]
 pub(crate) struct Pending {
     request: Message,
-    source: SocketAddr,
+    source: Source,
+    route: Route,
     tag: String,
     full: bool, // the addressee was one device
 }
@@ -60,7 +61,7 @@ impl Core {
                 Ok(Some(message)) => self.handle_message(message, source, now),
                 // A keep-alive.
                 Ok(None) => {}
-                Err(rejected) => self.answer_broken(&rejected, source),
+                Err(rejected) => self.answer_broken(&rejected, source, now),
             }
         }
         self.arrived = arrived;
@@ -77,66 +78,50 @@ impl Core {
     }
 
     fn handle_request(&mut self, request: Message, source: Source, now: Instant) {
-        let Ok(via) = request.top_via() else { return self.answer_unreadable(&request, source) };
-        let Some(key) = self.key(&request, &via) else { return self.answer_unreadable(&request, source) };
+        let found =
+            request.top_via().ok().and_then(|via| Some((self.key(&request, &via)?, response_route(&via, source))));
+        let Some((key, route)) = found else { return self.answer_unreadable(&request, source, now) };
         if self.server.handle_retransmission(&key) {
             return;
         }
         let tag = self.tag(&key);
-        let route = response_route(&via, source);
-        let stateless = |builder: ResponseBuilder<'_>| builder.source(source.peer).to_tag(&tag).encode();
-        if self.is_loop(&request) {
-            let response = stateless(ResponseBuilder::new(&request, 482));
-            return self.send_response(route, response);
+        let pending = Pending { request, source, route, tag, full: false };
+        if self.is_loop(&pending.request) {
+            return self.answer(&pending, 482, now);
         }
-        let verified = match uas::check(&request, &self.policy, uas::Context { in_dialog: false }) {
-            Ok(verified) => verified,
+        let merge_key = match uas::check(&pending.request, &self.policy, uas::Context { in_dialog: false }) {
+            Ok(verified) => self.merge_key(&verified),
             Err(rejection) => {
                 tracing::debug!(peer = %source.peer, status = rejection.status, reason = %rejection.reason, "refused");
-                let response = stateless(rejection.response(&request));
-                return self.send_response(route, response);
+                return self.send_built(&pending, rejection.response(&pending.request), now);
             }
         };
-        if request.method() == Some(&Method::Message) {
-            let merge_key = self.merge_key(&verified);
-            self.handle_instant_message(request, source, route, key, merge_key, tag, now);
-            return;
-        }
-        let response = match request.method() {
-            Some(Method::Options) => stateless(self.answer_options(&request)),
+        match pending.request.method() {
+            Some(Method::Message) => self.handle_instant_message(pending, key, merge_key, now),
+            Some(Method::Options) => self.answer_options(&pending, now),
             // RFC 3261 §9.2: a MESSAGE goes on; only whether it is known matters.
-            Some(Method::Cancel) if self.knows_cancelled(&via) => stateless(ResponseBuilder::new(&request, 200)),
-            Some(Method::Cancel) => stateless(ResponseBuilder::new(&request, 481)),
-            Some(_) | None => return,
-        };
-        self.send_response(route, response);
+            Some(Method::Cancel) if self.knows_cancelled(&pending.request) => self.answer(&pending, 200, now),
+            Some(Method::Cancel) => self.answer(&pending, 481, now),
+            // The policy has no other methods.
+            Some(_) | None => {}
+        }
     }
 
-    #[allow(clippy::too_many_arguments, reason = "all of them are what the check of one request has found")]
-    fn handle_instant_message(
-        &mut self,
-        request: Message,
-        source: Source,
-        route: Route,
-        key: Key,
-        merge_key: Option<Key>,
-        tag: String,
-        now: Instant,
-    ) {
-        let mapped = match from_request(&request, unix_now(), &self.threads) {
+    fn handle_instant_message(&mut self, mut pending: Pending, key: Key, merge_key: Option<Key>, now: Instant) {
+        let mapped = match from_request(&pending.request, unix_now(), &self.threads) {
             Ok(mapped) => mapped,
-            Err(refusal) => return self.refuse(&request, source, route, &tag, &refusal),
+            Err(refusal) => return self.refuse(&pending, &refusal, now),
         };
-        let full = mapped.value.destination.device.is_some();
-        let pending = Pending { request, source: source.peer, tag, full };
         if self.draining {
-            return self.answer_stateless(&pending, route, 503);
+            return self.answer_overload(&pending, now);
         }
+        pending.full = mapped.value.destination.device.is_some();
+        let (source, route) = (pending.source, pending.route);
         match self.server.handle_request(key, merge_key, route, route.reliability(), pending, now) {
             RequestMatch::New(handle) => self.submit(handle, mapped, source),
             RequestMatch::Repeated => {}
-            RequestMatch::Merged(pending) => self.answer_stateless(&pending, route, 482),
-            RequestMatch::Full(pending) => self.answer_stateless(&pending, route, 503),
+            RequestMatch::Merged(pending) => self.answer(&pending, 482, now),
+            RequestMatch::Full(pending) => self.answer_overload(&pending, now),
         }
     }
 
@@ -153,40 +138,47 @@ impl Core {
         self.hub.submit(operation, provenance, self.answers.settle(handle.to_bits()));
     }
 
-    fn refuse(&mut self, request: &Message, source: Source, route: Route, tag: &str, refusal: &Refusal) {
-        tracing::debug!(peer = %source.peer, status = refusal.status(), %refusal, "refused");
-        let mut response = ResponseBuilder::new(request, refusal.status()).source(source.peer).to_tag(tag);
-        if let Some((id, value)) = refusal.header() {
-            response = response.header(id, value);
-        }
-        let response = response.encode();
-        self.send_response(route, response);
+    fn refuse(&mut self, pending: &Pending, refusal: &Refusal, now: Instant) {
+        tracing::debug!(peer = %pending.source.peer, status = refusal.status(), %refusal, "refused");
+        let response = ResponseBuilder::new(&pending.request, refusal.status());
+        let response = match refusal.header() {
+            Some((id, value)) => response.header(id, value),
+            None => response,
+        };
+        self.send_built(pending, response, now);
     }
 
-    fn answer_stateless(&mut self, pending: &Pending, route: Route, status: u16) {
-        let mut response = pending.response(status);
-        if status == 503 {
-            response = response.header(HeaderId::RetryAfter, OVERLOAD_PAUSE);
-        }
-        let response = response.encode();
-        self.send_response(route, response);
+    fn answer_overload(&mut self, pending: &Pending, now: Instant) {
+        let response = ResponseBuilder::new(&pending.request, 503).header(HeaderId::RetryAfter, OVERLOAD_PAUSE);
+        self.send_built(pending, response, now);
     }
 
-    fn answer_options<'a>(&self, request: &'a Message) -> ResponseBuilder<'a> {
-        let response = ResponseBuilder::new(request, 200);
-        self.policy.capabilities().into_iter().fold(response, |response, (id, value)| response.header(id, &value))
+    fn answer_options(&mut self, pending: &Pending, now: Instant) {
+        let response = ResponseBuilder::new(&pending.request, 200);
+        let headers = self.policy.capabilities().into_iter();
+        self.send_built(pending, headers.fold(response, |response, (id, value)| response.header(id, &value)), now);
+    }
+
+    /// Answers without keeping anything (RFC 3261 §8.2.7): a copy of the request is judged again and answered the same.
+    fn answer(&mut self, pending: &Pending, status: u16, now: Instant) {
+        self.send_built(pending, ResponseBuilder::new(&pending.request, status), now);
+    }
+
+    fn send_built(&mut self, pending: &Pending, response: ResponseBuilder<'_>, now: Instant) {
+        let response = response.source(pending.source.peer).to_tag(&pending.tag).encode();
+        self.send_response(pending.route, response, now);
     }
 
     /// Answers what has a topmost Via and no sound key; without a Via there is no way back.
-    fn answer_unreadable(&mut self, request: &Message, source: Source) {
+    fn answer_unreadable(&mut self, request: &Message, source: Source, now: Instant) {
         let Ok(via) = request.top_via() else { return };
-        let tag = self.tag(&request.octets());
-        let response = ResponseBuilder::new(request, 400).source(source.peer).to_tag(&tag).encode();
-        self.send_response(response_route(&via, source), response);
+        let response =
+            ResponseBuilder::new(request, 400).source(source.peer).to_tag(&self.tag(request.octets())).encode();
+        self.send_response(response_route(&via, source), response, now);
     }
 
     /// Answers what is no message, as far as it can be read.
-    pub(super) fn answer_broken(&mut self, rejected: &Rejected, source: Source) {
+    pub(super) fn answer_broken(&mut self, rejected: &Rejected, source: Source, now: Instant) {
         tracing::debug!(peer = %source.peer, error = rejected.error.code(), "not a message");
         let Some(salvage) = rejected.salvage() else { return };
         let request = salvage.request();
@@ -194,7 +186,7 @@ impl Core {
         let tag = self.tag(&rejected.octets);
         let status = rejected.error.status();
         let response = ResponseBuilder::new(request, status).source(source.peer).to_tag(&tag).encode();
-        self.send_response(response_route(&via, source), response);
+        self.send_response(response_route(&via, source), response, now);
     }
 
     /// Answers a request by what the hub says became of it.
@@ -214,7 +206,7 @@ impl Core {
         self.server.respond_trying(handle, response);
     }
 
-    pub(super) fn send_response(&mut self, route: Route, response: Bytes) {
+    pub(super) fn send_response(&mut self, route: Route, response: Bytes, now: Instant) {
         match route {
             Route::Datagram { socket, peer } => {
                 if let Err(error) = self.datagrams.send(socket, peer, response) {
@@ -223,10 +215,10 @@ impl Core {
             }
             Route::Stream { connection, reopen } => {
                 if self.streams.contains(connection) {
-                    self.streams.send(connection, response);
+                    self.send_on(connection, response, now);
                 } else if let Some(connection) = reopen.and_then(|peer| self.streams.connect(peer)) {
                     // RFC 3261 §18.2.2: the connection of the request is gone.
-                    self.streams.send(connection, response);
+                    self.send_on(connection, response, now);
                 }
             }
         }
@@ -268,9 +260,10 @@ impl Core {
         self.keys.server(branch.as_bytes(), self.scratch.as_bytes(), method.as_bytes())
     }
 
-    fn knows_cancelled(&mut self, via: &Via<'_>) -> bool {
+    fn knows_cancelled(&mut self, cancel: &Message) -> bool {
+        let Ok(via) = cancel.top_via() else { return false };
         let Some(branch) = via.unique_branch() else { return false };
-        let key = self.unique_key(via, branch, Method::Message.as_str());
+        let key = self.unique_key(&via, branch, Method::Message.as_str());
         self.server.knows(&key)
     }
 
@@ -293,7 +286,7 @@ impl Core {
 
 impl Pending {
     fn response(&self, status: u16) -> ResponseBuilder<'_> {
-        ResponseBuilder::new(&self.request, status).source(self.source).to_tag(&self.tag)
+        ResponseBuilder::new(&self.request, status).source(self.source.peer).to_tag(&self.tag)
     }
 
     /// RFC 3428 §7, RFC 7247 §7.1.

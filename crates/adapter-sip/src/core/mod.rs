@@ -20,11 +20,12 @@ use crate::config::{Config, LargeMessages, Listen};
 use crate::mapping::thread::ThreadTable;
 use adapter_api::{AdapterError, Context, Delivery, Hub, Shutdown, Transport};
 use answers::Answers;
+use bytes::Bytes;
 use datagrams::Datagrams;
 use impp_model::Outcome;
 use names::Names;
 use outbound::Outbounds;
-use route::Route;
+use route::{ConnectionId, Route};
 use sip_proto::transaction::{Client, ClientOutput, Keys, Server, ServerOutput, Timers};
 use sip_proto::uas::Policy;
 use std::net::SocketAddr;
@@ -78,7 +79,7 @@ const DRAIN: Duration = Duration::from_millis(2500);
 enum Turn {
     Stop,
     Datagrams,
-    Stream(StreamEvent),
+    Streams,
     Deliveries,
     Answers,
     Located(outbound::LocatedHop),
@@ -93,7 +94,7 @@ pub(crate) async fn run(setup: Setup, mut shutdown: Shutdown) -> Result<(), Adap
     let (answers, mut settled) = Answers::new();
     let mut core = Core::new(&config, context, hub, stream_sender, located_sender, answers)?;
     let acceptors = core.open(&config)?;
-    let (mut batch, mut outcomes) = (Vec::new(), Vec::new());
+    let (mut batch, mut outcomes, mut events) = (Vec::new(), Vec::new(), Vec::new());
     let mut end: Option<Instant> = None;
     loop {
         core.flush(Instant::now());
@@ -104,7 +105,7 @@ pub(crate) async fn run(setup: Setup, mut shutdown: Shutdown) -> Result<(), Adap
         let turn = tokio::select! {
             () = shutdown.requested(), if end.is_none() => Turn::Stop,
             () = core.datagrams.ready() => Turn::Datagrams,
-            Some(event) = stream_events.recv() => Turn::Stream(event),
+            1.. = stream_events.recv_many(&mut events, BATCH) => Turn::Streams,
             1.. = deliveries.recv_many(&mut batch, BATCH) => Turn::Deliveries,
             1.. = settled.recv_many(&mut outcomes, BATCH) => Turn::Answers,
             Some(found) = located.recv() => Turn::Located(found),
@@ -118,8 +119,8 @@ pub(crate) async fn run(setup: Setup, mut shutdown: Shutdown) -> Result<(), Adap
                 end = Some(now + DRAIN);
             }
             Turn::Datagrams => core.handle_datagrams(now),
-            Turn::Stream(event) => core.handle_stream_event(event, now),
-            Turn::Deliveries => batch.drain(..).for_each(|delivery| core.handle_delivery(delivery, now)),
+            Turn::Streams => events.drain(..).for_each(|event| core.handle_stream_event(event, now)),
+            Turn::Deliveries => batch.drain(..).for_each(|delivery| core.handle_delivery(delivery)),
             Turn::Answers => outcomes.drain(..).for_each(|(token, outcome)| core.handle_answer(token, &outcome, now)),
             Turn::Located(found) => core.handle_located(found, now),
             Turn::Timeout => core.handle_timeout(now),
@@ -205,17 +206,25 @@ impl Core {
             self.begin_ready(now);
             while let Some(output) = self.server.poll_output() {
                 match output {
-                    ServerOutput::Transmit { response, route } => self.send_response(route, response),
+                    ServerOutput::Transmit { response, route } => self.send_response(route, response, now),
                     ServerOutput::TryingDue { handle } => self.send_trying(handle),
                 }
             }
             let Some(output) = self.client.poll_output() else { break };
             match output {
-                ClientOutput::Transmit { handle, request, route } => self.send_request(handle, request, route, now),
+                ClientOutput::Transmit { handle, request, route } => self.send_request(handle, route, request, now),
                 ClientOutput::TimedOut { user } => self.handle_no_answer(user, now),
             }
         }
         self.datagrams.flush();
+    }
+
+    /// Hands octets to a connection; one that takes no more is given up with all that waits for answers on it.
+    fn send_on(&mut self, connection: ConnectionId, octets: Bytes, now: Instant) {
+        if !self.streams.send(connection, octets) {
+            self.streams.close(connection);
+            self.handle_broken_connection(connection, true, now);
+        }
     }
 
     fn next_timeout(&mut self) -> Option<Instant> {
@@ -242,10 +251,14 @@ impl Core {
                 );
             }
             StreamEvent::Broken(connection, peer, rejected) => {
-                self.answer_broken(&rejected, route::Source { peer, channel: route::Channel::Connection(connection) });
+                self.answer_broken(
+                    &rejected,
+                    route::Source { peer, channel: route::Channel::Connection(connection) },
+                    now,
+                );
             }
             StreamEvent::Closed { connection, opened } => {
-                self.streams.forget(connection);
+                self.streams.close(connection);
                 self.handle_broken_connection(connection, opened, now);
             }
         }

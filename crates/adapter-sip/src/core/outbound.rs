@@ -47,7 +47,8 @@ pub(crate) struct Outbounds {
 struct Outbound {
     delivery: Delivery,
     uri: Arc<str>,
-    active: bool, // it is this one's turn at the URI
+    active: bool,  // it is this one's turn at the URI
+    looking: bool, // its hop is being looked up
     ids: Option<RequestIds>,
     request: Option<RequestBuilder>,
     places: Arc<[Place]>,
@@ -129,7 +130,7 @@ impl Outbounds {
 
 impl Core {
     /// Takes one delivery.
-    pub(super) fn handle_delivery(&mut self, delivery: Delivery, now: Instant) {
+    pub(super) fn handle_delivery(&mut self, delivery: Delivery) {
         if self.draining {
             return delivery.settle(Failure::new(Side::Ours, Cause::ShuttingDown));
         }
@@ -150,7 +151,8 @@ impl Core {
         let outbound = Outbound {
             delivery,
             uri,
-            active: false,
+            active: turn == Turn::Now,
+            looking: false,
             ids: None,
             request: None,
             places: Arc::default(),
@@ -161,15 +163,15 @@ impl Core {
         };
         outbounds.entries.insert(id, outbound);
         if turn == Turn::Now {
-            self.begin(id, now);
+            self.outbounds.ready.push_back(id);
         }
     }
 
-    /// Gives a delivery its turn.
+    /// Begins with a delivery whose turn it is.
     fn begin(&mut self, id: Id, now: Instant) {
         let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return };
-        outbound.active = true;
         let hop = outbound.delivery.hop.clone();
+        outbound.looking = true;
         match &*hop {
             Hop::Fixed(text) => self.find_hop(id, text, now),
             Hop::Link | Hop::Located { .. } => match located_places(&hop) {
@@ -367,13 +369,15 @@ impl Core {
     }
 
     /// Sends what the transaction table puts out.
-    pub(super) fn send_request(&mut self, handle: Handle, request: Bytes, route: Route, now: Instant) {
-        let sent = match route {
-            Route::Datagram { socket, peer } => self.datagrams.send(socket, peer, request).is_ok(),
-            Route::Stream { connection, .. } => self.streams.send(connection, request),
-        };
-        if !sent {
-            self.handle_transport_error(handle, false, now);
+    pub(super) fn send_request(&mut self, handle: Handle, route: Route, request: Bytes, now: Instant) {
+        match route {
+            Route::Stream { connection, .. } => self.send_on(connection, request, now),
+            Route::Datagram { socket, peer } => {
+                if let Err(error) = self.datagrams.send(socket, peer, request) {
+                    tracing::debug!(%peer, %error, "request not sent");
+                    self.handle_transport_error(handle, false, now);
+                }
+            }
         }
     }
 
@@ -428,8 +432,8 @@ impl Core {
     /// Takes a response.
     pub(super) fn handle_response(&mut self, response: &Message, now: Instant) {
         let (Ok(verified), Some(status)) = (response.verify(), response.status()) else { return };
-        // RFC 3261 §18.1.2: not an answer to anything sent from here.
-        if !self.names.is_ours(&verified.via) {
+        // RFC 3261 §18.1.2, §8.1.3.3: not an answer to anything sent from here.
+        if !self.names.is_ours(&verified.via) || response.vias().nth(1).is_some() {
             return;
         }
         let Some(branch) = verified.via.branch() else { return };
@@ -514,6 +518,10 @@ impl Core {
         if !active {
             self.outbounds.queues.cancel(&uri, id);
         } else if let Some(next) = self.outbounds.queues.leave(&uri) {
+            // Its turn begins here, even if its deadline passes before it does anything with it.
+            if let Some(outbound) = self.outbounds.entries.get_mut(&next) {
+                outbound.active = true;
+            }
             self.outbounds.ready.push_back(next);
         }
     }
@@ -541,7 +549,7 @@ impl Outbound {
         let (cause, text) = match (&self.attempt, &self.last) {
             (Some(_), _) => (Cause::Unconfirmed, "no answer in time; it may have arrived"),
             (None, Some(last)) => return last.clone(),
-            (None, None) if self.active => (Cause::DnsFailure, "the next hop was not found in time"),
+            (None, None) if self.looking => (Cause::DnsFailure, "the next hop was not found in time"),
             (None, None) => (Cause::RemoteTimeout, "an earlier message to the same address is not answered"),
         };
         Box::new(Failure::new(Side::Far, cause).with_text(text))

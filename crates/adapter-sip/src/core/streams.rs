@@ -124,20 +124,15 @@ impl Streams {
         self.connections.contains_key(&id)
     }
 
-    /// Hands octets to a connection; false when it is gone or its reader too slow, which ends it.
+    /// Hands octets to a connection; false when it is gone or its reader too slow.
     pub(crate) fn send(&mut self, id: ConnectionId, octets: Bytes) -> bool {
-        let Some(connection) = self.connections.get(&id) else { return false };
-        if connection.outgoing.try_send(octets).is_ok() {
-            return true;
-        }
-        connection.task.abort();
-        self.forget(id);
-        false
+        self.connections.get(&id).is_some_and(|connection| connection.outgoing.try_send(octets).is_ok())
     }
 
-    /// Forgets a connection that ended, or ends it.
-    pub(crate) fn forget(&mut self, id: ConnectionId) {
+    /// Ends a connection, or forgets one that has ended.
+    pub(crate) fn close(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.remove(&id) else { return };
+        connection.task.abort();
         if self.by_peer.get(&connection.peer) == Some(&id) {
             self.by_peer.remove(&connection.peer);
         }

@@ -1,19 +1,21 @@
 //! A hub that only listens, a running adapter, and SIP peers on loopback sockets.
 
 use adapter_api::{
-    Adapter, Carries, Configuration, Context, Delivery, DomainEntry, Hop, Hub, HubCore, InstanceName, PeerState, Provenance, Role,
-    Settle, Shutdown, ShutdownTrigger, TraceId, settle_channel,
+    Adapter, Carries, Configuration, Context, Delivery, DomainEntry, Hop, Hub, HubCore, InstanceName, PeerState,
+    Provenance, Role, Settle, Shutdown, ShutdownTrigger, TraceId, settle_channel,
 };
 use async_trait::async_trait;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use impp_model::{Content, Endpoint, InstantMessage, MaxForwards, MessageOperation, Operation, Outcome};
 use impp_resolve::{Answer, Dns, DnsError, Name, RecordType};
 use sip_proto::build::ResponseBuilder;
+use sip_proto::framer::{Event, StreamFramer};
 use sip_proto::message::Message;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::net::UdpSocket;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
@@ -64,7 +66,9 @@ pub struct FakeDns(pub Vec<(&'static str, impp_resolve::Record)>);
 #[async_trait]
 impl Dns for FakeDns {
     async fn query(&self, name: &Name, record_type: RecordType) -> Result<Answer, DnsError> {
-        let found = |(known, record): &&(&str, impp_resolve::Record)| *known == name.as_str() && record.record_type() == record_type;
+        let found = |(known, record): &&(&str, impp_resolve::Record)| {
+            *known == name.as_str() && record.record_type() == record_type
+        };
         let records: Vec<_> = self.0.iter().filter(found).map(|(_, record)| record.clone()).collect();
         if records.is_empty() { Err(DnsError::NxDomain { ttl: None }) } else { Ok(Answer { records, ttl: PATIENCE }) }
     }
@@ -110,15 +114,7 @@ impl Gateway {
         let ended = tokio::spawn(async move { running.run(hub, shutdown).await.unwrap() });
         let (udp, tcp) = (listening_receiver.recv().await.unwrap(), listening_receiver.recv().await.unwrap());
         assert_eq!((udp.0.as_str(), tcp.0.as_str()), ("udp", "tcp"));
-        Self {
-            adapter,
-            udp: udp.1,
-            tcp: tcp.1,
-            submitted: submitted_receiver,
-            events: events_receiver,
-            ended,
-            trigger,
-        }
+        Self { adapter, udp: udp.1, tcp: tcp.1, submitted: submitted_receiver, events: events_receiver, ended, trigger }
     }
 
     /// The next operation that was handed in.
@@ -231,4 +227,52 @@ pub fn status(message: &Message) -> u16 {
 
 pub fn text(message: &Message, id: sip_proto::header_id::HeaderId) -> Option<String> {
     message.header(id).map(|header| header.display().into_owned())
+}
+
+/// A SIP element's end of a TCP connection.
+pub struct Wire {
+    stream: TcpStream,
+    framer: StreamFramer,
+    buffer: BytesMut,
+}
+
+impl Wire {
+    pub async fn connect(to: SocketAddr) -> Self {
+        Self::new(TcpStream::connect(to).await.unwrap())
+    }
+
+    pub async fn accept(listener: &TcpListener) -> Self {
+        Self::new(timeout(PATIENCE, listener.accept()).await.unwrap().unwrap().0)
+    }
+
+    fn new(stream: TcpStream) -> Self {
+        Self { stream, framer: StreamFramer::default(), buffer: BytesMut::new() }
+    }
+
+    pub async fn send(&mut self, octets: impl AsRef<[u8]>) {
+        self.stream.write_all(octets.as_ref()).await.unwrap();
+    }
+
+    /// The next thing the gateway wrote; `None` when it has closed the connection.
+    pub async fn event(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.framer.poll(&mut self.buffer).unwrap() {
+                return Some(event);
+            }
+            if timeout(PATIENCE, self.stream.read_buf(&mut self.buffer)).await.unwrap().unwrap() == 0 {
+                return None;
+            }
+        }
+    }
+
+    pub async fn receive(&mut self) -> Message {
+        match self.event().await {
+            Some(Event::Message(message)) => message,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub async fn answer(&mut self, request: &Message, status: u16) {
+        self.send(ResponseBuilder::new(request, status).to_tag("peer").encode()).await;
+    }
 }

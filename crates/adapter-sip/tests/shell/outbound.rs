@@ -1,22 +1,343 @@
 //! Deliveries to SIP peers.
 
-use crate::kit::{Gateway, Peer, outcome, text};
-use impp_model::{Outcome, Proof};
+use crate::kit::{FakeDns, Gateway, Peer, Wire, cause, outcome, status, text};
+use adapter_api::{Examine, Hop, Target, Transport};
+use impp_model::{Cause, Content, MessageId, Outcome, Proof, Thread};
+use impp_resolve::{Name, Record, Srv};
+use serde_json::json;
 use sip_proto::header_id::HeaderId;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
 
 // checks: IM-005, IM-014, MSG-002, SIP-008
 #[tokio::test]
 async fn rfc3428_s4_a_delivery_becomes_a_message_and_its_answer_the_outcome() {
-    let (gateway, peer) = (Gateway::start().await, Peer::bind().await);
+    let (mut gateway, peer) = (Gateway::start().await, Peer::bind().await);
     for (status, proof) in [(200, Proof::Recipient), (202, Proof::Server)] {
         let settled = gateway.deliver(peer.hop(), |_| {});
         let (request, from) = peer.receive_from().await;
         let verified = request.verify().unwrap();
-        assert_eq!((request.request_uri(), request.body(), from), (Some("sip:romeo@example.net"), b"hi".as_slice(), gateway.udp));
+        assert_eq!(
+            (request.request_uri(), request.body(), from),
+            (Some("sip:romeo@example.net"), b"hi".as_slice(), gateway.udp)
+        );
         assert_eq!(verified.from.uri, "sip:juliet@example.com");
         assert!(verified.via.sent_by_is("127.0.0.1", gateway.udp.port()));
         assert_eq!(text(&request, HeaderId::MaxForwards).as_deref(), Some("70"));
         peer.answer(from, &request, status).await;
         assert_eq!(outcome(settled).await, Outcome::Success(proof));
     }
+    assert_eq!(gateway.events.recv().await.as_deref(), Some("example.net Up"));
+}
+
+// checks: SIP-001
+#[tokio::test]
+async fn rfc3261_s17_1_2_2_an_unanswered_request_is_repeated() {
+    let (gateway, peer) = (Gateway::start().await, Peer::bind().await);
+    let settled = gateway.deliver(peer.hop(), |_| {});
+    let first = peer.receive().await;
+    let (second, from) = peer.receive_from().await;
+    assert_eq!(first.octets(), second.octets());
+    peer.answer(from, &second, 200).await;
+    assert_eq!(outcome(settled).await, Outcome::Success(Proof::Recipient));
+}
+
+// checks: IM-009, SIP-007, MSG-011
+#[tokio::test]
+async fn rfc3428_s8_the_second_message_to_a_uri_waits_for_the_first() {
+    let (gateway, peer) = (Gateway::start().await, Peer::bind().await);
+    let say = |text: &'static str| {
+        gateway.deliver(peer.hop(), move |operation| {
+            operation.message.content = Content::text(text);
+            operation.message.thread = Some(Thread::from("th1"));
+        })
+    };
+    let (one, two) = (say("one"), say("two"));
+    let other = gateway
+        .deliver(peer.hop(), |operation| operation.destination.address = "mercutio@example.net".parse().unwrap());
+    let (first, from) = peer.receive_from().await;
+    let third = peer.receive().await;
+    // The message to somebody else overtakes; the second one is held back.
+    assert_eq!((first.body(), third.request_uri()), (b"one".as_slice(), Some("sip:mercutio@example.net")));
+    peer.answer(from, &first, 200).await;
+    let second = peer.receive().await;
+    assert_eq!(second.body(), b"two");
+    let keys = |message: &sip_proto::message::Message| {
+        let verified = message.verify().unwrap();
+        (
+            verified.call_id.as_str().to_owned(),
+            verified.from.tag().unwrap().to_owned(),
+            verified.via.branch().unwrap().to_owned(),
+        )
+    };
+    let ((call_a, tag_a, branch_a), (call_b, tag_b, branch_b)) = (keys(&first), keys(&second));
+    assert!(call_a == "th1" && call_b == "th1" && tag_a != tag_b && branch_a != branch_b);
+    peer.answer(from, &second, 486).await;
+    peer.answer(from, &third, 200).await;
+    assert_eq!(outcome(one).await, Outcome::Success(Proof::Recipient));
+    assert_eq!(cause(two).await, Cause::RecipientUnavailable);
+    assert_eq!(outcome(other).await, Outcome::Success(Proof::Recipient));
+}
+
+// checks: MSG-011
+#[tokio::test]
+async fn the_queue_of_a_uri_is_bounded_and_its_deadlines_hold() {
+    let gateway = Gateway::start_with(json!({ "limits": { "queue_per_uri": 1 } }), FakeDns(Vec::new())).await;
+    let peer = Peer::bind().await;
+    let soon = Instant::now() + Duration::from_millis(300);
+    let first = gateway.deliver_until(soon, peer.hop(), |_| {});
+    let second = gateway.deliver_until(soon, peer.hop(), |_| {});
+    let third = gateway.deliver_until(soon, peer.hop(), |_| {});
+    assert_eq!(cause(third).await, Cause::Overload);
+    assert_eq!(cause(first).await, Cause::Unconfirmed);
+    assert!(matches!(cause(second).await, Cause::RemoteTimeout | Cause::Unconfirmed));
+    // An answer that comes too late is a stray.
+    let (request, from) = peer.receive_from().await;
+    peer.answer(from, &request, 200).await;
+    let next = gateway.deliver(peer.hop(), |operation| operation.message.content = Content::text("next"));
+    loop {
+        let (request, from) = peer.receive_from().await;
+        if request.body() == b"next" {
+            peer.answer(from, &request, 200).await;
+            break;
+        }
+    }
+    assert_eq!(outcome(next).await, Outcome::Success(Proof::Recipient));
+}
+
+fn located(places: &[(SocketAddr, Transport)]) -> Hop {
+    let target = |(address, transport): &(SocketAddr, Transport)| Target {
+        host: "server.example.net".into(),
+        address: *address,
+        transport: Some(*transport),
+    };
+    Hop::Located { domain: "example.net".parse().unwrap(), targets: places.iter().map(target).collect() }
+}
+
+// checks: LOC-006, ERR-002
+#[tokio::test]
+async fn rfc3263_s4_3_503_moves_on_to_the_next_server() {
+    let (gateway, one, two) = (Gateway::start().await, Peer::bind().await, Peer::bind().await);
+    let hop = || located(&[(one.address, Transport::Udp), (two.address, Transport::Udp)]);
+    let settled = gateway.deliver(hop(), |_| {});
+    let (first, from) = one.receive_from().await;
+    one.answer(from, &first, 503).await;
+    let (second, from) = two.receive_from().await;
+    let (a, b) = (first.verify().unwrap(), second.verify().unwrap());
+    assert_eq!((a.call_id, a.from.tag(), a.cseq.number), (b.call_id, b.from.tag(), b.cseq.number));
+    assert_ne!(a.via.branch(), b.via.branch());
+    two.answer(from, &second, 200).await;
+    assert_eq!(outcome(settled).await, Outcome::Success(Proof::Recipient));
+    // The one that refused is asked last from then on.
+    let settled = gateway.deliver(hop(), |_| {});
+    let (request, from) = two.receive_from().await;
+    two.answer(from, &request, 503).await;
+    let (request, from) = one.receive_from().await;
+    one.answer(from, &request, 503).await;
+    let Outcome::Failure(failure) = outcome(settled).await else { panic!() };
+    assert_eq!((failure.cause, failure.native.unwrap().code.as_str()), (Cause::InternalError, "503"));
+}
+
+// checks: LOC-006, SIP-019
+#[tokio::test]
+async fn rfc3261_s18_4_a_refused_connection_moves_on() {
+    let (gateway, peer) = (Gateway::start().await, Peer::bind().await);
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let settled = gateway.deliver(located(&[(closed, Transport::Tcp), (peer.address, Transport::Udp)]), |_| {});
+    let (request, from) = peer.receive_from().await;
+    peer.answer(from, &request, 200).await;
+    assert_eq!(outcome(settled).await, Outcome::Success(Proof::Recipient));
+    let settled = gateway.deliver(Hop::Fixed(format!("sip:{closed};transport=tcp").into()), |_| {});
+    assert_eq!(cause(settled).await, Cause::LinkDown);
+}
+
+// checks: SIP-019
+#[tokio::test]
+async fn a_connection_that_breaks_behind_a_request_leaves_it_unconfirmed() {
+    let (mut gateway, listener) = (Gateway::start().await, TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let hop = || Hop::Fixed(format!("sip:{};transport=tcp", listener.local_addr().unwrap()).into());
+    let settled = gateway.deliver(hop(), |_| {});
+    let mut wire = Wire::accept(&listener).await;
+    wire.receive().await;
+    drop(wire);
+    assert_eq!(cause(settled).await, Cause::Unconfirmed);
+    assert_eq!(gateway.events.recv().await.as_deref(), Some("example.net Down"));
+    // The next message opens another connection, which then serves all.
+    let one = gateway.deliver(hop(), |_| {});
+    let mut wire = Wire::accept(&listener).await;
+    let request = wire.receive().await;
+    assert!(request.top_via().unwrap().transport.eq_ignore_ascii_case("TCP"));
+    wire.answer(&request, 200).await;
+    assert_eq!(outcome(one).await, Outcome::Success(Proof::Recipient));
+    let two = gateway.deliver(hop(), |_| {});
+    let request = wire.receive().await;
+    wire.answer(&request, 404).await;
+    assert_eq!(cause(two).await, Cause::NotFound);
+}
+
+fn size(message: &sip_proto::message::Message) -> usize {
+    message.octets().len()
+}
+
+// checks: IM-020, MSG-010, SIP-009
+#[tokio::test]
+async fn rfc3428_s8_a_request_beyond_1300_octets_goes_over_tcp() {
+    let gateway = Gateway::start().await;
+    let peer = Peer::bind().await;
+    let listener = TcpListener::bind(peer.address).await.unwrap();
+    let long = |octets: usize| {
+        gateway.deliver(peer.hop(), move |operation| operation.message.content = Content::text("a".repeat(octets)))
+    };
+    let settled = long(100);
+    let (request, from) = peer.receive_from().await;
+    let head = size(&request) - 100;
+    peer.answer(from, &request, 200).await;
+    outcome(settled).await;
+    let fitting = 1300 - head;
+    let settled = long(fitting);
+    let (request, from) = peer.receive_from().await;
+    assert_eq!(size(&request), 1300);
+    peer.answer(from, &request, 200).await;
+    outcome(settled).await;
+    let settled = long(fitting + 1);
+    let mut wire = Wire::accept(&listener).await;
+    let request = wire.receive().await;
+    assert_eq!((request.top_via().unwrap().transport, request.body().len()), ("TCP", fitting + 1));
+    wire.answer(&request, 200).await;
+    assert_eq!(outcome(settled).await, Outcome::Success(Proof::Recipient));
+}
+
+// checks: IM-020, MSG-010
+#[tokio::test]
+async fn a_large_request_never_falls_back_to_udp() {
+    let (gateway, peer) = (Gateway::start().await, Peer::bind().await);
+    let long = |gateway: &Gateway| {
+        gateway.deliver(peer.hop(), |operation| operation.message.content = Content::text("a".repeat(2000)))
+    };
+    assert_eq!(cause(long(&gateway)).await, Cause::TooLarge);
+    let refusing = Gateway::start_with(json!({ "large_messages": "refuse" }), FakeDns(Vec::new())).await;
+    assert_eq!(cause(long(&refusing)).await, Cause::TooLarge);
+}
+
+// checks: ERR-002, ERR-003, IM-013, SIP-036
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let (gateway, peer) = (Gateway::start().await, Peer::bind().await);
+    let settled = gateway.deliver(peer.hop(), |_| {});
+    let (request, from) = peer.receive_from().await;
+    let response = sip_proto::build::ResponseBuilder::new(&request, 302).to_tag("p");
+    let response = response.header(HeaderId::Contact, "<sip:romeo@other.example.net>").encode();
+    peer.socket.send_to(&response, from).await.unwrap();
+    let Outcome::Failure(failure) = outcome(settled).await else { panic!() };
+    assert_eq!(failure.cause, Cause::Redirect);
+    assert_eq!(failure.redirect.unwrap().to_string(), "romeo@other.example.net");
+}
+
+// checks: IM-008, IM-034
+#[tokio::test]
+async fn rfc7572_s4_a_thread_that_is_no_call_id_comes_back() {
+    let (mut gateway, peer) = (Gateway::start().await, Peer::bind().await);
+    let settled = gateway.deliver(peer.hop(), |operation| operation.message.thread = Some(Thread::from("tráva @ @ x")));
+    let (request, from) = peer.receive_from().await;
+    peer.answer(from, &request, 200).await;
+    outcome(settled).await;
+    let call_id = text(&request, HeaderId::CallId).unwrap();
+    let reply = crate::kit::message(&peer, "1", "three").replace("Call-ID: c1", &format!("Call-ID: {call_id}"));
+    peer.send(gateway.udp, &reply).await;
+    assert_eq!(gateway.next().await.operation.message.thread.unwrap().as_str(), "tráva @ @ x");
+}
+
+// checks: IM-007
+#[tokio::test]
+async fn a_message_with_an_id_always_has_the_same_identifiers() {
+    let peer = Peer::bind().await;
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        let gateway = Gateway::start().await;
+        let settled =
+            gateway.deliver(peer.hop(), |operation| operation.message.id = Some(MessageId::from("a b;c=\"d")));
+        let (request, from) = peer.receive_from().await;
+        peer.answer(from, &request, 200).await;
+        outcome(settled).await;
+        let verified = request.verify().unwrap();
+        seen.push((
+            verified.call_id.as_str().to_owned(),
+            verified.from.tag().map(str::to_owned),
+            verified.via.branch().map(str::to_owned),
+        ));
+    }
+    assert_eq!(seen[0], seen[1]);
+}
+
+// checks: LOC-003, LOC-004
+#[tokio::test]
+async fn rfc3263_s4_a_named_hop_is_looked_up_once() {
+    let peer = Peer::bind().await;
+    let srv = Srv { priority: 0, weight: 0, port: peer.address.port(), target: Name::parse("p1.example.net").unwrap() };
+    let records =
+        vec![("_sip._udp.proxy.example.net", Record::Srv(srv)), ("p1.example.net", Record::A(Ipv4Addr::LOCALHOST))];
+    let gateway = Gateway::start_with(json!({}), FakeDns(records)).await;
+    for _ in 0..2 {
+        let settled = gateway.deliver(Hop::Fixed("sip:proxy.example.net".into()), |_| {});
+        let (request, from) = peer.receive_from().await;
+        peer.answer(from, &request, 200).await;
+        assert_eq!(outcome(settled).await, Outcome::Success(Proof::Recipient));
+    }
+    let lost = gateway.deliver(Hop::Fixed("sip:nx.invalid".into()), |_| {});
+    assert_eq!(cause(lost).await, Cause::RemoteNotFound);
+    for hop in [Hop::Link, Hop::Fixed("sips:127.0.0.1".into()), located(&[(peer.address, Transport::Tls)])] {
+        assert_eq!(cause(gateway.deliver(hop, |_| {})).await, Cause::NoRoute);
+    }
+}
+
+// checks: SIP-015
+#[tokio::test]
+async fn rfc3261_s8_1_3_3_an_answer_with_two_vias_is_not_ours() {
+    let (gateway, peer) = (Gateway::start().await, Peer::bind().await);
+    let settled = gateway.deliver(peer.hop(), |_| {});
+    let (request, from) = peer.receive_from().await;
+    let response = String::from_utf8(sip_proto::build::ResponseBuilder::new(&request, 404).encode().to_vec()).unwrap();
+    peer.send(from, &response.replacen("From:", "Via: SIP/2.0/UDP b.example;branch=z9hG4bKb\r\nFrom:", 1)).await;
+    peer.answer(from, &request, 100).await;
+    peer.answer(from, &request, 200).await;
+    assert_eq!(outcome(settled).await, Outcome::Success(Proof::Recipient));
+}
+
+#[tokio::test]
+async fn a_dry_run_sends_nothing_and_says_what_would_be_sent() {
+    let gateway = Gateway::start().await;
+    let (settle, _) = adapter_api::settle_channel();
+    drop(settle);
+    let end = |text: &str| impp_model::Endpoint::bare(text.parse().unwrap());
+    let operation = impp_model::MessageOperation {
+        source: end("juliet@example.com"),
+        destination: end("o'malley@example.net"),
+        max_forwards: impp_model::MaxForwards(70),
+        trans_id: "t".into(),
+        message: impp_model::InstantMessage::new(Content::text("a".repeat(1300))),
+    };
+    let operation = Box::new(impp_model::Operation::Message(Box::new(operation)));
+    let hop = Arc::new(Hop::Fixed("sip:192.0.2.1:5070".into()));
+    let findings = gateway.adapter.examine(Examine::DryRun { operation, hop }).await;
+    let value = |what: &str| {
+        findings.findings.iter().find(|finding| finding.what == what).map(|finding| finding.value.as_str())
+    };
+    assert_eq!(value("destination"), Some("sip:o'malley@example.net"));
+    assert_eq!(value("transport"), Some("udp 192.0.2.1:5070"));
+    assert!(value("size").unwrap().ends_with("tcp, being above 1300"));
+}
+
+#[tokio::test]
+async fn at_the_end_waiting_deliveries_are_settled() {
+    let (gateway, peer) = (Gateway::start().await, Peer::bind().await);
+    let sent = gateway.deliver(peer.hop(), |_| {});
+    let waiting = gateway.deliver(peer.hop(), |_| {});
+    peer.receive().await;
+    gateway.trigger.shut_down();
+    assert_eq!(cause(sent).await, Cause::Unconfirmed);
+    assert_eq!(cause(waiting).await, Cause::ShuttingDown);
+    gateway.ended.await.unwrap();
+    let _ = status;
 }
