@@ -119,6 +119,11 @@ class XmppUser:
         client.connect("127.0.0.1", self.port)
         await ended
         client.abort()
+        # what slixmpp leaves running would speak up when it is collected
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
 
     def send(self, to, body, **options):
         def stanza():
