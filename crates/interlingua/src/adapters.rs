@@ -14,11 +14,7 @@ use crate::config::{Key, Problem, nearest, read};
 /// Everything that a table `[adapter.NAME]` may have as its `type`.
 pub const FACTORIES: &[Factory] = &[
     factory::<adapter_sip::Config>("sip", "sip"),
-    factory::<adapter_xmpp::Config>(
-        "xmpp-component",
-        "office",
-        "A component behind an existing XMPP server (XEP-0114).",
-    ),
+    factory::<adapter_xmpp::Config>("xmpp-component", "office"),
     factory::<adapter_native::Config>("native", "native"),
 ];
 

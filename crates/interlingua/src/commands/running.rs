@@ -71,7 +71,7 @@ impl Admin {
         if self.json {
             output::json(&answer)?;
         } else {
-            output::text(&show::describe(&answer))?;
+            output::text(&show::describe(&without_capabilities(answer)))?;
         }
         Ok(Ended::Well)
     }
@@ -104,4 +104,13 @@ impl Admin {
             None => Ok(std::env::var("INTERLINGUA_ADMIN_TOKEN").ok()),
         }
     }
+}
+
+/// What each adapter can carry is a long table that the reference has, too.
+fn without_capabilities(mut answer: Value) -> Value {
+    let adapters = answer.get_mut("adapters").and_then(Value::as_array_mut);
+    for adapter in adapters.into_iter().flatten().filter_map(Value::as_object_mut) {
+        adapter.shift_remove("capabilities");
+    }
+    answer
 }
