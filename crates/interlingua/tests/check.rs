@@ -1,0 +1,243 @@
+//! `interlingua check` and `config`, and every file in `configs/`.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+
+use common::{list, repository, run, text};
+use serde_json::Value;
+
+/// Writes a file and checks it.
+fn check(toml: &str) -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("gateway.toml");
+    std::fs::write(&file, toml).unwrap();
+    let run = run(&["check", "--config", file.to_str().unwrap(), "--json"]);
+    let report = run.json();
+    assert_eq!(run.code, i32::from(!list(&report, "problems").is_empty()), "{report}");
+    report
+}
+
+/// Key, line and remedy of each problem.
+fn problems(report: &Value) -> Vec<(&str, u64, &str)> {
+    let row = |problem| (text(problem, "key"), problem["line"].as_u64().unwrap_or(0), text(problem, "remedy"));
+    list(report, "problems").iter().map(row).collect()
+}
+
+const BAD: &str = r#"
+[gateway]
+nmae = "gw.example.net"
+
+[admin]
+listen = "0.0.0.0:8080"
+
+[log]
+format = "xml"
+
+[adapter.sip]
+type = "sip"
+listen = ["udp:0.0.0.0:5060", "tcp:0.0.0.0:5060", "tls:127.0.0.1:5061"]
+
+[adapter.s2s]
+type = "xmpp"
+
+[adapter.odd]
+type = "natvie"
+
+[adapter.office]
+type = "xmpp-component"
+connect = "127.0.0.1"
+domain = "sip.example.com"
+secret_file = "nowhere.secret"
+
+[[domain]]
+name = "sip.example.com"
+adapter = "spi"
+
+[[domain]]
+name = "SIP.example.com"
+adapter = "office"
+trusted = ["192.0.2.0/24", 7]
+
+[[domain]]
+name = "native.example"
+
+[[domain]]
+name = "open.example"
+adapter = "sip"
+trusted = ["0.0.0.0/0"]
+
+[[route]]
+to = "*bad"
+adapter = "offce"
+protocol = "xmpp"
+
+[dns]
+zone_file = "nowhere.zone"
+
+[delivery]
+hold_timeout = "2"
+expiry = 5
+
+[tls]
+trust = ["system"]
+
+[policys]
+"#;
+
+#[test]
+fn all_problems_are_reported_at_once_with_key_line_and_remedy() {
+    let report = check(BAD);
+    let found = problems(&report);
+    let expected = [
+        "gateway.name",
+        "gateway.nmae",
+        "admin.token_file",
+        "log.format",
+        "adapter.sip.listen[0]",
+        "adapter.sip.listen[1]",
+        "adapter.sip.listen[2]",
+        "adapter.s2s.type",
+        "adapter.odd.type",
+        "adapter.office.connect",
+        "adapter.office.secret_file",
+        "domain[0].adapter",
+        "domain[1].name",
+        "domain[1].trusted[1]",
+        "domain[2].adapter",
+        "domain[3].trusted[0]",
+        "route[0].to",
+        "route[0]",
+        "route[0].adapter",
+        "route[0].protocol",
+        "dns.zone_file",
+        "delivery.hold_timeout",
+        "delivery.expiry",
+        "tls",
+        "policys",
+    ];
+    for key in expected {
+        assert!(found.iter().any(|(found, ..)| *found == key), "{key} in {found:#?}");
+    }
+    for problem in &found {
+        assert!(expected.contains(&problem.0), "unexpected {problem:?}");
+        assert!(problem.1 > 1 && !problem.2.is_empty(), "{problem:?}");
+    }
+}
+
+#[test]
+fn what_is_nearly_right_is_suggested() {
+    let report = check(BAD);
+    let remedy = |key: &str| problems(&report).into_iter().find(|found| found.0 == key).map(|found| found.2.to_owned());
+    assert_eq!(remedy("gateway.nmae").as_deref(), Some("did you mean \"name\"?"));
+    assert_eq!(remedy("adapter.odd.type").as_deref(), Some("did you mean \"native\"?"));
+    assert_eq!(remedy("policys").as_deref(), Some("did you mean \"policy\"?"));
+    assert!(remedy("adapter.s2s.type").is_some_and(|remedy| remedy.contains("not in this version")));
+    assert!(remedy("route[0].adapter").is_some_and(|remedy| remedy.contains("office")));
+}
+
+#[test]
+fn text_names_the_file_the_line_and_the_value() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("gateway.toml");
+    std::fs::write(&file, BAD).unwrap();
+    let run = run(&["check", "--config", file.to_str().unwrap()]);
+    assert_eq!(run.code, 1);
+    let expected = format!(
+        "{}:9: problem: log.format = \"xml\": unknown value\n    remedy: write \"text\" or \"json\"",
+        file.display()
+    );
+    assert!(run.stdout.contains(&expected), "{}", run.stdout);
+    assert!(run.stdout.contains("25 problems"), "{}", run.stdout);
+}
+
+#[test]
+fn a_secret_is_never_shown() {
+    let toml = "[gateway]\nname = \"gw.example.net\"\n[adapter.native]\ntype = \"native\"\nlisten = \"127.0.0.1:8081\"\n\
+        [[adapter.native.user]]\naddress = \"a@b.example\"\ntoken = \"s3cret with spaces\"\n";
+    let report = check(toml);
+    assert!(!problems(&report).is_empty());
+    assert!(!report.to_string().contains("s3cret"), "{report}");
+}
+
+#[test]
+fn a_secret_may_come_from_the_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("gateway.toml");
+    let toml = "[gateway]\nname = \"gw.example.net\"\n[adapter.office]\ntype = \"xmpp-component\"\n\
+        connect = \"127.0.0.1:5347\"\ndomain = \"a.example\"\nsecret = \"${INTERLINGUA_TEST_SECRET}\"\n";
+    std::fs::write(&file, toml).unwrap();
+    let code = |set: bool| {
+        let mut command = common::command(&["check", "--config", file.to_str().unwrap()]);
+        if set {
+            command.env("INTERLINGUA_TEST_SECRET", "x");
+        }
+        command.output().unwrap().status.code()
+    };
+    assert_eq!((code(true), code(false)), (Some(0), Some(1)));
+}
+
+#[test]
+fn warnings_do_not_fail() {
+    let report = check("[gateway]\nname = \"gw.example.net\"\ndata_dir = \"x\"\n[delivery]\nexpiry = \"1h\"\n");
+    let keys: Vec<_> = list(&report, "warnings").iter().map(|warning| text(warning, "key")).collect();
+    assert_eq!(report["ok"], Value::Bool(true));
+    assert!(keys.contains(&"gateway.data_dir") && keys.contains(&"delivery.expiry"), "{keys:?}");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_one_problem() {
+    let found = run(&["check", "--config", "/nonexistent/gateway.toml", "--json"]);
+    assert_eq!((found.code, list(&found.json(), "problems").len()), (1, 1));
+    assert_eq!(run(&["check"]).code, 2);
+}
+
+fn toml_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.extension().is_some_and(|extension| extension == "toml")).collect()
+}
+
+/// The examples name files with secrets; here they exist.
+#[test]
+fn every_configuration_in_the_repository_is_sound() {
+    let folder = tempfile::tempdir().unwrap();
+    for secret in ["prosody.secret", "ejabberd.secret", "component.secret", "carol.token", "alerts.token"] {
+        std::fs::write(folder.path().join(secret), format!("{secret}\n")).unwrap();
+    }
+    let files = [toml_files(&repository("configs")), toml_files(&repository("configs/examples"))].concat();
+    assert!(files.len() >= 6, "{files:?}");
+    for file in files {
+        let copy = folder.path().join(file.file_name().unwrap());
+        std::fs::copy(&file, &copy).unwrap();
+        let found = run(&["check", "--config", copy.to_str().unwrap()]);
+        assert_eq!(found.code, 0, "{}", found.stdout);
+    }
+    let quickstart = run(&["check", "--config", repository("configs/quickstart.toml").to_str().unwrap(), "--json"]);
+    assert_eq!((quickstart.code, list(&quickstart.json(), "warnings").len()), (0, 0), "{}", quickstart.stdout);
+}
+
+#[test]
+fn the_zone_to_publish_is_a_zone() {
+    let zone = repository("deploy/dns/interlingua.zone");
+    let found = run(&["resolve", "im:romeo@sip.example.com", "--zone", zone.to_str().unwrap(), "--json"]);
+    assert_eq!((found.code, text(&found.json(), "protocol")), (0, "_sip"), "{}", found.stderr);
+}
+
+#[test]
+fn the_reference_is_up_to_date_and_valid_toml_when_uncommented() {
+    let printed = run(&["config", "reference"]).stdout;
+    let kept = std::fs::read_to_string(repository("configs/reference.toml")).unwrap();
+    assert_eq!(printed, kept, "write it anew: interlingua config reference > configs/reference.toml");
+    let live: String = kept.lines().map(|line| format!("{}\n", line.strip_prefix("# ").unwrap_or(line))).collect();
+    let table: toml::Table = live.parse().unwrap();
+    assert!(table.contains_key("adapter") && table.contains_key("route"));
+    assert!(!kept.contains("= ..."), "a key without default or example");
+}
+
+#[test]
+fn the_schema_knows_every_adapter() {
+    let schema = run(&["config", "schema"]).json();
+    let adapters = list(&schema["properties"]["adapter"]["additionalProperties"], "oneOf");
+    let types: Vec<_> = adapters.iter().map(|adapter| text(&adapter["properties"]["type"], "const")).collect();
+    assert_eq!(types, ["sip", "xmpp-component", "native"]);
+}
