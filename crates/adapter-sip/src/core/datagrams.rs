@@ -1,13 +1,17 @@
 //! The UDP sockets.
 
 use super::route::{Channel, Route, Source};
+use super::unreachable::{self, Unreachable};
 use crate::config::Listen;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::task::Poll;
 use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use transport::BindError;
 
 /// All UDP sockets of an instance.
@@ -26,7 +30,7 @@ pub(crate) struct Datagram {
 
 #[derive(Debug)]
 struct Socket {
-    udp: UdpSocket,
+    udp: Arc<UdpSocket>,
     local: SocketAddr,
     /// What the kernel had no room for.
     backlog: VecDeque<(Bytes, SocketAddr)>,
@@ -46,7 +50,7 @@ impl Datagrams {
     pub(crate) fn bind(listens: &[Listen]) -> Result<Self, BindError> {
         let mut sockets = Vec::new();
         for address in listens.iter().filter(|listen| listen.is_udp()).filter_map(Listen::address) {
-            let udp = transport::bind_udp(address)?;
+            let udp = Arc::new(transport::bind_udp(address)?);
             let local = udp.local_addr().unwrap_or(address);
             sockets.push(Socket { udp, local, backlog: VecDeque::new() });
         }
@@ -56,6 +60,14 @@ impl Datagrams {
     /// The addresses bound, in the order of the configuration.
     pub(crate) fn locals(&self) -> impl Iterator<Item = SocketAddr> + '_ {
         self.sockets.iter().map(|socket| socket.local)
+    }
+
+    /// Reports ICMP errors of all sockets.
+    pub(crate) fn watch(&self, reports: &mpsc::Sender<Unreachable>) -> Vec<JoinHandle<()>> {
+        let sockets = self.sockets.iter().enumerate();
+        sockets
+            .map(|(index, socket)| tokio::spawn(unreachable::watch(index, socket.udp.clone(), reports.clone())))
+            .collect()
     }
 
     /// Waits until a socket can be read, or takes what was kept for it. Cancel-safe.
@@ -86,7 +98,9 @@ impl Datagrams {
     pub(crate) fn send(&mut self, index: usize, peer: SocketAddr, octets: Bytes) -> std::io::Result<()> {
         let Some(socket) = self.sockets.get_mut(index) else { return Ok(()) };
         if socket.backlog.is_empty() {
-            match socket.udp.try_send_to(&octets, peer) {
+            // The error of an earlier datagram is reported by the next call, once: it is not this one's.
+            let sent = socket.udp.try_send_to(&octets, peer).or_else(|_| socket.udp.try_send_to(&octets, peer));
+            match sent {
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
                 sent => return sent.map(|_| ()),
             }

@@ -15,6 +15,7 @@ mod queues;
 mod route;
 mod streams;
 mod trust;
+mod unreachable;
 
 use crate::config::{Config, LargeMessages, Listen};
 use crate::mapping::thread::ThreadTable;
@@ -33,6 +34,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use streams::{Settings, StreamEvent, Streams};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use trust::Trust;
 
 pub(crate) use hop::{FixedHop, located_places, via_name};
@@ -83,6 +85,7 @@ enum Turn {
     Deliveries,
     Answers,
     Located(outbound::LocatedHop),
+    Unreachable(unreachable::Unreachable),
     Timeout,
 }
 
@@ -93,7 +96,9 @@ pub(crate) async fn run(setup: Setup, mut shutdown: Shutdown) -> Result<(), Adap
     let (located_sender, mut located) = mpsc::channel(BATCH);
     let (answers, mut settled) = Answers::new();
     let mut core = Core::new(&config, context, hub, stream_sender, located_sender, answers)?;
-    let acceptors = core.open(&config)?;
+    let (lost_sender, mut lost) = mpsc::channel(BATCH);
+    let mut helpers = core.open(&config)?;
+    helpers.extend(core.datagrams.watch(&lost_sender));
     let (mut batch, mut outcomes, mut events) = (Vec::new(), Vec::new(), Vec::new());
     let mut end: Option<Instant> = None;
     loop {
@@ -109,6 +114,7 @@ pub(crate) async fn run(setup: Setup, mut shutdown: Shutdown) -> Result<(), Adap
             1.. = deliveries.recv_many(&mut batch, BATCH) => Turn::Deliveries,
             1.. = settled.recv_many(&mut outcomes, BATCH) => Turn::Answers,
             Some(found) = located.recv() => Turn::Located(found),
+            Some(lost) = lost.recv() => Turn::Unreachable(lost),
             () = sleep_until(wake) => Turn::Timeout,
         };
         let now = Instant::now();
@@ -123,10 +129,11 @@ pub(crate) async fn run(setup: Setup, mut shutdown: Shutdown) -> Result<(), Adap
             Turn::Deliveries => batch.drain(..).for_each(|delivery| core.handle_delivery(delivery)),
             Turn::Answers => outcomes.drain(..).for_each(|(token, outcome)| core.handle_answer(token, &outcome, now)),
             Turn::Located(found) => core.handle_located(found, now),
+            Turn::Unreachable(lost) => core.handle_unreachable(lost, now),
             Turn::Timeout => core.handle_timeout(now),
         }
     }
-    acceptors.iter().for_each(tokio::task::JoinHandle::abort);
+    helpers.iter().for_each(JoinHandle::abort);
     core.stop();
     Ok(())
 }
@@ -177,7 +184,7 @@ impl Core {
     }
 
     /// Opens the TCP listeners and learns what this instance is called.
-    fn open(&mut self, config: &Config) -> Result<Vec<tokio::task::JoinHandle<()>>, AdapterError> {
+    fn open(&mut self, config: &Config) -> Result<Vec<JoinHandle<()>>, AdapterError> {
         let mut bound: Vec<(Transport, SocketAddr)> =
             self.datagrams.locals().map(|local| (Transport::Udp, local)).collect();
         let mut acceptors = Vec::new();

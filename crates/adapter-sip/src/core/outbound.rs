@@ -5,6 +5,7 @@ use super::hop::{FixedHop, Located, located_places, via_name};
 use super::peers::Peers;
 use super::queues::{Queues, Turn};
 use super::route::{ConnectionId, Place, Route};
+use super::unreachable::Unreachable;
 use crate::config::LargeMessages;
 use crate::ids::RequestIds;
 use crate::mapping::{Mapped, address, error, message};
@@ -387,6 +388,16 @@ impl Core {
         let handles: Vec<Handle> = self.client.unanswered_on(on_it).collect();
         for handle in handles {
             self.handle_transport_error(handle, opened, now);
+        }
+    }
+
+    /// Ends the tries at a server that is not there.
+    pub(super) fn handle_unreachable(&mut self, lost: Unreachable, now: Instant) {
+        let Unreachable { socket, peer } = lost;
+        let handles: Vec<Handle> =
+            self.client.unanswered_on(|route| *route == Route::Datagram { socket, peer }).collect();
+        for handle in handles {
+            self.handle_transport_error(handle, false, now);
         }
     }
 

@@ -153,6 +153,20 @@ async fn rfc3261_s18_4_a_refused_connection_moves_on() {
     assert_eq!(cause(settled).await, Cause::LinkDown);
 }
 
+// checks: LOC-006, SIP-019
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn rfc3261_s18_4_an_icmp_error_moves_on() {
+    let (gateway, peer) = (Gateway::start().await, Peer::bind().await);
+    let closed = Peer::bind().await.address;
+    let settled = gateway.deliver(located(&[(closed, Transport::Udp), (peer.address, Transport::Udp)]), |_| {});
+    let (request, from) = peer.receive_from().await;
+    peer.answer(from, &request, 200).await;
+    assert_eq!(outcome(settled).await, Outcome::Success(Proof::Recipient));
+    let settled = gateway.deliver(Hop::Fixed(format!("sip:{closed}").into()), |_| {});
+    assert_eq!(cause(settled).await, Cause::LinkDown);
+}
+
 // checks: SIP-019
 #[tokio::test]
 async fn a_connection_that_breaks_behind_a_request_leaves_it_unconfirmed() {
