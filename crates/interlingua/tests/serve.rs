@@ -1,0 +1,198 @@
+//! `interlingua serve` and the commands that talk to a running gateway.
+
+mod common;
+
+use std::io::{BufRead, BufReader, Lines, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+use common::{command, run, text};
+use serde_json::Value;
+
+/// A gateway in a process of its own, its log as JSON.
+struct Gateway {
+    child: Child,
+    log: Lines<BufReader<ChildStderr>>,
+    _folder: tempfile::TempDir,
+}
+
+const CAROL: &str = "carol-token";
+const ADMIN: &str = "admin-token";
+
+const CONFIG: &str = r#"
+[gateway]
+name = "gw.example.net"
+[admin]
+listen = "127.0.0.1:0"
+token_file = "admin.token"
+[log]
+format = "json"
+[adapter.sip]
+type = "sip"
+listen = ["udp:127.0.0.1:0", "tcp:127.0.0.1:0"]
+[adapter.native]
+type = "native"
+listen = "127.0.0.1:0"
+[[adapter.native.user]]
+address = "carol@native.example"
+token = "carol-token"
+[[domain]]
+name = "native.example"
+adapter = "native"
+[[domain]]
+name = "sip.example"
+adapter = "sip"
+"#;
+
+impl Gateway {
+    fn start(config: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("admin.token"), ADMIN).unwrap();
+        let file = folder.path().join("gateway.toml");
+        std::fs::write(&file, config).unwrap();
+        let mut command = command(&["serve", "--config", file.to_str().unwrap()]);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap()).lines();
+        Self { child, log, _folder: folder }
+    }
+
+    /// Reads the log up to a line with this message.
+    fn until(&mut self, message: &str) -> Value {
+        let mut lines = self.log.by_ref().map(|line| line.unwrap());
+        let found = lines.find_map(|line| {
+            let entry: Value = serde_json::from_str(&line).ok()?;
+            (text(&entry, "message") == message).then_some(entry)
+        });
+        found.unwrap_or_else(|| panic!("the log ended without {message:?}"))
+    }
+
+    /// Reads the log up to where something listens.
+    fn listening(&mut self, message: &str, of: &str) -> String {
+        loop {
+            let entry = self.until(message);
+            if text(&entry, "target").starts_with(of) {
+                return text(&entry, "address").to_owned();
+            }
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    fn exit_code(mut self) -> Option<i32> {
+        let rest: Vec<_> = self.log.by_ref().map_while(Result::ok).collect();
+        let code = self.child.wait().unwrap().code();
+        assert!(code.is_some(), "{rest:?}");
+        code
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        // It has ended already unless a test failed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The status line of an answer to a plain GET.
+fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.lines().next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn a_gateway_serves_until_sigterm_and_answers_the_commands() {
+    let mut gateway = Gateway::start(CONFIG);
+    let admin = gateway.listening("admin API, metrics and health checks", "interlingua");
+    let native = gateway.listening("listening", "adapter_native");
+    gateway.until("ready");
+    assert!(get(&admin, "/readyz").contains("200") && get(&admin, "/healthz").contains("200"));
+    assert!(get(&admin, "/metrics").contains("401"));
+    let (native, admin) = (format!("http://{native}"), format!("http://{admin}"));
+    let as_carol = ["--server", &native, "--token", CAROL];
+
+    let mut watching = command(&[&["watch", "--count", "1", "--json"], &as_carol[..]].concat());
+    let watching = watching.stdout(Stdio::piped()).spawn().unwrap();
+    let sent = run(&[&["send", "carol@native.example", "Grüße 👋", "--json"], &as_carol[..]].concat());
+    assert_eq!((sent.code, text(&sent.json(), "status")), (0, "success"), "{}", sent.stdout);
+    let watched = watching.wait_with_output().unwrap();
+    let watched: Value = serde_json::from_slice(&watched.stdout).unwrap();
+    assert_eq!((text(&watched, "type"), text(&watched["data"], "body")), ("message", "Grüße 👋"));
+
+    let failed = run(&[&["send", "nobody@native.example", "x"], &as_carol[..]].concat());
+    assert_eq!(failed.code, 1);
+    assert!(failed.stdout.contains("item-not-found"), "{}", failed.stdout);
+    let unknown = run(&["send", "nobody@native.example", "x", "--server", &native, "--token", "wrong"]);
+    assert_eq!(unknown.code, 1);
+
+    let token = gateway._folder.path().join("admin.token");
+    let as_admin = ["--admin", &admin, "--token-file", token.to_str().unwrap(), "--json"];
+    let status = run(&[&["status"], &as_admin[..]].concat());
+    assert_eq!((status.code, status.json()["ready"].as_bool()), (0, Some(true)), "{}", status.stdout);
+    let trace = run(&[&["trace", text(&sent.json(), "trace")], &as_admin[..]].concat());
+    assert_eq!((trace.code, text(&trace.json(), "trace")), (0, text(&sent.json(), "trace")));
+    assert_eq!(run(&[&["trace", "0000"], &as_admin[..]].concat()).code, 1);
+    assert_eq!(run(&["status", "--admin", &admin]).code, 1);
+
+    gateway.signal("HUP");
+    gateway.until("SIGHUP: reloading is not in this version; restart to use a changed configuration");
+    gateway.signal("TERM");
+    gateway.until("stopped");
+    assert_eq!(gateway.exit_code(), Some(0));
+}
+
+#[test]
+fn a_component_link_that_was_never_up_keeps_it_from_being_ready() {
+    // Bound but never accepted from: the link gets no stream.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let link = format!(
+        "[adapter.office]\ntype = \"xmpp-component\"\nconnect = \"{}\"\ndomain = \"sip.example\"\nsecret = \"x\"\n",
+        silent.local_addr().unwrap()
+    );
+    let mut gateway = Gateway::start(&format!("{CONFIG}{link}"));
+    let admin = gateway.listening("admin API, metrics and health checks", "interlingua");
+    gateway.until("listening; ready when each component link has been up");
+    assert!(get(&admin, "/readyz").contains("503") && get(&admin, "/healthz").contains("200"));
+    gateway.signal("INT");
+    assert_eq!(gateway.exit_code(), Some(0));
+}
+
+#[test]
+fn a_start_that_fails_names_the_key_and_the_remedy() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("gateway.toml");
+    std::fs::write(folder.path().join("admin.token"), ADMIN).unwrap();
+    let native = CONFIG.replace("listen = \"127.0.0.1:0\"\n[[adapter", &format!("listen = \"{address}\"\n[[adapter"));
+    let admin = CONFIG.replacen("127.0.0.1:0", &address, 1);
+    for (config, key) in [(native, "adapter.native"), (admin, "admin.listen")] {
+        std::fs::write(&file, config).unwrap();
+        let failed = run(&["serve", "--config", file.to_str().unwrap()]);
+        assert_eq!(failed.code, 1, "{}", failed.stderr);
+        assert!(failed.stderr.contains(key) && failed.stderr.contains("choose another address"), "{}", failed.stderr);
+    }
+    std::fs::write(&file, "[gateway]\nnam = 1\n").unwrap();
+    let failed = run(&["serve", "--config", file.to_str().unwrap()]);
+    assert_eq!(failed.code, 1);
+    assert!(failed.stderr.contains("gateway.nam") && failed.stderr.contains("did you mean"), "{}", failed.stderr);
+}
+
+#[test]
+fn the_demonstration_ends_well() {
+    let demo = run(&["demo", "--exit"]);
+    assert_eq!(demo.code, 0, "{}{}", demo.stdout, demo.stderr);
+    for pair in ["sip -> xmpp", "sip -> native", "xmpp -> sip", "xmpp -> native", "native -> sip", "native -> xmpp"] {
+        let delivered =
+            |line: &str| line.starts_with(pair) && line.contains(" delivered ") && line.contains(" ms  why ");
+        assert!(demo.stdout.lines().any(delivered), "{pair}: {}", demo.stdout);
+    }
+    assert_eq!(demo.stdout.lines().filter(|line| line.contains(" refused ")).count(), 3, "{}", demo.stdout);
+    assert!(demo.stdout.contains("9 of 9 as expected"));
+}
