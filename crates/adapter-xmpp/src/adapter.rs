@@ -54,7 +54,9 @@ impl XmppComponent {
                 findings.add("destination", mapped.value.to().unwrap_or_default());
                 let mut octets = BytesMut::new();
                 stanza::encode(&mut octets, mapped.value.element());
-                findings.add("size", format!("{} of at most {} octets", octets.len(), self.settings.limits.max_stanza));
+                let limit = self.settings.limits.max_stanza;
+                let fits = if octets.len() > limit { "refused as too large: " } else { "" };
+                findings.add("size", format!("{fits}{} of at most {limit} octets", octets.len()));
                 findings.degraded.extend(mapped.degraded.into_iter().map(String::from));
                 findings.dropped.extend(mapped.dropped.into_iter().map(String::from));
             }

@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 
 use adapter_api::{Carries, Delivery, Hub, Settle};
 use bytes::BytesMut;
-use impp_model::{Cause, Failure, MessageOperation, Operation, Outcome, Proof, Side};
+use impp_model::{Cause, Domain, Failure, MessageOperation, Operation, Outcome, Proof, Side};
 use strict_xml::Element;
 use xmpp_proto::barrier::{Barriers, Output};
 use xmpp_proto::jid::Jid;
@@ -20,7 +20,9 @@ use crate::mapping::{Mapped, error, message};
 /// The deliveries of one component. Reads no clock and does no I/O.
 #[derive(Debug)]
 pub(crate) struct Outbound {
-    domain: Arc<str>,
+    domain: Domain,
+    /// The same as a JID.
+    own: Arc<str>,
     acknowledge: Acknowledge,
     max_stanza: usize,
     waiting: VecDeque<Delivery>,
@@ -56,7 +58,8 @@ pub(crate) enum Verdict {
 impl Outbound {
     pub(crate) fn new(settings: &Settings, now: Instant) -> Self {
         Self {
-            domain: settings.domain.as_str().into(),
+            domain: settings.domain.clone(),
+            own: settings.domain.to_unicode().into(),
             acknowledge: settings.acknowledge,
             max_stanza: settings.limits.max_stanza,
             waiting: VecDeque::new(),
@@ -199,11 +202,11 @@ impl Outbound {
         wall: SystemTime,
     ) -> Result<Option<Written>, Box<Failure>> {
         // XEP-0114 §3: the server closes a component that speaks as another domain.
-        if operation.source.address.domain().as_str() != &*self.domain {
+        if operation.source.address.domain() != &self.domain {
             return Err(Box::new(Failure::new(Side::Ours, Cause::NoRoute)));
         }
         let id = message::stanza_id(operation);
-        let stamp = message::Stamp { id: &id, gateway: &self.domain, now: wall };
+        let stamp = message::Stamp { id: &id, gateway: &self.own, now: wall };
         let Some(mapped) = message::to_stanza(operation, stamp).map_err(|e| Box::new(e.failure()))? else {
             return Ok(None);
         };
@@ -217,9 +220,8 @@ impl Outbound {
             return Err(Box::new(Failure::new(Side::Far, Cause::TooLarge).with_text(text)));
         }
         count_losses(hub, &mapped);
-        let domain = |jid: Option<&str>| jid.and_then(|jid| Jid::parse(jid).ok()).map(|jid| Arc::from(jid.domain()));
         let from = mapped.value.from().unwrap_or_default().to_owned();
-        let to_domain = domain(mapped.value.to()).unwrap_or_else(|| Arc::clone(&self.domain));
+        let to_domain = operation.destination.address.domain().to_unicode().into();
         Ok(Some(Written { id: id.into_owned(), from, to_domain, octets }))
     }
 
@@ -240,7 +242,7 @@ impl Outbound {
         while let Some(output) = link.barriers.poll_output() {
             match output {
                 Output::Ping { id, domain } => {
-                    stanza::encode(out, ping(&self.domain, &domain, &ping_id(id, link.nonce)).element());
+                    stanza::encode(out, ping(&self.own, &domain, &ping_id(id, link.nonce)).element());
                 }
                 Output::Proven(token) => {
                     if let Some(sent) = self.sent.remove(token) {

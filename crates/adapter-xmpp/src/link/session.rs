@@ -168,7 +168,7 @@ impl Session {
         let config = ComponentConfig {
             domain: settings.domain.to_unicode().into_owned(),
             secret: Secret::new(settings.secret.expose()),
-            link: LinkConfig { limits: Limits::default(), close_timeout: CLOSE_TIMEOUT, ..LinkConfig::default() },
+            link: LinkConfig { limits: incoming_limits(), close_timeout: CLOSE_TIMEOUT, ..LinkConfig::default() },
         };
         Self {
             stream: ComponentStream::new(config, now),
@@ -212,6 +212,21 @@ impl Session {
         self.closed = true;
     }
 }
+
+/// The server has limits of its own. Ours lie beyond them, for to exceed ours closes the link, and no user of the
+/// server may be able to bring that about.
+fn incoming_limits() -> Limits {
+    Limits::default().with_bytes(MAX_INCOMING).with_depth(MAX_INCOMING_DEPTH).with_attributes(MAX_INCOMING_ATTRIBUTES)
+}
+
+/// Four times what servers take from each other (512 KiB).
+const MAX_INCOMING: usize = 2 << 20;
+
+/// As deep as the parser goes.
+const MAX_INCOMING_DEPTH: usize = usize::MAX;
+
+/// Far more than any extension defines, and few enough to be compared with each other.
+const MAX_INCOMING_ATTRIBUTES: usize = 512;
 
 /// Our end tag is out: the peer's comes at once, or is not waited for long.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);

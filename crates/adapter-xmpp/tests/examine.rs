@@ -1,0 +1,40 @@
+//! Dry runs.
+
+#[cfg(test)]
+mod support;
+
+use std::sync::Arc;
+
+use adapter_api::{Acknowledgement, Examine, Hop, SendsAs};
+use impp_model::{Domain, Operation};
+use serde_json::json;
+use support::{DOMAIN, config, operation, start};
+
+#[tokio::test]
+async fn a_dry_run_tells_addresses_size_and_losses() {
+    let gateway = start(config(1, json!({})));
+    let mut operation = operation("hello");
+    operation.message.receipts.display = true;
+    let request =
+        Examine::DryRun { operation: Box::new(Operation::Message(Box::new(operation))), hop: Arc::new(Hop::Link) };
+    let findings = gateway.adapter.examine(request).await;
+    let value = |what: &str| {
+        let found = findings.findings.iter().find(|finding| finding.what == what);
+        found.map(|finding| finding.value.clone()).unwrap_or_default()
+    };
+    assert_eq!(value("source"), "romeo@sip.example.com");
+    assert_eq!(value("destination"), "juliet@example.com");
+    assert!(value("size").ends_with("of at most 262144 octets"));
+    assert!(value("acknowledgement").starts_with("barrier"));
+    assert_eq!(value("link"), "down");
+    assert_eq!(findings.dropped, ["receipts"]);
+}
+
+#[tokio::test]
+async fn capabilities_follow_the_configuration() {
+    let gateway = start(config(1, json!({"acknowledge": "none"})));
+    let capabilities = gateway.adapter.capabilities();
+    assert_eq!(capabilities.acknowledgement, Acknowledgement::None);
+    assert_eq!(capabilities.sends_as, SendsAs::Domains(vec![Domain::parse(DOMAIN).unwrap()]));
+    assert!(!capabilities.answers_each && !capabilities.repeatable && capabilities.standing_link);
+}
