@@ -1,0 +1,142 @@
+//! The gateway under test: the hub, the SIP adapter and the component adapter, in this process, over loopback sockets.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use adapter_api::{
+    Carries, Configuration, Context, DomainEntry, Hub, HubCore, InstanceName, PeerState, Provenance, Role, Settle,
+    Shutdown, ShutdownTrigger, TraceId,
+};
+use impp_model::{Domain, Operation};
+use impp_resolve::{Dns, Zone};
+use interwork::{Core, CoreConfig, DeliveryLimits, Instance, Policy, RoutingConfig};
+use serde_json::json;
+use tokio::sync::{mpsc, watch};
+
+use crate::given::Given;
+use crate::sip_peer::{SipPeer, Transport};
+use crate::xmpp_server::SECRET;
+
+pub(crate) struct Gateway {
+    udp: SocketAddr,
+    tcp: SocketAddr,
+    _stop: ShutdownTrigger,
+    _configuration: watch::Sender<Arc<Configuration>>,
+}
+
+impl Gateway {
+    /// Starts it between the SIP peer and the XMPP server at `xmpp`.
+    pub(crate) async fn start(given: &Given, sip: &SipPeer, xmpp: SocketAddr) -> Self {
+        let configuration = Arc::new(configuration(given, sip));
+        let (sender, receiver) = watch::channel(Arc::clone(&configuration));
+        let dns: Arc<dyn Dns> = Arc::new(zone(given, sip));
+        let context = Context { configuration: receiver, dns: Arc::clone(&dns) };
+        let instances = instances(given, xmpp, &context);
+        let config = CoreConfig {
+            configuration,
+            routing: RoutingConfig { routes: vec![], supported: vec!["_sip".into(), "_xmpp".into()] },
+            policy: Policy::default(),
+            delivery: DeliveryLimits { hold_timeout: given.hold, ..DeliveryLimits::default() },
+            own_listeners: vec![],
+        };
+        let core = Core::new(config, instances.clone(), dns, 1);
+        let (listening, mut listeners) = mpsc::unbounded_channel();
+        let core: Arc<dyn HubCore> = Arc::new(Listening { core, listening });
+        let (stop, shutdown) = Shutdown::new();
+        for Instance { name, adapter } in instances {
+            let (hub, shutdown) = (Hub::new(Arc::clone(&core), name.clone()), shutdown.clone());
+            tokio::spawn(async move {
+                adapter.run(hub, shutdown).await.unwrap_or_else(|error| panic!("{name}: {error}"));
+            });
+        }
+        let mut address = async |transport: &str| {
+            let (found, address) = listeners.recv().await.expect("a listener");
+            assert_eq!(found, transport);
+            address
+        };
+        let udp = address("udp").await;
+        Self { udp, tcp: address("tcp").await, _stop: stop, _configuration: sender }
+    }
+
+    /// Where it listens for SIP.
+    pub(crate) fn sip(&self, transport: Transport) -> SocketAddr {
+        match transport {
+            Transport::Udp => self.udp,
+            Transport::Tcp => self.tcp,
+        }
+    }
+}
+
+fn configuration(given: &Given, sip: &SipPeer) -> Configuration {
+    let hop = format!("sip:{};transport=udp", sip.address(0));
+    let entry = |name: &str, adapter: &str, next_hop: Option<&str>, trusted: &[&str]| DomainEntry {
+        name: Domain::parse(name).unwrap(),
+        role: Role::Local,
+        adapter: Some(adapter.into()),
+        next_hop: next_hop.map(Into::into),
+        trusted: trusted.iter().map(|network| network.parse().unwrap()).collect(),
+    };
+    let next_hop = (!given.two_servers).then_some(hop.as_str());
+    Configuration {
+        gateway: Domain::parse("gw.example.com").unwrap(),
+        domains: vec![
+            entry("example.com", "office", None, &[]),
+            entry("example.net", "sip", next_hop, &["127.0.0.1/32"]),
+        ],
+    }
+}
+
+fn zone(given: &Given, sip: &SipPeer) -> Zone {
+    if !given.two_servers {
+        return Zone::new();
+    }
+    let (first, second) = (sip.address(0).port(), sip.address(1).port());
+    let text = format!(
+        "$ORIGIN example.net.\n\
+         _sip._udp 60 IN SRV 0 0 {first} server1\n\
+         _sip._udp 60 IN SRV 1 0 {second} server2\n\
+         server1 60 IN A 127.0.0.1\n\
+         server2 60 IN A 127.0.0.1\n"
+    );
+    Zone::parse(&text).unwrap()
+}
+
+fn instances(given: &Given, xmpp: SocketAddr, context: &Context) -> Vec<Instance> {
+    let sip = json!({
+        "listen": ["udp:127.0.0.1:0", "tcp:127.0.0.1:0"],
+        "large_messages": if given.refuse_large { "refuse" } else { "tcp" },
+    });
+    let sip = adapter_sip::new("sip".into(), serde_json::from_value(sip).unwrap(), context.clone()).unwrap();
+    let office = json!({"connect": xmpp.to_string(), "domain": given.component, "secret": SECRET});
+    let office = adapter_xmpp::new("office".into(), serde_json::from_value(office).unwrap(), context.clone()).unwrap();
+    vec![Instance { name: "sip".into(), adapter: sip }, Instance { name: "office".into(), adapter: office }]
+}
+
+/// The hub, and where its adapters listen.
+struct Listening {
+    core: Arc<Core>,
+    listening: mpsc::UnboundedSender<(String, SocketAddr)>,
+}
+
+impl HubCore for Listening {
+    fn submit(&self, operation: Operation, provenance: Arc<Provenance>, settle: Settle) -> TraceId {
+        self.core.submit(operation, provenance, settle)
+    }
+
+    fn peer_changed(&self, adapter: &InstanceName, peer: &str, state: PeerState) {
+        self.core.peer_changed(adapter, peer, state);
+    }
+
+    fn translation_loss(&self, adapter: &InstanceName, field: &str, how: Carries) {
+        self.core.translation_loss(adapter, field, how);
+    }
+
+    fn configuration(&self) -> watch::Receiver<Arc<Configuration>> {
+        self.core.configuration()
+    }
+
+    fn listening(&self, _: &InstanceName, transport: &str, address: SocketAddr) {
+        // The receiver goes once both addresses are known.
+        let _ = self.listening.send((transport.to_owned(), address));
+    }
+}

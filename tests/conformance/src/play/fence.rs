@@ -1,0 +1,103 @@
+//! Shows that something did not come: a message sent after it comes, and nothing before it.
+
+use strict_xml::Element;
+
+use super::Player;
+use crate::sip_peer::Transport;
+use crate::suite::{ExpectStanza, Proto};
+
+impl Player {
+    /// Nothing of that kind has come, and nothing is on its way.
+    pub(super) async fn expect_none(&mut self, side: Proto, of: &str, until: Option<&str>) {
+        match side {
+            Proto::Xmpp => self.fence_into_xmpp().await,
+            Proto::Sip => self.fence_into_sip().await,
+        }
+        let came = match (side, of) {
+            (Proto::Xmpp, "anything" | "stanza") => self.stanza_came(|_| true),
+            (Proto::Xmpp, "message") => self.stanza_came(|stanza| stanza.name == *"message"),
+            (Proto::Xmpp, "message with <received/>") => {
+                self.stanza_came(|stanza| stanza.elements().any(|child| child.name == *"received"))
+            }
+            (Proto::Sip, "anything") => {
+                self.request_came("") || self.responses.iter().any(|response| !response.claimed)
+            }
+            (Proto::Sip, "MESSAGE" | "second MESSAGE") => self.request_came("MESSAGE "),
+            (Proto::Sip, "MESSAGE with Content-Type text/plain") => {
+                let plain = |value: Option<&str>| value.is_some_and(|value| value.starts_with("text/plain"));
+                self.requests.iter().any(|request| !request.claimed && plain(request.message.header("Content-Type")))
+            }
+            (side, other) => panic!("{}: unknown kind on {side:?}: {other}", self.id),
+        };
+        assert!(!came, "{}: no {of} expected, got\n{}", self.id, self.got());
+        match until {
+            None => {}
+            Some("final response or timeout of the first") => {
+                let first = self.await_unanswered().await;
+                self.answer(first, 200, "OK", &[]).await;
+                self.until("a second request", |player| player.request_came("MESSAGE ")).await;
+            }
+            Some(other) => panic!("{}: unknown end: {other}", self.id),
+        }
+    }
+
+    /// Exactly `count` stanzas like `expected` have come.
+    pub(super) async fn expect_no_more_than(&mut self, count: Option<usize>, expected: &ExpectStanza) {
+        let Some(count) = count else { return };
+        self.fence_into_xmpp().await;
+        let alike = self.stanzas.iter().filter(|stanza| stanza.element.name == *expected.name).count();
+        assert_eq!(alike, count, "{}: number of {}, got\n{}", self.id, expected.name, self.got());
+    }
+
+    fn stanza_came(&self, of: impl Fn(&Element) -> bool) -> bool {
+        self.stanzas.iter().any(|stanza| !stanza.claimed && of(&stanza.element))
+    }
+
+    fn request_came(&self, start: &str) -> bool {
+        self.requests.iter().any(|request| !request.claimed && request.message.start.starts_with(start))
+    }
+
+    /// Sends a message from the SIP side and takes all that comes before it on the XMPP side.
+    async fn fence_into_xmpp(&mut self) {
+        self.fences += 1;
+        let (number, name) = (self.fences, if self.transport == Transport::Udp { "UDP" } else { "TCP" });
+        let mark = format!("fence {number}");
+        let text = format!(
+            "MESSAGE sip:fence@example.com SIP/2.0\r\nVia: SIP/2.0/{name} fence.example.net;branch=z9hG4bKfence{number};rport\r\n\
+             Max-Forwards: 70\r\nTo: <sip:fence@example.com>\r\nFrom: <sip:fence@example.net>;tag=f{number}\r\n\
+             Call-ID: fence{number}\r\nCSeq: 1 MESSAGE\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n{mark}",
+            mark.len()
+        );
+        self.sip.send(self.transport, self.gateway.sip(self.transport), &text).await;
+        self.until("the fence", |player| player.stanza_of(&mark).is_some()).await;
+        let at = self.stanza_of(&mark).unwrap();
+        self.stanzas.remove(at);
+        let call_id = format!("fence{number}");
+        let of_fence = |player: &Self| {
+            player.responses.iter().position(|response| response.message.header("Call-ID") == Some(call_id.as_str()))
+        };
+        self.until("the fence's response", |player| of_fence(player).is_some()).await;
+        let at = of_fence(self).unwrap();
+        self.responses.remove(at);
+    }
+
+    fn stanza_of(&self, body: &str) -> Option<usize> {
+        self.stanzas
+            .iter()
+            .position(|stanza| stanza.element.elements().any(|child| child.name == *"body" && child.text() == body))
+    }
+
+    /// Sends a message from the XMPP side and takes all that comes before it on the SIP side.
+    async fn fence_into_sip(&mut self) {
+        self.fences += 1;
+        let (mark, number) = (format!("fence {}", self.fences), self.fences);
+        self.xmpp.send(&format!(
+            "<message from='fence@example.com/f' to='fence{number}@example.net' id='fence{number}'><body>{mark}</body></message>"
+        ));
+        let of_fence = |player: &Self| player.requests.iter().position(|request| request.message.body == mark);
+        self.until("the fence", |player| of_fence(player).is_some()).await;
+        let at = of_fence(self).unwrap();
+        self.answer(at, 200, "OK", &[]).await;
+        self.requests.remove(at);
+    }
+}

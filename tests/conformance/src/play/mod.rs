@@ -1,0 +1,225 @@
+//! Plays one vector: stimuli in order, then what must have come of them.
+
+mod fence;
+mod judge;
+mod property;
+
+use std::time::{Duration, Instant};
+
+use strict_xml::Element;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+
+use crate::gateway::Gateway;
+use crate::given::Given;
+use crate::pattern::{Known, placeholders};
+use crate::sip_peer::{Came, SipPeer, Transport, Way};
+use crate::sip_text::SipText;
+use crate::suite::{Expect, Proto, Stimulus, Vector, vector};
+use crate::xmpp_server::{Arrival, XmppServer};
+
+/// Plays the vector `id` of `suite`; panics with what was expected and what came.
+pub async fn play(suite: &str, id: &str) {
+    let vector = vector(suite, id);
+    let mut player = Player::start(&vector).await;
+    for (number, stimulus) in vector.stimulus.iter().enumerate() {
+        if number > 0 && player.given.after_response {
+            player.xmpp.answer_pings();
+            player.until("a response", |player| !player.responses.is_empty()).await;
+        }
+        player.stimulate(stimulus).await;
+    }
+    if !player.given.mute_xmpp {
+        player.xmpp.answer_pings();
+    }
+    for expect in &vector.expect {
+        player.expect(expect).await;
+    }
+    player.expect_responses(&vector.expect).await;
+    // What must not have come is known once all else has.
+    for expect in &vector.expect {
+        match expect {
+            Expect::None { proto, of, until } => player.expect_none(*proto, of, until.as_deref()).await,
+            Expect::Stanza(expected) => player.expect_no_more_than(expected.count, expected).await,
+            Expect::Request(_) | Expect::Response(_) | Expect::Property { .. } | Expect::Bytes { .. } => {}
+        }
+    }
+}
+
+/// Longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The world around the gateway during one vector.
+struct Player {
+    id: String,
+    given: Given,
+    gateway: Gateway,
+    sip: SipPeer,
+    xmpp: XmppServer,
+    known: Known,
+    requests: Vec<Request>,
+    responses: Vec<Response>,
+    stanzas: Vec<Stanza>,
+    pongs: usize,
+    /// By what the last stimulus to the SIP side went.
+    transport: Transport,
+    /// How many messages that only mark a point in time were sent.
+    fences: usize,
+    /// When the first stimulus was sent.
+    began: Instant,
+}
+
+/// A request of the gateway.
+struct Request {
+    message: SipText,
+    way: Way,
+    answered: bool,
+    claimed: bool,
+}
+
+/// A response of the gateway.
+struct Response {
+    message: SipText,
+    way: Way,
+    at: Instant,
+    claimed: bool,
+}
+
+/// A stanza of the gateway, not a ping.
+struct Stanza {
+    element: Element,
+    wire: Vec<u8>,
+    claimed: bool,
+}
+
+impl Player {
+    async fn start(vector: &Vector) -> Self {
+        let given = Given::read(&vector.id, &vector.given);
+        let mut sip = SipPeer::open().await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut xmpp = XmppServer::serve(listener, given.component);
+        let gateway = Gateway::start(&given, &sip, address).await;
+        sip.connect(gateway.sip(Transport::Tcp)).await;
+        let opened = timeout(PATIENCE, xmpp.next()).await.expect("the component opens its stream");
+        assert!(matches!(opened, Arrival::Open));
+        Self {
+            id: vector.id.clone(),
+            given,
+            gateway,
+            sip,
+            xmpp,
+            known: Known::default(),
+            requests: Vec::new(),
+            responses: Vec::new(),
+            stanzas: Vec::new(),
+            pongs: 0,
+            transport: Transport::Udp,
+            fences: 0,
+            began: Instant::now(),
+        }
+    }
+
+    async fn stimulate(&mut self, stimulus: &Stimulus) {
+        match stimulus {
+            Stimulus::Raw { proto, raw, transport, source } => {
+                self.await_placeholders(raw).await;
+                let raw = self.known.fill(raw);
+                match proto {
+                    Proto::Xmpp => self.xmpp.send(&raw),
+                    Proto::Sip => {
+                        assert!(source.as_deref().is_none_or(|source| source == judge::PLAYED_SOURCE), "{source:?}");
+                        self.send_sip(&raw, transport.as_deref()).await;
+                    }
+                }
+            }
+            Stimulus::Answer { response_to, status, reason, headers, .. } => {
+                assert_eq!(response_to, "{{last_request}}", "{}: what is answered", self.id);
+                let more: Vec<_> = headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+                let index = self.await_unanswered().await;
+                self.answer(index, *status, reason, &more).await;
+            }
+        }
+    }
+
+    async fn await_placeholders(&mut self, raw: &str) {
+        for name in placeholders(raw) {
+            match name {
+                "call_id_of_first_request" => self.until("a first request", |player| !player.requests.is_empty()).await,
+                "id_of_last_stanza" => self.until("a stanza", |player| !player.stanzas.is_empty()).await,
+                other => panic!("{}: unknown placeholder {other}", self.id),
+            }
+        }
+    }
+
+    /// By UDP the answer comes to where the request came from (RFC 3581), by TCP over the same connection.
+    async fn send_sip(&mut self, raw: &str, transport: Option<&str>) {
+        let udp = transport.map_or_else(|| raw.contains("SIP/2.0/UDP"), |named| named == "udp");
+        self.transport = if udp { Transport::Udp } else { Transport::Tcp };
+        let plain = "SIP/2.0/UDP ";
+        let text = match raw.split_once(plain) {
+            Some((before, after)) if udp && !after.contains(";rport") => {
+                let (sent_by, rest) = after.split_once(';').expect("a branch");
+                format!("{before}{plain}{sent_by};rport;{rest}")
+            }
+            _ => raw.to_owned(),
+        };
+        self.sip.send(self.transport, self.gateway.sip(self.transport), &text).await;
+    }
+
+    async fn await_unanswered(&mut self) -> usize {
+        let open = |player: &Self| player.requests.iter().position(|request| !request.answered);
+        self.until("a request to answer", |player| open(player).is_some()).await;
+        open(self).unwrap()
+    }
+
+    async fn answer(&mut self, index: usize, status: u16, reason: &str, more: &[(String, String)]) {
+        let request = &mut self.requests[index];
+        request.answered = true;
+        let (text, way) = (request.message.answer(status, reason, more), request.way);
+        self.sip.answer(way, &text).await;
+    }
+
+    /// Takes what comes until `done`.
+    async fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
+        while !done(self) {
+            let arrival = self.next_arrival();
+            if timeout(PATIENCE, arrival).await.is_err() {
+                panic!("{}: {what} expected, got\n{}", self.id, self.got());
+            }
+        }
+    }
+
+    async fn next_arrival(&mut self) {
+        tokio::select! {
+            arrival = self.sip.next() => match arrival.what {
+                Came::Pong => self.pongs += 1,
+                Came::Message(message) if message.is_response() => {
+                    self.responses.push(Response { message, way: arrival.way, at: arrival.at, claimed: false });
+                }
+                Came::Message(message) => {
+                    self.known.learn("call_id_of_first_request", message.header("Call-ID").unwrap());
+                    self.requests.push(Request { message, way: arrival.way, answered: false, claimed: false });
+                }
+            },
+            arrival = self.xmpp.next() => match arrival {
+                Arrival::Open => panic!("{}: the component opened its stream again", self.id),
+                Arrival::Stanza(element, wire) => {
+                    self.known.replace("id_of_last_stanza", element.attr("id").unwrap_or_default());
+                    self.stanzas.push(Stanza { element, wire, claimed: false });
+                }
+            },
+        }
+    }
+
+    /// Everything that came, for the message of a failed test.
+    fn got(&self) -> String {
+        let mut lines = Vec::new();
+        lines.extend(self.requests.iter().map(|request| format!("request {:?}: {:#?}", request.way, request.message)));
+        lines.extend(
+            self.responses.iter().map(|response| format!("response {:?}: {:#?}", response.way, response.message)),
+        );
+        lines.extend(self.stanzas.iter().map(|stanza| format!("stanza: {}", String::from_utf8_lossy(&stanza.wire))));
+        if lines.is_empty() { "nothing".to_owned() } else { lines.join("\n") }
+    }
+}

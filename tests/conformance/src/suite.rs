@@ -1,0 +1,211 @@
+//! The vectors as their files hold them, and the check that each has its test.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::pattern::Pattern;
+
+/// One vector.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Vector {
+    pub(crate) id: String,
+    #[serde(rename = "title")]
+    pub(crate) _title: String,
+    pub(crate) given: Vec<String>,
+    pub(crate) stimulus: Vec<Stimulus>,
+    pub(crate) expect: Vec<Expect>,
+    #[serde(rename = "rules")]
+    pub(crate) _rules: Vec<String>,
+    #[serde(rename = "confidence")]
+    pub(crate) _confidence: String,
+    #[serde(rename = "ambiguous")]
+    pub(crate) _ambiguous: bool,
+    #[serde(rename = "note")]
+    pub(crate) _note: String,
+}
+
+/// What the harness does.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+pub(crate) enum Stimulus {
+    /// Sends these octets.
+    Raw { proto: Proto, raw: String, transport: Option<String>, source: Option<String> },
+    /// Answers a SIP request of the gateway.
+    Answer {
+        #[serde(rename = "proto")]
+        _proto: Proto,
+        response_to: String,
+        status: u16,
+        reason: String,
+        headers: BTreeMap<String, String>,
+        #[serde(rename = "note")]
+        _note: String,
+    },
+}
+
+/// What must come of it.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "what", rename_all = "lowercase", deny_unknown_fields)]
+pub(crate) enum Expect {
+    Stanza(ExpectStanza),
+    Request(ExpectRequest),
+    Response(ExpectResponse),
+    None {
+        proto: Proto,
+        of: String,
+        until: Option<String>,
+    },
+    Property {
+        #[serde(rename = "proto")]
+        _proto: Proto,
+        property: String,
+    },
+    Bytes {
+        #[serde(rename = "proto")]
+        _proto: Proto,
+        raw: String,
+        #[serde(rename = "note")]
+        _note: String,
+    },
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ExpectStanza {
+    #[serde(rename = "proto")]
+    pub(crate) _proto: Proto,
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) attrs: BTreeMap<String, Pattern>,
+    #[serde(default)]
+    pub(crate) children: Vec<Child>,
+    #[serde(default)]
+    pub(crate) absent: Vec<String>,
+    pub(crate) count: Option<usize>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Child {
+    #[serde(alias = "name")]
+    pub(crate) path: String,
+    pub(crate) ns: Option<String>,
+    pub(crate) text: Option<Pattern>,
+    #[serde(default)]
+    pub(crate) attrs: BTreeMap<String, Pattern>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ExpectRequest {
+    #[serde(rename = "proto")]
+    pub(crate) _proto: Proto,
+    pub(crate) method: String,
+    pub(crate) request_uri: Pattern,
+    pub(crate) headers: BTreeMap<String, Pattern>,
+    pub(crate) body: Option<Pattern>,
+    pub(crate) absent_headers: Vec<String>,
+    pub(crate) to_server: Option<String>,
+    pub(crate) property: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ExpectResponse {
+    #[serde(rename = "proto")]
+    pub(crate) _proto: Proto,
+    pub(crate) status: Pattern,
+    pub(crate) headers: BTreeMap<String, Pattern>,
+    pub(crate) absent_headers: Vec<String>,
+    pub(crate) body: Option<Pattern>,
+    pub(crate) reason: Option<Pattern>,
+    pub(crate) sent_to: Option<String>,
+    pub(crate) sent_from: Option<String>,
+}
+
+/// The side of the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Proto {
+    Sip,
+    Xmpp,
+}
+
+/// A file of `tests/vectors`.
+pub fn file(name: &str) -> Value {
+    let path = format!("{}/../vectors/{name}", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The vectors of a suite by id.
+pub fn vectors(suite: &str) -> BTreeMap<String, Value> {
+    let file = file(&format!("interwork/{suite}.json"));
+    let tests = file["tests"].as_array().unwrap().iter();
+    tests.map(|test| (test["id"].as_str().unwrap().to_owned(), test.clone())).collect()
+}
+
+/// A header field that a vector expects and the gateway does not send yet, with the rule about it: its absence is checked,
+/// so that the entry goes when the field comes.
+struct NotYet {
+    id: &'static str,
+    header: &'static str,
+    rule: &'static str,
+}
+
+/// Allow-Events comes with presence, in a later issue: until then the gateway takes part in no event package.
+const NOT_YET: &[NotYet] = &[NotYet { id: "SPL-01", header: "Allow-Events", rule: "EVT-030" }];
+
+pub(crate) fn vector(suite: &str, id: &str) -> Vector {
+    let found = vectors(suite).remove(id).unwrap_or_else(|| panic!("{suite} has no {id}"));
+    let mut vector: Vector = serde_json::from_value(found).unwrap_or_else(|error| panic!("{id}: {error}"));
+    for expect in &mut vector.expect {
+        if let Expect::Response(expected) = expect {
+            for not_yet in NOT_YET.iter().filter(|not_yet| not_yet.id == id) {
+                expected.headers.remove(not_yet.header).expect("the vector expects it");
+                expected.absent_headers.push(not_yet.header.to_owned());
+            }
+        }
+    }
+    vector
+}
+
+/// What is wrong in a file of tests, each of them made by [`case`]: vectors without a test or with other rules, and tests
+/// without a vector. Those of `later` have no test.
+pub fn unlisted(suite: &str, source: &str, later: &[(&str, &str)]) -> Vec<String> {
+    let vectors = vectors(suite);
+    let mut wrong = Vec::new();
+    for (id, vector) in &vectors {
+        let case = case(id, vector);
+        match later.iter().any(|(later, _)| later == id) {
+            false if !source.contains(&case) => wrong.push(format!("missing or different:\n{case}")),
+            true if source.contains(&call(id)) => wrong.push(format!("{id} is played, but listed as a later one's")),
+            _ => {}
+        }
+    }
+    let known: BTreeSet<String> = vectors.keys().map(|id| call(id)).collect();
+    let calls = source.lines().filter(|line| line.trim_start().starts_with("play("));
+    wrong.extend(calls.filter(|line| !known.contains(line.trim())).map(|line| format!("no such vector: {line}")));
+    wrong.extend(
+        later.iter().filter(|(id, _)| !vectors.contains_key(*id)).map(|(id, _)| format!("no such vector: {id}")),
+    );
+    wrong
+}
+
+/// The test of one vector, as it stands in the file.
+fn case(id: &str, vector: &Value) -> String {
+    let not_yet = |rule: &str| NOT_YET.iter().any(|not_yet| not_yet.id == id && not_yet.rule == rule);
+    let rules = vector["rules"].as_array().unwrap().iter().map(|rule| rule.as_str().unwrap());
+    let rules = rules.filter(|rule| !not_yet(rule)).collect::<Vec<_>>().join(", ");
+    let title = vector["title"].as_str().unwrap();
+    let words = title.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let name = std::iter::once(id.replace('-', "_")).chain(words.map(str::to_owned)).collect::<Vec<_>>().join("_");
+    format!("// checks: {rules}\n#[tokio::test]\nasync fn {}() {{\n    {}\n}}\n", name.to_lowercase(), call(id))
+}
+
+fn call(id: &str) -> String {
+    format!("play(SUITE, \"{id}\").await;")
+}
