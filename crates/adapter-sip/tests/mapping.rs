@@ -138,3 +138,21 @@ fn rfc7247_s6_5_addresses_become_uris() {
     }
     assert!(checked > 20);
 }
+
+#[test]
+fn the_readme_says_what_becomes_of_each_field() {
+    let readme = std::fs::read_to_string(format!("{}/README.md", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let rows =
+        readme.lines().skip_while(|line| !line.starts_with("| field")).skip(2).take_while(|line| line.starts_with('|'));
+    let documented: Vec<Vec<&str>> =
+        rows.map(|row| row.trim_matches('|').split('|').map(str::trim).collect()).collect();
+    let config = serde_json::from_value(serde_json::json!({ "listen": [] })).unwrap();
+    let fields = adapter_sip::capabilities(&config).fields;
+    let declared: Vec<Vec<String>> = fields
+        .iter()
+        .map(|field| {
+            vec![field.field.to_string(), format!("{:?}", field.support).to_lowercase(), field.note.to_string()]
+        })
+        .collect();
+    assert_eq!(documented, declared);
+}

@@ -29,6 +29,10 @@ impl Peers {
             self.states.clear();
         }
         self.states.insert(domain.clone(), state);
+        match state {
+            PeerState::Up => tracing::info!(instance = %hub.instance(), %domain, "answers"),
+            PeerState::Down => tracing::warn!(instance = %hub.instance(), %domain, "does not answer"),
+        }
         hub.peer_changed(domain.as_str(), state);
     }
 

@@ -1,0 +1,236 @@
+//! Operations on their way to SIP peers.
+
+mod hops;
+mod results;
+mod tries;
+
+use super::Core;
+use super::hop::located_places;
+use super::peers::Peers;
+use super::queues::{Queues, Turn};
+use super::route::Place;
+use crate::ids::RequestIds;
+use crate::mapping::address;
+use adapter_api::{Delivery, Hop};
+use hops::KnownHop;
+use impp_model::{Cause, Failure, MessageOperation, Operation, Outcome, Side};
+use sip_proto::build::RequestBuilder;
+use sip_proto::transaction::Handle;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::mpsc;
+
+pub(crate) use hops::LocatedHop;
+pub(crate) use tries::{MAX_UNSAFE_REQUEST, fits_datagram};
+
+/// One delivery while this adapter has it.
+pub(crate) type Id = u64;
+
+/// All deliveries of an instance that are not settled.
+#[derive(Debug)]
+pub(crate) struct Outbounds {
+    entries: BTreeMap<Id, Outbound>,
+    next: Id,
+    deadlines: BTreeSet<(Instant, Id)>,
+    silences: BTreeSet<(Instant, Id)>,
+    queues: Queues,
+    ready: VecDeque<Id>,
+    hops: BTreeMap<Arc<str>, KnownHop>,
+    located: mpsc::Sender<LocatedHop>,
+    peers: Peers,
+    pub(in crate::core) own_listeners: Vec<SocketAddr>,
+}
+
+/// A delivery and how far it is.
+#[derive(Debug)]
+struct Outbound {
+    delivery: Delivery,
+    uri: Arc<str>,
+    active: bool,  // it is this one's turn at the URI
+    looking: bool, // its hop is being looked up
+    ids: Option<RequestIds>,
+    request: Option<RequestBuilder>,
+    places: Arc<[Place]>,
+    tried: usize,
+    attempt: Option<Attempt>,
+    /// An earlier try may have arrived: a server that never answered, a connection that broke behind the request.
+    doubtful: bool,
+    last: Option<Box<Failure>>,
+}
+
+/// The try at one server.
+#[derive(Debug, Clone, Copy)]
+struct Attempt {
+    handle: Handle,
+    place: Place,
+    silent_until: Instant,
+    oversize: bool,
+}
+
+impl Outbounds {
+    pub(in crate::core) fn new(queue_per_uri: usize, located: mpsc::Sender<LocatedHop>) -> Self {
+        Self {
+            entries: BTreeMap::new(),
+            next: 0,
+            deadlines: BTreeSet::new(),
+            silences: BTreeSet::new(),
+            queues: Queues::new(queue_per_uri),
+            ready: VecDeque::new(),
+            hops: BTreeMap::new(),
+            located,
+            peers: Peers::default(),
+            own_listeners: Vec::new(),
+        }
+    }
+
+    pub(in crate::core) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(in crate::core) fn poll_timeout(&self) -> Option<Instant> {
+        let first = |set: &BTreeSet<(Instant, Id)>| set.first().map(|(at, _)| *at);
+        [first(&self.deadlines), first(&self.silences)].into_iter().flatten().min()
+    }
+}
+
+impl Core {
+    /// Takes one delivery.
+    pub(in crate::core) fn handle_delivery(&mut self, delivery: Delivery) {
+        if self.draining {
+            return delivery.settle(Failure::new(Side::Ours, Cause::ShuttingDown));
+        }
+        let Some(operation) = instant_message(&delivery) else {
+            return delivery.settle(Failure::new(Side::Ours, Cause::NotImplemented));
+        };
+        let uri: Arc<str> = address::to_sip_uri(&operation.destination).into();
+        let outbounds = &mut self.outbounds;
+        outbounds.next += 1;
+        let id = outbounds.next;
+        let turn = outbounds.queues.enter(&uri, id);
+        if turn == Turn::Full {
+            let failure =
+                Failure::new(Side::Ours, Cause::Overload).with_text("too many messages wait for this addressee");
+            return delivery.settle(failure);
+        }
+        outbounds.deadlines.insert((delivery.deadline, id));
+        let outbound = Outbound {
+            delivery,
+            uri,
+            active: turn == Turn::Now,
+            looking: false,
+            ids: None,
+            request: None,
+            places: Arc::default(),
+            tried: 0,
+            attempt: None,
+            doubtful: false,
+            last: None,
+        };
+        outbounds.entries.insert(id, outbound);
+        if turn == Turn::Now {
+            self.outbounds.ready.push_back(id);
+        }
+    }
+
+    /// Begins with a delivery whose turn it is.
+    fn begin(&mut self, id: Id, now: Instant) {
+        let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return };
+        let hop = outbound.delivery.hop.clone();
+        outbound.looking = true;
+        match &*hop {
+            Hop::Fixed(text) => self.find_hop(id, text, now),
+            Hop::Link | Hop::Located { .. } => match located_places(&hop) {
+                Ok(places) => self.try_places(id, places, now),
+                Err(failure) => self.finish(id, Outcome::Failure(failure)),
+            },
+        }
+    }
+
+    /// Settles what is due.
+    pub(in crate::core) fn handle_deadlines(&mut self, now: Instant) {
+        while let Some((at, id)) = self.outbounds.silences.first().copied().filter(|(at, _)| *at <= now) {
+            self.outbounds.silences.remove(&(at, id));
+            let handle =
+                self.outbounds.entries.get(&id).and_then(|outbound| outbound.attempt).map(|attempt| attempt.handle);
+            if handle.is_some_and(|handle| self.client.abandon(handle).is_some()) {
+                self.handle_no_answer(id, now);
+            }
+        }
+        while let Some((at, id)) = self.outbounds.deadlines.first().copied().filter(|(at, _)| *at <= now) {
+            self.outbounds.deadlines.remove(&(at, id));
+            let failure = self.outbounds.entries.get(&id).map(Outbound::overdue);
+            if let Some(failure) = failure {
+                self.finish(id, Outcome::Failure(failure));
+            }
+        }
+    }
+
+    /// Settles a delivery and gives its turn to the next one.
+    fn finish(&mut self, id: Id, outcome: Outcome) {
+        let Some(outbound) = self.outbounds.entries.remove(&id) else { return };
+        self.outbounds.deadlines.remove(&(outbound.delivery.deadline, id));
+        if let Some(attempt) = outbound.attempt {
+            self.outbounds.silences.remove(&(attempt.silent_until, id));
+            self.client.abandon(attempt.handle);
+        }
+        tracing::debug!(trace = %outbound.delivery.trace, outcome = outcome.label(), reason = outcome.reason(), "delivery settled");
+        let (uri, active) = (outbound.uri, outbound.active);
+        outbound.delivery.settle.settle(outcome);
+        if !active {
+            self.outbounds.queues.cancel(&uri, id);
+        } else if let Some(next) = self.outbounds.queues.leave(&uri) {
+            // Its turn begins here, even if its deadline passes before it does anything with it.
+            if let Some(outbound) = self.outbounds.entries.get_mut(&next) {
+                outbound.active = true;
+            }
+            self.outbounds.ready.push_back(next);
+        }
+    }
+
+    /// Begins with those whose turn has come.
+    pub(in crate::core) fn begin_ready(&mut self, now: Instant) {
+        while let Some(id) = self.outbounds.ready.pop_front() {
+            self.begin(id, now);
+        }
+    }
+
+    /// Settles everything at the end of the instance.
+    pub(in crate::core) fn stop(&mut self) {
+        for (_, outbound) in std::mem::take(&mut self.outbounds.entries) {
+            let cause =
+                if outbound.attempt.is_some() || outbound.doubtful { Cause::Unconfirmed } else { Cause::ShuttingDown };
+            outbound.delivery.settle(Failure::new(Side::Ours, cause));
+        }
+    }
+}
+
+impl Outbound {
+    /// Why the deadline passed.
+    fn overdue(&self) -> Box<Failure> {
+        let (cause, text) = match (&self.attempt, &self.last) {
+            (Some(_), _) => (Cause::Unconfirmed, "no answer in time; it may have arrived"),
+            (None, Some(last)) => return last.clone(),
+            (None, None) if self.looking => (Cause::DnsFailure, "the next hop was not found in time"),
+            (None, None) => (Cause::RemoteTimeout, "an earlier message to the same address is not answered"),
+        };
+        Box::new(Failure::new(Side::Far, cause).with_text(text))
+    }
+}
+
+/// The message of a delivery; later kinds of operation have no capability here and never come.
+fn instant_message(delivery: &Delivery) -> Option<&MessageOperation> {
+    match &delivery.operation {
+        Operation::Message(operation) => Some(operation),
+        _ => None,
+    }
+}
+
+/// The identifiers of the request for an operation (DESIGN A5).
+pub(crate) fn request_ids(operation: &MessageOperation) -> RequestIds {
+    match &operation.message.id {
+        Some(id) => RequestIds::of_message(&operation.source, &operation.destination, id),
+        None => RequestIds::random(rand::random()),
+    }
+}

@@ -1,0 +1,140 @@
+//! What comes of a try: a response, an error of the transport, or nothing.
+
+use super::{Attempt, Id};
+use crate::core::Core;
+use crate::core::route::{ConnectionId, Route};
+use crate::core::unreachable::Unreachable;
+use crate::mapping::{address, error};
+use adapter_api::PeerState;
+use impp_model::{Cause, Failure, Outcome, Proof, Side};
+use sip_proto::header::RetryAfter;
+use sip_proto::header_id::HeaderId;
+use sip_proto::message::Message;
+use sip_proto::transaction::{Handle, ResponseMatch};
+use std::time::{Duration, Instant};
+
+impl Core {
+    /// Ends the tries that a connection took with it.
+    pub(in crate::core) fn handle_broken_connection(&mut self, connection: ConnectionId, opened: bool, now: Instant) {
+        let on_it = |route: &Route| matches!(route, Route::Stream { connection: of, .. } if *of == connection);
+        let handles: Vec<Handle> = self.client.unanswered_on(on_it).collect();
+        for handle in handles {
+            self.handle_transport_error(handle, opened, now);
+        }
+    }
+
+    /// Ends the tries at a server that is not there.
+    pub(in crate::core) fn handle_unreachable(&mut self, lost: Unreachable, now: Instant) {
+        let Unreachable { socket, peer } = lost;
+        let handles: Vec<Handle> =
+            self.client.unanswered_on(|route| *route == Route::Datagram { socket, peer }).collect();
+        for handle in handles {
+            self.handle_transport_error(handle, false, now);
+        }
+    }
+
+    /// `written`: the request may have arrived before the error.
+    pub(super) fn handle_transport_error(&mut self, handle: Handle, written: bool, now: Instant) {
+        let Some(id) = self.client.handle_transport_error(handle) else { return };
+        let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return };
+        let Some(attempt) = outbound.attempt.take() else { return };
+        outbound.doubtful |= written;
+        let (cause, text) = match (attempt.oversize && !written, outbound.doubtful) {
+            // RFC 3428 §8: refused over TCP, it must not go over UDP.
+            (true, _) => (Cause::TooLarge, "too large for UDP, and the next hop takes no TCP"),
+            (false, true) => (Cause::Unconfirmed, "the connection broke; it may have arrived"),
+            (false, false) => (Cause::LinkDown, "the next hop cannot be reached"),
+        };
+        self.give_up(id, attempt, Failure::new(Side::Far, cause).with_text(text), now);
+    }
+
+    /// Timer F, or a server that was silent while there is another.
+    pub(in crate::core) fn handle_no_answer(&mut self, id: Id, now: Instant) {
+        let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return };
+        let Some(attempt) = outbound.attempt.take() else { return };
+        outbound.doubtful = true;
+        self.give_up(
+            id,
+            attempt,
+            Failure::new(Side::Far, Cause::RemoteTimeout).with_text("the next hop did not answer"),
+            now,
+        );
+    }
+
+    /// Leaves a server that can't be reached for the next one.
+    fn give_up(&mut self, id: Id, attempt: Attempt, failure: Failure, now: Instant) {
+        let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return };
+        tracing::debug!(trace = %outbound.delivery.trace, hop = %attempt.place.address, reason = failure.cause.code(), "no way");
+        outbound.last = Some(Box::new(failure));
+        let domain = outbound.delivery.operation.destination().address.domain();
+        let peers = &mut self.outbounds.peers;
+        peers.down(attempt.place.address, now);
+        peers.note(&self.hub, domain, PeerState::Down);
+        self.outbounds.silences.remove(&(attempt.silent_until, id));
+        self.try_next(id, now);
+    }
+
+    /// Takes a response.
+    pub(in crate::core) fn handle_response(&mut self, response: &Message, now: Instant) {
+        let (Ok(verified), Some(status)) = (response.verify(), response.status()) else { return };
+        // RFC 3261 §18.1.2, §8.1.3.3: not an answer to anything sent from here.
+        if !self.names.is_ours(&verified.via) || response.vias().nth(1).is_some() {
+            return;
+        }
+        let Some(branch) = verified.via.branch() else { return };
+        let key = self.keys.client(branch.as_bytes(), verified.cseq.method.as_bytes());
+        match self.client.handle_response(&key, status.code(), now) {
+            ResponseMatch::Stray | ResponseMatch::Repeated => {}
+            ResponseMatch::Provisional => {
+                if let Some(id) = self.client.find(&key).and_then(|handle| self.client.user(handle).copied()) {
+                    self.end_silence(id);
+                }
+            }
+            ResponseMatch::Final(id) => self.handle_final(id, status.code(), response, now),
+        }
+    }
+
+    /// A server that answers with 100 has the request: the others are not asked.
+    fn end_silence(&mut self, id: Id) {
+        if let Some(attempt) = self.outbounds.entries.get(&id).and_then(|outbound| outbound.attempt) {
+            self.outbounds.silences.remove(&(attempt.silent_until, id));
+        }
+    }
+
+    fn handle_final(&mut self, id: Id, status: u16, response: &Message, now: Instant) {
+        self.end_silence(id);
+        let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return };
+        let Some(attempt) = outbound.attempt.take() else { return };
+        let domain = outbound.delivery.operation.destination().address.domain().clone();
+        let outcome = match status {
+            200 => Outcome::Success(Proof::Recipient),
+            // RFC 3428 §7: what another server accepted, and no more is known.
+            201..300 => Outcome::Success(Proof::Server),
+            // RFC 3261 §8.2.2.2: the copy of an earlier try was there before this one.
+            482 if outbound.doubtful => Outcome::Success(Proof::Server),
+            _ => match failure_of(response, status) {
+                Some(failure) => failure.into(),
+                None => return,
+            },
+        };
+        if let (503, Outcome::Failure(failure)) = (status, &outcome) {
+            // RFC 3263 §4.3: this status and no other moves on to the next server.
+            outbound.last = Some(failure.clone());
+            self.outbounds.peers.down(attempt.place.address, now);
+            return self.try_next(id, now);
+        }
+        self.outbounds.peers.up(attempt.place.address);
+        self.outbounds.peers.note(&self.hub, &domain, PeerState::Up);
+        self.finish(id, outcome);
+    }
+}
+
+/// What a final response that is no success means.
+fn failure_of(response: &Message, status: u16) -> Option<Failure> {
+    let phrase = response.reason().unwrap_or_default();
+    let contact = response.addresses(HeaderId::Contact).next().and_then(Result::ok);
+    let redirect = contact.and_then(|contact| address::from_sip_uri(contact.uri).ok()).map(|end| end.address);
+    let pause = response.header(HeaderId::RetryAfter).and_then(|header| RetryAfter::parse(header.text().ok()?).ok());
+    let pause = pause.map(|pause| Duration::from_secs(pause.seconds.into()));
+    error::from_sip_status(status, &phrase, redirect, pause)
+}

@@ -1,0 +1,161 @@
+//! One request, tried at one server after the other (RFC 3263 §4.3).
+
+use super::{Attempt, Id, instant_message, request_ids};
+use crate::config::LargeMessages;
+use crate::core::Core;
+use crate::core::hop::via_name;
+use crate::core::route::{Place, Route};
+use crate::mapping::{Mapped, message};
+use adapter_api::{Carries, Transport};
+use bytes::Bytes;
+use impp_model::{Cause, Failure, Outcome, Side};
+use sip_proto::build::TopVia;
+use sip_proto::method::Method;
+use sip_proto::transaction::{Handle, Refused};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// RFC 3261 §18.1.1, RFC 3428 §8: octets of the largest request over a path that is not known to be safe.
+pub(crate) const MAX_UNSAFE_REQUEST: usize = 1300;
+
+/// RFC 4320 §4.1: a server that has the request sends 100 within 3.5 s; one that is silent longer does not have it.
+const SILENCE: Duration = Duration::from_secs(4);
+
+/// Whether a request may go over UDP.
+pub(crate) fn fits_datagram(octets: usize) -> bool {
+    octets <= MAX_UNSAFE_REQUEST
+}
+
+impl Core {
+    /// Begins with the first of the servers, those that did not answer lately last.
+    pub(super) fn try_places(&mut self, id: Id, places: Arc<[Place]>, now: Instant) {
+        let peers = &self.outbounds.peers;
+        let places = match &*places {
+            several @ [_, _, ..] if several.iter().any(|place| peers.is_down(place.address, now)) => {
+                let (down, up): (Vec<_>, Vec<_>) = several.iter().partition(|place| peers.is_down(place.address, now));
+                up.into_iter().chain(down).collect()
+            }
+            _ => places,
+        };
+        let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return };
+        outbound.places = places;
+        self.try_next(id, now);
+    }
+
+    /// Sends the request to the next server (RFC 3263 §4.3), or ends with what the last one said.
+    pub(super) fn try_next(&mut self, id: Id, now: Instant) {
+        loop {
+            let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return };
+            let Some(place) = outbound.places.get(outbound.tried).copied() else {
+                let unreachable = || Box::new(Failure::new(Side::Far, Cause::LinkDown));
+                let failure = outbound.last.take().unwrap_or_else(unreachable);
+                return self.finish(id, Outcome::Failure(failure));
+            };
+            outbound.tried += 1;
+            match self.try_place(id, place, now) {
+                Ok(()) => return,
+                Err(failure) => {
+                    if let Some(outbound) = self.outbounds.entries.get_mut(&id) {
+                        outbound.last = Some(failure);
+                    }
+                }
+            }
+        }
+    }
+
+    fn try_place(&mut self, id: Id, place: Place, now: Instant) -> Result<(), Box<Failure>> {
+        self.prepare(id);
+        let (request, branch, oversize, place) = self.encode(id, place)?;
+        let key = self.keys.client(branch.as_bytes(), Method::Message.as_str().as_bytes());
+        let route = self.route(place).ok_or_else(|| Box::new(Failure::new(Side::Ours, Cause::LinkDown)))?;
+        let started = self.client.start(key, request, route, route.reliability(), id, now);
+        let handle = started.map_err(|refused| match refused {
+            Refused::Full(_) => Box::new(Failure::new(Side::Ours, Cause::Overload)),
+            // The same message is under way: its sender repeated it.
+            Refused::Duplicate(_) => Box::new(Failure::new(Side::Near, Cause::Conflict)),
+        })?;
+        let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return Ok(()) };
+        let silent_until = now + SILENCE;
+        outbound.attempt = Some(Attempt { handle, place, silent_until, oversize });
+        if outbound.tried < outbound.places.len() {
+            self.outbounds.silences.insert((silent_until, id));
+        }
+        Ok(())
+    }
+
+    /// Builds the request, once for all tries.
+    fn prepare(&mut self, id: Id) {
+        let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return };
+        if outbound.request.is_some() {
+            return;
+        }
+        let Some(operation) = instant_message(&outbound.delivery) else { return };
+        let ids = request_ids(operation);
+        let call_id = match &operation.message.thread {
+            Some(thread) => self.threads.call_id(thread, &operation.source.address, &operation.destination.address),
+            None => ids.call_id(),
+        };
+        let Mapped { value, degraded, dropped } = message::to_request(operation, &ids, &call_id);
+        degraded.iter().for_each(|field| self.hub.translation_loss(field, Carries::Degraded));
+        dropped.iter().for_each(|field| self.hub.translation_loss(field, Carries::Dropped));
+        outbound.request = Some(value);
+        outbound.ids = Some(ids);
+    }
+
+    /// The octets for a server, over TCP when they are too many for UDP (RFC 3261 §18.1.1).
+    fn encode(&self, id: Id, place: Place) -> Result<(Bytes, String, bool, Place), Box<Failure>> {
+        let failure = |cause| Box::new(Failure::new(Side::Ours, cause));
+        let outbound = self.outbounds.entries.get(&id).ok_or_else(|| failure(Cause::LinkDown))?;
+        let (Some(request), Some(ids)) = (&outbound.request, &outbound.ids) else {
+            return Err(failure(Cause::NotImplemented));
+        };
+        let branch = ids.branch(u32::try_from(outbound.tried.saturating_sub(1)).unwrap_or(u32::MAX));
+        let encode = |transport| {
+            let sent_by = self.names.sent_by(transport, place.address)?;
+            Some(request.encode(&TopVia {
+                transport: via_name(transport),
+                sent_by,
+                branch: &branch,
+                rport: transport == Transport::Udp,
+                alias: false,
+            }))
+        };
+        let unreachable = || {
+            Box::new(
+                Failure::new(Side::Ours, Cause::LinkDown).with_text("no listener of that transport and address family"),
+            )
+        };
+        let octets = encode(place.transport).ok_or_else(unreachable)?;
+        if place.transport != Transport::Udp || fits_datagram(octets.len()) {
+            return Ok((octets, branch, false, place));
+        }
+        match self.large_messages {
+            LargeMessages::Refuse => Err(failure(Cause::TooLarge)),
+            LargeMessages::Tcp => {
+                let octets = encode(Transport::Tcp).ok_or_else(unreachable)?;
+                Ok((octets, branch, true, Place { transport: Transport::Tcp, ..place }))
+            }
+        }
+    }
+
+    fn route(&mut self, place: Place) -> Option<Route> {
+        if place.transport == Transport::Udp {
+            return self.datagrams.route(place.address);
+        }
+        let connection = self.streams.connect(place.address)?;
+        Some(Route::Stream { connection, reopen: None })
+    }
+
+    /// Sends what the transaction table puts out.
+    pub(in crate::core) fn send_request(&mut self, handle: Handle, route: Route, request: Bytes, now: Instant) {
+        match route {
+            Route::Stream { connection, .. } => self.send_on(connection, request, now),
+            Route::Datagram { socket, peer } => {
+                if let Err(error) = self.datagrams.send(socket, peer, request) {
+                    tracing::debug!(%peer, %error, "request not sent");
+                    self.handle_transport_error(handle, false, now);
+                }
+            }
+        }
+    }
+}
