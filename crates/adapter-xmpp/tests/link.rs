@@ -153,6 +153,45 @@ async fn what_was_sent_on_a_broken_link_is_unconfirmed_and_the_link_comes_back()
     assert_eq!(peer.prove(next).await, Outcome::Success(Proof::Server));
 }
 
+// checks: CMPN-004
+#[tokio::test]
+async fn a_wrong_secret_is_tried_again_and_delivers_nothing() {
+    let server = Server::bind().await;
+    let gateway = start(config(server.port(), json!({"secret": "wrong"})));
+    let waiting = gateway.deliver("x", SHORT);
+    server.refuse().await;
+    assert_eq!(cause(outcome(waiting).await), Cause::LinkDown);
+    server.refuse().await;
+}
+
+#[tokio::test]
+async fn a_peer_that_speaks_something_else_harms_nobody() {
+    let server = Server::bind().await;
+    let mut gateway = start(config(server.port(), json!({})));
+    for octets in [&b"SSH-2.0-x\r\n"[..], b"<!DOCTYPE x [<!ENTITY a 'b'>]>"] {
+        server.babble(octets).await;
+    }
+    let mut peer = server.accept().await;
+    while gateway.peer().await != PeerState::Up {}
+    peer.babble(b"<message><body>\x01</body></message>").await;
+    let mut peer = server.accept().await;
+    let delivered = gateway.deliver("x", LONG);
+    assert_eq!(peer.prove(delivered).await, Outcome::Success(Proof::Server));
+}
+
+// checks: IM-013
+#[tokio::test]
+async fn a_failure_that_comes_while_the_link_is_down_is_told_when_it_is_back() {
+    let (server, mut gateway, mut peer) = up().await;
+    peer.send("<message from='a@example.com/r' to='b@sip.example.com' id='7'><body>x</body></message>").await;
+    let open = gateway.submitted().await;
+    peer.abort();
+    while gateway.peer().await != PeerState::Down {}
+    open.settle.settle(Failure::new(Side::Far, Cause::NotFound));
+    let mut peer = server.accept().await;
+    assert_eq!(peer.next().await.attr("id"), Some("7"));
+}
+
 #[tokio::test]
 async fn a_full_queue_gives_the_delivery_back() {
     let server = Server::bind().await;

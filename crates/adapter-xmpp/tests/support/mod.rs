@@ -159,6 +159,7 @@ pub struct Peer {
     socket: TcpStream,
     machine: ComponentServer,
     stanzas: std::collections::VecDeque<Element>,
+    opened: bool,
     pub closed: bool,
 }
 
@@ -176,17 +177,37 @@ impl Server {
         self.listener.local_addr().unwrap().port()
     }
 
+    /// Accepts a component whose handshake fails, and reads to the end of its stream.
+    pub async fn refuse(&self) {
+        let mut peer = self.connection().await;
+        while peer.read().await {}
+        assert!(!peer.opened, "the handshake was good");
+    }
+
+    /// Accepts a connection, says this, and waits for the component to leave.
+    pub async fn babble(&self, octets: &[u8]) {
+        let (mut socket, _) = timeout(PATIENCE, self.listener.accept()).await.expect("a connection").unwrap();
+        socket.write_all(octets).await.unwrap();
+        socket.shutdown().await.unwrap();
+        let mut rest = Vec::new();
+        let _ = timeout(PATIENCE, socket.read_to_end(&mut rest)).await.expect("the component leaves");
+    }
+
     /// Accepts a component and its handshake.
     pub async fn accept(&self) -> Peer {
-        let (socket, _) = timeout(PATIENCE, self.listener.accept()).await.expect("a connection").unwrap();
-        let mut config = ServerConfig::default();
-        config.components.insert(DOMAIN.into(), Secret::new("s3cret"));
-        let machine = ComponentServer::new(config, "stream-1".into(), Instant::now());
-        let mut peer = Peer { socket, machine, stanzas: Default::default(), closed: false };
+        let mut peer = self.connection().await;
         while !peer.machine.is_open() {
             assert!(peer.read().await, "the stream opens");
         }
         peer
+    }
+
+    async fn connection(&self) -> Peer {
+        let (socket, _) = timeout(PATIENCE, self.listener.accept()).await.expect("a connection").unwrap();
+        let mut config = ServerConfig::default();
+        config.components.insert(DOMAIN.into(), Secret::new("s3cret"));
+        let machine = ComponentServer::new(config, "stream-1".into(), Instant::now());
+        Peer { socket, machine, stanzas: Default::default(), opened: false, closed: false }
     }
 }
 
@@ -244,6 +265,12 @@ impl Peer {
         while self.read().await {}
     }
 
+    /// Says this in place of stanzas, and waits for the component to leave.
+    pub async fn babble(&mut self, octets: &[u8]) {
+        self.socket.write_all(octets).await.unwrap();
+        self.until_closed().await;
+    }
+
     pub fn abort(self) {
         drop(self);
     }
@@ -265,7 +292,8 @@ impl Peer {
                 Output::Send(octets) => self.socket.write_all(&octets).await.unwrap(),
                 Output::Stanza(stanza) => self.stanzas.push_back(stanza),
                 Output::Closed => self.closed = true,
-                Output::Opened | Output::Failed(_) => {}
+                Output::Opened => self.opened = true,
+                Output::Failed(_) => {}
             }
         }
     }
