@@ -5,3 +5,4 @@
 mod inbound;
 mod kit;
 mod outbound;
+mod vectors;
