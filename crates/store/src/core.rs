@@ -1,0 +1,288 @@
+//! What every embedded store does with a group of batches: fences, expectations, versions, sums, one durable write.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use crate::api::{Batch, Committed, Completion, Damage, Expect, Operation, Record, StoreError};
+use crate::engine::{Engine, Space, Writes};
+use crate::frame::{self, Header};
+use crate::head::Head;
+use crate::key::{Fence, Shard, Table, Version, engine_key};
+use crate::seal::Sealer;
+
+/// The heads of all shards.
+pub(crate) type Heads = [Head; Shard::COUNT as usize];
+
+/// A batch on its way, its values sealed.
+pub(crate) struct Request {
+    pub(crate) kind: Kind,
+    pub(crate) done: Completion,
+}
+
+/// What a request asks for.
+pub(crate) enum Kind {
+    /// Write a batch.
+    Write(Batch),
+    /// Give a shard to an owner.
+    Acquire(Shard, Fence),
+}
+
+/// An engine, and what is known of its shards.
+pub(crate) struct Core<E> {
+    pub(crate) engine: E,
+    pub(crate) sealer: Option<Sealer>,
+    /// As they are on disk; replaced by [`Core::apply`] only.
+    heads: Mutex<Heads>,
+}
+
+impl<E: Engine> Core<E> {
+    pub(crate) fn new(engine: E, sealer: Option<Sealer>, heads: Heads) -> Self {
+        Self { engine, sealer, heads: Mutex::new(heads) }
+    }
+
+    pub(crate) fn position(&self, shard: Shard) -> (Fence, Version) {
+        self.heads.lock().get(shard.index()).map_or_else(Default::default, |head| (head.fence, Version(head.last)))
+    }
+
+    /// Refuses what is over the limits and seals the rest; done on the caller's thread.
+    pub(crate) fn prepare(&self, batch: &mut Batch) -> Result<(), StoreError> {
+        within("batch", batch.operations.len(), crate::api::MAX_OPERATIONS)?;
+        for operation in &mut batch.operations {
+            within("key", operation.key.len(), crate::api::MAX_KEY)?;
+            let Some(value) = &mut operation.value else { continue };
+            within("value", value.len(), crate::api::MAX_VALUE)?;
+            if let Some(sealer) = &self.sealer {
+                *value = sealer.seal(&seal_name(batch.shard, operation.table, &operation.key), value);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the requests that hold, in one durable step, then calls all completions in order. One caller at a time.
+    pub(crate) fn apply(&self, requests: Vec<Request>) {
+        let (results, error) = self.write(requests);
+        tell(results, error.as_ref());
+    }
+
+    /// The same without the calls, for callers that must let go of something before [`tell`].
+    pub(crate) fn write(&self, requests: Vec<Request>) -> (Results, Option<StoreError>) {
+        let mut stage = Stage::new(self);
+        let results = requests.into_iter().map(|request| (request.done, stage.take(request.kind))).collect();
+        let error = stage.finish().err();
+        (results, error)
+    }
+
+    pub(crate) fn get(&self, shard: Shard, table: Table, key: &[u8]) -> Result<Option<Record>, StoreError> {
+        let whole = engine_key(shard, key);
+        self.engine
+            .read(Space::Table(table), &whole, |octets| self.open(shard, table, key, &whole, octets))?
+            .transpose()
+            .map_err(|damage| StoreError::Damaged { table, damage })
+    }
+
+    pub(crate) fn scan(
+        &self,
+        shard: Shard,
+        table: Table,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Bytes, Record)>, StoreError> {
+        let mut found = Vec::new();
+        let mut damaged = None;
+        let after = after.map(|after| engine_key(shard, after));
+        self.engine.scan(Space::Table(table), &engine_key(shard, prefix), after.as_deref(), |whole, octets| {
+            if found.len() >= limit {
+                return ControlFlow::Break(());
+            }
+            let Some((_, key)) = crate::key::split_engine_key(whole) else { return ControlFlow::Continue(()) };
+            match self.open(shard, table, key, whole, octets) {
+                Ok(record) => found.push((Bytes::copy_from_slice(key), record)),
+                Err(damage) => damaged = Some(StoreError::Damaged { table, damage }),
+            }
+            if damaged.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        damaged.map_or(Ok(found), Err)
+    }
+
+    fn open(&self, shard: Shard, table: Table, key: &[u8], whole: &[u8], octets: &[u8]) -> Result<Record, Damage> {
+        let (header, value) = frame::verify(whole, octets)?;
+        let value = match (&self.sealer, header.sealed) {
+            (_, false) => Bytes::copy_from_slice(value),
+            (Some(sealer), true) => sealer.open(&seal_name(shard, table, key), value)?.into(),
+            (None, true) => return Err(Damage::Seal),
+        };
+        Ok(Record { version: Version(header.version), value })
+    }
+}
+
+/// Completions and what they are to hear.
+pub(crate) type Results = Vec<(Completion, Result<Committed, StoreError>)>;
+
+/// Calls the completions; `error` is what became of the group as a whole.
+pub(crate) fn tell(results: Results, error: Option<&StoreError>) {
+    for (done, result) in results {
+        match error {
+            Some(error) if result.is_ok() => done.call(Err(error.clone())),
+            Some(_) | None => done.call(result),
+        }
+    }
+}
+
+fn within(what: &'static str, size: usize, limit: usize) -> Result<(), StoreError> {
+    if size > limit { Err(StoreError::TooLarge { what, size, limit }) } else { Ok(()) }
+}
+
+/// What a value is sealed to: table and engine key, so that it opens nowhere else.
+fn seal_name(shard: Shard, table: Table, key: &[u8]) -> Vec<u8> {
+    let mut name = engine_key(shard, key);
+    name.insert(0, table.index() as u8);
+    name
+}
+
+/// A group on its way to the engine: what was there is seen through what the group changes.
+struct Stage<'a, E> {
+    core: &'a Core<E>,
+    heads: Heads,
+    changed: [bool; Shard::COUNT as usize],
+    staged: BTreeMap<(Space, Vec<u8>), Staged>,
+}
+
+/// What a batch replaced among the staged records, in order.
+type Undo = Vec<((Space, Vec<u8>), Option<Staged>)>;
+
+/// A record as the group leaves it.
+struct Staged {
+    header: Option<Header>,
+    octets: Option<Vec<u8>>,
+}
+
+impl<'a, E: Engine> Stage<'a, E> {
+    fn new(core: &'a Core<E>) -> Self {
+        let heads = *core.heads.lock();
+        Self { core, heads, changed: [false; Shard::COUNT as usize], staged: BTreeMap::new() }
+    }
+
+    fn take(&mut self, kind: Kind) -> Result<Committed, StoreError> {
+        match kind {
+            Kind::Write(batch) => self.batch(batch),
+            Kind::Acquire(shard, fence) => self.acquire(shard, fence),
+        }
+    }
+
+    fn acquire(&mut self, shard: Shard, fence: Fence) -> Result<Committed, StoreError> {
+        let head = self.head(shard);
+        if fence <= head.fence {
+            return Err(StoreError::Fenced { shard, held: fence, current: head.fence });
+        }
+        head.fence = fence;
+        let last = Version(head.last);
+        self.change(shard);
+        Ok(Committed { last })
+    }
+
+    fn batch(&mut self, batch: Batch) -> Result<Committed, StoreError> {
+        let Batch { shard, fence, operations, .. } = batch;
+        let before = *self.head(shard);
+        if fence != before.fence {
+            return Err(StoreError::Fenced { shard, held: fence, current: before.fence });
+        }
+        let mut undo = Vec::new();
+        if let Err(error) = self.changes(shard, operations, &mut undo) {
+            self.roll_back(undo);
+            *self.head(shard) = before;
+            return Err(error);
+        }
+        self.change(shard);
+        Ok(Committed { last: Version(self.head(shard).last) })
+    }
+
+    fn changes(&mut self, shard: Shard, operations: Vec<Operation>, undo: &mut Undo) -> Result<(), StoreError> {
+        for (change, operation) in operations.into_iter().enumerate() {
+            let place = (Space::Table(operation.table), engine_key(shard, &operation.key));
+            let there = self.header(&place)?;
+            if !holds(operation.expect, there) {
+                return Err(StoreError::Conflict { change });
+            }
+            let staged = self.stage(shard, operation.table, there, &place.1, operation.value);
+            undo.push((place.clone(), self.staged.insert(place, staged)));
+        }
+        Ok(())
+    }
+
+    fn stage(
+        &mut self,
+        shard: Shard,
+        table: Table,
+        there: Option<Header>,
+        whole: &[u8],
+        value: Option<Vec<u8>>,
+    ) -> Staged {
+        let sealed = self.core.sealer.is_some();
+        let head = self.head(shard);
+        head.last += 1;
+        let (header, octets) = value.map(|value| frame::write(whole, sealed, head.last, &value)).unzip();
+        if let Some(sum) = head.sum_mut(table) {
+            there.into_iter().for_each(|there| sum.remove(there));
+            header.into_iter().for_each(|header| sum.add(header));
+        }
+        Staged { header, octets }
+    }
+
+    /// The header of what is there, seen through what the group has staged.
+    fn header(&self, place: &(Space, Vec<u8>)) -> Result<Option<Header>, StoreError> {
+        if let Some(staged) = self.staged.get(place) {
+            return Ok(staged.header);
+        }
+        let read = self.core.engine.read(place.0, &place.1, |octets| Header::read(octets).map(|(header, _)| header))?;
+        // One that can't be read counts as absent; the sums show it at the next start.
+        Ok(read.and_then(Result::ok))
+    }
+
+    fn roll_back(&mut self, undo: Undo) {
+        for (place, before) in undo.into_iter().rev() {
+            match before {
+                Some(before) => drop(self.staged.insert(place, before)),
+                None => drop(self.staged.remove(&place)),
+            }
+        }
+    }
+
+    fn head(&mut self, shard: Shard) -> &mut Head {
+        self.heads.get_mut(shard.index()).expect("a Shard is below COUNT")
+    }
+
+    fn change(&mut self, shard: Shard) {
+        if let Some(changed) = self.changed.get_mut(shard.index()) {
+            *changed = true;
+        }
+    }
+
+    /// Makes it durable.
+    fn finish(self) -> Result<(), StoreError> {
+        let mut writes: Writes = self.staged.into_iter().map(|(place, staged)| (place, staged.octets)).collect();
+        for (shard, head) in Shard::all().zip(&self.heads) {
+            if self.changed.get(shard.index()) == Some(&true) {
+                writes.insert((Space::Heads, shard.number().to_be_bytes().to_vec()), Some(head.encode()));
+            }
+        }
+        if writes.is_empty() {
+            return Ok(());
+        }
+        self.core.engine.apply(writes)?;
+        self.core.engine.note_watermark(&self.heads.map(|head| head.last));
+        *self.core.heads.lock() = self.heads;
+        Ok(())
+    }
+}
+
+fn holds(expect: Expect, there: Option<Header>) -> bool {
+    match expect {
+        Expect::Anything => true,
+        Expect::Absent => there.is_none(),
+        Expect::Version(version) => there.is_some_and(|header| header.version == version.0),
+    }
+}

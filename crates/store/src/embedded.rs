@@ -1,0 +1,9 @@
+//! The stores of one process: [`FjallStore`] on disk and [`MemoryStore`] for tests.
+
+mod fjall;
+mod memory;
+mod open;
+
+pub use self::fjall::{DISK_RESERVE, FjallStore, Options};
+pub use memory::MemoryStore;
+pub use open::OpenError;

@@ -1,0 +1,170 @@
+//! The store on disk: one thread writes, everyone's batches of the moment with one fsync.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::open::{OpenError, open};
+use crate::api::{Batch, Completion, Record, Store, StoreError, Urgency};
+use crate::core::{Core, Kind, Request};
+use crate::data_dir::DataDir;
+use crate::engine::{Engine, FjallEngine};
+use crate::key::{Fence, Shard, Table, Version};
+use crate::queue::{Queue, Refused};
+use crate::seal::SealKey;
+use crate::survey::Opened;
+use crate::watermark::Watermark;
+
+/// How often the writer looks at the free space: at full speed some 50 MiB are written in between.
+const FREE_INTERVAL: Duration = Duration::from_secs(1);
+/// The usual [`Options::disk_reserve`] in octets: the engine's journals and one round of its compaction.
+pub const DISK_RESERVE: u64 = 256 * 1024 * 1024;
+
+/// What a store is opened with.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Seals every value.
+    pub key: Option<SealKey>,
+    /// Octets that stay free on the disk for concluding what is stored; when there are fewer, only essential batches are
+    /// taken.
+    pub disk_reserve: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { key: None, disk_reserve: DISK_RESERVE }
+    }
+}
+
+/// The store of one process, on fjall in a [`DataDir`].
+///
+/// Dropping it writes what was taken, then closes.
+pub struct FjallStore {
+    shared: Arc<Shared>,
+    writer: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    core: Core<FjallEngine>,
+    queue: Queue,
+    disk_reserve: u64,
+    /// Octets free when the writer last looked.
+    free: AtomicU64,
+    _data_dir: DataDir,
+}
+
+impl FjallStore {
+    /// Opens the store of `data_dir`, or makes it; looks at every record, and takes what is found as its state.
+    pub fn open(data_dir: DataDir, options: &Options) -> Result<(Self, Opened), OpenError> {
+        let (core, opened) = Self::core(&data_dir, options, false)?;
+        let free = core.engine.free().unwrap_or(u64::MAX);
+        let shared = Arc::new(Shared {
+            core,
+            queue: Queue::new(),
+            disk_reserve: options.disk_reserve,
+            free: AtomicU64::new(free),
+            _data_dir: data_dir,
+        });
+        let for_writer = Arc::clone(&shared);
+        let writer = thread::Builder::new().name("store".to_owned()).spawn(move || for_writer.write())?;
+        Ok((Self { shared, writer: Some(writer) }, opened))
+    }
+
+    /// Looks at every record and changes none (the engine itself completes what a crash left of its last write).
+    pub fn survey(data_dir: &DataDir, options: &Options) -> Result<Opened, OpenError> {
+        Ok(Self::core(data_dir, options, true)?.1)
+    }
+
+    fn core(data_dir: &DataDir, options: &Options, read_only: bool) -> Result<(Core<FjallEngine>, Opened), OpenError> {
+        let folder = data_dir.store();
+        let (watermark, noted) = Watermark::open(&folder.join("watermark"))?;
+        let engine = FjallEngine::open(&folder.join("fjall"), watermark)?;
+        let noted = noted.as_ref().map(<[u64; Shard::COUNT as usize]>::as_slice);
+        let (core, mut opened) = open(engine, options.key.as_ref(), noted, read_only)?;
+        opened.migrated_from = data_dir.migrated_from();
+        Ok((core, opened))
+    }
+}
+
+impl Shared {
+    /// The writer's thread.
+    fn write(&self) {
+        let mut taken = Instant::now();
+        let mut looked = taken;
+        while let Some(group) = self.queue.take(taken) {
+            taken = Instant::now();
+            if taken.duration_since(looked) >= FREE_INTERVAL {
+                looked = taken;
+                self.free.store(self.core.engine.free().unwrap_or(u64::MAX), Ordering::Relaxed);
+            }
+            self.core.apply(group);
+        }
+    }
+
+    fn admit(&self, batch: &mut Batch) -> Result<(), StoreError> {
+        let free = self.free.load(Ordering::Relaxed);
+        if free < self.disk_reserve && !batch.essential {
+            return Err(StoreError::DiskReserve { free, reserve: self.disk_reserve });
+        }
+        self.core.prepare(batch)
+    }
+
+    fn push(&self, kind: Kind, urgency: Urgency, done: Completion) {
+        match self.queue.push(Request { kind, done }, urgency) {
+            Ok(()) => {}
+            Err(Refused::Full(request)) => request.done.call(Err(StoreError::Busy)),
+            Err(Refused::Closed(request)) => request.done.call(Err(StoreError::Closed)),
+        }
+    }
+}
+
+impl Store for FjallStore {
+    fn commit(&self, mut batch: Batch, urgency: Urgency, done: Completion) {
+        match self.shared.admit(&mut batch) {
+            Ok(()) => self.shared.push(Kind::Write(batch), urgency, done),
+            Err(error) => done.call(Err(error)),
+        }
+    }
+
+    fn get(&self, shard: Shard, table: Table, key: &[u8]) -> Result<Option<Record>, StoreError> {
+        self.shared.core.get(shard, table, key)
+    }
+
+    fn scan(
+        &self,
+        shard: Shard,
+        table: Table,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Bytes, Record)>, StoreError> {
+        self.shared.core.scan(shard, table, prefix, after, limit)
+    }
+
+    fn acquire(&self, shard: Shard, fence: Fence) -> Result<(), StoreError> {
+        let (sender, result) = std::sync::mpsc::sync_channel(1);
+        // An error means that nobody waits.
+        let done = Completion::new(move |outcome| drop(sender.send(outcome)));
+        self.shared.push(Kind::Acquire(shard, fence), Urgency::Urgent, done);
+        result.recv().unwrap_or(Err(StoreError::Closed)).map(drop)
+    }
+
+    fn position(&self, shard: Shard) -> (Fence, Version) {
+        self.shared.core.position(shard)
+    }
+}
+
+impl Drop for FjallStore {
+    fn drop(&mut self) {
+        self.shared.queue.close();
+        if let Some(writer) = self.writer.take()
+            && thread::current().id() != writer.thread().id()
+            && writer.join().is_err()
+        {
+            tracing::error!("the store's thread panicked");
+        }
+    }
+}

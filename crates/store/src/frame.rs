@@ -1,0 +1,98 @@
+//! The form of a record on disk: a header with version and checksum, then the value, sealed or not.
+//!
+//! | octets | what |
+//! |---|---|
+//! | 1 | form: 1 plain, 2 sealed |
+//! | 8 | version, big-endian |
+//! | 4 | CRC32C of key, form, version and value, big-endian |
+//! | rest | value |
+
+use crate::api::Damage;
+
+/// Octets before the value.
+pub(crate) const HEADER: usize = 13;
+const PLAIN: u8 = 1;
+const SEALED: u8 = 2;
+
+/// What the header says: enough to compare and to sum, without the value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) sealed: bool,
+    pub(crate) version: u64,
+    pub(crate) checksum: u32,
+}
+
+impl Header {
+    /// Reads a header without looking at the value.
+    pub(crate) fn read(frame: &[u8]) -> Result<(Self, &[u8]), Damage> {
+        let (header, value) = frame.split_first_chunk::<HEADER>().ok_or(Damage::Header)?;
+        let [form, v0, v1, v2, v3, v4, v5, v6, v7, c0, c1, c2, c3] = *header;
+        let sealed = match form {
+            PLAIN => false,
+            SEALED => true,
+            _ => return Err(Damage::Header),
+        };
+        let version = u64::from_be_bytes([v0, v1, v2, v3, v4, v5, v6, v7]);
+        Ok((Self { sealed, version, checksum: u32::from_be_bytes([c0, c1, c2, c3]) }, value))
+    }
+
+    /// What this record adds to the sum of its table (see [`Sum`](crate::head::Sum)).
+    pub(crate) fn mark(self) -> u64 {
+        // The finalizer of splitmix64: every bit of version and checksum reaches every bit of the mark.
+        let mut x = self.version.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(self.checksum);
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        x ^ (x >> 31)
+    }
+}
+
+/// Writes a frame; `key` is the engine's key.
+pub(crate) fn write(key: &[u8], sealed: bool, version: u64, value: &[u8]) -> (Header, Vec<u8>) {
+    let checksum = checksum(key, sealed, version, value);
+    let mut frame = Vec::with_capacity(HEADER + value.len());
+    frame.push(if sealed { SEALED } else { PLAIN });
+    frame.extend_from_slice(&version.to_be_bytes());
+    frame.extend_from_slice(&checksum.to_be_bytes());
+    frame.extend_from_slice(value);
+    (Header { sealed, version, checksum }, frame)
+}
+
+/// Reads a frame and verifies its checksum.
+pub(crate) fn verify<'a>(key: &[u8], frame: &'a [u8]) -> Result<(Header, &'a [u8]), Damage> {
+    let (header, value) = Header::read(frame)?;
+    if header.checksum != checksum(key, header.sealed, header.version, value) {
+        return Err(Damage::Checksum);
+    }
+    Ok((header, value))
+}
+
+fn checksum(key: &[u8], sealed: bool, version: u64, value: &[u8]) -> u32 {
+    let sum = crc32c::crc32c(key);
+    let sum = crc32c::crc32c_append(sum, &[u8::from(sealed)]);
+    let sum = crc32c::crc32c_append(sum, &version.to_be_bytes());
+    crc32c::crc32c_append(sum, value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_is_read() {
+        let (header, frame) = write(b"key", true, 77, b"value");
+        assert_eq!(verify(b"key", &frame), Ok((header, &b"value"[..])));
+        assert_eq!(frame.len(), HEADER + 5);
+    }
+
+    #[test]
+    fn every_flipped_bit_is_found() {
+        let (_, frame) = write(b"key", false, 77, b"value");
+        for bit in 0..frame.len() * 8 {
+            let mut flipped = frame.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(verify(b"key", &flipped).is_err(), "bit {bit}");
+        }
+        assert_eq!(verify(b"kez", &frame), Err(Damage::Checksum));
+        assert_eq!(verify(b"key", &frame[..HEADER - 1]), Err(Damage::Header));
+    }
+}

@@ -1,0 +1,158 @@
+//! The bounded queue between committing threads and the one that writes.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::api::Urgency;
+use crate::core::{Kind, Request};
+
+/// Between the starts of two groups when nothing in them is urgent (DESIGN A5).
+pub const WRITE_BEHIND: Duration = Duration::from_millis(5);
+/// Batches that wait for the disk: a second's worth at full speed.
+pub const MAX_QUEUED: usize = 65_536;
+/// Octets of batches that wait for the disk.
+pub const MAX_QUEUED_OCTETS: usize = 64 * 1024 * 1024;
+/// Batches of one group: its commit stays within some tens of milliseconds.
+const MAX_GROUP: usize = 4096;
+
+/// Requests that wait to be written.
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    wake: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    requests: VecDeque<(usize, Request)>,
+    octets: usize,
+    urgent: bool,
+    closing: bool,
+    /// Whether the writer waits for something to do, and must be woken for the first request.
+    idle: bool,
+}
+
+/// Why a request was not taken.
+pub(crate) enum Refused {
+    Full(Request),
+    Closed(Request),
+}
+
+impl Queue {
+    pub(crate) fn new() -> Self {
+        Self { state: Mutex::default(), wake: Condvar::new() }
+    }
+
+    /// Takes a request; an essential one above the bounds too.
+    pub(crate) fn push(&self, request: Request, urgency: Urgency) -> Result<(), Refused> {
+        let (size, essential) = match &request.kind {
+            Kind::Write(batch) => (batch.size(), batch.essential),
+            Kind::Acquire(..) => (0, true),
+        };
+        let mut state = self.state.lock();
+        if state.closing {
+            return Err(Refused::Closed(request));
+        }
+        let full = state.requests.len() >= MAX_QUEUED || state.octets.saturating_add(size) > MAX_QUEUED_OCTETS;
+        if full && !essential {
+            return Err(Refused::Full(request));
+        }
+        state.requests.push_back((size, request));
+        state.octets += size;
+        let hurry = urgency == Urgency::Urgent || state.half_full();
+        let wake = state.idle || (hurry && !state.urgent);
+        state.urgent |= hurry;
+        state.idle = false;
+        drop(state);
+        if wake {
+            self.wake.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Waits for the next group; `None` when the queue is closed and empty. `last` is when the group before was taken.
+    pub(crate) fn take(&self, last: Instant) -> Option<Vec<Request>> {
+        let mut state = self.state.lock();
+        loop {
+            if state.requests.is_empty() {
+                if state.closing {
+                    return None;
+                }
+                state.idle = true;
+                self.wake.wait(&mut state);
+            } else if state.urgent || state.closing || last.elapsed() >= WRITE_BEHIND {
+                return Some(state.group());
+            } else {
+                self.wake.wait_until(&mut state, last + WRITE_BEHIND);
+            }
+        }
+    }
+
+    /// Takes nothing more; what waits is still written.
+    pub(crate) fn close(&self) {
+        self.state.lock().closing = true;
+        self.wake.notify_one();
+    }
+}
+
+impl State {
+    fn half_full(&self) -> bool {
+        self.requests.len() >= MAX_QUEUED / 2 || self.octets >= MAX_QUEUED_OCTETS / 2
+    }
+
+    fn group(&mut self) -> Vec<Request> {
+        let count = self.requests.len().min(MAX_GROUP);
+        let mut group = Vec::with_capacity(count);
+        for (size, request) in self.requests.drain(..count) {
+            self.octets -= size;
+            group.push(request);
+        }
+        // The rest has waited for a whole group already.
+        self.urgent = !self.requests.is_empty();
+        group
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{Batch, Completion};
+    use crate::key::{Fence, Shard};
+
+    fn request(essential: bool) -> Request {
+        let shard = Shard::new(0).unwrap();
+        let batch = Batch { essential, ..Batch::new(shard, Fence(1)) };
+        Request { kind: Kind::Write(batch), done: Completion::new(|_| {}) }
+    }
+
+    #[test]
+    fn a_full_queue_refuses_all_but_the_essential() {
+        let queue = Queue::new();
+        for _ in 0..MAX_QUEUED {
+            assert!(queue.push(request(false), Urgency::WriteBehind).is_ok());
+        }
+        assert!(matches!(queue.push(request(false), Urgency::Urgent), Err(Refused::Full(_))));
+        assert!(queue.push(request(true), Urgency::WriteBehind).is_ok());
+        assert_eq!(queue.take(Instant::now()).unwrap().len(), MAX_GROUP);
+        assert!(queue.push(request(false), Urgency::Urgent).is_ok());
+    }
+
+    #[test]
+    fn a_closed_queue_gives_out_the_rest() {
+        let queue = Queue::new();
+        assert!(queue.push(request(false), Urgency::WriteBehind).is_ok());
+        queue.close();
+        assert!(matches!(queue.push(request(true), Urgency::Urgent), Err(Refused::Closed(_))));
+        assert_eq!(queue.take(Instant::now()).unwrap().len(), 1);
+        assert!(queue.take(Instant::now()).is_none());
+    }
+
+    #[test]
+    fn urgent_ones_take_the_others_along() {
+        let queue = Queue::new();
+        assert!(queue.push(request(false), Urgency::WriteBehind).is_ok());
+        assert!(queue.push(request(false), Urgency::Urgent).is_ok());
+        assert_eq!(queue.take(Instant::now()).unwrap().len(), 2);
+    }
+}
