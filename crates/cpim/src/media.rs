@@ -1,0 +1,95 @@
+//! RFC 2045 §5.1: media types.
+
+use std::borrow::Cow;
+
+/// A media type with its parameters, borrowed from a Content-Type value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MediaType<'a> {
+    essence: &'a str,
+    params: &'a str,
+}
+
+impl<'a> MediaType<'a> {
+    /// Reads a Content-Type value; `None` without a type and subtype.
+    pub fn parse(value: &'a str) -> Option<Self> {
+        let (essence, params) = value.split_at_checked(value.find(';').unwrap_or(value.len()))?;
+        let essence = essence.trim_matches(is_blank);
+        let (kind, subtype) = essence.split_once('/')?;
+        (is_token(kind) && is_token(subtype)).then_some(Self { essence, params })
+    }
+
+    /// Type and subtype as written.
+    pub fn essence(&self) -> &'a str {
+        self.essence
+    }
+
+    /// Whether this is the media type `essence`; case does not count.
+    pub fn is(&self, essence: &str) -> bool {
+        self.essence.eq_ignore_ascii_case(essence)
+    }
+
+    /// The value of a parameter, without quotes; the name's case does not count.
+    pub fn param(&self, name: &str) -> Option<Cow<'a, str>> {
+        let mut rest = self.params;
+        loop {
+            rest = rest.trim_start_matches(|c| is_blank(c) || c == ';');
+            let (found, after) = rest.split_once('=')?;
+            let (value, next) = param_value(after.trim_start_matches(is_blank))?;
+            if found.trim_matches(is_blank).eq_ignore_ascii_case(name) {
+                return Some(value);
+            }
+            rest = next;
+        }
+    }
+}
+
+/// A token or a quoted string, and what follows it.
+fn param_value(text: &str) -> Option<(Cow<'_, str>, &str)> {
+    let Some(quoted) = text.strip_prefix('"') else {
+        let end = text.find(|c| is_blank(c) || c == ';').unwrap_or(text.len());
+        let (value, rest) = text.split_at_checked(end)?;
+        return Some((Cow::Borrowed(value), rest));
+    };
+    let length = crate::header::string_length(quoted)?;
+    let (inner, rest) = quoted.split_at_checked(length)?;
+    let value = if inner.contains('\\') { Cow::Owned(without_backslashes(inner)) } else { Cow::Borrowed(inner) };
+    Some((value, rest.strip_prefix('"')?))
+}
+
+fn without_backslashes(text: &str) -> String {
+    let mut escaped = false;
+    let keep = |c: &char| {
+        escaped = *c == '\\' && !escaped;
+        !escaped
+    };
+    text.chars().filter(keep).collect()
+}
+
+/// RFC 2045 §5.1: any printable ASCII but the special characters.
+pub(crate) fn is_token(text: &str) -> bool {
+    let token = |octet: u8| octet.is_ascii_graphic() && !br#"()<>@,;:\"/[]?="#.contains(&octet);
+    !text.is_empty() && text.bytes().all(token)
+}
+
+fn is_blank(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\r' | '\n')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // checks: MF-02, MF-03
+    #[test]
+    fn rfc2045_s5_1_types_and_parameters() {
+        let text = MediaType::parse("Text/Plain ; Charset=\"utf\\-8\" ;format=flowed").unwrap();
+        assert!(text.is("text/plain") && text.essence() == "Text/Plain");
+        assert_eq!(text.param("charset").as_deref(), Some("utf-8"));
+        assert_eq!(text.param("FORMAT").as_deref(), Some("flowed"));
+        assert_eq!(text.param("boundary"), None);
+        for bad in ["", "text", "text/", "/plain", "te xt/plain", "text/plain/x"] {
+            assert_eq!(MediaType::parse(bad), None, "{bad}");
+        }
+        assert_eq!(MediaType::parse("a/b; x=\"y").unwrap().param("x"), None);
+    }
+}

@@ -1,0 +1,79 @@
+//! RFC 3862 §6: what an application demands beyond the base format.
+
+use crate::error::{Deviation, ErrorKind, ParseError, Remedy};
+use crate::header::{CoreHeader, Header};
+
+/// Whose rules an object has to satisfy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Profile {
+    /// RFC 3862 alone: no header is demanded, any may repeat.
+    #[default]
+    Base,
+    /// RFC 4975 §13: From and To once or more, nothing but NS, To and cc twice.
+    Msrp,
+    /// What a gateway needs to translate: one From, one To or more, one DateTime at most.
+    Gateway,
+}
+
+impl Profile {
+    /// The profile of this name; `rcs` is the base format with the headers of RFC 5438.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "base" | "rcs" => Some(Self::Base),
+            "msrp" => Some(Self::Msrp),
+            "gateway" => Some(Self::Gateway),
+            _ => None,
+        }
+    }
+
+    fn demands_addresses(self) -> bool {
+        match self {
+            Self::Base => false,
+            Self::Msrp | Self::Gateway => true,
+        }
+    }
+
+    fn allows_once(self, header: CoreHeader) -> bool {
+        match (self, header) {
+            (Self::Base, _) | (_, CoreHeader::To | CoreHeader::Cc | CoreHeader::Ns) => false,
+            (Self::Msrp, _) | (Self::Gateway, CoreHeader::From | CoreHeader::DateTime) => true,
+            (Self::Gateway, CoreHeader::Subject | CoreHeader::Require) => false,
+        }
+    }
+
+    /// Looks at the headers together; `end` is the place of the blank line after them.
+    pub(crate) fn check(
+        self,
+        headers: &[Header<'_>],
+        end: (usize, usize),
+        deviations: &mut Vec<Deviation>,
+    ) -> Result<(), ParseError> {
+        let error = |kind| ParseError { kind, line: end.0, octet: end.1 };
+        for header in [CoreHeader::From, CoreHeader::To] {
+            if self.demands_addresses() && count(headers, header) == 0 {
+                return Err(error(ErrorKind::MissingHeader(header)));
+            }
+        }
+        for header in [CoreHeader::From, CoreHeader::DateTime, CoreHeader::Subject, CoreHeader::Require] {
+            if !self.allows_once(header) || count(headers, header) < 2 {
+                continue;
+            }
+            let repeated = error(ErrorKind::RepeatedHeader(header));
+            match header {
+                CoreHeader::Subject | CoreHeader::DateTime => {
+                    deviations.push(Deviation { error: repeated, remedy: Remedy::UseFirst });
+                }
+                // One From, so that nobody shows another sender than the one that was checked. Of two Require headers
+                // neither may be passed over.
+                CoreHeader::From | CoreHeader::Require | CoreHeader::To | CoreHeader::Cc | CoreHeader::Ns => {
+                    return Err(repeated);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn count(headers: &[Header<'_>], core: CoreHeader) -> usize {
+    headers.iter().filter(|header| header.core == Some(core) && !header.ignored).count()
+}
