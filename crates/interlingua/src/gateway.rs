@@ -82,10 +82,10 @@ fn core_config(config: &Config, configuration: Arc<Configuration>) -> CoreConfig
 /// Every address of this gateway that the configuration names: a message never goes there.
 fn own_listeners(config: &Config) -> Vec<SocketAddr> {
     let texts = config.adapter.values().flat_map(|table| {
-        ["listen", "advertise"].into_iter().filter_map(|key| table.get(key)).flat_map(|value| match value {
-            Value::Array(several) => several.iter().filter_map(Value::as_str).collect(),
-            other => other.as_str().into_iter().collect::<Vec<_>>(),
-        })
+        let values = ["listen", "advertise"].into_iter().filter_map(|key| table.get(key));
+        values
+            .flat_map(|value| value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice))
+            .filter_map(Value::as_str)
     });
     let address = |text: &str| text.parse().ok().or_else(|| text.split_once(':')?.1.parse().ok());
     texts.filter_map(address).filter(|address: &SocketAddr| address.port() != 0).collect()

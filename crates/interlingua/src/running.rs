@@ -134,9 +134,10 @@ impl Running {
 fn early_end(ended: Result<(InstanceName, Result<(), AdapterError>), tokio::task::JoinError>) -> anyhow::Error {
     match ended {
         Ok((name, Err(error))) => {
-            let remedy = match &error {
-                AdapterError::Listen { .. } => "choose another address, or stop what listens there",
-                _ => "correct the key; `interlingua check` says more",
+            let remedy = if matches!(error, AdapterError::Listen { .. }) {
+                "choose another address, or stop what listens there"
+            } else {
+                "correct the key; `interlingua check` says more"
             };
             anyhow::Error::new(error).context(format!("adapter.{name}: {remedy}"))
         }

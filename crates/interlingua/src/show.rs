@@ -17,10 +17,10 @@ fn lines(report: &Value, indent: usize) -> String {
     for (label, value) in entries.into_iter().filter(|(_, value)| !value.is_null()) {
         let nested = value.as_object().is_some_and(|fields| !fields.is_empty())
             || value.as_array().is_some_and(|items| items.iter().any(|item| item.is_object() || item.is_array()));
-        let value = match value {
-            value if nested => format!("\n{}", lines(value, indent + 2)),
-            Value::Array(items) => format!("{}\n", items.iter().map(scalar).collect::<Vec<_>>().join(", ")),
-            other => format!("{}\n", scalar(other)),
+        let value = match value.as_array() {
+            _ if nested => format!("\n{}", lines(value, indent + 2)),
+            Some(items) => format!("{}\n", items.iter().map(scalar).collect::<Vec<_>>().join(", ")),
+            None => format!("{}\n", scalar(value)),
         };
         text.push_str(&format!("{:indent$}{}{value}", "", if nested { label.trim_end() } else { &label }));
     }

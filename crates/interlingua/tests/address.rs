@@ -1,5 +1,7 @@
 //! `interlingua address` on every vector.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::wildcard_enum_match_arm, reason = "test code")]
+
 mod common;
 
 use clap::ValueEnum;

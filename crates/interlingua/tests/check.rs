@@ -1,5 +1,7 @@
 //! `interlingua check` and `config`, and every file in `configs/`.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::wildcard_enum_match_arm, reason = "test code")]
+
 mod common;
 
 use std::path::{Path, PathBuf};
@@ -240,4 +242,50 @@ fn the_schema_knows_every_adapter() {
     let adapters = list(&schema["properties"]["adapter"]["additionalProperties"], "oneOf");
     let types: Vec<_> = adapters.iter().map(|adapter| text(&adapter["properties"]["type"], "const")).collect();
     assert_eq!(types, ["sip", "xmpp-component", "native"]);
+}
+
+#[test]
+fn next_hops_and_protocols_must_be_of_use() {
+    let report = check(
+        r#"
+[gateway]
+name = "gw.example.net"
+[adapter.native]
+type = "native"
+listen = "127.0.0.1:0"
+[[adapter.native.user]]
+address = "a@elsewhere.example"
+token = "t"
+[adapter.sip]
+type = "sip"
+listen = ["tcp:127.0.0.1:5060"]
+[[domain]]
+name = "native.example"
+adapter = "native"
+next_hop = "sip:192.0.2.1"
+[[domain]]
+name = "sip.example"
+adapter = "sip"
+next_hop = "192.0.2.1:5060"
+[[domain]]
+name = "tls.example"
+adapter = "sip"
+next_hop = "sip:192.0.2.1;transport=tls"
+[[route]]
+to = "x.example"
+protocol = "_xmpp"
+[[route]]
+to = "y.example"
+next_hop = "smtp:192.0.2.1"
+[[route]]
+to = "z.example"
+next_hop = "sip:192.0.2.1;transport=tcp"
+"#,
+    );
+    let keys: Vec<_> = problems(&report).into_iter().map(|(key, ..)| key).collect();
+    let expected =
+        ["domain[0].next_hop", "domain[1].next_hop", "domain[2].next_hop", "route[0].protocol", "route[1].next_hop"];
+    assert_eq!(keys, expected);
+    let warned: Vec<_> = list(&report, "warnings").iter().map(|warning| text(warning, "key")).collect();
+    assert_eq!(warned, ["adapter.native.user[0].address"]);
 }

@@ -1,5 +1,7 @@
 //! The command line as a whole: what it lists, how it ends, and `explain`.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::wildcard_enum_match_arm, reason = "test code")]
+
 mod common;
 
 use common::{repository, run, text};

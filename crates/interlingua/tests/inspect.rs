@@ -1,5 +1,7 @@
 //! `interlingua inspect` on the vectors; the library behind it, and the binary for its form.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::wildcard_enum_match_arm, reason = "test code")]
+
 mod common;
 
 use common::{list, run_with, text, vectors};

@@ -1,5 +1,7 @@
 //! `interlingua resolve` on every vector that needs no more than a zone.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::wildcard_enum_match_arm, reason = "test code")]
+
 mod common;
 
 use common::{list, run, text, vectors};

@@ -1,5 +1,7 @@
 //! `interlingua serve` and the commands that talk to a running gateway.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::wildcard_enum_match_arm, reason = "test code")]
+
 mod common;
 
 use std::io::{BufRead, BufReader, Lines, Read, Write};
@@ -13,6 +15,8 @@ use serde_json::Value;
 struct Gateway {
     child: Child,
     log: Lines<BufReader<ChildStderr>>,
+    /// What was read of the log.
+    seen: Vec<Value>,
     _folder: tempfile::TempDir,
 }
 
@@ -53,27 +57,26 @@ impl Gateway {
         let mut command = command(&["serve", "--config", file.to_str().unwrap()]);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = BufReader::new(child.stderr.take().unwrap()).lines();
-        Self { child, log, _folder: folder }
+        Self { child, log, seen: Vec::new(), _folder: folder }
     }
 
     /// Reads the log up to a line with this message.
-    fn until(&mut self, message: &str) -> Value {
-        let mut lines = self.log.by_ref().map(|line| line.unwrap());
-        let found = lines.find_map(|line| {
-            let entry: Value = serde_json::from_str(&line).ok()?;
-            (text(&entry, "message") == message).then_some(entry)
-        });
-        found.unwrap_or_else(|| panic!("the log ended without {message:?}"))
-    }
-
-    /// Reads the log up to where something listens.
-    fn listening(&mut self, message: &str, of: &str) -> String {
-        loop {
-            let entry = self.until(message);
-            if text(&entry, "target").starts_with(of) {
-                return text(&entry, "address").to_owned();
+    fn until(&mut self, message: &str) {
+        for line in self.log.by_ref() {
+            let entry: Value = serde_json::from_str(&line.unwrap()).unwrap();
+            let found = text(&entry, "message") == message;
+            self.seen.push(entry);
+            if found {
+                return;
             }
         }
+        panic!("the log ended without {message:?}: {:?}", self.seen);
+    }
+
+    /// The address in a line that was read, by its message and the crate that wrote it.
+    fn address(&self, message: &str, of: &str) -> String {
+        let fits = |entry: &&Value| text(entry, "message") == message && text(entry, "target").starts_with(of);
+        self.seen.iter().find(fits).map(|entry| text(entry, "address").to_owned()).unwrap()
     }
 
     fn signal(&self, name: &str) {
@@ -109,9 +112,9 @@ fn get(address: &str, path: &str) -> String {
 #[test]
 fn a_gateway_serves_until_sigterm_and_answers_the_commands() {
     let mut gateway = Gateway::start(CONFIG);
-    let admin = gateway.listening("admin API, metrics and health checks", "interlingua");
-    let native = gateway.listening("listening", "adapter_native");
     gateway.until("ready");
+    let admin = gateway.address("admin API, metrics and health checks", "interlingua");
+    let native = gateway.address("listening", "adapter_native");
     assert!(get(&admin, "/readyz").contains("200") && get(&admin, "/healthz").contains("200"));
     assert!(get(&admin, "/metrics").contains("401"));
     let (native, admin) = (format!("http://{native}"), format!("http://{admin}"));
@@ -156,8 +159,8 @@ fn a_component_link_that_was_never_up_keeps_it_from_being_ready() {
         silent.local_addr().unwrap()
     );
     let mut gateway = Gateway::start(&format!("{CONFIG}{link}"));
-    let admin = gateway.listening("admin API, metrics and health checks", "interlingua");
     gateway.until("listening; ready when each component link has been up");
+    let admin = gateway.address("admin API, metrics and health checks", "interlingua");
     assert!(get(&admin, "/readyz").contains("503") && get(&admin, "/healthz").contains("200"));
     gateway.signal("INT");
     assert_eq!(gateway.exit_code(), Some(0));

@@ -1,5 +1,7 @@
 //! `interlingua translate` on the end-to-end vectors, as far as one message says it all.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::wildcard_enum_match_arm, reason = "test code")]
+
 mod common;
 
 use std::time::{Duration, SystemTime};

@@ -33,12 +33,12 @@ impl Server {
 
     /// What to do about an error.
     pub(crate) fn explain(&self, error: ClientError) -> Error {
-        let hint = match &error {
-            ClientError::Http(http) if http.is_connect() => {
-                format!("is a gateway with a native adapter running at {}? See --server", self.server)
-            }
-            ClientError::Refused { status: 401, .. } => "the gateway does not know this token".to_owned(),
-            _ => format!("while talking to {}", self.server),
+        let hint = if matches!(&error, ClientError::Http(http) if http.is_connect()) {
+            format!("is a gateway with a native adapter running at {}? See --server", self.server)
+        } else if matches!(&error, ClientError::Refused { status: 401, .. }) {
+            "the gateway does not know this token".to_owned()
+        } else {
+            format!("while talking to {}", self.server)
         };
         Error::new(error).context(hint)
     }

@@ -53,10 +53,7 @@ fn read_sip(input: &str) -> Result<Value, UriError> {
 }
 
 fn code(error: &UriError) -> &'static str {
-    match error {
-        UriError::Scheme => "scheme",
-        _ => "bad-uri",
-    }
+    if matches!(error, UriError::Scheme) { "scheme" } else { "bad-uri" }
 }
 
 /// Whether two URIs are equivalent, each scheme by its own rules.

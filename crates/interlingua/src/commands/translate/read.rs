@@ -10,6 +10,7 @@ use bytes::Bytes;
 use impp_model::{Address, Cause, Device, Endpoint, Failure, MessageOperation, Side, TransId};
 use serde_json::Value;
 use sip_proto::message::Message;
+use sip_proto::method::Method;
 use strict_xml::{Limits, Scope, parse_element};
 use xmpp_proto::ns;
 use xmpp_proto::stanza::Stanza;
@@ -38,7 +39,7 @@ fn bad(text: impl Into<String>) -> Failure {
 fn read_sip(input: &[u8], setting: &Setting) -> Result<Incoming, Stop> {
     let request = Message::parse(Bytes::copy_from_slice(input)).map_err(|error| by_status(error.status(), &error))?;
     request.verify().map_err(|error| by_status(400, &error))?;
-    if !request.method().is_some_and(|method| method.as_str() == "MESSAGE") {
+    if request.method() != Some(&Method::Message) {
         return Err(by_status(405, &"not a MESSAGE request"));
     }
     let now = setting.now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();

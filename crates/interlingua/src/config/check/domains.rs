@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use super::super::problem::Key;
 use super::super::{DomainTable, Role};
 use super::Check;
-use super::tables::is_label;
 
 impl Check<'_> {
     pub(super) fn domains(&mut self) {
@@ -20,6 +19,9 @@ impl Check<'_> {
             self.later_keys(&key, domain);
             self.reached_by(&key, domain);
             self.trusted(&key, domain);
+            if let Some(next_hop) = &domain.next_hop {
+                self.next_hop(key.name("next_hop"), next_hop, domain.adapter.as_deref());
+            }
         }
         if !self.config.domain.iter().any(|domain| domain.role == Role::Local) {
             let remedy = "add a [[domain]] with role = \"local\" for each domain this gateway speaks for";
@@ -111,11 +113,11 @@ impl Check<'_> {
             if let Some(adapter) = &route.adapter {
                 self.known_adapter(key.name("adapter"), adapter);
             }
-            if let Some(protocol) = &route.protocol
-                && !is_label(protocol)
-            {
-                let remedy = "write it with its underscore, as \"_sip\" or \"_xmpp\"";
-                self.problem(key.name("protocol"), "not a protocol label", remedy);
+            if let Some(protocol) = &route.protocol {
+                self.protocol(key.name("protocol"), protocol);
+            }
+            if let Some(next_hop) = &route.next_hop {
+                self.next_hop(key.name("next_hop"), next_hop, None);
             }
             let covers = |earlier: &&super::super::RouteTable| earlier.from == route.from && earlier.to == route.to;
             if let Some(earlier) = self.config.route.iter().take(index).position(|route| covers(&route)) {

@@ -1,6 +1,7 @@
 //! What a configuration means: everything that can be judged before the gateway starts.
 
 mod domains;
+mod hops;
 mod listeners;
 mod tables;
 
@@ -27,6 +28,7 @@ pub(super) fn check(
     check.listeners();
     check.domains();
     check.routes();
+    check.native_users();
 }
 
 struct Check<'c> {

@@ -1,0 +1,93 @@
+//! Next hops and protocols of routes, and the users of native adapters.
+
+use impp_model::Address;
+use serde_json::Value;
+use sip_proto::uri::{Scheme, SipUri};
+
+use super::super::problem::Key;
+use super::Check;
+use super::tables::is_label;
+
+/// The RFC 3861 label of each type of adapter that has one.
+const LABELS: [(&str, &str); 2] = [("sip", "_sip"), ("xmpp-component", "_xmpp")];
+
+impl Check<'_> {
+    /// A next hop for the adapter `name`.
+    pub(super) fn next_hop(&mut self, key: Key, next_hop: &str, adapter: Option<&str>) {
+        match adapter.and_then(|adapter| self.type_of(adapter)) {
+            Some("sip") => self.sip_hop(key, next_hop),
+            Some(other) => {
+                let remedy = "remove next_hop; the adapter reaches all it can reach by its own link";
+                self.problem(key, format!("an adapter of type {other} has no next hops"), remedy);
+            }
+            None if !next_hop.starts_with("sip:") => {
+                self.problem(
+                    key,
+                    "no protocol that this gateway speaks",
+                    "write a sip: URI, as \"sip:192.0.2.1:5060\"",
+                );
+            }
+            None => {
+                self.sip_hop(key.clone(), next_hop);
+                self.some_adapter(key, "sip");
+            }
+        }
+    }
+
+    fn sip_hop(&mut self, key: Key, next_hop: &str) {
+        let form = "write host, port and transport, as \"sip:192.0.2.1:5060;transport=tcp\"";
+        match SipUri::parse(next_hop) {
+            Err(error) => self.problem(key, format!("no SIP URI: {error}"), form),
+            Ok(uri) if uri.scheme == Scheme::Sips => self.problem(key, "TLS is not in this version", form),
+            Ok(uri) => {
+                let known = |transport: &str| ["udp", "tcp"].iter().any(|known| transport.eq_ignore_ascii_case(known));
+                if let Some(transport) = uri.transport().filter(|transport| !known(transport)) {
+                    self.problem(key, format!("transport {transport} is not in this version"), "write udp or tcp");
+                }
+            }
+        }
+    }
+
+    pub(super) fn protocol(&mut self, key: Key, label: &str) {
+        if !is_label(label) {
+            self.problem(key, "not a protocol label", "write it with its underscore, as \"_sip\" or \"_xmpp\"");
+            return;
+        }
+        match LABELS.iter().find(|(_, known)| *known == label) {
+            Some((kind, _)) => self.some_adapter(key, kind),
+            None => self.problem(key, "no adapter of this gateway speaks it", "write \"_sip\" or \"_xmpp\""),
+        }
+    }
+
+    /// Reports the key if no adapter is of the type it needs.
+    fn some_adapter(&mut self, key: Key, kind: &str) {
+        if !self.adapters.iter().any(|(_, configured)| configured.type_name() == kind) {
+            let remedy = format!("add a table [adapter.NAME] with type = \"{kind}\"");
+            self.problem(key, format!("there is no adapter of type {kind} to use for it"), remedy);
+        }
+    }
+
+    /// What sends to a native user must know the domain.
+    pub(super) fn native_users(&mut self) {
+        for (name, configured) in self.adapters {
+            let table = self.config.adapter.get(name).filter(|_| configured.type_name() == "native");
+            let users = table.and_then(|table| table.get("user")).and_then(Value::as_array);
+            for (index, user) in users.into_iter().flatten().enumerate() {
+                let address =
+                    user.get("address").and_then(Value::as_str).and_then(|text| Address::parse_bare(text).ok());
+                let Some(domain) = address.as_ref().map(Address::domain) else { continue };
+                let served =
+                    |table: &super::super::DomainTable| table.name == *domain && table.adapter.as_ref() == Some(name);
+                if !self.config.domain.iter().any(served) {
+                    let key = Key::parse("adapter").name(name).name("user").index(index).name("address");
+                    let remedy = format!("add a [[domain]] with name = \"{domain}\" and adapter = \"{name}\"");
+                    self.warning(key, format!("no [[domain]] leads to {domain}: nobody reaches this user"), remedy);
+                }
+            }
+        }
+    }
+
+    pub(super) fn type_of(&self, adapter: &str) -> Option<&'static str> {
+        self.adapters.iter().find(|(name, _)| name == adapter).map(|(_, configured)| configured.type_name())
+    }
+}
