@@ -75,6 +75,11 @@ async fn an_error_stanza_settles_the_message_it_is_about() {
     let (first, second) = (gateway.deliver("one", LONG), gateway.deliver("two", LONG));
     let id = peer.next_named("message").await.attr("id").unwrap().to_owned();
     peer.send(&format!(
+        "<message type='error' from='mallory@evil.example' to='romeo@sip.example.com' id='{id}'><error type='cancel'>\
+         <gone xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>"
+    ))
+    .await;
+    peer.send(&format!(
         "<message type='error' from='juliet@example.com' to='romeo@sip.example.com' id='{id}'><error type='cancel'>\
          <item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>\
          <text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>no such user</text></error></message>"
@@ -96,6 +101,7 @@ async fn only_the_domain_itself_answers_its_barrier() {
     let ping = peer.next_named("iq").await;
     let id = ping.attr("id").unwrap();
     peer.send(&format!("<iq type='result' from='evil.example' to='sip.example.com' id='{id}'/>")).await;
+    peer.send(&format!("<iq type='result' from='mallory@example.com' to='sip.example.com' id='{id}'/>")).await;
     peer.send("<iq type='result' from='example.com' to='sip.example.com' id='ilb-00000000-0'/>").await;
     assert_eq!(cause(outcome(outcome_to_come).await), Cause::Unconfirmed);
 }

@@ -92,7 +92,7 @@ impl Inbound {
         };
         if message.kind() == MessageType::Error {
             // ERR-007: it settles what it is about, and is never passed on or answered.
-            if !outbound.handle_error(message, &to, now) {
+            if !outbound.handle_error(message, &from, &to, now) {
                 tracing::debug!(peer = from.domain(), "error about no open message");
             }
             return None;

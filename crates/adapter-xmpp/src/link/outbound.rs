@@ -157,15 +157,18 @@ impl Outbound {
     /// Takes an answer to an IQ; returns whether it was one of ours.
     pub(crate) fn handle_answer(&mut self, id: &str, from: &Jid, now: Instant) -> bool {
         let Some(link) = &mut self.link else { return false };
-        let number = parse_ping_id(id, link.nonce);
+        // The domain was asked, so none of its users answers.
+        let number = parse_ping_id(id, link.nonce).filter(|_| from.is_domain());
         number.is_some_and(|number| link.barriers.handle_answer(number, from.domain(), now))
     }
 
     /// Takes a message of type error; returns whether it was about an open delivery.
-    // RFC 6120 §8.3.1: an error goes back to the sender of the stanza with its id.
-    pub(crate) fn handle_error(&mut self, message: &stanza::Message, to: &Jid, now: Instant) -> bool {
+    // RFC 6120 §8.3.1: an error goes back to the sender of the stanza with its id; it comes from the addressee, from a
+    // server that answers for him, or from the server of this link.
+    pub(crate) fn handle_error(&mut self, message: &stanza::Message, from: &Jid, to: &Jid, now: Instant) -> bool {
         let Some(id) = message.id() else { return false };
-        let Some((token, sent)) = self.sent.remove_by_id(to, id) else { return false };
+        let may_tell = |domain: &str| from.domain() == domain || from.domain() == &*self.own;
+        let Some((token, sent)) = self.sent.remove_by_id(to, id, may_tell) else { return false };
         if let Some(link) = &mut self.link {
             link.barriers.handle_settled(token, &sent.domain, now);
         }

@@ -74,9 +74,15 @@ impl SentTable {
         Some(sent)
     }
 
-    /// Takes out the stanza that an error to `to` with `id` is about.
-    pub(crate) fn remove_by_id(&mut self, to: &Jid, id: &str) -> Option<(Token, Sent)> {
+    /// Takes out the stanza that an error to `to` with `id` is about, if it went to a domain that `may_tell`.
+    pub(crate) fn remove_by_id(
+        &mut self,
+        to: &Jid,
+        id: &str,
+        may_tell: impl Fn(&str) -> bool,
+    ) -> Option<(Token, Sent)> {
         let token = *self.by_key.get(&key(to.as_str(), id))?;
+        self.sent.get(&token).filter(|sent| may_tell(&sent.domain))?;
         self.remove(token).map(|sent| (token, sent))
     }
 
@@ -127,9 +133,10 @@ mod tests {
         let mut insert =
             |jid: &Jid| table.insert(jid.as_str(), "1", "x.example".into(), settle_channel().0, now + hold);
         let (first, second, other) = (insert(&a), insert(&a), insert(&b));
-        assert_eq!(table.remove_by_id(&b, "1").map(|(token, _)| token), Some(other));
-        assert_eq!(table.remove_by_id(&b, "1").map(|(token, _)| token), None);
-        assert_eq!(table.remove_by_id(&a, "1").map(|(token, _)| token), Some(first));
+        assert_eq!(table.remove_by_id(&b, "1", |_| true).map(|(token, _)| token), Some(other));
+        assert_eq!(table.remove_by_id(&b, "1", |_| true).map(|(token, _)| token), None);
+        assert_eq!(table.remove_by_id(&a, "1", |domain| domain == "x.example").map(|(token, _)| token), Some(first));
+        assert!(table.remove_by_id(&a, "1", |_| true).is_none());
         assert!(table.expired(now + hold - GRAIN).is_empty());
         assert_eq!(table.expired(now + hold).iter().map(|(token, _)| *token).collect::<Vec<_>>(), [second]);
         assert_eq!((table.len(), table.next_deadline()), (0, None));
