@@ -105,12 +105,22 @@ impl Link {
     /// Serves until the gateway stops.
     pub(crate) async fn run(mut self) {
         let mut backoff = Backoff::default();
+        let mut known = false;
         self.hub.peer_changed(self.settings.domain.as_str(), PeerState::Down);
         loop {
             let ended = match self.connect().await {
-                Some(Ok(socket)) => self.serve(socket).await,
+                Some(Ok(socket)) => {
+                    known = false;
+                    self.serve(socket).await
+                }
                 Some(Err(error)) => {
-                    tracing::warn!(domain = %self.settings.domain, hop = self.hop(), %error, "XMPP server unreachable");
+                    // The first failure of an outage is news, the others are not.
+                    if std::mem::replace(&mut known, true) {
+                        tracing::debug!(domain = %self.settings.domain, %error, "XMPP server still unreachable");
+                    } else {
+                        tracing::warn!(domain = %self.settings.domain, hop = self.hop(), %error,
+                            "XMPP server unreachable, trying again until it answers");
+                    }
                     Ended::Broken { served: false }
                 }
                 None => Ended::Shutdown,
