@@ -111,7 +111,7 @@ pub fn from_request(request: &Message, now: i64, threads: &ThreadTable) -> Resul
         id: None,
         thread: Some(threads.thread(key.call_id.as_str(), &source.address, &destination.address)),
         subjects: subject(request),
-        sent: date.filter(|date| now - date > OLD).and_then(|date| DateTime::from_epoch(date, 0)),
+        sent: date.filter(|date| now.saturating_sub(*date) > OLD).and_then(|date| DateTime::from_epoch(date, 0)),
         receipts: Receipts::default(),
         content: body.value.content,
         alternatives: body.value.alternatives,
