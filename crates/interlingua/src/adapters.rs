@@ -1,13 +1,12 @@
 //! The adapters that this gateway is built with: one line each in [`FACTORIES`].
 
-use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
 use adapter_api::{Adapter, AdapterError, Context, InstanceName};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::config::{Key, Problem, nearest, read};
 
@@ -100,7 +99,7 @@ struct Findings<'f> {
 
 /// Reads the tables `[adapter.NAME]`, each by the factory of its `type`.
 pub(crate) fn read_all(
-    tables: &BTreeMap<String, Value>,
+    tables: &Map<String, Value>,
     problems: &mut Vec<Problem>,
     holes: &mut Vec<Key>,
 ) -> Vec<(String, Box<dyn Configured>)> {

@@ -287,5 +287,5 @@ next_hop = "sip:192.0.2.1;transport=tcp"
         ["domain[0].next_hop", "domain[1].next_hop", "domain[2].next_hop", "route[0].protocol", "route[1].next_hop"];
     assert_eq!(keys, expected);
     let warned: Vec<_> = list(&report, "warnings").iter().map(|warning| text(warning, "key")).collect();
-    assert_eq!(warned, ["adapter.native.user[0].address"]);
+    assert_eq!(warned, ["adapter.native.user[0].address", "domain[1].trusted", "domain[2].trusted"]);
 }

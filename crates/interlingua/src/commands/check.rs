@@ -6,6 +6,7 @@ use anyhow::Result;
 use serde_json::json;
 
 use crate::cli::Ended;
+use crate::config::count;
 use crate::{config, output};
 
 /// Report all problems of a configuration file, each with key, line, value and remedy
@@ -50,8 +51,4 @@ fn verdict(file: &Path, problems: usize, warnings: usize) -> String {
         (problems, 0) => format!("{file}: {}", count(problems, "problem")),
         (problems, warnings) => format!("{file}: {}, {}", count(problems, "problem"), count(warnings, "warning")),
     }
-}
-
-fn count(number: usize, what: &str) -> String {
-    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }

@@ -15,7 +15,7 @@ use crate::{output, zone};
 /// Show which protocol serves an im: or pres: URI, with every DNS query and why (RFC 3861)
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// As im:juliet@example.com or pres:juliet@example.com
+    /// As im:juliet@example.com or pres:juliet@example.com; without a scheme im: is meant
     uri: String,
     /// Answer from this master file instead of the network
     #[arg(long, value_name = "FILE")]
@@ -45,11 +45,12 @@ pub fn run(args: &Args) -> Result<Ended> {
     };
     let options = options(args, config.as_ref())?;
     let source = args.from.as_deref().map(|from| protocol_of(from, config.as_ref())).transpose()?.flatten();
+    let uri = if args.uri.contains(':') { args.uri.clone() } else { format!("im:{}", args.uri) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let resolution = runtime.block_on(async {
         let dns = dns(args, config.as_ref())?;
         let mut draw = |limit: u32| rand::random_range(0..=limit);
-        Resolver::new(dns, options).resolve_uri(&args.uri, source.as_ref(), &mut draw).await.context(args.uri.clone())
+        Resolver::new(dns, options).resolve_uri(&uri, source.as_ref(), &mut draw).await.context(args.uri.clone())
     });
     match resolution {
         Ok(resolution) => print(args, &resolution),

@@ -11,14 +11,14 @@ mod reference;
 mod schema;
 mod tables;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 pub use domains::{Action, DomainTable, Network, Pattern, PolicyRule, Role, RouteTable};
+pub(crate) use problem::count;
 pub use problem::{Key, Problem, Report, Step};
 pub(crate) use read::{nearest, read};
 pub use reference::reference;
@@ -47,10 +47,10 @@ pub struct Config {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(skip)]
     pub tls: Option<Value>,
-    /// Protocol instances: `[adapter.NAME]` for each, with a `type`; the name is free.
+    /// Protocol instances: `[adapter.NAME]` for each, with a `type`; the name is free. In the order of the file.
     #[serde(default)]
     #[schemars(skip)]
-    pub adapter: BTreeMap<String, Value>,
+    pub adapter: Map<String, Value>,
     /// The domains that this gateway knows by name; the first table of a domain is the one that counts.
     #[serde(default)]
     pub domain: Vec<DomainTable>,

@@ -123,7 +123,7 @@ impl Problem {
 
 /// All that `check` found in one file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
-#[error("{} problems in {}", problems.len(), file.display())]
+#[error("{}: {}", file.display(), count(problems.len(), "problem"))]
 pub struct Report {
     /// The file.
     pub file: PathBuf,
@@ -157,6 +157,11 @@ impl Report {
         }
         format!("{head}{}\n    remedy: {}\n", problem.problem, problem.remedy)
     }
+}
+
+/// `1 problem`, `2 problems`.
+pub(crate) fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
 #[cfg(test)]

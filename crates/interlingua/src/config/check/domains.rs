@@ -19,6 +19,7 @@ impl Check<'_> {
             self.later_keys(&key, domain);
             self.reached_by(&key, domain);
             self.trusted(&key, domain);
+            self.provable(&key, domain);
             if let Some(next_hop) = &domain.next_hop {
                 self.next_hop(key.name("next_hop"), next_hop, domain.adapter.as_deref());
             }
@@ -86,8 +87,18 @@ impl Check<'_> {
         }
     }
 
+    /// In this version a trusted address is the one proof that a SIP peer can give.
+    fn provable(&mut self, key: &Key, domain: &DomainTable) {
+        let sip = domain.adapter.as_deref().and_then(|adapter| self.type_of(adapter)) == Some("sip");
+        if sip && domain.trusted.is_empty() {
+            let remedy = "list the addresses of the proxies or users that send for this domain";
+            self.warning(key.name("trusted"), "nobody is trusted: no message from this domain is taken", remedy);
+        }
+    }
+
     /// What a component sends must come from its domain, so that domain should be a local one.
     fn component_domains(&mut self) {
+        self.component_twice();
         for (name, configured) in self.adapters {
             let Some(domain) = self.adapter_text(name, "domain").filter(|_| configured.type_name() == "xmpp-component")
             else {
@@ -99,6 +110,18 @@ impl Check<'_> {
                 let problem = format!("{domain} is no local [[domain]]: nobody can send over this link");
                 let remedy = format!("add a [[domain]] with name = \"{domain}\" and the adapter that serves its users");
                 self.warning(Key::parse("adapter").name(name).name("domain"), problem, remedy);
+            }
+        }
+    }
+
+    fn component_twice(&mut self) {
+        let mut taken: BTreeMap<(String, String), String> = BTreeMap::new();
+        for (name, _) in self.adapters {
+            let text = |key| self.adapter_text(name, key).map(str::to_ascii_lowercase);
+            let (Some(connect), Some(domain)) = (text("connect"), text("domain")) else { continue };
+            if let Some(other) = taken.insert((connect, domain), name.clone()) {
+                let problem = format!("adapter.{other} is the same component of the same server, which takes it once");
+                self.problem(Key::parse("adapter").name(name).name("domain"), problem, "remove one of the two");
             }
         }
     }
