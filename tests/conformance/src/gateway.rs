@@ -13,7 +13,7 @@ use interwork::{Core, CoreConfig, DeliveryLimits, Instance, Policy, RoutingConfi
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
-use crate::given::Given;
+use crate::given::{Given, SIP_DOMAIN};
 use crate::sip_peer::{SipPeer, Transport};
 use crate::xmpp_server::SECRET;
 
@@ -68,7 +68,7 @@ impl Gateway {
 }
 
 fn configuration(given: &Given, sip: &SipPeer) -> Configuration {
-    let hop = format!("sip:{};transport=udp", sip.address(0));
+    let hop = sip.hop(given.over.unwrap_or(Transport::Udp));
     let entry = |name: &str, adapter: &str, next_hop: Option<&str>, trusted: &[&str]| DomainEntry {
         name: Domain::parse(name).unwrap(),
         role: Role::Local,
@@ -79,10 +79,7 @@ fn configuration(given: &Given, sip: &SipPeer) -> Configuration {
     let next_hop = (!given.two_servers).then_some(hop.as_str());
     Configuration {
         gateway: Domain::parse("gw.example.com").unwrap(),
-        domains: vec![
-            entry("example.com", "office", None, &[]),
-            entry("example.net", "sip", next_hop, &["127.0.0.1/32"]),
-        ],
+        domains: vec![entry("example.com", "office", None, &[]), entry(SIP_DOMAIN, "sip", next_hop, &["127.0.0.1/32"])],
     }
 }
 

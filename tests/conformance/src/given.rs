@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::sip_peer::Transport;
+
 /// How the gateway is set up for one vector.
 pub(crate) struct Given {
     /// How long a sender who waits for an answer is held.
@@ -14,24 +16,30 @@ pub(crate) struct Given {
     pub(crate) mute_xmpp: bool,
     /// The second stimulus is sent once the first has its response.
     pub(crate) after_response: bool,
+    /// What SIP goes over in both directions; none: what the vector names, and UDP from the gateway.
+    pub(crate) over: Option<Transport>,
     /// The domain that the gateway serves at the XMPP server.
     pub(crate) component: &'static str,
 }
+
+/// The domain of the SIP network.
+pub(crate) const SIP_DOMAIN: &str = "example.net";
 
 /// Longer than 0.5 + 1 + 2 s, when RFC 4320 §4.1 allows a first 100.
 const LONG_HOLD: Duration = Duration::from_secs(4);
 
 impl Given {
     /// Reads what a vector says; an unknown sentence fails the test.
-    pub(crate) fn read(id: &str, sentences: &[String]) -> Self {
+    pub(crate) fn read(id: &str, sentences: &[String], over: Option<Transport>) -> Self {
         let mut given = Self {
             hold: Duration::from_secs(2),
             refuse_large: false,
             two_servers: false,
             mute_xmpp: false,
             after_response: false,
+            over,
             // A server routes to a component what is for the component's domain.
-            component: if id == "IMX-53" { "nx.invalid" } else { "example.net" },
+            component: if id == "IMX-53" { "nx.invalid" } else { SIP_DOMAIN },
         };
         for sentence in sentences {
             match sentence.as_str() {

@@ -31,6 +31,15 @@ impl Pattern {
             Self::Any(several) => several.iter().any(|pattern| pattern.matches(value, known)),
         }
     }
+
+    /// The same with other text in each place where `from` stands.
+    pub(crate) fn replaced(&self, from: &str, to: &str) -> Self {
+        match self {
+            Self::One(text) => Self::One(text.replace(from, to)),
+            Self::Number(number) => Self::Number(*number),
+            Self::Any(several) => Self::Any(several.iter().map(|pattern| pattern.replaced(from, to)).collect()),
+        }
+    }
 }
 
 /// The values of placeholders.

@@ -1,13 +1,13 @@
-//! The SIP network around the gateway: UDP sockets that are its next hops, and a TCP connection to it.
+//! The SIP network around the gateway: sockets that are its next hops, and a TCP connection to it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::OwnedWriteHalf;
-use tokio::net::{TcpStream, UdpSocket};
-use tokio::sync::mpsc;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::{Mutex, mpsc};
 
 use crate::sip_text::SipText;
 
@@ -31,25 +31,41 @@ pub(crate) enum Came {
 pub(crate) enum Way {
     /// To the socket of this number, from that address.
     Udp(usize, SocketAddr),
+    /// Over the connection of this number; the first is the peer's own.
+    Tcp(usize),
+}
+
+/// How messages are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// In datagrams.
+    Udp,
+    /// Over connections.
     Tcp,
 }
 
-/// How a stimulus is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Transport {
-    Udp,
-    Tcp,
+impl Transport {
+    /// RFC 3261 §20.42: its name in Via.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "SIP/2.0/UDP ",
+            Self::Tcp => "SIP/2.0/TCP ",
+        }
+    }
 }
 
 pub(crate) struct SipPeer {
     sockets: Vec<Arc<UdpSocket>>,
-    tcp: Option<OwnedWriteHalf>,
+    listener: SocketAddr,
+    connections: Connections,
     sender: mpsc::UnboundedSender<Arrival>,
     arrivals: mpsc::UnboundedReceiver<Arrival>,
 }
 
+type Connections = Arc<Mutex<Vec<OwnedWriteHalf>>>;
+
 impl SipPeer {
-    /// Opens two sockets: the first sends, both can be next hops.
+    /// Opens two UDP sockets and a TCP listener, all of which can be next hops; the first socket sends.
     pub(crate) async fn open() -> Self {
         let (sender, arrivals) = mpsc::unbounded_channel();
         let mut sockets = Vec::new();
@@ -58,7 +74,11 @@ impl SipPeer {
             tokio::spawn(read_datagrams(number, Arc::clone(&socket), sender.clone()));
             sockets.push(socket);
         }
-        Self { sockets, tcp: None, sender, arrivals }
+        let acceptor = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = acceptor.local_addr().unwrap();
+        let connections = Connections::default();
+        tokio::spawn(accept(acceptor, Arc::clone(&connections), sender.clone()));
+        Self { sockets, listener, connections, sender, arrivals }
     }
 
     /// The address of a socket.
@@ -66,17 +86,25 @@ impl SipPeer {
         self.sockets[number].local_addr().unwrap()
     }
 
-    /// Connects to the gateway, once.
+    /// Itself as a next hop.
+    pub(crate) fn hop(&self, transport: Transport) -> String {
+        match transport {
+            Transport::Udp => format!("sip:{};transport=udp", self.address(0)),
+            Transport::Tcp => format!("sip:{};transport=tcp", self.listener),
+        }
+    }
+
+    /// Connects to the gateway, once and before it connects.
     pub(crate) async fn connect(&mut self, gateway: SocketAddr) {
-        let (reader, writer) = TcpStream::connect(gateway).await.unwrap().into_split();
-        tokio::spawn(read_stream(reader, self.sender.clone()));
-        self.tcp = Some(writer);
+        let stream = TcpStream::connect(gateway).await.unwrap();
+        let number = serve(stream, &self.connections, &self.sender).await;
+        assert_eq!(number, OWN);
     }
 
     pub(crate) async fn send(&mut self, transport: Transport, gateway: SocketAddr, text: &str) {
         match transport {
             Transport::Udp => self.answer(Way::Udp(0, gateway), text).await,
-            Transport::Tcp => self.answer(Way::Tcp, text).await,
+            Transport::Tcp => self.answer(Way::Tcp(OWN), text).await,
         }
     }
 
@@ -85,7 +113,7 @@ impl SipPeer {
             Way::Udp(number, address) => {
                 self.sockets[number].send_to(text.as_bytes(), address).await.unwrap();
             }
-            Way::Tcp => self.tcp.as_mut().expect("a connection").write_all(text.as_bytes()).await.unwrap(),
+            Way::Tcp(number) => self.connections.lock().await[number].write_all(text.as_bytes()).await.unwrap(),
         }
     }
 
@@ -93,6 +121,24 @@ impl SipPeer {
     pub(crate) async fn next(&mut self) -> Arrival {
         self.arrivals.recv().await.expect("the harness holds a sender")
     }
+}
+
+/// The number of the connection that the peer opened itself.
+pub(crate) const OWN: usize = 0;
+
+async fn accept(listener: TcpListener, connections: Connections, arrivals: mpsc::UnboundedSender<Arrival>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        serve(stream, &connections, &arrivals).await;
+    }
+}
+
+async fn serve(stream: TcpStream, connections: &Connections, arrivals: &mpsc::UnboundedSender<Arrival>) -> usize {
+    let (reader, writer) = stream.into_split();
+    let mut connections = connections.lock().await;
+    connections.push(writer);
+    let number = connections.len() - 1;
+    tokio::spawn(read_stream(number, reader, arrivals.clone()));
+    number
 }
 
 async fn read_datagrams(number: usize, socket: Arc<UdpSocket>, arrivals: mpsc::UnboundedSender<Arrival>) {
@@ -107,12 +153,12 @@ async fn read_datagrams(number: usize, socket: Arc<UdpSocket>, arrivals: mpsc::U
     }
 }
 
-async fn read_stream(mut socket: impl AsyncReadExt + Unpin, arrivals: mpsc::UnboundedSender<Arrival>) {
+async fn read_stream(number: usize, mut socket: OwnedReadHalf, arrivals: mpsc::UnboundedSender<Arrival>) {
     let mut octets = Vec::new();
     while socket.read_buf(&mut octets).await.is_ok_and(|count| count > 0) {
         while let Some((what, used)) = first(&octets) {
             octets.drain(..used);
-            if arrivals.send(Arrival { what, way: Way::Tcp, at: Instant::now() }).is_err() {
+            if arrivals.send(Arrival { what, way: Way::Tcp(number), at: Instant::now() }).is_err() {
                 return;
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! The cases are checked against the vectors: what is missing is printed as it must stand here.
 
-use conformance::play::play;
+use conformance::play::{Transport, play, play_all_over};
 use conformance::suite::unlisted;
 
 const SUITE: &str = "im-sip-to-xmpp";
@@ -14,6 +14,20 @@ const LATER: &[(&str, &str)] = &[];
 fn every_vector_has_its_test() {
     let wrong = unlisted(SUITE, include_str!("im_sip_to_xmpp.rs"), LATER);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+// checks: ARC-005
+#[tokio::test]
+async fn every_vector_over_tcp() {
+    let except = [("IMS-04", "retransmissions are for UDP"), ("IMS-18", "a connection has no end of a datagram")];
+    play_all_over(Transport::Tcp, SUITE, &except).await;
+}
+
+// checks: ARC-005
+#[tokio::test]
+async fn every_vector_over_udp() {
+    let except = [];
+    play_all_over(Transport::Udp, SUITE, &except).await;
 }
 
 // checks: IM-030, IM-031, IM-033, MSG-006, MSG-007, SIP-040

@@ -2,7 +2,7 @@
 //!
 //! The cases are checked against the vectors: what is missing is printed as it must stand here.
 
-use conformance::play::play;
+use conformance::play::{Transport, play, play_all_over};
 use conformance::suite::unlisted;
 
 const SUITE: &str = "im-xmpp-to-sip";
@@ -14,6 +14,17 @@ const LATER: &[(&str, &str)] = &[];
 fn every_vector_has_its_test() {
     let wrong = unlisted(SUITE, include_str!("im_xmpp_to_sip.rs"), LATER);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+// checks: ARC-005
+#[tokio::test]
+async fn every_vector_over_tcp() {
+    let except = [
+        ("IMX-09", "the limit is that of UDP"),
+        ("IMX-10", "the limit is that of UDP"),
+        ("IMX-43", "the zone has SRV records for UDP"),
+    ];
+    play_all_over(Transport::Tcp, SUITE, &except).await;
 }
 
 // checks: IM-001, IM-002, IM-005, MSG-002, MSG-003, ADR-021

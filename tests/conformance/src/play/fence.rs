@@ -3,8 +3,8 @@
 use strict_xml::Element;
 
 use super::Player;
-use crate::sip_peer::Transport;
-use crate::suite::{ExpectStanza, Proto};
+use crate::given::SIP_DOMAIN;
+use crate::suite::{Expect, ExpectStanza, Proto, Stimulus, Vector};
 
 impl Player {
     /// Nothing of that kind has come, and nothing is on its way.
@@ -49,6 +49,23 @@ impl Player {
         assert_eq!(alike, count, "{}: number of {}, got\n{}", self.id, expected.name, self.got());
     }
 
+    /// No stanza, response or, where the SIP side began, request has come that no expectation speaks of.
+    pub(super) async fn expect_nothing_else(&mut self, vector: &Vector) {
+        let can_fence = !self.given.mute_xmpp && self.given.component == SIP_DOMAIN;
+        if can_fence {
+            self.fence_into_xmpp().await;
+        }
+        let began_at_sip =
+            !vector.stimulus.iter().any(|stimulus| matches!(stimulus, Stimulus::Raw { proto: Proto::Xmpp, .. }));
+        let only_properties = vector.expect.iter().all(|expect| matches!(expect, Expect::Property { .. }));
+        // A message that only serves another is answered like any other.
+        let judges_responses = vector.expect.iter().any(|expect| matches!(expect, Expect::Response(_)));
+        let more = self.stanza_came(|_| true)
+            || judges_responses && self.responses.iter().any(|response| !response.claimed)
+            || began_at_sip && self.request_came("");
+        assert!(!more || only_properties, "{}: nothing else expected, got\n{}", self.id, self.got());
+    }
+
     fn stanza_came(&self, of: impl Fn(&Element) -> bool) -> bool {
         self.stanzas.iter().any(|stanza| !stanza.claimed && of(&stanza.element))
     }
@@ -60,10 +77,10 @@ impl Player {
     /// Sends a message from the SIP side and takes all that comes before it on the XMPP side.
     async fn fence_into_xmpp(&mut self) {
         self.fences += 1;
-        let (number, name) = (self.fences, if self.transport == Transport::Udp { "UDP" } else { "TCP" });
+        let (number, name) = (self.fences, self.transport.name());
         let mark = format!("fence {number}");
         let text = format!(
-            "MESSAGE sip:fence@example.com SIP/2.0\r\nVia: SIP/2.0/{name} fence.example.net;branch=z9hG4bKfence{number};rport\r\n\
+            "MESSAGE sip:fence@example.com SIP/2.0\r\nVia: {name}fence.example.net;branch=z9hG4bKfence{number};rport\r\n\
              Max-Forwards: 70\r\nTo: <sip:fence@example.com>\r\nFrom: <sip:fence@example.net>;tag=f{number}\r\n\
              Call-ID: fence{number}\r\nCSeq: 1 MESSAGE\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n{mark}",
             mark.len()

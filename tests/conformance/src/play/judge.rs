@@ -6,7 +6,7 @@ use strict_xml::Element;
 
 use super::{Player, Stanza};
 use crate::pattern::{Known, Pattern};
-use crate::sip_peer::{Transport, Way};
+use crate::sip_peer::{OWN, Transport, Way};
 use crate::sip_text::SipText;
 use crate::suite::{Child, Expect, ExpectRequest, ExpectResponse, ExpectStanza};
 
@@ -53,8 +53,14 @@ impl Player {
         if let Some(body) = &expected.body {
             check("body", &message.body, body);
         }
+        let transport = if let Way::Udp(..) = request.way { Transport::Udp } else { Transport::Tcp };
+        if !message.header("Via").unwrap().starts_with(transport.name())
+            || transport != self.given.over.unwrap_or(Transport::Udp)
+        {
+            wrong.push(format!("it went by {:?}", request.way));
+        }
         if let Some(server) = &expected.to_server {
-            let number = if *server == "server1" { 0 } else { 1 };
+            let number = ["server1", "server2"].iter().position(|name| name == server).expect("a known server");
             if !matches!(request.way, Way::Udp(socket, _) if socket == number) {
                 wrong.push(format!("it went by {:?}, not to {server}", request.way));
             }
@@ -103,14 +109,22 @@ impl Player {
         if expected.sent_to.is_some() {
             // RFC 3581 §4: the harness has another address than the vector's peer.
             assert_eq!(expected.sent_to.as_deref(), Some(PLAYED_SOURCE));
-            patterns.insert("Via".into(), Pattern::One(format!("/received={}/", own.ip())));
-            patterns.insert("_via_rport".into(), Pattern::One(format!("rport={}", own.port())));
-            if way != Way::Udp(0, self.gateway.sip(Transport::Udp)) {
-                wrong.push(format!("it came by {way:?}"));
+            for pattern in patterns.values_mut() {
+                *pattern = pattern
+                    .replaced("192\\.0\\.2\\.1", &own.ip().to_string())
+                    .replaced("9988", &own.port().to_string());
             }
         }
         if let Some(from) = &expected.sent_from {
             assert_eq!(from, "the address and port the request arrived on");
+        }
+        // RFC 3261 §18.2.2, RFC 3581 §4: where the request came from, and from where it arrived.
+        let back = match self.transport {
+            Transport::Udp => Way::Udp(0, self.gateway.sip(Transport::Udp)),
+            Transport::Tcp => Way::Tcp(OWN),
+        };
+        if way != back {
+            wrong.push(format!("it came by {way:?}"));
         }
         if let Some(parameter) = patterns.remove("_via_rport") {
             let rport = message.param("Via", "rport").unwrap_or_default();

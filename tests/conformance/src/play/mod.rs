@@ -13,15 +13,28 @@ use tokio::time::timeout;
 use crate::gateway::Gateway;
 use crate::given::Given;
 use crate::pattern::{Known, placeholders};
-use crate::sip_peer::{Came, SipPeer, Transport, Way};
+use crate::sip_peer::{Came, SipPeer, Way};
 use crate::sip_text::SipText;
-use crate::suite::{Expect, Proto, Stimulus, Vector, vector};
+use crate::suite::{Expect, Proto, Stimulus, Vector, vector, vectors};
 use crate::xmpp_server::{Arrival, XmppServer};
+
+pub use crate::sip_peer::Transport;
 
 /// Plays the vector `id` of `suite`; panics with what was expected and what came.
 pub async fn play(suite: &str, id: &str) {
-    let vector = vector(suite, id);
-    let mut player = Player::start(&vector).await;
+    play_vector(&vector(suite, id), None).await;
+}
+
+/// Plays all vectors of `suite` but those of `except`, with all of SIP over `transport`, whatever they name.
+pub async fn play_all_over(transport: Transport, suite: &str, except: &[(&str, &str)]) {
+    let ids = vectors(suite).into_keys().filter(|id| except.iter().all(|(other, _)| other != id));
+    for id in ids {
+        play_vector(&vector(suite, &id), Some(transport)).await;
+    }
+}
+
+async fn play_vector(vector: &Vector, over: Option<Transport>) {
+    let mut player = Player::start(vector, over).await;
     for (number, stimulus) in vector.stimulus.iter().enumerate() {
         if number > 0 && player.given.after_response {
             player.xmpp.answer_pings();
@@ -44,6 +57,7 @@ pub async fn play(suite: &str, id: &str) {
             Expect::Request(_) | Expect::Response(_) | Expect::Property { .. } | Expect::Bytes { .. } => {}
         }
     }
+    player.expect_nothing_else(vector).await;
 }
 
 /// Longer than anything here takes on a busy machine.
@@ -93,8 +107,8 @@ struct Stanza {
 }
 
 impl Player {
-    async fn start(vector: &Vector) -> Self {
-        let given = Given::read(&vector.id, &vector.given);
+    async fn start(vector: &Vector, over: Option<Transport>) -> Self {
+        let given = Given::read(&vector.id, &vector.given, over);
         let mut sip = SipPeer::open().await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -114,7 +128,7 @@ impl Player {
             responses: Vec::new(),
             stanzas: Vec::new(),
             pongs: 0,
-            transport: Transport::Udp,
+            transport: over.unwrap_or(Transport::Udp),
             fences: 0,
             began: Instant::now(),
         }
@@ -154,15 +168,19 @@ impl Player {
 
     /// By UDP the answer comes to where the request came from (RFC 3581), by TCP over the same connection.
     async fn send_sip(&mut self, raw: &str, transport: Option<&str>) {
-        let udp = transport.map_or_else(|| raw.contains("SIP/2.0/UDP"), |named| named == "udp");
+        let raw = match self.given.over {
+            Some(Transport::Udp) => raw.replacen(Transport::Tcp.name(), Transport::Udp.name(), 1),
+            Some(Transport::Tcp) => raw.replacen(Transport::Udp.name(), Transport::Tcp.name(), 1),
+            None => raw.to_owned(),
+        };
+        let udp = transport.map_or_else(|| raw.contains(Transport::Udp.name()), |named| named == "udp");
         self.transport = if udp { Transport::Udp } else { Transport::Tcp };
-        let plain = "SIP/2.0/UDP ";
-        let text = match raw.split_once(plain) {
+        let text = match raw.split_once(Transport::Udp.name()) {
             Some((before, after)) if udp && !after.contains(";rport") => {
                 let (sent_by, rest) = after.split_once(';').expect("a branch");
-                format!("{before}{plain}{sent_by};rport;{rest}")
+                format!("{before}{}{sent_by};rport;{rest}", Transport::Udp.name())
             }
-            _ => raw.to_owned(),
+            _ => raw,
         };
         self.sip.send(self.transport, self.gateway.sip(self.transport), &text).await;
     }
