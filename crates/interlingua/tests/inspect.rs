@@ -71,6 +71,8 @@ fn a_sip_message_is_shown_or_its_error() {
     assert_eq!((text(&found, "result"), text(&found["parsed"], "method")), ("ok", "MESSAGE"));
     let found = sip::inspect(MESSAGE.replace("Length: 2", "Length: -2").as_bytes());
     assert_eq!((text(&found, "result"), text(&found["error"], "class")), ("error", "content-length"));
+    let found = sip::inspect(MESSAGE.replace("SIP/2.0\r\nVia", "SIP/7.0\r\nVia").as_bytes());
+    assert_eq!((text(&found, "result"), found["error"]["status"].as_i64()), ("error", Some(505)));
     let found = sip::inspect(MESSAGE.replace("CSeq: 1", "CSeq: x").as_bytes());
     assert_eq!((text(&found, "result"), found["error"]["status"].as_i64()), ("error", Some(400)));
 }

@@ -13,6 +13,11 @@ pub fn inspect(input: &[u8]) -> Value {
             return json!({ "result": "error", "error": error, "parsed": null });
         }
     };
+    if !message.is_version_2() {
+        // RFC 3261 §21.5.6.
+        let error = json!({ "class": "version", "text": "another version than SIP/2.0", "status": 505 });
+        return json!({ "result": "error", "error": error, "parsed": parsed(&message) });
+    }
     match message.verify() {
         Ok(_) => json!({ "result": "ok", "error": null, "parsed": parsed(&message) }),
         Err(error) => {
