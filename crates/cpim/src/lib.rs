@@ -1,24 +1,61 @@
-//! message/cpim.
-mod chars;
-mod draft;
+//! message/cpim (RFC 3862), with disposition notifications (RFC 5438) and composing indications (RFC 3994).
+//!
+//! Three ways to look at an object, none of which copies it:
+//! - [`RelayView`]: as a relay that may change nothing; takes anything, checks nothing, allocates nothing.
+//! - [`Message::parse`]: by the letter of RFC 3862 and of a [`Profile`]; the first difference is an error with its code,
+//!   line and octet.
+//! - [`Message::interpret`]: as a gateway that has to translate; what has one defensible reading is read and listed as
+//!   a [`Deviation`], the rest is refused.
+//!
+//! [`Package`] looks at the MIME headers an object travels under and says whether it is plain, signed or opaque; a
+//! signed one is not taken apart unless policy says so. Objects are written with [`Writer`] or composed with [`Draft`];
+//! an existing object is never edited but put inside a new one with [`Draft::around`].
+//!
+//! The crate performs no I/O and reads no clock; every bound is in [`limits`].
+//!
+//! ```
+//! use cpim::{Message, Profile};
+//!
+//! let octets = "From: Juliet <im:juliet@example.com>\r\n\
+//!     To: <im:romeo@example.net>\r\n\
+//!     Subject:;lang=fr le balcon\r\n\
+//!     \r\n\
+//!     Content-Type: text/plain; charset=utf-8\r\n\
+//!     \r\n\
+//!     Wherefore art thou?";
+//! let message = Message::parse(octets.as_bytes(), Profile::Gateway)?;
+//! assert_eq!(message.from().map(|from| from.uri.into_owned()).as_deref(), Some("im:juliet@example.com"));
+//! assert_eq!(message.subject(Some("fr")).map(|subject| subject.text).as_deref(), Some("le balcon"));
+//! assert_eq!(message.content().body(), b"Wherefore art thou?");
+//!
+//! let error = Message::parse(b"From: <im:juliet@example.com>\nTo: x", Profile::Base).unwrap_err();
+//! assert_eq!((error.kind.code(), error.line, error.octet), ("E_NOT_CRLF", 1, 29));
+//! # Ok::<(), cpim::ParseError>(())
+//! ```
+
+mod chars; // RFC 3862 §3.6
+pub mod composing; // RFC 3994
+mod draft; // RFC 3862 §6
+pub mod e2e; // RFC 3923
 mod error;
-mod escape;
-mod header;
-pub mod imdn;
+mod escape; // RFC 3862 §2.3
+mod header; // RFC 3862 §3, §4
+pub mod imdn; // RFC 5438
 pub mod limits;
-mod mailbox;
-mod media;
-mod message;
-mod mime;
-pub mod namespace;
-mod object;
-mod profile;
+mod mailbox; // RFC 3862 §4.1
+mod media; // RFC 2045 §5
+mod message; // RFC 3862 §2
+mod mime; // RFC 2045 §3
+pub mod namespace; // RFC 3862 §3.4
+mod object; // RFC 3862 §5, RFC 1847
+mod profile; // RFC 3862 §6, RFC 4975 §13
 mod read;
-mod relay;
+mod relay; // RFC 3862 §2.2
 pub mod report;
-mod transfer;
-mod uri;
+mod transfer; // RFC 2045 §6
+mod uri; // RFC 2396 §3
 mod write;
+
 pub use draft::{Draft, MEDIA_TYPE, OtherHeader, OtherValue, QualifiedName};
 pub use error::{Deviation, ErrorKind, ParseError, Remedy};
 pub use escape::{escape_string, escape_value, unescape};

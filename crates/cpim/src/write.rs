@@ -150,7 +150,7 @@ impl<'o> Writer<'o> {
         if prefix.is_some_and(|prefix| !chars::is_name(prefix)) {
             return Err(WriteError::HeaderName);
         }
-        if uri::shape(uri) != UriShape::Rfc2396 {
+        if !matches!(uri::shape(uri), UriShape::Rfc2396 | UriShape::Rfc3986) {
             return Err(WriteError::Uri);
         }
         self.out.put_slice(b"NS: ");
