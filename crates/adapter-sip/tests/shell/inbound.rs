@@ -171,7 +171,7 @@ async fn what_is_not_handed_in_is_answered_by_its_reason() {
 
 // checks: ARC-012
 #[tokio::test]
-async fn rfc5393_s4_a_request_with_our_own_via_is_a_loop() {
+async fn rfc5393_s4_our_own_via_shows_a_loop() {
     let (mut gateway, peer) = (Gateway::start().await, Peer::bind().await);
     let own = format!("Via: SIP/2.0/UDP {};branch=z9hG4bKown\r\nContent-Type: text/plain\r\n", gateway.udp);
     let via = format!("UDP {}", peer.address);

@@ -181,7 +181,7 @@ fn judge_stanza(stanza: &Stanza, expected: &ExpectStanza, known: &Known) -> Vec<
     wrong
 }
 
-/// The namespace may be that of any step: XEP-0071 §4 has the body of `html` in another than `html` itself.
+/// The namespace may be that of any step: XEP-0071 §5 has the body of `html` in another than `html` itself.
 fn judge_child(steps: &[&Element], child: &Child, known: &Known) -> Vec<String> {
     let element = steps.last().unwrap();
     let mut wrong = judge_attributes(element, &child.attrs, known);
