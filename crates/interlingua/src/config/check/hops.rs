@@ -14,23 +14,26 @@ const LABELS: [(&str, &str); 2] = [("sip", "_sip"), ("xmpp-component", "_xmpp")]
 impl Check<'_> {
     /// A next hop for the adapter `name`.
     pub(super) fn next_hop(&mut self, key: Key, next_hop: &str, adapter: Option<&str>) {
-        match adapter.and_then(|adapter| self.type_of(adapter)) {
+        let Some(adapter) = adapter else { return self.free_hop(key, next_hop) };
+        match self.type_of(adapter) {
             Some("sip") => self.sip_hop(key, next_hop),
             Some(other) => {
-                let remedy = "remove next_hop; the adapter reaches all it can reach by its own link";
-                self.problem(key, format!("an adapter of type {other} has no next hops"), remedy);
+                let problem = format!("an adapter of type {other} has no next hops");
+                self.problem(key, problem, "remove it; the adapter reaches all it can reach by its own link");
             }
-            None if !next_hop.starts_with("sip:") => {
-                self.problem(
-                    key,
-                    "no protocol that this gateway speaks",
-                    "write a sip: URI, as \"sip:192.0.2.1:5060\"",
-                );
-            }
-            None => {
-                self.sip_hop(key.clone(), next_hop);
-                self.some_adapter(key, "sip");
-            }
+            // That adapter has a problem of its own.
+            None => {}
+        }
+    }
+
+    /// A next hop that finds its adapter by its scheme.
+    fn free_hop(&mut self, key: Key, next_hop: &str) {
+        if next_hop.starts_with("sip:") {
+            self.sip_hop(key.clone(), next_hop);
+            self.some_adapter(key, "sip");
+        } else {
+            let remedy = "write a sip: URI, as \"sip:192.0.2.1:5060\"";
+            self.problem(key, "no protocol that this gateway speaks", remedy);
         }
     }
 
@@ -61,7 +64,7 @@ impl Check<'_> {
 
     /// Reports the key if no adapter is of the type it needs.
     fn some_adapter(&mut self, key: Key, kind: &str) {
-        if !self.adapters.iter().any(|(_, configured)| configured.type_name() == kind) {
+        if !self.config.adapter.keys().any(|name| self.type_of(name) == Some(kind)) {
             let remedy = format!("add a table [adapter.NAME] with type = \"{kind}\"");
             self.problem(key, format!("there is no adapter of type {kind} to use for it"), remedy);
         }
@@ -87,7 +90,8 @@ impl Check<'_> {
         }
     }
 
-    pub(super) fn type_of(&self, adapter: &str) -> Option<&'static str> {
-        self.adapters.iter().find(|(name, _)| name == adapter).map(|(_, configured)| configured.type_name())
+    /// The `type` of an adapter's table, be the rest of it right or not.
+    pub(super) fn type_of(&self, adapter: &str) -> Option<&str> {
+        self.adapter_text(adapter, "type")
     }
 }
