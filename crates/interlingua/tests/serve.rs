@@ -151,6 +151,26 @@ fn a_gateway_serves_until_sigterm_and_answers_the_commands() {
 }
 
 #[test]
+fn a_held_message_is_settled_before_the_end() {
+    let mut gateway = Gateway::start(CONFIG);
+    gateway.until("ready");
+    let admin = format!("http://{}", gateway.address("admin API, metrics and health checks", "interlingua"));
+    let native = format!("http://{}", gateway.address("listening", "adapter_native"));
+    let token = gateway._folder.path().join("admin.token");
+    // Nobody watches, so the message is held until its time is over.
+    let mut sending = command(&["send", "carol@native.example", "x", "--json", "--server", &native, "--token", CAROL]);
+    let sending = sending.stdout(Stdio::piped()).spawn().unwrap();
+    let status = ["status", "--json", "--admin", &admin, "--token-file", token.to_str().unwrap()];
+    let held = (0..1000).any(|_| run(&status).json()["held"].as_u64() == Some(1));
+    assert!(held);
+    gateway.signal("TERM");
+    let told = sending.wait_with_output().unwrap();
+    let told: Value = serde_json::from_slice(&told.stdout).unwrap();
+    assert_eq!((text(&told, "status"), text(&told, "reason")), ("failure", "recipient-unavailable"));
+    assert_eq!(gateway.exit_code(), Some(0));
+}
+
+#[test]
 fn a_component_link_that_was_never_up_keeps_it_from_being_ready() {
     // Bound but never accepted from: the link gets no stream.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
