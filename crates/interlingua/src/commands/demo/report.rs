@@ -12,6 +12,9 @@ use crate::output;
 /// How long a message may take to arrive, and a sender to be told.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// An XMPP user hears of failures only; how long one may take to come back beside a message that arrives.
+const NO_ERROR: Duration = Duration::from_millis(50);
+
 /// How long the hub may take to note an outcome that both users know already.
 const NOTING: Duration = Duration::from_secs(1);
 
@@ -38,23 +41,14 @@ async fn deliver(world: &mut World, from: Side, to: Side) -> Result<bool> {
     let text = format!("Grüße von {} an {}: \"äöü ß\" <&> 👋🏽 — {}", from.name(), to.name(), to.user());
     let expected = Heard { by: to, from: from.address(), text };
     let start = Instant::now();
-    let (told, heard) = {
-        let World { heard, .. } = &mut *world;
-        let mut ears = std::mem::replace(heard, tokio::sync::mpsc::channel(1).1);
-        let hear = async {
-            let heard = tokio::time::timeout(PATIENCE, ears.recv()).await.ok().flatten();
-            (heard, start.elapsed())
-        };
-        let address = to.address();
-        // An XMPP user hears of failures only: whoever got the message need not wait for one.
-        let patience = if from == Side::Xmpp { Duration::from_millis(50) } else { PATIENCE };
-        let sent = async { (world.send(from, &address, &expected.text, patience).await, start.elapsed()) };
-        let ((told, told_after), (heard, heard_after)) = tokio::join!(sent, hear);
-        world.heard = ears;
-        let took = if from == Side::Xmpp { heard_after } else { told_after.max(heard_after) };
-        ((told?, took), heard)
-    };
-    let (told, took) = told;
+    let World { users, heard, .. } = &mut *world;
+    let hear = async { (tokio::time::timeout(PATIENCE, heard.recv()).await.ok().flatten(), start.elapsed()) };
+    let address = to.address();
+    let patience = if from == Side::Xmpp { NO_ERROR } else { PATIENCE };
+    let send = async { (users.send(from, &address, &expected.text, patience).await, start.elapsed()) };
+    let ((told, told_after), (heard, heard_after)) = tokio::join!(send, hear);
+    let told = told?;
+    let took = if from == Side::Xmpp { heard_after } else { told_after.max(heard_after) };
     let trace = trace_of(world, from, to).await;
     let good = heard.as_ref() == Some(&expected) && !matches!(told, Some(Told::Refused(_)));
     let (what, detail) = match (&heard, &told) {
@@ -71,7 +65,7 @@ async fn deliver(world: &mut World, from: Side, to: Side) -> Result<bool> {
 /// A message to a user who is not there: its sender must be told.
 async fn refuse(world: &World, from: Side, to: Side) -> Result<bool> {
     let start = Instant::now();
-    let told = world.send(from, &format!("nobody@{}", to.domain()), "Is anybody there?", PATIENCE).await?;
+    let told = world.users.send(from, &format!("nobody@{}", to.domain()), "Is anybody there?", PATIENCE).await?;
     let took = start.elapsed();
     let trace = trace_of(world, from, to).await;
     let (good, what, words) = match told {

@@ -18,12 +18,30 @@ use crate::{logging, output};
 /// The gateway and its peers, all of them running.
 pub(super) struct World {
     pub(super) gateway: Running,
+    pub(super) users: Users,
     pub(super) heard: mpsc::Receiver<Heard>,
     listeners: Vec<Listener>,
+    token: String,
+}
+
+/// One user of each network.
+pub(super) struct Users {
     sip: SipUser,
     xmpp: XmppDomain,
     native: NativeUser,
-    token: String,
+}
+
+impl Users {
+    /// Sends one message as the user of `from`; waits for what that user is told.
+    ///
+    /// An XMPP user is told of failures only: `None` when nothing came in `patience`.
+    pub(super) async fn send(&self, from: Side, to: &str, text: &str, patience: Duration) -> Result<Option<Told>> {
+        match from {
+            Side::Sip => self.sip.send(to, text).await.map(Some),
+            Side::Xmpp => self.xmpp.send(to, text, patience).await,
+            Side::Native => self.native.send(to, text).await.map(Some),
+        }
+    }
 }
 
 /// Messages that nobody has looked at yet; a person at the demonstration sends fewer.
@@ -50,18 +68,7 @@ impl World {
         let sip = SipUser::start(sip_socket, address("udp")?, ears.clone())?;
         let native = NativeUser::start(address("http")?, &token, ears).await?;
         gateway.ready().await?;
-        Ok(Self { gateway, heard, listeners, sip, xmpp, native, token })
-    }
-
-    /// Sends one message as the user of `from`; waits for what that user is told.
-    ///
-    /// An XMPP user is told of failures only: `None` when nothing came in `patience`.
-    pub(super) async fn send(&self, from: Side, to: &str, text: &str, patience: Duration) -> Result<Option<Told>> {
-        match from {
-            Side::Sip => self.sip.send(to, text).await.map(Some),
-            Side::Xmpp => self.xmpp.send(to, text, patience).await,
-            Side::Native => self.native.send(to, text).await.map(Some),
-        }
+        Ok(Self { gateway, users: Users { sip, xmpp, native }, heard, listeners, token })
     }
 
     /// What listens where, for a person.
@@ -80,7 +87,7 @@ impl World {
     /// How to go on by hand.
     pub(super) fn hints(&self) -> String {
         let program = std::env::args().next().unwrap_or_else(|| "interlingua".to_owned());
-        let native = self.native.server();
+        let native = self.users.native.server();
         let admin = format!("http://{}", self.gateway.admin);
         let (sip, xmpp, carol) = (Side::Sip.address(), Side::Xmpp.address(), Side::Native.address());
         format!(
