@@ -2,6 +2,7 @@
 
 use crate::config::{Config, LargeMessages};
 use crate::core::{self, FixedHop, MAX_UNSAFE_REQUEST, Place, Setup, fits_datagram, located_places, via_name};
+use crate::ids::RequestIds;
 use crate::mapping::{address, message};
 use adapter_api::{
     Acknowledgement, Adapter, AdapterError, Capabilities, Context, Delivery, Examine, Findings, Full, Hop, Hub,
@@ -90,7 +91,7 @@ impl SipAdapter {
     async fn dry_run(&self, operation: &MessageOperation, hop: &Hop, findings: &mut Findings) {
         findings.add("source", address::to_sip_uri(&operation.source));
         findings.add("destination", address::to_sip_uri(&operation.destination));
-        let ids = core::request_ids(operation);
+        let ids = RequestIds::random(rand::random());
         let call_id = match &operation.message.thread {
             Some(thread) => {
                 crate::mapping::thread::to_call_id(thread, &operation.source.address, &operation.destination.address)

@@ -1,10 +1,13 @@
-//! The identifiers of a request this gateway sends: a pure function of the sender and its id, where it gave one.
+//! The identifiers of a request this gateway sends: a pure function of the message, where its sender gave it an id.
 //!
 //! A message that a crash makes us send twice then carries the same Call-ID, From tag, CSeq and branch, by which the far
-//! side can tell the copy (DESIGN A5).
+//! side can tell the copy (DESIGN A5). Within one life of the process no two requests have the same ones: clients use ids
+//! again, and the far side would take the second message for a copy of the first.
 
-use impp_model::{Endpoint, MessageId};
+use impp_model::{MessageId, MessageOperation};
 use sha2::{Digest, Sha256};
+use std::collections::{HashSet, VecDeque};
+use std::time::{Duration, Instant};
 
 /// What distinguishes one request from all others.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,14 +22,18 @@ const DOMAIN: &[u8] = b"interlingua sip request 1";
 pub const CSEQ: u32 = 1;
 
 impl RequestIds {
-    /// Those of the message `id` from `source`, the same however often they are made.
-    pub fn of_message(source: &Endpoint, destination: &Endpoint, id: &MessageId) -> Self {
+    /// Those of a message whose sender calls it `id`, the same however often they are made.
+    pub fn of_message(operation: &MessageOperation, id: &MessageId) -> Self {
         let mut hash = Sha256::new();
         hash.update(DOMAIN);
+        let (source, inbox, message) = (&operation.source, &operation.destination.address, &operation.message);
         let device = source.device.as_ref().map_or("", |device| device.as_str());
-        let ends = [source.address.local(), source.address.domain().as_str(), device];
-        let inbox = [destination.address.local(), destination.address.domain().as_str()];
-        for field in ends.iter().chain(&inbox).chain(&[id.as_str()]) {
+        let subject = message.subjects.first().map_or("", |subject| subject.text.as_str());
+        let ends =
+            [source.address.local(), source.address.domain().as_str(), device, inbox.local(), inbox.domain().as_str()];
+        for field in
+            ends.iter().chain(&[id.as_str(), subject]).map(|field| field.as_bytes()).chain([&*message.content.octets])
+        {
             hash.update(field.len().to_be_bytes());
             hash.update(field);
         }
@@ -62,6 +69,38 @@ impl RequestIds {
 
 const BRANCH_DOMAIN: &[u8] = b"interlingua sip branch 1";
 
+/// The identifiers this process has used lately.
+#[derive(Debug, Default)]
+pub(crate) struct Recent {
+    used: HashSet<[u8; 32]>,
+    order: VecDeque<(Instant, [u8; 32])>,
+}
+
+/// RFC 3261 §17.2.2, Timer J, counted from the last retransmission: how long the far side remembers a request.
+const REMEMBERED: Duration = Duration::from_secs(64);
+
+/// Entries kept: 4,000 messages with an id a second for that long.
+const MAX_RECENT: usize = 262_144;
+
+impl Recent {
+    /// The identifiers for a message: those of its id, unless they were used a moment ago.
+    pub(crate) fn ids(&mut self, operation: &MessageOperation, now: Instant) -> RequestIds {
+        let fresh = || RequestIds::random(rand::random());
+        let Some(id) = &operation.message.id else { return fresh() };
+        let ids = RequestIds::of_message(operation, id);
+        while self.order.len() >= MAX_RECENT || self.order.front().is_some_and(|(until, _)| *until <= now) {
+            if let Some((_, seed)) = self.order.pop_front() {
+                self.used.remove(&seed);
+            }
+        }
+        if !self.used.insert(ids.seed) {
+            return fresh();
+        }
+        self.order.push_back((now + REMEMBERED, ids.seed));
+        ids
+    }
+}
+
 /// Lower-case hexadecimal digits.
 pub(crate) fn hex(octets: &[u8]) -> String {
     let mut text = String::with_capacity(octets.len() * 2);
@@ -80,21 +119,41 @@ fn push_hex(text: &mut String, octets: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use impp_model::{Content, Endpoint, InstantMessage, MaxForwards};
 
-    fn end(address: &str) -> Endpoint {
-        Endpoint::bare(address.parse().unwrap())
+    fn message(from: &str, id: &str, text: &str) -> MessageOperation {
+        let end = |address: &str| Endpoint::bare(address.parse().unwrap());
+        let mut message = InstantMessage::new(Content::text(text));
+        message.id = Some(MessageId::from(id));
+        let (source, destination) = (end(from), end("juliet@example.com"));
+        MessageOperation { source, destination, max_forwards: MaxForwards(70), trans_id: "t".into(), message }
+    }
+
+    fn ids(operation: &MessageOperation) -> RequestIds {
+        RequestIds::of_message(operation, operation.message.id.as_ref().unwrap())
     }
 
     // checks: SIP-007, SIP-044, IM-007
     #[test]
     fn the_same_message_always_has_the_same_ids_and_another_has_others() {
-        let (romeo, juliet) = (end("romeo@example.net"), end("juliet@example.com"));
-        let ids = |from, to, id: &str| RequestIds::of_message(from, to, &MessageId::from(id));
-        let first = ids(&romeo, &juliet, "a b;c");
-        assert_eq!(first, ids(&romeo, &juliet, "a b;c"));
-        assert_ne!(first, ids(&romeo, &juliet, "a b;d"));
-        assert_ne!(first, ids(&juliet, &romeo, "a b;c"));
+        let first = ids(&message("romeo@example.net", "a b;c", "hi"));
+        assert_eq!(first, ids(&message("romeo@example.net", "a b;c", "hi")));
+        assert_ne!(first, ids(&message("romeo@example.net", "a b;d", "hi")));
+        assert_ne!(first, ids(&message("paris@example.net", "a b;c", "hi")));
+        assert_ne!(first, ids(&message("romeo@example.net", "a b;c", "ho")));
         assert_eq!((first.from_tag().len(), first.call_id().len(), first.branch(0).len()), (16, 32, 39));
         assert!(first.branch(0).starts_with("z9hG4bK") && first.branch(0) != first.branch(1));
+    }
+
+    // checks: SIP-007, IM-009
+    #[test]
+    fn an_id_used_again_gives_other_identifiers_while_the_far_side_remembers() {
+        let (mut recent, now) = (Recent::default(), Instant::now());
+        let operation = message("romeo@example.net", "1", "hi");
+        let first = recent.ids(&operation, now);
+        assert_eq!(first, ids(&operation));
+        assert_ne!(recent.ids(&operation, now + REMEMBERED / 2), first);
+        assert_eq!(recent.ids(&operation, now + REMEMBERED), first);
+        assert_eq!(recent.order.len(), recent.used.len());
     }
 }

@@ -38,7 +38,7 @@ use tokio::task::JoinHandle;
 use trust::Trust;
 
 pub(crate) use hop::{FixedHop, located_places, via_name};
-pub(crate) use outbound::{MAX_UNSAFE_REQUEST, fits_datagram, request_ids};
+pub(crate) use outbound::{MAX_UNSAFE_REQUEST, fits_datagram};
 pub(crate) use route::Place;
 
 /// What an instance needs to run.

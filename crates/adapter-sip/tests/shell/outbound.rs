@@ -285,6 +285,21 @@ async fn a_message_with_an_id_always_has_the_same_identifiers() {
     assert_eq!(seen[0], seen[1]);
 }
 
+// checks: IM-009, SIP-007
+#[tokio::test]
+async fn a_client_that_uses_an_id_again_is_not_taken_for_a_copy() {
+    let (gateway, peer) = (Gateway::start().await, Peer::bind().await);
+    let mut branches = Vec::new();
+    for _ in 0..2 {
+        let settled = gateway.deliver(peer.hop(), |operation| operation.message.id = Some(MessageId::from("p1")));
+        let (request, from) = peer.receive_from().await;
+        branches.push(request.top_via().unwrap().branch().map(str::to_owned));
+        peer.answer(from, &request, 200).await;
+        assert_eq!(outcome(settled).await, Outcome::Success(Proof::Recipient));
+    }
+    assert_ne!(branches[0], branches[1]);
+}
+
 // checks: LOC-003, LOC-004
 #[tokio::test]
 async fn rfc3263_s4_a_named_hop_is_looked_up_once() {

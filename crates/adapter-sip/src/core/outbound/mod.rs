@@ -9,7 +9,7 @@ use super::hop::located_places;
 use super::peers::Peers;
 use super::queues::{Queues, Turn};
 use super::route::Place;
-use crate::ids::RequestIds;
+use crate::ids::{Recent, RequestIds};
 use crate::mapping::address;
 use adapter_api::{Delivery, Hop};
 use hops::KnownHop;
@@ -36,6 +36,7 @@ pub(crate) struct Outbounds {
     deadlines: BTreeSet<(Instant, Id)>,
     silences: BTreeSet<(Instant, Id)>,
     queues: Queues,
+    recent: Recent,
     ready: VecDeque<Id>,
     hops: BTreeMap<Arc<str>, KnownHop>,
     located: mpsc::Sender<LocatedHop>,
@@ -77,6 +78,7 @@ impl Outbounds {
             deadlines: BTreeSet::new(),
             silences: BTreeSet::new(),
             queues: Queues::new(queue_per_uri),
+            recent: Recent::default(),
             ready: VecDeque::new(),
             hops: BTreeMap::new(),
             located,
@@ -224,13 +226,5 @@ fn instant_message(delivery: &Delivery) -> Option<&MessageOperation> {
     match &delivery.operation {
         Operation::Message(operation) => Some(operation),
         _ => None,
-    }
-}
-
-/// The identifiers of the request for an operation (DESIGN A5).
-pub(crate) fn request_ids(operation: &MessageOperation) -> RequestIds {
-    match &operation.message.id {
-        Some(id) => RequestIds::of_message(&operation.source, &operation.destination, id),
-        None => RequestIds::random(rand::random()),
     }
 }

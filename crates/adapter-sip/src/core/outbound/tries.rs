@@ -1,6 +1,6 @@
 //! One request, tried at one server after the other (RFC 3263 §4.3).
 
-use super::{Attempt, Id, instant_message, request_ids};
+use super::{Attempt, Id, instant_message};
 use crate::config::LargeMessages;
 use crate::core::Core;
 use crate::core::hop::via_name;
@@ -64,15 +64,15 @@ impl Core {
     }
 
     fn try_place(&mut self, id: Id, place: Place, now: Instant) -> Result<(), Box<Failure>> {
-        self.prepare(id);
+        self.prepare(id, now);
         let (request, branch, oversize, place) = self.encode(id, place)?;
         let key = self.keys.client(branch.as_bytes(), Method::Message.as_str().as_bytes());
         let route = self.route(place).ok_or_else(|| Box::new(Failure::new(Side::Ours, Cause::LinkDown)))?;
         let started = self.client.start(key, request, route, route.reliability(), id, now);
         let handle = started.map_err(|refused| match refused {
             Refused::Full(_) => Box::new(Failure::new(Side::Ours, Cause::Overload)),
-            // The same message is under way: its sender repeated it.
-            Refused::Duplicate(_) => Box::new(Failure::new(Side::Near, Cause::Conflict)),
+            // Identifiers are not used twice while they are remembered.
+            Refused::Duplicate(_) => Box::new(Failure::new(Side::Ours, Cause::Conflict)),
         })?;
         let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return Ok(()) };
         let silent_until = now + SILENCE;
@@ -84,13 +84,13 @@ impl Core {
     }
 
     /// Builds the request, once for all tries.
-    fn prepare(&mut self, id: Id) {
+    fn prepare(&mut self, id: Id, now: Instant) {
         let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return };
         if outbound.request.is_some() {
             return;
         }
         let Some(operation) = instant_message(&outbound.delivery) else { return };
-        let ids = request_ids(operation);
+        let ids = self.outbounds.recent.ids(operation, now);
         let call_id = match &operation.message.thread {
             Some(thread) => self.threads.call_id(thread, &operation.source.address, &operation.destination.address),
             None => ids.call_id(),
