@@ -1,6 +1,6 @@
 //! Durations in configuration: text with a unit, as `20ms`, `2s`, `5m`, `24h`; `0` needs none.
 //!
-//! ```ignore
+//! ```text
 //! #[serde(default = "default_hold", with = "adapter_api::duration")]
 //! #[schemars(with = "String")]
 //! hold_timeout: Duration,
