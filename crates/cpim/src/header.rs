@@ -43,14 +43,15 @@ impl CoreHeader {
     /// The header of this name; case counts.
     // RFC 3862 §2.2: names match exactly, so `from` is another header.
     pub fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "From" => Self::From,
-            "To" => Self::To,
-            "cc" => Self::Cc,
-            "DateTime" => Self::DateTime,
-            "Subject" => Self::Subject,
-            "NS" => Self::Ns,
-            "Require" => Self::Require,
+        // As octets: compared at once, without a call for each.
+        Some(match name.as_bytes() {
+            b"From" => Self::From,
+            b"To" => Self::To,
+            b"cc" => Self::Cc,
+            b"DateTime" => Self::DateTime,
+            b"Subject" => Self::Subject,
+            b"NS" => Self::Ns,
+            b"Require" => Self::Require,
             _ => return None,
         })
     }

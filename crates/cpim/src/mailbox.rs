@@ -122,7 +122,7 @@ fn scan_name(value: &str) -> Result<ScannedName<'_>, (ErrorKind, usize)> {
     if before.is_empty() {
         return Ok((Name::None, open, None));
     }
-    match before.strip_suffix(' ').filter(|tokens| tokens.split(' ').all(chars::is_token)) {
+    match before.strip_suffix(' ').filter(|tokens| chars::is_tokens(tokens)) {
         Some(tokens) => Ok((Name::Tokens(tokens), open, None)),
         None => Ok((Name::Loose(before), open, Some((ErrorKind::Mailbox, 0, Remedy::LooseName)))),
     }
@@ -133,7 +133,7 @@ pub(crate) fn write_name(out: &mut BytesMut, name: &str, space_after_string: boo
     if name.is_empty() {
         return;
     }
-    if name.split(' ').all(chars::is_token) {
+    if chars::is_tokens(name) {
         out.put_slice(name.as_bytes());
         out.put_u8(b' ');
         return;

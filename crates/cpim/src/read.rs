@@ -79,21 +79,11 @@ impl<'a> Reader<'a> {
             return Err(self.error(ErrorKind::Control, at));
         }
         let line = std::str::from_utf8(line).map_err(|error| self.error(ErrorKind::Utf8, error.valid_up_to()))?;
-        let (full_name, rest) = line.split_once(':').ok_or_else(|| self.error(ErrorKind::NoColon, line.len()))?;
+        let colon = memchr::memchr(b':', line.as_bytes());
+        let colon = colon.ok_or_else(|| self.error(ErrorKind::NoColon, line.len()))?;
+        let (full_name, rest) = (line.get(..colon).unwrap_or_default(), line.get(colon + 1..).unwrap_or_default());
         let (prefix, name) = self.name(full_name)?;
-        let namespace = if name == full_name && full_name.contains('.') {
-            None
-        } else {
-            let found = namespace::resolve(&self.namespaces, prefix);
-            if found.is_none() {
-                self.deviate(ErrorKind::PrefixUndeclared, 0, Remedy::Unrecognised);
-            }
-            found
-        };
-        let framework = prefix.is_none() && matches!(name, "NS" | "Require");
-        // RFC 3862 §3.4 leaves open what becomes of NS and Require under another default namespace: they stay.
-        let namespace = if framework { Some(namespace::CPIM) } else { namespace };
-        let core = if namespace == Some(namespace::CPIM) { CoreHeader::named(name) } else { None };
+        let (namespace, core) = self.meaning(prefix, name);
         let mut header = Header { prefix, name, namespace, params: "", value: "", core, ignored: false };
         let params_at = full_name.len() + 1;
         let value = self.params(&mut header, rest, params_at)?;
@@ -103,6 +93,24 @@ impl<'a> Reader<'a> {
         self.value(&mut header, value_at)?;
         self.headers.push(header);
         Ok(())
+    }
+
+    /// The namespace of a name, and which core header it is.
+    fn meaning(&mut self, prefix: Option<&str>, name: &str) -> (Option<&'a str>, Option<CoreHeader>) {
+        let named = CoreHeader::named(name);
+        match (prefix, named) {
+            // Two dots.
+            (None, None) if name.contains('.') => (None, None),
+            // RFC 3862 §3.4 leaves open what becomes of NS and Require under another default namespace: they stay.
+            (None, Some(CoreHeader::Ns | CoreHeader::Require)) => (Some(namespace::CPIM), named),
+            _ => {
+                let found = namespace::resolve(&self.namespaces, prefix);
+                if found.is_none() {
+                    self.deviate(ErrorKind::PrefixUndeclared, 0, Remedy::Unrecognised);
+                }
+                (found, named.filter(|_| found == Some(namespace::CPIM)))
+            }
+        }
     }
 
     fn name(&mut self, text: &'a str) -> Result<(Option<&'a str>, &'a str), ParseError> {

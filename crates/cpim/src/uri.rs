@@ -1,5 +1,7 @@
 //! RFC 3862 §3.6: absolute URIs without fragment.
 
+use crate::chars::is_uri_octet;
+
 /// How text relates to the absolute URIs of RFC 2396.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum UriShape {
@@ -26,15 +28,16 @@ pub(crate) fn shape(uri: &str) -> UriShape {
     }
     let mut shape = UriShape::Rfc2396;
     for (at, &octet) in rest.iter().enumerate().skip(1) {
-        match octet {
-            b'%' if !is_escape(rest.get(at + 1..at + 3)) => return UriShape::Invalid(colon + at),
-            b'%' => {}
-            b'[' | b']' if shape != UriShape::Iri => shape = UriShape::Rfc3986,
-            b'[' | b']' => {}
-            0x80.. => shape = UriShape::Iri,
-            octet if is_uri_octet(octet) => {}
-            _ => return UriShape::Invalid(colon + at),
+        if is_uri_octet(octet) {
+            continue;
         }
+        shape = match octet {
+            b'%' if is_escape(rest.get(at + 1..at + 3)) => shape,
+            b'[' | b']' if shape != UriShape::Iri => UriShape::Rfc3986,
+            b'[' | b']' => UriShape::Iri,
+            0x80.. => UriShape::Iri,
+            _ => return UriShape::Invalid(colon + at),
+        };
     }
     shape
 }
@@ -51,13 +54,6 @@ fn bad_scheme(scheme: &[u8]) -> Option<usize> {
 
 fn is_escape(digits: Option<&[u8]>) -> bool {
     digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
-}
-
-/// RFC 2396 §2.2, §2.3: reserved and unreserved characters.
-const fn is_uri_octet(octet: u8) -> bool {
-    octet.is_ascii_alphanumeric()
-        || matches!(octet, b';' | b'/' | b'?' | b':' | b'@' | b'&' | b'=' | b'+' | b'$' | b',')
-        || matches!(octet, b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')')
 }
 
 #[cfg(test)]
