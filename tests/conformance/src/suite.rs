@@ -136,14 +136,21 @@ pub(crate) enum Proto {
 
 /// A file of `tests/vectors`.
 pub fn file(name: &str) -> Value {
-    let path = format!("{}/../vectors/{name}", env!("CARGO_MANIFEST_DIR"));
+    read(&format!("../vectors/{name}"))
+}
+
+/// The suite of this project's own plays.
+const OWN: &str = "messages";
+
+fn read(name: &str) -> Value {
+    let path = format!("{}/{name}", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The vectors of a suite by id.
+/// The vectors of a suite by id: one of `plays`, else one of the shared ones.
 pub fn vectors(suite: &str) -> BTreeMap<String, Value> {
-    let file = file(&format!("interwork/{suite}.json"));
+    let file = if suite == OWN { read("plays/messages.json") } else { file(&format!("interwork/{suite}.json")) };
     let tests = file["tests"].as_array().unwrap().iter();
     tests.map(|test| (test["id"].as_str().unwrap().to_owned(), test.clone())).collect()
 }
