@@ -3,6 +3,8 @@
 //! Each target is a function over octets. libFuzzer drives it from `tests/fuzz/fuzz_targets`; `tests/replay.rs` runs it
 //! over the corpus, over damaged copies of the corpus and over inputs too large to keep. A target panics on a broken promise.
 
+pub mod cpim; // RFC 3862
+pub mod imdn; // RFC 5438, RFC 3994, RFC 3923
 pub mod sip; // RFC 3261 §7
 pub mod stanza; // RFC 6120 §8, XEP-0114
 pub mod uri; // RFC 3860 §A.2, RFC 3859 §A.2, RFC 5122 §2.2, RFC 7622 §3.1
@@ -12,5 +14,11 @@ pub mod xml_framer; // RFC 6120 §11
 pub type Target = fn(&[u8]);
 
 /// All targets by the names of their corpora.
-pub const TARGETS: &[(&str, Target)] =
-    &[("sip", sip::run), ("stanza", stanza::run), ("uri", uri::run), ("xml_framer", xml_framer::run)];
+pub const TARGETS: &[(&str, Target)] = &[
+    ("cpim", cpim::run),
+    ("imdn", imdn::run),
+    ("sip", sip::run),
+    ("stanza", stanza::run),
+    ("uri", uri::run),
+    ("xml_framer", xml_framer::run),
+];

@@ -18,6 +18,16 @@ fn every_target_has_a_corpus_and_every_corpus_a_target() {
 }
 
 #[test]
+fn the_cpim_corpus_is_harmless() {
+    replay("cpim");
+}
+
+#[test]
+fn the_imdn_corpus_is_harmless() {
+    replay("imdn");
+}
+
+#[test]
 fn the_sip_corpus_is_harmless() {
     replay("sip");
 }
@@ -122,6 +132,18 @@ fn large() -> Vec<(&'static str, Vec<u8>)> {
         ("100,000 character references", format!("{stream}<a>{}</a>", "&#x20;".repeat(100_000)).into_bytes()),
         ("a million line ends", "\r\n".repeat(1 << 20).into_bytes()),
         ("a million zero octets", vec![0; 1 << 20]),
+        ("10,000 message headers", "From: <im:a@b>\r\n".repeat(10_000).into_bytes()),
+        ("10,000 namespaces", format!("{}\r\n", "NS: p <urn:x:y>\r\n".repeat(10_000)).into_bytes()),
+        ("100,000 required names", format!("Require: {}a\r\n\r\n", "a,".repeat(100_000)).into_bytes()),
+        ("100,000 parameters", format!("X:{} y\r\n\r\nContent-Type: a/b\r\n", ";a=b".repeat(100_000)).into_bytes()),
+        (
+            "200,000 escapes",
+            format!("Subject: {}\r\n\r\nContent-Type: a/b\r\n", "\\u00e9".repeat(200_000)).into_bytes(),
+        ),
+        (
+            "100,000 delimiters",
+            format!("Content-Type: multipart/signed; boundary=b\r\n\r\n{}", "\r\n--bc".repeat(100_000)).into_bytes(),
+        ),
         ("a URI of 300 kB", format!("im:{}@example.com", "%C3%BC".repeat(50_000)).into_bytes()),
         ("100,000 labels", format!("a@{}com", "a.".repeat(100_000)).into_bytes()),
     ]
