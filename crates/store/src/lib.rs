@@ -10,6 +10,7 @@ mod engine;
 mod frame;
 mod head;
 mod key;
+mod ledger;
 mod queue;
 mod seal;
 mod survey;
@@ -22,6 +23,10 @@ pub use api::{
 pub use data_dir::{DataDir, DataDirError, FORMAT, MIGRATIONS, Migration};
 pub use embedded::{DISK_RESERVE, FjallStore, MemoryStore, OpenError, Options};
 pub use key::{Fence, Shard, Table, Version};
+pub use ledger::{
+    Claimed, Class, Counts, End, Entry, Item, Ledger, LedgerError, Limits, Near, OnceKey, Origin, Pair, Recovered,
+    Schedule, Seen, Seq, State, SteadyClock, Timestamp, Totals, WindowLimits,
+};
 pub use queue::{MAX_QUEUED, MAX_QUEUED_OCTETS, WRITE_BEHIND};
 pub use seal::{KEY_LENGTH, KeyError, SealKey};
 pub use survey::{DamagedRecord, Gap, MAX_DAMAGED_NAMED, Opened};

@@ -1,4 +1,5 @@
 //! One suite for every [`Store`]: what the trait promises, on memory and on disk.
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
 
 use std::sync::mpsc;
 

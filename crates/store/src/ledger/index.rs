@@ -1,0 +1,366 @@
+//! What the ledger knows in memory of each entry: where it stands, and who is next. No I/O, no clock.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+
+use impp_model::Cause;
+
+use super::entry::Progress;
+use super::totals::Totals;
+use super::{Class, LedgerError, Limits, OnceKey, Origin, Pair, Seq, Timestamp};
+
+/// Octets that an entry counts beyond its record: index, progress, window.
+const OVERHEAD: u64 = 512;
+
+/// Where an entry stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// On its way to the disk; not accepted yet.
+    Appending,
+    /// Waits for its try or for the one before it.
+    Waiting,
+    /// Its claim is on its way to the disk.
+    Claiming,
+    /// Under way.
+    Claimed,
+    /// Its end is on its way to the disk.
+    Ending,
+}
+
+impl State {
+    /// The label used in logs and JSON.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Appending => "appending",
+            Self::Waiting => "waiting",
+            Self::Claiming => "claiming",
+            Self::Claimed => "claimed",
+            Self::Ending => "ending",
+        }
+    }
+}
+
+/// An entry without its content.
+#[derive(Debug, Clone)]
+pub(super) struct Slot {
+    pub(super) pair: Pair,
+    pub(super) trace: u64,
+    pub(super) state: State,
+    pub(super) origin: Origin,
+    pub(super) once: Option<OnceKey>,
+    pub(super) hop: Option<Arc<str>>,
+    pub(super) created: Timestamp,
+    pub(super) expires: Timestamp,
+    pub(super) warn: Option<Timestamp>,
+    pub(super) size: u64,
+    pub(super) progress: Progress,
+    /// Whether a record of the progress exists.
+    pub(super) progress_stored: bool,
+    /// Whether its sender was told that it waits, and a record says so.
+    pub(super) warned: bool,
+    /// Whether it was uncertain before the claim that is under way.
+    pub(super) uncertain_before: bool,
+    /// Whether it is part of the pending total.
+    pub(super) counted: bool,
+    /// Whether its expiry came while it was under way.
+    pub(super) overdue: bool,
+}
+
+/// The entries of one pair, oldest first.
+#[derive(Default)]
+struct PairQueue {
+    entries: VecDeque<Seq>,
+    /// How many of them are in the spool.
+    spooled: usize,
+    /// Its place in `due`.
+    due: Option<(Timestamp, Seq)>,
+}
+
+#[derive(Default)]
+pub(super) struct Index {
+    slots: BTreeMap<Seq, Slot>,
+    pairs: HashMap<Pair, PairQueue>,
+    /// The first of each pair, when it waits.
+    due: BTreeSet<(Timestamp, Seq)>,
+    expiry: BTreeSet<(Timestamp, Seq)>,
+    warnings: BTreeSet<(Timestamp, Seq)>,
+    /// One text for each hop name in use; bounded by the entries.
+    hops: HashMap<Arc<str>, usize>,
+    pub(super) octets: u64,
+    pub(super) totals: Totals,
+    /// Greater than the order of every entry.
+    pub(super) next_order: u64,
+}
+
+impl Index {
+    /// An empty index that goes on counting at `next_order`.
+    pub(super) fn new(totals: Totals, next_order: u64) -> Self {
+        Self { totals, next_order, ..Self::default() }
+    }
+
+    /// Whether there is room for a further entry of a pair.
+    pub(super) fn admit(&self, limits: &Limits, pair: Pair, size: u64) -> Result<(), LedgerError> {
+        let records = self.slots.len();
+        if records >= limits.records || self.octets + size + OVERHEAD > limits.octets {
+            return Err(LedgerError::Full { records, octets: self.octets });
+        }
+        match self.pairs.get(&pair) {
+            // DESIGN A5: the first is the message in retry; the limit is on those behind it.
+            Some(queue) if queue.spooled > 0 && queue.entries.len() > limits.behind => {
+                Err(LedgerError::PairFull { limit: limits.behind })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Takes an entry in; entries must come in their order.
+    pub(super) fn insert(&mut self, seq: Seq, mut slot: Slot) {
+        self.next_order = self.next_order.max(seq.order() + 1);
+        slot.size += OVERHEAD;
+        self.octets += slot.size;
+        slot.hop = slot.hop.map(|hop| self.intern(hop));
+        self.expiry.insert((slot.expires, seq));
+        self.warnings.extend(slot.warn.map(|warn| (warn, seq)));
+        let (pair, spooled) = (slot.pair, slot.progress.class == Class::Spool);
+        self.slots.insert(seq, slot);
+        let queue = self.pairs.entry(pair).or_default();
+        queue.entries.push_back(seq);
+        queue.spooled += usize::from(spooled);
+        self.refresh(pair);
+    }
+
+    /// Forgets an entry; the next of its pair moves up.
+    pub(super) fn remove(&mut self, seq: Seq) -> Option<Slot> {
+        let slot = self.slots.remove(&seq)?;
+        self.octets -= slot.size;
+        self.totals.pending -= u64::from(slot.counted);
+        self.expiry.remove(&(slot.expires, seq));
+        if let Some(warn) = slot.warn {
+            self.warnings.remove(&(warn, seq));
+        }
+        slot.hop.iter().for_each(|hop| self.release(hop));
+        if let Some(queue) = self.pairs.get_mut(&slot.pair) {
+            queue.spooled -= usize::from(slot.progress.class == Class::Spool);
+            if let Some(place) = queue.entries.iter().position(|other| *other == seq) {
+                queue.entries.remove(place);
+            }
+        }
+        self.refresh(slot.pair);
+        Some(slot)
+    }
+
+    pub(super) fn get(&self, seq: Seq) -> Result<&Slot, LedgerError> {
+        self.slots.get(&seq).ok_or(LedgerError::Unknown(seq))
+    }
+
+    /// Changes an entry; pair and expiry stay as they are.
+    pub(super) fn change<T>(&mut self, seq: Seq, change: impl FnOnce(&mut Slot) -> T) -> Result<T, LedgerError> {
+        let slot = self.slots.get_mut(&seq).ok_or(LedgerError::Unknown(seq))?;
+        let class = slot.progress.class;
+        let result = change(slot);
+        let (pair, after, waits) = (slot.pair, slot.progress.class, slot.state == State::Waiting);
+        if waits && slot.overdue {
+            slot.overdue = false;
+            self.expiry.insert((slot.expires, seq));
+        }
+        if class != after
+            && let Some(queue) = self.pairs.get_mut(&pair)
+        {
+            match after {
+                Class::Spool => queue.spooled += 1,
+                Class::Journal => queue.spooled -= 1,
+            }
+        }
+        self.refresh(pair);
+        Ok(result)
+    }
+
+    /// The entry is durable: it is accepted from here on.
+    pub(super) fn durable(&mut self, seq: Seq) {
+        let counted = self.change(seq, |slot| {
+            if slot.state == State::Appending {
+                slot.state = match slot.progress.class {
+                    Class::Spool => State::Waiting,
+                    Class::Journal => State::Claimed,
+                };
+            }
+            slot.counted = slot.origin == Origin::Peer;
+            slot.counted
+        });
+        self.totals.pending += u64::from(counted.unwrap_or(false));
+    }
+
+    /// Whether the entry is the oldest of its pair.
+    pub(super) fn is_first(&self, seq: Seq, slot: &Slot) -> bool {
+        self.pairs.get(&slot.pair).and_then(|queue| queue.entries.front()) == Some(&seq)
+    }
+
+    /// How many entries of a pair there are, and whether any is in the spool.
+    pub(super) fn pair(&self, pair: Pair) -> (usize, bool) {
+        self.pairs.get(&pair).map_or((0, false), |queue| (queue.entries.len(), queue.spooled > 0))
+    }
+
+    /// Those to try, longest due first.
+    pub(super) fn due(&self, now: Timestamp) -> impl Iterator<Item = (Seq, &Slot)> {
+        self.due
+            .iter()
+            .take_while(move |(when, _)| *when <= now)
+            .filter_map(|(_, seq)| Some((*seq, self.slots.get(seq)?)))
+    }
+
+    /// When the next is to be tried or expires.
+    pub(super) fn next(&self) -> Option<Timestamp> {
+        let first = |set: &BTreeSet<(Timestamp, Seq)>| set.first().map(|(when, _)| *when);
+        [first(&self.due), first(&self.expiry), first(&self.warnings)].into_iter().flatten().min()
+    }
+
+    /// Takes the next waiting entry whose time is over; it counts as claimed from here on.
+    pub(super) fn take_expired(&mut self, now: Timestamp) -> Option<Seq> {
+        while let Some((_, seq)) = pop_until(&mut self.expiry, now) {
+            let taken = self.change(seq, |slot| {
+                let waits = slot.state == State::Waiting;
+                slot.overdue = !waits;
+                if waits {
+                    slot.state = State::Claimed;
+                }
+                waits
+            });
+            if taken.is_ok_and(|taken| taken) {
+                return Some(seq);
+            }
+        }
+        None
+    }
+
+    /// Takes the next entry whose sender is to be told that it waits.
+    pub(super) fn take_warning(&mut self, now: Timestamp) -> Option<Seq> {
+        while let Some((_, seq)) = pop_until(&mut self.warnings, now) {
+            let told =
+                self.slots.get_mut(&seq).filter(|slot| slot.state != State::Ending).map(|slot| slot.warned = true);
+            if told.is_some() {
+                return Some(seq);
+            }
+        }
+        None
+    }
+
+    /// Makes the first waiting entries of pairs due now, those of `hop` only if it is given; returns how many.
+    pub(super) fn wake(&mut self, hop: Option<&str>, now: Timestamp) -> usize {
+        let later: Vec<_> = self
+            .due
+            .range((std::ops::Bound::Excluded((now, Seq(u64::MAX))), std::ops::Bound::Unbounded))
+            .filter_map(|(_, seq)| Some((*seq, self.slots.get(seq)?)))
+            .filter(|(_, slot)| hop.is_none() || slot.hop.as_deref() == hop)
+            .map(|(seq, _)| seq)
+            .collect();
+        for seq in &later {
+            // It is there: it was found just above.
+            let _ = self.change(*seq, |slot| slot.progress.next_try = now);
+        }
+        later.len()
+    }
+
+    /// Entries in the order of their numbers, those after `after`.
+    pub(super) fn iter(&self, after: Option<Seq>) -> impl Iterator<Item = (Seq, &Slot)> {
+        let from = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
+        self.slots.range((from, std::ops::Bound::Unbounded)).map(|(seq, slot)| (*seq, slot))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(super) fn pair_count(&self) -> usize {
+        self.pairs.len()
+    }
+
+    /// Puts a pair's first entry in its place in `due`, or takes it out.
+    fn refresh(&mut self, pair: Pair) {
+        let Some(queue) = self.pairs.get_mut(&pair) else { return };
+        let first = queue.entries.front().and_then(|seq| Some((*seq, self.slots.get(seq)?)));
+        let wanted =
+            first.filter(|(_, slot)| slot.state == State::Waiting).map(|(seq, slot)| (slot.progress.next_try, seq));
+        if queue.due != wanted {
+            if let Some(place) = queue.due {
+                self.due.remove(&place);
+            }
+            self.due.extend(wanted);
+            queue.due = wanted;
+        }
+        if queue.entries.is_empty() {
+            self.pairs.remove(&pair);
+        }
+    }
+
+    fn intern(&mut self, hop: Arc<str>) -> Arc<str> {
+        let known = self.hops.get_key_value(&hop).map_or(hop, |(known, _)| Arc::clone(known));
+        *self.hops.entry(Arc::clone(&known)).or_default() += 1;
+        known
+    }
+
+    fn release(&mut self, hop: &str) {
+        if let Some(uses) = self.hops.get_mut(hop) {
+            *uses -= 1;
+            if *uses == 0 {
+                self.hops.remove(hop);
+            }
+        }
+    }
+}
+
+fn pop_until(set: &mut BTreeSet<(Timestamp, Seq)>, now: Timestamp) -> Option<(Timestamp, Seq)> {
+    if set.first()?.0 > now { None } else { set.pop_first() }
+}
+
+/// An entry as `queue` lists it: no address and no content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Item {
+    /// Its number.
+    pub seq: Seq,
+    /// The message's trace.
+    pub trace: u64,
+    /// Where it stands.
+    pub state: State,
+    /// Spool or journal.
+    pub class: Class,
+    /// Whose it is.
+    pub origin: Origin,
+    /// Where it goes.
+    pub hop: Option<Arc<str>>,
+    /// When the gateway took it.
+    pub created: Timestamp,
+    /// When it expires.
+    pub expires: Timestamp,
+    /// Tries so far.
+    pub attempts: u32,
+    /// When it is tried next, if it waits and is the first of its pair.
+    pub next_try: Timestamp,
+    /// Whether it may have reached the far side.
+    pub uncertain: bool,
+    /// Why the last try failed.
+    pub last: Option<Cause>,
+    /// Octets.
+    pub size: u64,
+}
+
+impl Item {
+    pub(super) fn new(seq: Seq, slot: &Slot) -> Self {
+        let Progress { class, attempts, next_try, uncertain, last } = slot.progress;
+        Self {
+            seq,
+            trace: slot.trace,
+            state: slot.state,
+            class,
+            origin: slot.origin,
+            hop: slot.hop.clone(),
+            created: slot.created,
+            expires: slot.expires,
+            attempts,
+            next_try,
+            uncertain,
+            last,
+            size: slot.size,
+        }
+    }
+}

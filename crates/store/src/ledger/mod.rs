@@ -1,0 +1,232 @@
+//! The ledger: what was accepted and has not ended, through any crash (DESIGN A5).
+//!
+//! An entry is appended, claimed for a try, postponed or settled. Its end and its removal are one commit, and so is a notice
+//! to its sender. Entries of one (source, destination) pair go one after the other.
+
+mod deliver;
+mod entry;
+mod index;
+mod recovery;
+mod schedule;
+mod time;
+mod totals;
+mod upkeep;
+mod window;
+
+pub use deliver::Claimed;
+pub use entry::{Class, End, Entry, Near, OnceKey, Origin, Pair, Seq};
+pub use index::{Item, State};
+pub use recovery::Recovered;
+pub use schedule::Schedule;
+pub use time::{SteadyClock, Timestamp};
+pub use totals::Totals;
+pub use upkeep::Counts;
+pub use window::{Seen, WindowLimits};
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::api::{Batch, Completion, Store, StoreError, Urgency};
+use crate::key::{Fence, Shard, Table};
+use index::{Index, Slot};
+use window::Window;
+
+/// Where the totals lie, in the ledger's first shard.
+const TOTALS_KEY: &[u8] = b"totals";
+
+/// The bounds of a ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Entries.
+    pub records: usize,
+    /// Octets of their records, with some 500 for each entry beside.
+    pub octets: u64,
+    /// Entries of a pair that wait behind one in the spool (DESIGN A5).
+    pub behind: usize,
+    /// The window of repeats.
+    pub window: WindowLimits,
+}
+
+impl Default for Limits {
+    /// Half a million entries (some 300 octets of memory each), 4 GiB of disk.
+    fn default() -> Self {
+        Self { records: 500_000, octets: 4 << 30, behind: 100, window: WindowLimits::default() }
+    }
+}
+
+/// Why the ledger refuses something.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum LedgerError {
+    /// No room: nothing was accepted, the sender may try again later.
+    #[error("the ledger is full: {records} entries, {octets} octets")]
+    Full {
+        /// Entries.
+        records: usize,
+        /// Octets.
+        octets: u64,
+    },
+    /// Too many of the pair wait: nothing was accepted, the sender may try again later.
+    #[error("{limit} messages of this pair wait already")]
+    PairFull {
+        /// [`Limits::behind`].
+        limit: usize,
+    },
+    /// The pair's shard belongs to another owner.
+    #[error("shard {0} belongs to another owner")]
+    NotOwned(Shard),
+    /// No such entry, perhaps not any longer.
+    #[error("no entry {0}")]
+    Unknown(Seq),
+    /// The entry stands where this can't be done.
+    #[error("entry {seq} is {}", state.label())]
+    WrongState {
+        /// The entry.
+        seq: Seq,
+        /// Where it stands.
+        state: State,
+    },
+    /// An older entry of the pair comes first.
+    #[error("entry {0} is not the first of its pair")]
+    NotFirst(Seq),
+    /// The entry can't be read. It counts as claimed: settle it as failed; its sender can't be told.
+    #[error("entry {0} cannot be read")]
+    Unreadable(Seq),
+    /// The operation can't be written down.
+    #[error("cannot encode the entry: {0}")]
+    Encode(Arc<rmp_serde::encode::Error>),
+    /// The store refused or failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl LedgerError {
+    /// Whether the cause is a want of room or of a working disk: the sender may try again later.
+    pub fn is_overload(&self) -> bool {
+        matches!(self, Self::Full { .. } | Self::PairFull { .. } | Self::Store(_))
+    }
+}
+
+/// The ledger of the shards that this process owns. Cheap to share, never waits for the disk after it is open.
+pub struct Ledger {
+    store: Arc<dyn Store>,
+    limits: Limits,
+    /// By shard number; `None` where another owns the shard.
+    fences: [Option<Fence>; Shard::COUNT as usize],
+    index: Mutex<Index>,
+    window: Mutex<Window>,
+    upkeep: Mutex<upkeep::Upkeep>,
+}
+
+impl Ledger {
+    /// Takes over the shards and reads what they hold. Waits for the disk.
+    pub fn open(
+        store: Arc<dyn Store>,
+        shards: impl IntoIterator<Item = Shard>,
+        limits: Limits,
+        now: Timestamp,
+    ) -> Result<(Arc<Self>, Recovered), LedgerError> {
+        let mut owned = Vec::new();
+        let mut fences = [None; Shard::COUNT as usize];
+        for shard in shards {
+            let fence = store.position(shard).0.next();
+            store.acquire(shard, fence)?;
+            owned.push((shard, fence));
+            fences.get_mut(shard.index()).into_iter().for_each(|slot| *slot = Some(fence));
+        }
+        let recovery::Recovery { index, window, recovered } = recovery::recover(&*store, &owned, &limits, now)?;
+        let home = owned.first().copied();
+        let upkeep = Mutex::new(upkeep::Upkeep::new(home, index.totals));
+        let ledger = Self { store, limits, fences, index: Mutex::new(index), window: Mutex::new(window), upkeep };
+        Ok((Arc::new(ledger), recovered))
+    }
+
+    /// Takes an operation in. The number is given at once; the operation is accepted when `done` hears of it.
+    ///
+    /// After an error that is returned `done` is not called. Otherwise it is called once, perhaps before this returns, on the
+    /// store's thread: it must be short and must not wait. An entry of the journal is under way from the start; one of the
+    /// spool waits.
+    pub fn append(
+        self: &Arc<Self>,
+        entry: &Entry,
+        urgency: Urgency,
+        done: impl FnOnce(Result<Seq, LedgerError>) + Send + 'static,
+    ) -> Result<Seq, LedgerError> {
+        let pair = Pair::of(&entry.operation);
+        let record = encode(entry)?;
+        let mut batch = self.batch(pair.shard())?;
+        let seq = {
+            let mut index = self.index.lock();
+            index.admit(&self.limits, pair, record.len() as u64)?;
+            take_in(&mut index, pair.shard(), entry, record.len())
+        };
+        if let Some(once) = entry.once {
+            self.window.lock().spooled(once, seq);
+        }
+        batch.put(Table::Ledger, seq.key(), record);
+        let (ledger, once) = (Arc::clone(self), entry.once);
+        let completion = Completion::new(move |result| done(ledger.appended(seq, once, result.map(drop))));
+        self.store.commit(batch, urgency, completion);
+        Ok(seq)
+    }
+
+    fn appended(&self, seq: Seq, once: Option<OnceKey>, result: Result<(), StoreError>) -> Result<Seq, LedgerError> {
+        match result {
+            Ok(()) => {
+                self.index.lock().durable(seq);
+                Ok(seq)
+            }
+            Err(error) => {
+                self.index.lock().remove(seq);
+                if let Some(once) = once {
+                    self.window.lock().unspooled(once, seq);
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Looks a message up in the window of repeats; a new one is entered, to be [appended](Self::append),
+    /// [ended](Self::end_held) or [withdrawn](Self::withdraw).
+    pub fn enter(&self, key: OnceKey, now: Timestamp) -> Seen {
+        self.window.lock().enter(key, now)
+    }
+
+    /// A message was not accepted: it may come again as new.
+    pub fn withdraw(&self, key: OnceKey) {
+        self.window.lock().withdraw(key);
+    }
+
+    /// A message that was held and never in the ledger has ended: it is accepted and settled in one step.
+    pub fn end_held(&self, key: Option<OnceKey>, end: End, now: Timestamp) {
+        self.index.lock().totals.count(&end);
+        if let Some(key) = key {
+            let mut window = self.window.lock();
+            let until = window.until(now);
+            window.done(key, end, until, None);
+        }
+    }
+
+    fn batch(&self, shard: Shard) -> Result<Batch, LedgerError> {
+        let fence = self.fences.get(shard.index()).copied().flatten().ok_or(LedgerError::NotOwned(shard))?;
+        Ok(Batch::new(shard, fence))
+    }
+}
+
+impl std::fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ledger").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+/// Gives an entry its number and takes it into the index.
+fn take_in(index: &mut Index, shard: Shard, entry: &Entry, size: usize) -> Seq {
+    let seq = Seq::new(shard, index.next_order);
+    index.insert(seq, Slot::of(entry, size));
+    seq
+}
+
+fn encode<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, LedgerError> {
+    entry::encode(value).map_err(|error| LedgerError::Encode(Arc::new(error)))
+}

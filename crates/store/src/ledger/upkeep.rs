@@ -1,0 +1,160 @@
+//! What is asked of the ledger and done from time to time: lists, counts, totals, checkpoints.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::deliver::log_failure;
+use super::index::{Item, State};
+use super::totals::{Checkpoint, Totals};
+use super::{Class, Ledger, LedgerError, Pair, Seq, TOTALS_KEY, Timestamp, encode};
+use crate::api::{Batch, Completion, MAX_OPERATIONS, Urgency};
+use crate::key::{Fence, Shard, Table};
+
+/// Between checkpoints of the totals (DESIGN A5).
+const CHECKPOINT: Duration = Duration::from_secs(1);
+/// Ends that one checkpoint forgets: more than come in within a second.
+const SWEEP: usize = 100_000;
+
+/// When the totals were last stored.
+pub(super) struct Upkeep {
+    home: Option<(Shard, Fence)>,
+    stored: Totals,
+    last: Timestamp,
+}
+
+impl Upkeep {
+    pub(super) fn new(home: Option<(Shard, Fence)>, stored: Totals) -> Self {
+        Self { home, stored: Totals { pending: 0, ..stored }, last: Timestamp(0) }
+    }
+}
+
+/// How many entries there are, and where they stand.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counts {
+    /// All entries.
+    pub entries: usize,
+    /// Their octets, as [`Limits::octets`](super::Limits::octets) counts them.
+    pub octets: u64,
+    /// Pairs with an entry.
+    pub pairs: usize,
+    /// Messages in the window of repeats.
+    pub window: usize,
+    /// Ends forgotten early for want of room in the window.
+    pub window_evicted: u64,
+}
+
+impl Ledger {
+    /// At most `limit` entries to try at `now`, longest due first: each the first of its pair.
+    pub fn due(&self, now: Timestamp, limit: usize) -> Vec<Item> {
+        self.index.lock().due(now).take(limit).map(|(seq, slot)| Item::new(seq, slot)).collect()
+    }
+
+    /// When [`due`](Self::due), [`take_expired`](Self::take_expired) or [`take_warnings`](Self::take_warnings) next have
+    /// something; in the past when they have it.
+    pub fn next(&self) -> Option<Timestamp> {
+        self.index.lock().next()
+    }
+
+    /// A hop has returned: the first of each pair that waits for it is due now. Without a hop: of every pair. Returns how many.
+    pub fn wake(&self, hop: Option<&str>, now: Timestamp) -> usize {
+        self.index.lock().wake(hop, now)
+    }
+
+    /// How many entries of a pair there are, and whether one of them is in the spool: then a new message of the pair must
+    /// follow it there, to keep the order.
+    pub fn pair(&self, pair: Pair) -> (usize, bool) {
+        self.index.lock().pair(pair)
+    }
+
+    /// At most `limit` entries in the order of their numbers, those after `after`.
+    pub fn list(&self, after: Option<Seq>, limit: usize) -> Vec<Item> {
+        self.index.lock().iter(after).take(limit).map(|(seq, slot)| Item::new(seq, slot)).collect()
+    }
+
+    /// One entry, without its content.
+    pub fn item(&self, seq: Seq) -> Result<Item, LedgerError> {
+        self.index.lock().get(seq).map(|slot| Item::new(seq, slot))
+    }
+
+    /// Makes a waiting entry due at once; those of its pair before it are not overtaken.
+    pub fn retry(&self, seq: Seq, now: Timestamp) -> Result<(), LedgerError> {
+        let mut index = self.index.lock();
+        let state = index.get(seq)?.state;
+        if state != State::Waiting {
+            return Err(LedgerError::WrongState { seq, state });
+        }
+        index.change(seq, |slot| slot.progress.next_try = slot.progress.next_try.min(now))
+    }
+
+    /// The totals, of one moment.
+    pub fn totals(&self) -> Totals {
+        self.index.lock().totals
+    }
+
+    /// A late error came for a delivered message.
+    pub fn count_reversed(&self) {
+        self.index.lock().totals.reversed += 1;
+    }
+
+    /// The sender of a failed or expired message could not be told.
+    pub fn count_untold(&self) {
+        self.index.lock().totals.untold += 1;
+    }
+
+    /// How many entries there are.
+    pub fn counts(&self) -> Counts {
+        let (entries, octets, pairs) = {
+            let index = self.index.lock();
+            (index.len(), index.octets, index.pair_count())
+        };
+        let window = self.window.lock();
+        Counts { entries, octets, pairs, window: window.len(), window_evicted: window.evicted }
+    }
+
+    /// Entries that are under way or on their way to the disk, spool and journal.
+    pub fn under_way(&self) -> (usize, usize) {
+        let index = self.index.lock();
+        let busy =
+            |class| index.iter(None).filter(|(_, s)| s.state != State::Waiting && s.progress.class == class).count();
+        (busy(Class::Spool), busy(Class::Journal))
+    }
+
+    /// Stores the totals if a second has passed since the last time, and forgets what has left the window. Call it about once
+    /// a second, and with `force` before the process ends. Returns at once.
+    pub fn checkpoint(self: &Arc<Self>, now: Timestamp, force: bool) {
+        let mut upkeep = self.upkeep.lock();
+        if now.since(upkeep.last) < CHECKPOINT && !force {
+            return;
+        }
+        upkeep.last = now;
+        let (totals, entries) = {
+            let index = self.index.lock();
+            (Totals { pending: 0, ..index.totals }, index.len())
+        };
+        // While something waits, the time itself is worth knowing: a start sees by it that the clock was set back.
+        if (totals != upkeep.stored || entries > 0 || force)
+            && let Some((shard, fence)) = upkeep.home
+            && let Ok(record) = encode(&Checkpoint { at: now, totals })
+        {
+            upkeep.stored = totals;
+            let mut batch = Batch::new(shard, fence).essential();
+            batch.put(Table::Totals, TOTALS_KEY, record);
+            let urgency = if force { Urgency::Urgent } else { Urgency::WriteBehind };
+            self.store.commit(batch, urgency, Completion::new(|result| log_failure(result.map(drop))));
+        }
+        drop(upkeep);
+        self.sweep(now);
+    }
+
+    fn sweep(&self, now: Timestamp) {
+        let mut forgotten = self.window.lock().sweep(now, SWEEP);
+        forgotten.sort_by_key(|forgotten| forgotten.shard);
+        for same in forgotten.chunk_by(|a, b| a.shard == b.shard).flat_map(|same| same.chunks(MAX_OPERATIONS)) {
+            let Some(Ok(batch)) = same.first().map(|first| self.batch(first.shard)) else { continue };
+            let mut batch = batch.essential();
+            same.iter().for_each(|forgotten| batch.delete(Table::Window, forgotten.key.key()));
+            self.store.commit(batch, Urgency::WriteBehind, Completion::new(|result| log_failure(result.map(drop))));
+        }
+    }
+}

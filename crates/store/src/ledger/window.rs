@@ -1,0 +1,205 @@
+//! "Once" (DESIGN A5): what was seen of a sender's message, for a time, in a bounded table.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{End, OnceKey, Seq, Timestamp};
+use crate::key::Shard;
+
+/// The bounds of the window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WindowLimits {
+    /// How long an outcome is remembered.
+    pub keep: Duration,
+    /// Remembered outcomes; beyond, the oldest is forgotten early, and counted.
+    pub outcomes: usize,
+    /// Messages of held senders without an outcome; beyond, new ones are not entered and repeats of them not found.
+    pub held: usize,
+}
+
+impl Default for WindowLimits {
+    /// Ten minutes, as `bounce_window`; some 100 octets each.
+    fn default() -> Self {
+        Self { keep: Duration::from_secs(600), outcomes: 500_000, held: 500_000 }
+    }
+}
+
+/// What the window knows of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// Nothing: it is new, and entered as held.
+    New,
+    /// It is under way, in the ledger if there is a number.
+    Pending(Option<Seq>),
+    /// It has ended.
+    Done(End),
+}
+
+pub(super) struct Window {
+    limits: WindowLimits,
+    known: HashMap<OnceKey, Known>,
+    /// The ends in the order in which they were noted, with when to forget them.
+    order: VecDeque<(Timestamp, OnceKey)>,
+    held: usize,
+    /// Forgotten before their time for want of room.
+    pub(super) evicted: u64,
+}
+
+/// An end as it is stored.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct StoredEnd {
+    pub(super) end: End,
+    pub(super) until: Timestamp,
+}
+
+enum Known {
+    Held,
+    Entry(Seq),
+    Done { end: End, until: Timestamp, stored: Option<Shard> },
+}
+
+/// A stored end that may go.
+pub(super) struct Forgotten {
+    pub(super) shard: Shard,
+    pub(super) key: OnceKey,
+}
+
+impl Window {
+    pub(super) fn new(limits: WindowLimits) -> Self {
+        Self { limits, known: HashMap::new(), order: VecDeque::new(), held: 0, evicted: 0 }
+    }
+
+    /// Looks a message up; a new one is entered as held.
+    pub(super) fn enter(&mut self, key: OnceKey, now: Timestamp) -> Seen {
+        match self.known.get(&key) {
+            Some(Known::Held) => return Seen::Pending(None),
+            Some(Known::Entry(seq)) => return Seen::Pending(Some(*seq)),
+            Some(Known::Done { end, until, .. }) if *until > now => return Seen::Done(end.clone()),
+            Some(Known::Done { .. }) | None => {}
+        }
+        // One whose time is over and that is stored stays until it is swept: its record must go with it.
+        if self.held < self.limits.held && !self.known.contains_key(&key) {
+            self.known.insert(key, Known::Held);
+            self.held += 1;
+        }
+        Seen::New
+    }
+
+    /// A held message ends without an outcome to remember, so that it may come again.
+    pub(super) fn withdraw(&mut self, key: OnceKey) {
+        if matches!(self.known.get(&key), Some(Known::Held)) {
+            self.known.remove(&key);
+            self.held -= 1;
+        }
+    }
+
+    /// The message is in the ledger.
+    pub(super) fn spooled(&mut self, key: OnceKey, seq: Seq) {
+        let before = self.known.insert(key, Known::Entry(seq));
+        self.left(before.as_ref());
+    }
+
+    /// The append failed: it is held as before.
+    pub(super) fn unspooled(&mut self, key: OnceKey, seq: Seq) {
+        if matches!(self.known.get(&key), Some(Known::Entry(other)) if *other == seq) {
+            self.known.insert(key, Known::Held);
+            self.held += 1;
+        }
+    }
+
+    /// The message has ended. `stored` says where a record of it exists.
+    pub(super) fn done(&mut self, key: OnceKey, end: End, until: Timestamp, stored: Option<Shard>) {
+        let before = self.known.insert(key, Known::Done { end, until, stored });
+        self.left(before.as_ref());
+        self.order.push_back((until, key));
+    }
+
+    fn left(&mut self, before: Option<&Known>) {
+        if matches!(before, Some(Known::Held)) {
+            self.held -= 1;
+        }
+    }
+
+    /// When an end that is noted now is to be forgotten.
+    pub(super) fn until(&self, now: Timestamp) -> Timestamp {
+        now.after(self.limits.keep)
+    }
+
+    /// Forgets at most `limit` ends that are over time or over the bound; those stored are for the caller to delete.
+    pub(super) fn sweep(&mut self, now: Timestamp, limit: usize) -> Vec<Forgotten> {
+        let mut forgotten = Vec::new();
+        for _ in 0..limit {
+            let over = self.order.len() > self.limits.outcomes;
+            match self.order.front() {
+                Some((until, _)) if over || *until <= now => {}
+                Some(_) | None => break,
+            }
+            let Some((noted, key)) = self.order.pop_front() else { break };
+            // Another end may have been noted since, with a place of its own.
+            if let Some(Known::Done { until, stored, .. }) = self.known.get(&key)
+                && *until == noted
+            {
+                self.evicted += u64::from(*until > now);
+                forgotten.extend(stored.map(|shard| Forgotten { shard, key }));
+                self.known.remove(&key);
+            }
+        }
+        forgotten
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.known.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use impp_model::Proof;
+
+    const KEEP: Duration = Duration::from_secs(10);
+    const DONE: End = End::Delivered(Proof::Server);
+
+    fn window(outcomes: usize, held: usize) -> Window {
+        Window::new(WindowLimits { keep: KEEP, outcomes, held })
+    }
+
+    fn key(number: u8) -> OnceKey {
+        OnceKey::from_key(&[number; 16]).unwrap()
+    }
+
+    #[test]
+    fn a_message_is_new_once_then_pending_then_done_then_forgotten() {
+        let mut window = window(10, 10);
+        let now = Timestamp(1000);
+        assert_eq!(window.enter(key(1), now), Seen::New);
+        assert_eq!(window.enter(key(1), now), Seen::Pending(None));
+        window.spooled(key(1), Seq(7));
+        assert_eq!(window.enter(key(1), now), Seen::Pending(Some(Seq(7))));
+        window.done(key(1), DONE, window.until(now), Shard::new(0));
+        assert_eq!(window.enter(key(1), now), Seen::Done(DONE));
+        assert!(window.sweep(now, 10).is_empty());
+        let later = now.after(KEEP);
+        assert_eq!(window.sweep(later, 10).len(), 1);
+        assert_eq!(window.enter(key(1), later), Seen::New);
+        assert_eq!((window.evicted, window.held), (0, 1));
+    }
+
+    #[test]
+    fn the_bounds_hold() {
+        let mut window = window(2, 1);
+        let now = Timestamp(1000);
+        for number in 0..4 {
+            window.done(key(number), DONE, window.until(now), Shard::new(u16::from(number) * 16));
+        }
+        assert_eq!(window.sweep(now, 10).len(), 1);
+        assert_eq!((window.len(), window.evicted), (2, 2));
+        assert_eq!(window.enter(key(8), now), Seen::New);
+        assert_eq!(window.enter(key(9), now), Seen::New);
+        assert_eq!(window.enter(key(9), now), Seen::New, "no room to remember it");
+        window.withdraw(key(8));
+        assert_eq!(window.held, 0);
+    }
+}
