@@ -177,3 +177,50 @@ fn covers(wanted: &str, has: &str) -> bool {
         None => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::namespace::CPIM;
+
+    fn with(headers: &str) -> String {
+        format!("From: <im:a@b>\r\nTo: <im:c@d>\r\n{headers}\r\nContent-Type: text/plain\r\n\r\nhi")
+    }
+
+    // checks: MF-50, MF-51, CPM-006
+    #[test]
+    fn rfc3862_s3_5_what_is_required_has_to_be_understood() {
+        let octets = with("NS: x <urn:x:y>\r\nRequire: From,Subject,x.Kanji\r\nRequire: Other\r\n");
+        let message = Message::parse(octets.as_bytes(), Profile::Gateway).unwrap();
+        let first = message.first_not_understood(|_| false);
+        assert_eq!(first, Some(&Requirement { namespace: "urn:x:y", name: "Kanji" }));
+        let second = message.first_not_understood(|required| required.name == "Kanji");
+        assert_eq!(second, Some(&Requirement { namespace: CPIM, name: "Other" }));
+        assert_eq!(message.first_not_understood(|_| true), None);
+        assert_eq!(message.octets(), octets.as_bytes(), "a relay passes it on unasked");
+    }
+
+    // checks: MF-27, MF-64, CPM-007
+    #[test]
+    fn rfc3862_s3_3_subjects_are_chosen_by_language() {
+        let octets = with("Subject:;lang=fr-CA froid\r\nSubject: cold\r\nSubject:;lang=fr froid aussi\r\n");
+        let message = Message::parse(octets.as_bytes(), Profile::Base).unwrap();
+        let shown = |language| message.subject(language).map(|subject| (subject.language, subject.text.into_owned()));
+        assert_eq!(shown(Some("FR")), Some((Some("fr-CA"), "froid".into())));
+        assert_eq!(shown(Some("f")), Some((None, "cold".into())));
+        assert_eq!(shown(None), Some((None, "cold".into())));
+        let french = with("Subject:;lang=fr froid\r\n");
+        let message = Message::parse(french.as_bytes(), Profile::Base).unwrap();
+        assert_eq!(message.subject(Some("de")).map(|subject| subject.language), Some(Some("fr")));
+    }
+
+    // checks: MF-61, MF-62, MF-63, CPM-009
+    #[test]
+    fn rfc3862_s4_what_cannot_be_read_is_passed_over() {
+        let octets = with("DateTime: never\r\nDateTime: 2004-08-13T13:40:00Z\r\nTo: B <im:e@f>\r\ncc: <im:g@h>\r\n");
+        let (message, deviations) = Message::interpret(octets.as_bytes(), Profile::Gateway).unwrap();
+        assert_eq!(message.date_time().map(|time| time.to_string()).as_deref(), Some("2004-08-13T13:40:00Z"));
+        assert_eq!((message.to().count(), message.cc().count(), deviations.len()), (2, 1, 1));
+        assert_eq!(message.headers().iter().filter(|header| header.is_ignored()).count(), 1);
+    }
+}

@@ -77,3 +77,46 @@ impl Profile {
 fn count(headers: &[Header<'_>], core: CoreHeader) -> usize {
     headers.iter().filter(|header| header.core == Some(core) && !header.ignored).count()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Message;
+
+    const FROM: &str = "From: <im:a@b>\r\n";
+    const TO: &str = "To: <im:c@d>\r\n";
+
+    fn check(profile: Profile, headers: &[&str]) -> (Option<ErrorKind>, bool) {
+        let octets = format!("{}\r\nContent-Type: text/plain\r\n\r\nhi", headers.concat());
+        let strict = Message::parse(octets.as_bytes(), profile).err().map(|error| error.kind);
+        (strict, Message::interpret(octets.as_bytes(), profile).is_ok())
+    }
+
+    // checks: MF-23, MF-65
+    #[test]
+    fn rfc3862_s6_each_profile_demands_its_headers() {
+        assert_eq!(check(Profile::Base, &[]), (None, true));
+        assert_eq!(check(Profile::Base, &[FROM, FROM, "Subject: a\r\nSubject: b\r\n"]), (None, true));
+        for profile in [Profile::Msrp, Profile::Gateway] {
+            assert_eq!(check(profile, &[FROM, TO, TO, "cc: <im:e@f>\r\n"]), (None, true));
+            assert_eq!(check(profile, &[TO]), (Some(ErrorKind::MissingHeader(CoreHeader::From)), false));
+            assert_eq!(check(profile, &[FROM]), (Some(ErrorKind::MissingHeader(CoreHeader::To)), false));
+            assert_eq!(check(profile, &[FROM, TO, FROM]), (Some(ErrorKind::RepeatedHeader(CoreHeader::From)), false));
+            let twice = ["DateTime: 2004-08-13T13:40:00Z\r\n"; 2].concat();
+            let repeated = Some(ErrorKind::RepeatedHeader(CoreHeader::DateTime));
+            assert_eq!(check(profile, &[FROM, TO, &twice]), (repeated, true));
+        }
+    }
+
+    // checks: MP-01, MP-02
+    #[test]
+    fn rfc4975_s13_only_ns_to_and_cc_repeat() {
+        let subjects = "Subject: a\r\nSubject:;lang=fr b\r\n";
+        let requires = "Require: From\r\nRequire: To\r\n";
+        let repeated = |header| Some(ErrorKind::RepeatedHeader(header));
+        assert_eq!(check(Profile::Msrp, &[FROM, TO, subjects]), (repeated(CoreHeader::Subject), true));
+        assert_eq!(check(Profile::Msrp, &[FROM, TO, requires]), (repeated(CoreHeader::Require), false));
+        assert_eq!(check(Profile::Msrp, &[FROM, TO, "NS: a <urn:x:y>\r\nNS: b <urn:x:z>\r\n"]), (None, true));
+        assert_eq!(check(Profile::Gateway, &[FROM, TO, subjects, requires]), (None, true));
+    }
+}

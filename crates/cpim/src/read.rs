@@ -277,3 +277,125 @@ impl<'a> Reader<'a> {
         ParseError { kind, line: self.line, octet: self.at + at }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::NamespaceDeclaration as Ns;
+
+    const CONTENT: &str = "\r\nContent-Type: text/plain\r\n\r\nhi";
+
+    /// Code, line and octet of every fault, the last of which refuses the object if the flag is set.
+    fn faults(headers: &str) -> (Vec<(&'static str, usize, usize)>, bool) {
+        let octets = format!("{headers}{CONTENT}");
+        let (result, deviations) = read(octets.as_bytes(), Profile::Base);
+        let refused = result.as_ref().err().copied();
+        let errors = deviations.iter().map(|deviation| deviation.error).chain(refused);
+        (errors.map(|error| (error.kind.code(), error.line, error.octet)).collect(), refused.is_some())
+    }
+
+    // checks: MF-10, MF-11, MF-12, MF-13, MF-14, MF-15, MF-20, MF-34, MF-43
+    #[test]
+    fn rfc3862_s2_2_structural_faults_refuse_the_object() {
+        for (headers, code, line, octet) in [
+            ("A: b\n", "E_NOT_CRLF", 1, 4),
+            ("A: b\r\nC: d\n", "E_NOT_CRLF", 2, 10),
+            ("A: b\r\n c\r\n", "E_LEADING_WS", 2, 6),
+            ("\tA: b\r\n", "E_LEADING_WS", 1, 0),
+            ("A: b\tc\r\n", "E_CTL", 1, 4),
+            ("A: b\u{7f}\r\n", "E_CTL", 1, 4),
+            ("A: b\r\r\n", "E_CTL", 1, 4),
+            ("A b\r\n", "E_NO_COLON", 1, 3),
+            (": b\r\n", "E_BAD_NAME", 1, 0),
+            ("A : b\r\n", "E_BAD_NAME", 1, 1),
+            ("\u{feff}A: b\r\n", "E_BAD_NAME", 1, 0),
+            ("A:; a=b c\r\n", "E_PARAM", 1, 2),
+            ("A:;a=b;c d\r\n", "E_PARAM", 1, 6),
+            ("From: a\r\n", "E_MAILBOX", 1, 6),
+            ("cc: \"a<b:c>\r\n", "E_STRING", 1, 11),
+            ("To: <b c:d>\r\n", "E_URI", 1, 6),
+            ("NS: a.b <urn:x:y>\r\n", "E_NS", 1, 4),
+            ("NS:p <urn:x:y>\r\n", "E_NO_SP", 1, 3),
+            ("Require: A,b c\r\n", "E_REQUIRE_SYNTAX", 1, 11),
+            ("Require: A,p.b\r\n", "E_PREFIX_UNDECLARED", 1, 11),
+            ("Require: p.b\r\nNS: p <urn:x:y>\r\n", "E_PREFIX_UNDECLARED", 1, 9),
+        ] {
+            assert_eq!(faults(headers), (vec![(code, line, octet)], true), "{headers:?}");
+        }
+        let (result, _) = read(b"A: \xc0\xaf\r\n\r\n", Profile::Base);
+        assert_eq!(result.map_err(|error| (error.kind, error.octet)).err(), Some((ErrorKind::Utf8, 3)));
+    }
+
+    // checks: MF-18, MF-22, MF-25, MF-28, MF-46, MF-47
+    #[test]
+    fn rfc3862_s2_2_other_faults_are_read_past_and_told() {
+        for (headers, code, line, octet) in [
+            ("A: b \r\n", "E_TRAILING_WS", 1, 4),
+            ("A:  b\r\n", "E_EXTRA_SP", 1, 3),
+            ("A: \r\n", "E_EMPTY_VALUE", 1, 3),
+            ("A:b\r\n", "E_NO_SP", 1, 2),
+            ("Subject:;lang=fr\r\n", "E_NO_SP", 1, 16),
+            ("Subject:;lang=f_r x\r\n", "E_LANG", 1, 8),
+            ("Subject:;lang=fr;a=b x\r\n", "E_PARAM_NOT_ALLOWED", 1, 16),
+            ("From:;lang=fr <a:b>\r\n", "E_PARAM_NOT_ALLOWED", 1, 5),
+            ("DateTime: 2004-02-28T00:00:00\r\n", "E_DATETIME", 1, 29),
+            ("a.b.c: d\r\n", "E_BAD_NAME", 1, 0),
+            ("p.a: d\r\n", "E_PREFIX_UNDECLARED", 1, 0),
+            ("NS: p<urn:x:y>\r\n", "E_NS", 1, 5),
+            ("NS: p <urn:x:y>\r\nNS: p <urn:x:z>\r\n", "E_NS_REDECLARED", 2, 21),
+            ("Require: A, B\r\n", "E_REQUIRE_SYNTAX", 1, 11),
+            ("Require: A,,B\r\n", "E_REQUIRE_SYNTAX", 1, 11),
+            ("To: Al<a:b>\r\n", "E_MAILBOX", 1, 4),
+        ] {
+            assert_eq!(faults(headers), (vec![(code, line, octet)], false), "{headers:?}");
+        }
+    }
+
+    // checks: MF-03, CPM-004, X-09
+    #[test]
+    fn rfc3862_s2_4_the_content_has_a_type_after_a_blank_line() {
+        let error = |octets: &str| read(octets.as_bytes(), Profile::Base).0.unwrap_err();
+        let missing = error("A: b\r\n\r\nContent-ID: <a@b>\r\n\r\nhi");
+        assert_eq!((missing.kind, missing.line, missing.octet), (ErrorKind::NoContentType, 3, 8));
+        assert_eq!(error("A: b\r\n\r\n").kind, ErrorKind::NoContentType);
+        assert_eq!(error("A: b\r\n").kind, ErrorKind::NoSeparator);
+        assert_eq!(error("").kind, ErrorKind::NoSeparator);
+        // RFC 5438 §7.2.1.1: its example lacks the blank line, so that its Content-type is a message header.
+        let example = error("From: <im:b@c>\r\nContent-type: message/imdn+xml\r\n\r\n<imdn>\r\n</imdn>");
+        assert_eq!((example.kind, example.line), (ErrorKind::MimeHeader, 4));
+    }
+
+    // checks: MF-41, MF-42, MF-44, MF-45, MF-46, CPM-005
+    #[test]
+    fn rfc3862_s3_4_names_mean_what_was_declared_before_them() {
+        let octets = format!(
+            "NS: p <urn:x:1>\r\np.A: 1\r\nNS: <urn:x:2>\r\nFrom: not core\r\nNS: c <{0}>\r\nc.Subject: core\r\n\
+             Require: B,p.C\r\nNS: p <urn:x:3>\r\np.A: 3\r\n{CONTENT}",
+            namespace::CPIM
+        );
+        let (result, deviations) = read(octets.as_bytes(), Profile::Base);
+        let message = result.unwrap();
+        let meanings: Vec<_> = message.headers().iter().map(|header| header.namespace().unwrap()).collect();
+        let core = namespace::CPIM;
+        assert_eq!(meanings, [core, "urn:x:1", core, "urn:x:2", core, core, core, core, "urn:x:3"]);
+        assert_eq!((message.from(), message.subjects().count()), (None, 1));
+        let required = [("urn:x:2", "B"), ("urn:x:1", "C")].map(|(namespace, name)| Requirement { namespace, name });
+        assert_eq!(message.required(), required);
+        assert_eq!(message.namespaces().first(), Some(&Ns { prefix: Some("p"), uri: "urn:x:1" }));
+        assert_eq!(deviations.len(), 1, "p is declared twice");
+    }
+
+    // checks: MF-16
+    #[test]
+    fn limits_are_on_the_object_and_not_on_its_lines() {
+        let long = format!("Subject: {}\r\n{CONTENT}", "x".repeat(1 << 20));
+        assert!(read(long.as_bytes(), Profile::Base).0.is_ok());
+        let kind = |octets: String| read(octets.as_bytes(), Profile::Base).0.unwrap_err().kind;
+        assert_eq!(kind("x".repeat(MAX_OBJECT + 1)), ErrorKind::TooLong { limit: MAX_OBJECT });
+        assert_eq!(kind("A: b\r\n".repeat(MAX_HEADERS + 1)), ErrorKind::TooMany { limit: MAX_HEADERS });
+        let declarations = "NS: <urn:x:y>\r\n".repeat(MAX_NAMESPACES + 1);
+        assert_eq!(kind(declarations), ErrorKind::TooMany { limit: MAX_NAMESPACES });
+        let required = format!("Require: {}a\r\n", "a,".repeat(MAX_REQUIREMENTS));
+        assert_eq!(kind(required), ErrorKind::TooMany { limit: MAX_REQUIREMENTS });
+    }
+}
