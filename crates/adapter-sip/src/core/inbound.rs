@@ -171,10 +171,10 @@ impl Core {
 
     /// Answers what has a topmost Via and no sound key; without a Via there is no way back.
     fn answer_unreadable(&mut self, request: &Message, source: Source, now: Instant) {
-        let Ok(via) = request.top_via() else { return };
+        let Some(route) = route_of_unreadable(request, source) else { return };
         let response =
             ResponseBuilder::new(request, 400).source(source.peer).to_tag(&self.tag(request.octets())).encode();
-        self.send_response(response_route(&via, source), response, now);
+        self.send_response(route, response, now);
     }
 
     /// Answers what is no message, as far as it can be read.
@@ -182,11 +182,11 @@ impl Core {
         tracing::debug!(peer = %source.peer, error = rejected.error.code(), "not a message");
         let Some(salvage) = rejected.salvage() else { return };
         let request = salvage.request();
-        let Ok(via) = request.top_via() else { return };
+        let Some(route) = route_of_unreadable(request, source) else { return };
         let tag = self.tag(&rejected.octets);
         let status = rejected.error.status();
         let response = ResponseBuilder::new(request, status).source(source.peer).to_tag(&tag).encode();
-        self.send_response(response_route(&via, source), response, now);
+        self.send_response(route, response, now);
     }
 
     /// Answers a request by what the hub says became of it.
@@ -336,6 +336,20 @@ fn response_route(via: &Via<'_>, source: Source) -> Route {
             ResponseTarget::Name(_, port) => Route::Datagram { socket, peer: SocketAddr::new(source.peer.ip(), port) },
         },
     }
+}
+
+/// As [`response_route`], but with a Via that cannot be read the answer goes where the request came from.
+///
+/// `None` without any Via: nobody waits for an answer that has none.
+fn route_of_unreadable(request: &Message, source: Source) -> Option<Route> {
+    if let Ok(via) = request.top_via() {
+        return Some(response_route(&via, source));
+    }
+    request.header(HeaderId::Via)?;
+    Some(match source.channel {
+        Channel::Connection(connection) => Route::Stream { connection, reopen: None },
+        Channel::Socket(socket) => Route::Datagram { socket, peer: source.peer },
+    })
 }
 
 fn unix_now() -> i64 {
