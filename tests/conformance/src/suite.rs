@@ -180,7 +180,7 @@ pub(crate) fn vector(suite: &str, id: &str) -> Vector {
     vector
 }
 
-/// What is wrong in a file of tests, each of them made by [`case`]: vectors without a test or with other rules, and tests
+/// What is wrong in a file of tests, each of them as `case` writes it: vectors without a test or with other rules, and tests
 /// without a vector. Those of `later` have no test.
 pub fn unlisted(suite: &str, source: &str, later: &[(&str, &str)]) -> Vec<String> {
     let vectors = vectors(suite);

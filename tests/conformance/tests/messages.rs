@@ -66,3 +66,105 @@ async fn plm_08_a_retraction_without_text_is_dropped() {
 async fn plm_09_a_refused_message_is_told_once_to_the_device_that_sent_it() {
     play(SUITE, "PLM-09").await;
 }
+
+// checks: IM-033, IM-034, IM-035, IM-036, IM-037
+#[tokio::test]
+async fn plm_10_subject_language_thread_and_id_come_along() {
+    play(SUITE, "PLM-10").await;
+}
+
+// checks: IM-043
+#[tokio::test]
+async fn plm_11_a_declared_charset_is_recoded() {
+    play(SUITE, "PLM-11").await;
+}
+
+// checks: IM-043, SIP-026
+#[tokio::test]
+async fn plm_12_an_unknown_charset_is_refused() {
+    play(SUITE, "PLM-12").await;
+}
+
+// checks: SIP-027
+#[tokio::test]
+async fn plm_13_proxy_require_is_not_for_us() {
+    play(SUITE, "PLM-13").await;
+}
+
+// checks: SIP-017
+#[tokio::test]
+async fn plm_14_a_datagram_shorter_than_it_says_is_refused() {
+    play(SUITE, "PLM-14").await;
+}
+
+// checks: SEC-001
+#[tokio::test]
+async fn plm_15_a_sender_of_a_domain_that_is_not_proven_is_refused() {
+    play(SUITE, "PLM-15").await;
+}
+
+// checks: IM-038, SIP-022
+#[tokio::test]
+async fn plm_16_the_request_uri_names_the_addressee_and_the_to_does_not() {
+    play(SUITE, "PLM-16").await;
+}
+
+// checks: IM-045
+#[tokio::test]
+async fn plm_17_an_empty_message_is_accepted_and_makes_no_stanza() {
+    play(SUITE, "PLM-17").await;
+}
+
+// checks: MSG-012
+#[tokio::test]
+async fn plm_18_a_message_of_many_octets_is_taken() {
+    play(SUITE, "PLM-18").await;
+}
+
+// checks: TOR-014
+#[tokio::test]
+async fn plm_19_a_request_with_a_via_that_cannot_be_read_is_told_so() {
+    play(SUITE, "PLM-19").await;
+}
+
+// checks: SIP-021, ERR-011
+#[tokio::test]
+async fn plm_20_a_known_method_that_is_not_served() {
+    play(SUITE, "PLM-20").await;
+}
+
+// checks: IM-006, IM-012
+#[tokio::test]
+async fn plm_21_the_body_in_the_language_of_the_stanza_is_sent() {
+    play(SUITE, "PLM-21").await;
+}
+
+// checks: CMP-050
+#[tokio::test]
+async fn plm_22_a_delayed_message_says_since_when() {
+    play(SUITE, "PLM-22").await;
+}
+
+// checks: ERR-003
+#[tokio::test]
+async fn plm_23_301_tells_the_new_address() {
+    play(SUITE, "PLM-23").await;
+}
+
+// checks: ERR-003
+#[tokio::test]
+async fn plm_24_410_tells_no_address() {
+    play(SUITE, "PLM-24").await;
+}
+
+// checks: ERR-007
+#[tokio::test]
+async fn plm_25_an_error_without_an_open_message_stays_unanswered() {
+    play(SUITE, "PLM-25").await;
+}
+
+// checks: SEC-001
+#[tokio::test]
+async fn plm_26_a_sender_in_a_foreign_domain_of_another_network_is_refused() {
+    play(SUITE, "PLM-26").await;
+}

@@ -196,7 +196,10 @@ fn judge_child(steps: &[&Element], child: &Child, known: &Known) -> Vec<String> 
 
 /// An attribute that is absent is like an empty one.
 fn judge_attributes(element: &Element, patterns: &BTreeMap<String, Pattern>, known: &Known) -> Vec<String> {
-    let value = |name: &str| element.attr(name).unwrap_or_default();
+    let value = |name: &str| match name {
+        "xml:lang" => element.xml_lang().unwrap_or_default(),
+        _ => element.attr(name).unwrap_or_default(),
+    };
     let wrong = patterns.iter().filter(|(name, pattern)| !pattern.matches(value(name), known));
     wrong.map(|(name, _)| format!("{name} is {:?}", value(name))).collect()
 }
