@@ -154,6 +154,11 @@ impl<'a> Message<'a> {
         &self.content
     }
 
+    /// The object inside, when this one wraps another (RFC 3862 §6), with its transfer encoding reversed.
+    pub fn wrapped(&self) -> Option<Cow<'a, [u8]>> {
+        self.content.is(crate::MEDIA_TYPE).then(|| self.content.decoded_body()).flatten()
+    }
+
     fn core(&self, core: CoreHeader) -> impl Iterator<Item = &Header<'a>> {
         self.headers.iter().filter(move |header| header.core == Some(core) && !header.ignored)
     }
@@ -212,6 +217,16 @@ mod tests {
         let french = with("Subject:;lang=fr froid\r\n");
         let message = Message::parse(french.as_bytes(), Profile::Base).unwrap();
         assert_eq!(message.subject(Some("de")).map(|subject| subject.language), Some(Some("fr")));
+    }
+
+    // checks: MF-06
+    #[test]
+    fn rfc3862_s6_the_wrapped_object_is_found() {
+        let inner = with("");
+        let octets = format!("From: <im:g@h>\r\n\r\ncontent-type: Message/CPIM\r\n\r\n{inner}");
+        let message = Message::parse(octets.as_bytes(), Profile::Base).unwrap();
+        assert_eq!(message.wrapped().as_deref(), Some(inner.as_bytes()));
+        assert_eq!(Message::parse(inner.as_bytes(), Profile::Base).unwrap().wrapped(), None);
     }
 
     // checks: MF-61, MF-62, MF-63, CPM-009

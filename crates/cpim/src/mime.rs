@@ -78,6 +78,22 @@ impl<'a> Entity<'a> {
         crate::transfer::decode(self.value("Content-Transfer-Encoding").as_deref(), self.body)
     }
 
+    /// The text of a `text/plain` entity in UTF-8 or US-ASCII, its transfer encoding reversed; `None` for any other.
+    // RFC 3922 §4.2.9: these two character sets have to be mapped, others should not be.
+    pub fn text(&self) -> Option<Cow<'a, str>> {
+        let value = self.value(CONTENT_TYPE)?;
+        let media = MediaType::parse(&value).filter(|media| media.is("text/plain"))?;
+        let charset = media.param("charset");
+        let known = |charset: &str| ["utf-8", "us-ascii"].iter().any(|known| charset.eq_ignore_ascii_case(known));
+        if !charset.as_deref().is_none_or(known) {
+            return None;
+        }
+        match self.decoded_body()? {
+            Cow::Borrowed(octets) => std::str::from_utf8(octets).ok().map(Cow::Borrowed),
+            Cow::Owned(octets) => String::from_utf8(octets).ok().map(Cow::Owned),
+        }
+    }
+
     /// Whether its Content-Type is this media type; case does not count.
     pub fn is(&self, essence: &str) -> bool {
         self.value(CONTENT_TYPE).is_some_and(|value| MediaType::parse(&value).is_some_and(|found| found.is(essence)))
@@ -161,6 +177,22 @@ mod tests {
         }
         assert!(Entity::parse(b"").unwrap().headers().is_empty());
         assert_eq!(Entity::parse(b"\r\nhi").unwrap().body(), b"hi");
+    }
+
+    // checks: XM-09
+    #[test]
+    fn rfc3922_s4_2_9_text_in_known_character_sets() {
+        let text = |headers: &str, body: &str| {
+            let octets = format!("Content-Type: {headers}\r\n\r\n{body}");
+            Entity::parse(octets.as_bytes()).unwrap().text().map(Cow::into_owned)
+        };
+        assert_eq!(text("text/plain", "é").as_deref(), Some("é"));
+        assert_eq!(text("Text/Plain; charset=\"UTF-8\"", "é").as_deref(), Some("é"));
+        let encoded = text("text/plain; charset=us-ascii\r\nContent-Transfer-Encoding: base64", "aGVsbG8=");
+        assert_eq!(encoded.as_deref(), Some("hello"));
+        assert_eq!(text("text/plain; charset=utf-16", "x"), None);
+        assert_eq!(text("text/html", "x"), None);
+        assert_eq!(Entity::parse(b"Content-Type: text/plain\r\n\r\n\xff").unwrap().text(), None);
     }
 
     #[test]

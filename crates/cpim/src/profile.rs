@@ -2,6 +2,7 @@
 
 use crate::error::{Deviation, ErrorKind, ParseError, Remedy};
 use crate::header::{CoreHeader, Header};
+use crate::message::Message;
 
 /// Whose rules an object has to satisfy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -23,6 +24,20 @@ impl Profile {
             "msrp" => Some(Self::Msrp),
             "gateway" => Some(Self::Gateway),
             _ => None,
+        }
+    }
+
+    /// What is wrong with an object inside a signed one, beyond what is wrong with it anyway.
+    // RFC 4975 §13: a protected object also has a DateTime.
+    pub(crate) fn protected(self, read: &Result<(Message<'_>, Vec<Deviation>), ParseError>) -> Option<ParseError> {
+        match (self, read) {
+            (Self::Base | Self::Gateway, _) => None,
+            (Self::Msrp, Err(error)) => Some(*error),
+            (Self::Msrp, Ok((message, _))) if message.date_time().is_some() => None,
+            (Self::Msrp, Ok(_)) => {
+                let kind = ErrorKind::MissingHeader(CoreHeader::DateTime);
+                Some(ParseError { kind, line: 1, octet: 0 })
+            }
         }
     }
 
@@ -81,7 +96,7 @@ fn count(headers: &[Header<'_>], core: CoreHeader) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Message;
+    use crate::report::CpimReport;
 
     const FROM: &str = "From: <im:a@b>\r\n";
     const TO: &str = "To: <im:c@d>\r\n";
@@ -118,5 +133,20 @@ mod tests {
         assert_eq!(check(Profile::Msrp, &[FROM, TO, requires]), (repeated(CoreHeader::Require), false));
         assert_eq!(check(Profile::Msrp, &[FROM, TO, "NS: a <urn:x:y>\r\nNS: b <urn:x:z>\r\n"]), (None, true));
         assert_eq!(check(Profile::Gateway, &[FROM, TO, subjects, requires]), (None, true));
+    }
+
+    // checks: MP-02
+    #[test]
+    fn rfc4975_s13_a_signed_object_has_a_date() {
+        let signed = |headers: &str| {
+            let octets = format!(
+                "Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\nContent-Type: message/cpim\r\n\r\n\
+                 {FROM}{TO}{headers}\r\nContent-Type: text/plain\r\n\r\nhi\r\n--b\r\n\r\nsig\r\n--b--\r\n"
+            );
+            let report = CpimReport::inspect(octets.as_bytes(), Profile::Msrp);
+            (report.strict.and_then(|strict| strict.error), report.parsed_inner.is_some())
+        };
+        assert_eq!(signed(""), (Some("E_MISSING_HEADER"), true));
+        assert_eq!(signed("DateTime: 2004-08-13T13:40:00Z\r\n"), (None, true));
     }
 }

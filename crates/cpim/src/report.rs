@@ -264,10 +264,13 @@ impl CpimReport {
     fn signed(mut self, part: SignedPart<'_>, profile: Profile) -> Self {
         self.signed_part = Some(SignedPartReport { offset: part.offset, length: part.octets.len() });
         let object = Package::parse(part.octets).and_then(|inner| inner.object());
-        self.parsed_inner = object.ok().and_then(|object| {
-            let (message, _) = Message::interpret(&object, profile).ok()?;
-            Some(inner(&message))
-        });
+        let Ok(object) = object else { return self };
+        let read = Message::interpret(&object, profile);
+        // What is inside is looked at, and judged only where a profile has a rule for protected objects.
+        if let Some(error) = profile.protected(&read) {
+            self = self.refused(error);
+        }
+        self.parsed_inner = read.ok().map(|(message, _)| inner(&message));
         self
     }
 

@@ -36,6 +36,9 @@ pub enum WriteError {
     /// RFC 3862 §3.4: a prefix that no NS header before it declares, or that one declares twice.
     #[error("a prefix that is not declared exactly once before its use")]
     Prefix,
+    /// RFC 5438 §10: a Message-ID with a character that no token has.
+    #[error("not a token")]
+    Token,
     /// RFC 3862 §2.4.
     #[error("the content is no MIME entity with a Content-Type")]
     Content,
@@ -52,6 +55,7 @@ impl WriteError {
             Self::EdgeSpace => "E_TRAILING_WS",
             Self::EmptyValue => "E_EMPTY_VALUE",
             Self::Control => "E_CTL",
+            Self::Token => "E_TOKEN",
             Self::Prefix => "E_PREFIX_UNDECLARED",
             Self::Content => "E_NO_CONTENT_TYPE",
         }

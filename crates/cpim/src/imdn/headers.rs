@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use impp_model::DateTime;
 use serde::{Deserialize, Serialize};
 
 use super::NAMESPACE;
@@ -9,6 +10,7 @@ use crate::chars;
 use crate::draft::{Draft, OtherHeader, QualifiedName};
 use crate::mailbox::Mailbox;
 use crate::message::Message;
+use crate::write::WriteError;
 
 /// What a sender can ask to be told (RFC 5438 §5, §10).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -120,15 +122,22 @@ impl<'a> ImdnHeaders<'a> {
 }
 
 impl Draft {
-    /// Asks for notifications: declares the namespace and adds the Message-ID and what is wanted.
+    /// Asks for notifications: the namespace, a Message-ID and what is wanted; and `sent`, unless there is a DateTime.
     ///
-    /// RFC 5438 §7.1.1 demands a DateTime with it, and a Message-ID with at least 64 random bits.
-    pub fn request_imdn(&mut self, message_id: &str, wanted: Dispositions) {
+    /// The Message-ID is a token with at least 64 random bits (RFC 5438 §6.3). An anonymous sender should not ask
+    /// (RFC 5438 §12.1.1), for the notification would have to find it.
+    pub fn request_imdn(&mut self, message_id: &str, wanted: Dispositions, sent: DateTime) -> Result<(), WriteError> {
+        if !chars::is_token(message_id) {
+            return Err(WriteError::Token);
+        }
+        // RFC 5438 §7.1.1.2: a notification refers to the message by both.
+        self.date_time.get_or_insert(sent);
         self.declare_imdn(message_id);
         if !wanted.is_empty() {
             let names: Vec<&str> = wanted.iter().map(Disposition::name).collect();
             self.push_imdn(DISPOSITION_NOTIFICATION, &names.join(", "));
         }
+        Ok(())
     }
 
     /// Declares the namespace and adds the Message-ID.
@@ -224,12 +233,16 @@ mod tests {
     #[test]
     fn rfc5438_s7_1_1_a_request_is_written() {
         let mut draft = Draft::with_content("text/plain", &[], b"hi").unwrap();
-        draft.request_imdn("m1", Disposition::ALL.into_iter().collect());
+        let sent = DateTime::parse("2008-04-04T12:16:49Z").unwrap();
+        let wanted = Disposition::ALL.into_iter().collect();
+        assert_eq!(draft.request_imdn("m 1", wanted, sent.clone()), Err(WriteError::Token));
+        draft.request_imdn("m1", wanted, sent.clone()).unwrap();
         let octets = draft.encode().unwrap();
         let message = Message::parse(&octets, Profile::Base).unwrap();
         let headers = ImdnHeaders::of(&message).unwrap();
         assert_eq!(headers.values, ["positive-delivery", "negative-delivery", "processing", "display"]);
         assert_eq!(headers.message_id.as_deref(), Some("m1"));
-        assert!(octets.starts_with(b"NS: imdn <urn:ietf:params:imdn>\r\nimdn.Message-ID: m1\r\n"));
+        assert_eq!(message.date_time(), Some(sent));
+        assert_eq!(message.namespaces().first().map(|declared| declared.uri), Some(NAMESPACE));
     }
 }
