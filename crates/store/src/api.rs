@@ -133,6 +133,9 @@ pub enum Expect {
     Absent,
     /// The record as this write left it.
     Version(Version),
+    /// The record as this write left it, or none: the caller is its only writer and knows. A store need not look; a wrong
+    /// word shows as a gap at the next start.
+    Sure(Option<Version>),
 }
 
 /// How soon a batch goes to disk.

@@ -149,21 +149,23 @@ struct Stage<'a, E> {
     heads: Heads,
     changed: [bool; Shard::COUNT as usize],
     staged: BTreeMap<(Space, Vec<u8>), Staged>,
+    /// The engine could not be read: nothing of the group can be written.
+    broken: Option<StoreError>,
+}
+
+/// A record as the group leaves it.
+struct Staged {
+    version: Option<u64>,
+    octets: Option<Vec<u8>>,
 }
 
 /// What a batch replaced among the staged records, in order.
 type Undo = Vec<((Space, Vec<u8>), Option<Staged>)>;
 
-/// A record as the group leaves it.
-struct Staged {
-    header: Option<Header>,
-    octets: Option<Vec<u8>>,
-}
-
 impl<'a, E: Engine> Stage<'a, E> {
     fn new(core: &'a Core<E>) -> Self {
         let heads = *core.heads.lock();
-        Self { core, heads, changed: [false; Shard::COUNT as usize], staged: BTreeMap::new() }
+        Self { core, heads, changed: [false; Shard::COUNT as usize], staged: BTreeMap::new(), broken: None }
     }
 
     fn take(&mut self, kind: Kind) -> Result<Committed, StoreError> {
@@ -190,56 +192,71 @@ impl<'a, E: Engine> Stage<'a, E> {
         if fence != before.fence {
             return Err(StoreError::Fenced { shard, held: fence, current: before.fence });
         }
-        let mut undo = Vec::new();
-        if let Err(error) = self.changes(shard, operations, &mut undo) {
-            self.roll_back(undo);
-            *self.head(shard) = before;
-            return Err(error);
+        let may_conflict = operations.iter().any(|operation| operation.expect.may_conflict());
+        let mut undo = may_conflict.then(Undo::new);
+        for (change, operation) in operations.into_iter().enumerate() {
+            if !self.operation(shard, operation, undo.as_mut()) {
+                self.roll_back(undo.unwrap_or_default());
+                *self.head(shard) = before;
+                return Err(StoreError::Conflict { change });
+            }
         }
         self.change(shard);
         Ok(Committed { last: Version(self.head(shard).last) })
     }
 
-    fn changes(&mut self, shard: Shard, operations: Vec<Operation>, undo: &mut Undo) -> Result<(), StoreError> {
-        for (change, operation) in operations.into_iter().enumerate() {
-            let place = (Space::Table(operation.table), engine_key(shard, &operation.key));
-            let there = self.header(&place)?;
-            if !holds(operation.expect, there) {
-                return Err(StoreError::Conflict { change });
-            }
-            let staged = self.stage(shard, operation.table, there, &place.1, operation.value);
-            undo.push((place.clone(), self.staged.insert(place, staged)));
+    /// Stages one change; returns whether what is there is as expected.
+    fn operation(&mut self, shard: Shard, operation: Operation, undo: Option<&mut Undo>) -> bool {
+        let place = (Space::Table(operation.table), engine_key(shard, &operation.key));
+        let there = match operation.expect {
+            Expect::Sure(version) => version.map(|version| version.0),
+            Expect::Anything | Expect::Absent | Expect::Version(_) => self.version(&place),
+        };
+        if !operation.expect.holds(there) {
+            return false;
         }
-        Ok(())
+        let staged = self.stage(shard, operation.table, there, &place.1, operation.value);
+        match undo {
+            Some(undo) => undo.push((place.clone(), self.staged.insert(place, staged))),
+            None => drop(self.staged.insert(place, staged)),
+        }
+        true
     }
 
     fn stage(
         &mut self,
         shard: Shard,
         table: Table,
-        there: Option<Header>,
+        there: Option<u64>,
         whole: &[u8],
         value: Option<Vec<u8>>,
     ) -> Staged {
         let sealed = self.core.sealer.is_some();
         let head = self.head(shard);
         head.last += 1;
-        let (header, octets) = value.map(|value| frame::write(whole, sealed, head.last, &value)).unzip();
+        let octets = value.map(|value| frame::write(whole, sealed, head.last, &value));
+        let version = octets.is_some().then_some(head.last);
         if let Some(sum) = head.sum_mut(table) {
             there.into_iter().for_each(|there| sum.remove(there));
-            header.into_iter().for_each(|header| sum.add(header));
+            version.into_iter().for_each(|version| sum.add(version));
         }
-        Staged { header, octets }
+        Staged { version, octets }
     }
 
-    /// The header of what is there, seen through what the group has staged.
-    fn header(&self, place: &(Space, Vec<u8>)) -> Result<Option<Header>, StoreError> {
+    /// The version of what is there, seen through what the group has staged.
+    fn version(&mut self, place: &(Space, Vec<u8>)) -> Option<u64> {
         if let Some(staged) = self.staged.get(place) {
-            return Ok(staged.header);
+            return staged.version;
         }
-        let read = self.core.engine.read(place.0, &place.1, |octets| Header::read(octets).map(|(header, _)| header))?;
-        // One that can't be read counts as absent; the sums show it at the next start.
-        Ok(read.and_then(Result::ok))
+        match self.core.engine.read(place.0, &place.1, |octets| Header::read(octets).map(|(header, _)| header.version))
+        {
+            // One whose header can't be read counts as absent; the sums show it at the next start.
+            Ok(read) => read.and_then(Result::ok),
+            Err(error) => {
+                self.broken = Some(error.into());
+                None
+            }
+        }
     }
 
     fn roll_back(&mut self, undo: Undo) {
@@ -263,6 +280,9 @@ impl<'a, E: Engine> Stage<'a, E> {
 
     /// Makes it durable.
     fn finish(self) -> Result<(), StoreError> {
+        if let Some(error) = self.broken {
+            return Err(error);
+        }
         let mut writes: Writes = self.staged.into_iter().map(|(place, staged)| (place, staged.octets)).collect();
         for (shard, head) in Shard::all().zip(&self.heads) {
             if self.changed.get(shard.index()) == Some(&true) {
@@ -279,10 +299,19 @@ impl<'a, E: Engine> Stage<'a, E> {
     }
 }
 
-fn holds(expect: Expect, there: Option<Header>) -> bool {
-    match expect {
-        Expect::Anything => true,
-        Expect::Absent => there.is_none(),
-        Expect::Version(version) => there.is_some_and(|header| header.version == version.0),
+impl Expect {
+    fn may_conflict(self) -> bool {
+        match self {
+            Self::Absent | Self::Version(_) => true,
+            Self::Anything | Self::Sure(_) => false,
+        }
+    }
+
+    fn holds(self, there: Option<u64>) -> bool {
+        match self {
+            Self::Anything | Self::Sure(_) => true,
+            Self::Absent => there.is_none(),
+            Self::Version(version) => there == Some(version.0),
+        }
     }
 }

@@ -35,26 +35,17 @@ impl Header {
         let version = u64::from_be_bytes([v0, v1, v2, v3, v4, v5, v6, v7]);
         Ok((Self { sealed, version, checksum: u32::from_be_bytes([c0, c1, c2, c3]) }, value))
     }
-
-    /// What this record adds to the sum of its table (see [`Sum`](crate::head::Sum)).
-    pub(crate) fn mark(self) -> u64 {
-        // The finalizer of splitmix64: every bit of version and checksum reaches every bit of the mark.
-        let mut x = self.version.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(self.checksum);
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        x ^ (x >> 31)
-    }
 }
 
 /// Writes a frame; `key` is the engine's key.
-pub(crate) fn write(key: &[u8], sealed: bool, version: u64, value: &[u8]) -> (Header, Vec<u8>) {
+pub(crate) fn write(key: &[u8], sealed: bool, version: u64, value: &[u8]) -> Vec<u8> {
     let checksum = checksum(key, sealed, version, value);
     let mut frame = Vec::with_capacity(HEADER + value.len());
     frame.push(if sealed { SEALED } else { PLAIN });
     frame.extend_from_slice(&version.to_be_bytes());
     frame.extend_from_slice(&checksum.to_be_bytes());
     frame.extend_from_slice(value);
-    (Header { sealed, version, checksum }, frame)
+    frame
 }
 
 /// Reads a frame and verifies its checksum.
@@ -79,14 +70,15 @@ mod tests {
 
     #[test]
     fn what_was_written_is_read() {
-        let (header, frame) = write(b"key", true, 77, b"value");
-        assert_eq!(verify(b"key", &frame), Ok((header, &b"value"[..])));
+        let frame = write(b"key", true, 77, b"value");
+        let (header, value) = verify(b"key", &frame).unwrap();
+        assert_eq!((header.sealed, header.version, value), (true, 77, &b"value"[..]));
         assert_eq!(frame.len(), HEADER + 5);
     }
 
     #[test]
     fn every_flipped_bit_is_found() {
-        let (_, frame) = write(b"key", false, 77, b"value");
+        let frame = write(b"key", false, 77, b"value");
         for bit in 0..frame.len() * 8 {
             let mut flipped = frame.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);

@@ -3,7 +3,6 @@
 //! The head is written in the same commit as the records it sums, so a record that is lost, altered or brought back shows
 //! as a difference at the next start.
 
-use crate::frame::Header;
 use crate::key::{Fence, Table};
 
 /// Octets of a head on disk.
@@ -25,22 +24,31 @@ pub(crate) struct Sum {
     pub(crate) count: u64,
     /// Their versions, modulo 2^64: when one record is missing, the difference is its version.
     pub(crate) versions: u64,
-    /// Their marks, modulo 2^64: no single change to a record leaves it the same.
+    /// Their versions, each scrambled, modulo 2^64: several that are missing or back do not cancel each other out.
     pub(crate) marks: u64,
 }
 
 impl Sum {
-    pub(crate) fn add(&mut self, header: Header) {
+    /// A record of this version is there. Within a shard no two records have the same, and its octets have a checksum.
+    pub(crate) fn add(&mut self, version: u64) {
         self.count = self.count.wrapping_add(1);
-        self.versions = self.versions.wrapping_add(header.version);
-        self.marks = self.marks.wrapping_add(header.mark());
+        self.versions = self.versions.wrapping_add(version);
+        self.marks = self.marks.wrapping_add(mark(version));
     }
 
-    pub(crate) fn remove(&mut self, header: Header) {
+    pub(crate) fn remove(&mut self, version: u64) {
         self.count = self.count.wrapping_sub(1);
-        self.versions = self.versions.wrapping_sub(header.version);
-        self.marks = self.marks.wrapping_sub(header.mark());
+        self.versions = self.versions.wrapping_sub(version);
+        self.marks = self.marks.wrapping_sub(mark(version));
     }
+}
+
+/// The finalizer of splitmix64: every bit of the version reaches every bit of the mark.
+fn mark(version: u64) -> u64 {
+    let x = version.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
 }
 
 impl Head {
@@ -83,14 +91,13 @@ mod tests {
     #[test]
     fn a_head_survives_the_disk_and_damage_shows() {
         let mut head = Head { fence: Fence(3), last: 9, ..Head::default() };
-        let header = Header { sealed: false, version: 9, checksum: 5 };
-        head.sum_mut(Table::State).unwrap().add(header);
+        head.sum_mut(Table::State).unwrap().add(9);
         let octets = head.encode();
         assert_eq!(Head::decode(&octets), Some(head));
         let mut flipped = octets;
         flipped[20] ^= 4;
         assert_eq!(Head::decode(&flipped), None);
-        head.sum_mut(Table::State).unwrap().remove(header);
+        head.sum_mut(Table::State).unwrap().remove(9);
         assert_eq!(head.sums, [Sum::default(); 6]);
     }
 }

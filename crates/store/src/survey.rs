@@ -113,7 +113,7 @@ fn walk_table<E: Engine>(engine: &E, table: Table, found: &mut Heads, opened: &m
             (Ok((header, _)), Some(head)) => {
                 opened.records += 1;
                 head.last = head.last.max(header.version);
-                head.sum_mut(table).into_iter().for_each(|sum| sum.add(header));
+                head.sum_mut(table).into_iter().for_each(|sum| sum.add(header.version));
             }
             (Ok(_), None) => opened.note(table, whole, Damage::Header),
             (Err(damage), _) => opened.note(table, whole, damage),

@@ -237,7 +237,7 @@ fn batches_take_effect_in_the_order_of_the_calls<K: Kit>() {
     drop(sender);
     let told: Vec<_> = results.iter().collect();
     assert_eq!(told.iter().map(|(number, _)| *number).collect::<Vec<_>>(), (0..200).collect::<Vec<_>>());
-    assert!(told.windows(2).all(|pair| pair[0].1 < pair[1].1));
+    assert!(told.is_sorted_by(|a, b| a.1 < b.1));
     assert_eq!(value(kit.store(), b"k").as_deref(), Some(&b"199"[..]));
 }
 

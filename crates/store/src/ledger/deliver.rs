@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use impp_model::Cause;
 
-use super::entry::{self, Progress};
+use super::entry::{self, Progress, Stored};
 use super::index::{Slot, State};
 use super::window::StoredEnd;
 use super::{Class, End, Entry, Ledger, LedgerError, OnceKey, Seq, Timestamp, encode, take_in};
-use crate::api::{Batch, Completion, StoreError, Urgency};
-use crate::key::Table;
+use crate::api::{Batch, Committed, Completion, Expect, StoreError, Urgency};
+use crate::key::{Table, Version};
 
 /// An entry to try.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,7 +34,7 @@ impl Ledger {
         seq: Seq,
         done: impl FnOnce(Result<Claimed, LedgerError>) + Send + 'static,
     ) -> Result<(), LedgerError> {
-        let (progress, repeat) = self.start_claim(seq)?;
+        let (progress, expect, repeat) = self.start_claim(seq)?;
         let entry = match self.get(seq) {
             Ok(entry) => entry,
             Err(error @ LedgerError::Unreadable(_)) => {
@@ -45,15 +45,15 @@ impl Ledger {
         };
         let claimed = Claimed { seq, entry, attempts: progress.attempts, repeat };
         let ledger = Arc::clone(self);
-        let completion = Completion::new(move |result| done(ledger.claim_done(claimed, result.map(drop))));
+        let completion = Completion::new(move |result| done(ledger.claim_done(claimed, result)));
         // Bounded: at most one for each entry.
         let mut batch = self.batch_of(seq)?.essential();
-        batch.put(Table::Progress, seq.key(), encode(&progress)?);
+        batch.put_if(Table::Progress, seq.key(), expect, encode(&progress)?);
         self.store.commit(batch, Urgency::Urgent, completion);
         Ok(())
     }
 
-    fn start_claim(&self, seq: Seq) -> Result<(Progress, bool), LedgerError> {
+    fn start_claim(&self, seq: Seq) -> Result<(Progress, Expect, bool), LedgerError> {
         let mut index = self.index.lock();
         let slot = index.get(seq)?;
         if slot.state != State::Waiting {
@@ -64,18 +64,22 @@ impl Ledger {
         }
         index.change(seq, |slot| {
             slot.state = State::Claiming;
-            slot.progress_stored = true;
+            let expect = std::mem::replace(&mut slot.progress_stored, Stored::Unknown).expect();
             slot.uncertain_before = slot.progress.uncertain;
             slot.progress.uncertain = true;
             slot.progress.attempts = slot.progress.attempts.saturating_add(1);
-            (slot.progress, slot.uncertain_before)
+            (slot.progress, expect, slot.uncertain_before)
         })
     }
 
-    fn claim_done(&self, claimed: Claimed, result: Result<(), StoreError>) -> Result<Claimed, LedgerError> {
+    fn claim_done(&self, claimed: Claimed, result: Result<Committed, StoreError>) -> Result<Claimed, LedgerError> {
         match result {
-            Ok(()) => {
-                self.set_state(claimed.seq, State::Claimed);
+            Ok(committed) => {
+                // An entry that is gone needs no state.
+                let _ = self.index.lock().change(claimed.seq, |slot| {
+                    slot.state = State::Claimed;
+                    slot.progress_stored = Stored::As(committed.last);
+                });
                 Ok(claimed)
             }
             Err(error) => Err(self.unclaim(claimed.seq, error.into())),
@@ -103,32 +107,45 @@ impl Ledger {
     /// `reached` says whether the try may have reached the far side. The entry is safe all along; that it was tried reaches
     /// the disk with the next group.
     pub fn postpone(
-        &self,
+        self: &Arc<Self>,
         seq: Seq,
         next_try: Timestamp,
         reached: bool,
         cause: Option<Cause>,
     ) -> Result<(), LedgerError> {
-        let progress = {
-            let index = self.index.lock();
+        let (progress, expect) = {
+            let mut index = self.index.lock();
             let slot = index.get(seq)?;
             slot.check_under_way(seq)?;
             let uncertain = reached || slot.uncertain_before;
-            Progress { class: Class::Spool, next_try, uncertain, last: cause, ..slot.progress }
+            let progress = Progress { class: Class::Spool, next_try, uncertain, last: cause, ..slot.progress };
+            (
+                progress,
+                index.change(seq, |slot| std::mem::replace(&mut slot.progress_stored, Stored::Unknown).expect())?,
+            )
         };
         // Written before anyone can claim it again, so that the next claim is written after it.
         let mut batch = self.batch_of(seq)?.essential();
-        batch.put(Table::Progress, seq.key(), encode(&progress)?);
-        self.store.commit(batch, Urgency::WriteBehind, Completion::new(|result| log_failure(result.map(drop))));
+        batch.put_if(Table::Progress, seq.key(), expect, encode(&progress)?);
+        let ledger = Arc::clone(self);
+        let completion = Completion::new(move |result| ledger.postponed(seq, result));
+        self.store.commit(batch, Urgency::WriteBehind, completion);
         self.index.lock().change(seq, |slot| {
             // A journalled entry that is still on its way to the disk waits as soon as it is there.
             if slot.state == State::Claimed {
                 slot.state = State::Waiting;
             }
             slot.progress = progress;
-            slot.progress_stored = true;
             slot.uncertain_before = progress.uncertain;
         })
+    }
+
+    fn postponed(&self, seq: Seq, result: Result<Committed, StoreError>) {
+        if let Ok(committed) = result {
+            // Right even if a claim is on its way already: its own completion comes after this one.
+            let _ = self.index.lock().change(seq, |slot| slot.progress_stored = Stored::As(committed.last));
+        }
+        log_failure(result.map(drop));
     }
 
     /// Ends a claimed entry, for good: its record goes, its outcome is counted and enters the window, and `notice` (the
@@ -150,17 +167,16 @@ impl Ledger {
         let until = self.window.lock().until(now);
         let stored = encode(&StoredEnd { end: end.clone(), until })?;
         let (once, noticed) = self.start_settle(seq, notice.zip(record.as_ref().map(Vec::len)), &mut batch)?;
-        batch.delete(Table::Ledger, seq.key());
-        if let Some(once) = once {
-            batch.put(Table::Window, once.key(), stored);
-        }
         if let Some((notice, record)) = noticed.zip(record) {
-            batch.put(Table::Ledger, notice.key(), record);
+            batch.put_if(Table::Ledger, notice.key(), Expect::Sure(None), record);
+        }
+        if let Some(once) = once {
+            let expect = self.window.lock().ending(once);
+            batch.put_if(Table::Window, once.key(), expect, stored);
         }
         let ledger = Arc::clone(self);
-        let completion = Completion::new(move |result| {
-            done(ledger.settled(seq, end, once.map(|once| (once, until)), noticed, result.map(drop)));
-        });
+        let once = once.map(|once| (once, until));
+        let completion = Completion::new(move |result| done(ledger.settled(seq, end, once, noticed, result)));
         self.store.commit(batch, urgency, completion);
         Ok(())
     }
@@ -174,12 +190,13 @@ impl Ledger {
         let mut index = self.index.lock();
         let slot = index.get(seq)?;
         slot.check_under_way(seq)?;
-        let (once, progress, warned) = index.change(seq, |slot| {
+        let (once, stored, progress, warned) = index.change(seq, |slot| {
             slot.state = State::Ending;
-            (slot.once, slot.progress_stored, slot.warned)
+            (slot.once, slot.stored, slot.progress_stored, slot.warned)
         })?;
-        if progress {
-            batch.delete(Table::Progress, seq.key());
+        batch.delete_if(Table::Ledger, seq.key(), stored.expect());
+        if progress != Stored::No {
+            batch.delete_if(Table::Progress, seq.key(), progress.expect());
         }
         if warned {
             batch.delete(Table::Progress, seq.warned_key());
@@ -193,23 +210,29 @@ impl Ledger {
         end: End,
         once: Option<(OnceKey, Timestamp)>,
         notice: Option<Seq>,
-        result: Result<(), StoreError>,
+        result: Result<Committed, StoreError>,
     ) -> Result<Option<Seq>, LedgerError> {
         let mut index = self.index.lock();
-        if let Err(error) = result {
-            // The disk has failed: the entry stays for the next start, which tells or tries again.
-            notice.into_iter().for_each(|notice| drop(index.remove(notice)));
-            return Err(error.into());
-        }
+        let Version(last) = match result {
+            Ok(committed) => committed.last,
+            Err(error) => {
+                // The disk has failed: the entry stays for the next start, which tells or tries again.
+                notice.into_iter().for_each(|notice| drop(index.remove(notice)));
+                return Err(error.into());
+            }
+        };
         // Under one lock, so that the equation holds for every reader. It is gone already if its append failed.
         let origin = index.remove(seq).map_or(super::Origin::Peer, |slot| slot.origin);
         if origin == super::Origin::Peer {
             index.totals.count(&end);
         }
-        notice.into_iter().for_each(|notice| index.durable(notice));
+        if let Some(notice) = notice {
+            // The window's record, if there is one, was the last of the batch, the notice the one before.
+            index.durable(notice, Version(last - u64::from(once.is_some())));
+        }
         drop(index);
         if let (Some((once, until)), Some(shard)) = (once, seq.shard()) {
-            self.window.lock().done(once, end, until, Some(shard));
+            self.window.lock().done(once, end, until, Some((shard, Version(last))));
         }
         Ok(notice)
     }

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::Timestamp;
-use crate::key::Shard;
+use crate::api::Expect;
+use crate::key::{Shard, Version};
 
 /// The number of an entry: sixteen hexadecimal digits to people; the shard, then a counter that all shards share.
 ///
@@ -213,6 +214,27 @@ impl Progress {
             next_try: entry.next_try,
             uncertain: entry.uncertain || entry.class == Class::Journal,
             last: None,
+        }
+    }
+}
+
+/// What is known of a record of the ledger's own, which it alone writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stored {
+    /// There is none.
+    No,
+    /// It is there, as this write left it.
+    As(Version),
+    /// A write is on its way.
+    Unknown,
+}
+
+impl Stored {
+    pub(super) fn expect(self) -> Expect {
+        match self {
+            Self::No => Expect::Sure(None),
+            Self::As(version) => Expect::Sure(Some(version)),
+            Self::Unknown => Expect::Anything,
         }
     }
 }

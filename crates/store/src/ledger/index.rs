@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use impp_model::Cause;
 
-use super::entry::Progress;
+use super::entry::{Progress, Stored};
 use super::totals::Totals;
 use super::{Class, LedgerError, Limits, OnceKey, Origin, Pair, Seq, Timestamp};
+use crate::key::Version;
 
 /// Octets that an entry counts beyond its record: index, progress, window.
 const OVERHEAD: u64 = 512;
@@ -54,8 +55,10 @@ pub(super) struct Slot {
     pub(super) warn: Option<Timestamp>,
     pub(super) size: u64,
     pub(super) progress: Progress,
-    /// Whether a record of the progress exists.
-    pub(super) progress_stored: bool,
+    /// The record of the entry.
+    pub(super) stored: Stored,
+    /// The record of its progress.
+    pub(super) progress_stored: Stored,
     /// Whether its sender was told that it waits, and a record says so.
     pub(super) warned: bool,
     /// Whether it was uncertain before the claim that is under way.
@@ -176,8 +179,9 @@ impl Index {
     }
 
     /// The entry is durable: it is accepted from here on.
-    pub(super) fn durable(&mut self, seq: Seq) {
+    pub(super) fn durable(&mut self, seq: Seq, version: Version) {
         let counted = self.change(seq, |slot| {
+            slot.stored = Stored::As(version);
             if slot.state == State::Appending {
                 slot.state = match slot.progress.class {
                     Class::Spool => State::Waiting,

@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::api::{Batch, Completion, Store, StoreError, Urgency};
+use crate::api::{Batch, Committed, Completion, Expect, Store, StoreError, Urgency};
 use crate::key::{Fence, Shard, Table};
 use index::{Index, Slot};
 use window::Window;
@@ -164,17 +164,22 @@ impl Ledger {
         if let Some(once) = entry.once {
             self.window.lock().spooled(once, seq);
         }
-        batch.put(Table::Ledger, seq.key(), record);
+        batch.put_if(Table::Ledger, seq.key(), Expect::Sure(None), record);
         let (ledger, once) = (Arc::clone(self), entry.once);
-        let completion = Completion::new(move |result| done(ledger.appended(seq, once, result.map(drop))));
+        let completion = Completion::new(move |result| done(ledger.appended(seq, once, result)));
         self.store.commit(batch, urgency, completion);
         Ok(seq)
     }
 
-    fn appended(&self, seq: Seq, once: Option<OnceKey>, result: Result<(), StoreError>) -> Result<Seq, LedgerError> {
+    fn appended(
+        &self,
+        seq: Seq,
+        once: Option<OnceKey>,
+        result: Result<Committed, StoreError>,
+    ) -> Result<Seq, LedgerError> {
         match result {
-            Ok(()) => {
-                self.index.lock().durable(seq);
+            Ok(committed) => {
+                self.index.lock().durable(seq, committed.last);
                 Ok(seq)
             }
             Err(error) => {

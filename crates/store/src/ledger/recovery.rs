@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::entry::{self, Progress};
+use super::entry::{self, Progress, Stored};
 use super::index::{Index, Slot, State};
 use super::totals::Checkpoint;
 use super::window::{StoredEnd, Window};
 use super::{Class, Entry, LedgerError, Limits, OnceKey, Origin, Pair, Schedule, Seq, TOTALS_KEY, Timestamp};
 use crate::api::{Batch, MAX_OPERATIONS, Record, Store, StoreError, commit_and_wait};
-use crate::key::{Fence, Shard, Table};
+use crate::key::{Fence, Shard, Table, Version};
 
 /// Records read at a time.
 const PAGE: usize = 1000;
@@ -56,7 +56,7 @@ pub(super) fn recover(
         read_shard(store, *shard, *fence, &mut found, &mut recovered)?;
         walk(store, *shard, Table::Window, |key, record| {
             let read = OnceKey::from_key(key).zip(entry::decode::<StoredEnd>(&record.value).ok());
-            ends.extend(read.map(|(key, end)| (*shard, key, end)));
+            ends.extend(read.map(|(key, end)| (*shard, record.version, key, end)));
         })?;
     }
     let checkpoint = match shards.first() {
@@ -79,10 +79,10 @@ pub(super) fn recover(
         index.totals.pending += u64::from(slot.counted);
         index.insert(seq, slot);
     }
-    ends.sort_unstable_by_key(|(_, _, end)| end.until);
+    ends.sort_unstable_by_key(|(_, _, _, end)| end.until);
     recovered.outcomes = ends.len();
-    for (shard, key, StoredEnd { end, until }) in ends {
-        window.done(key, end, until, Some(shard));
+    for (shard, version, key, StoredEnd { end, until }) in ends {
+        window.done(key, end, until, Some((shard, version)));
     }
     Ok(Recovery { index, window, recovered })
 }
@@ -94,10 +94,10 @@ fn read_shard(
     found: &mut Vec<(Seq, Slot)>,
     recovered: &mut Recovered,
 ) -> Result<(), LedgerError> {
-    let mut progress: BTreeMap<Seq, Option<Progress>> = BTreeMap::new();
+    let mut progress: BTreeMap<Seq, (Version, Option<Progress>)> = BTreeMap::new();
     let mut warned = BTreeSet::new();
     walk(store, shard, Table::Progress, |key, record| {
-        progress.extend(Seq::from_key(key).map(|seq| (seq, entry::decode(&record.value).ok())));
+        progress.extend(Seq::from_key(key).map(|seq| (seq, (record.version, entry::decode(&record.value).ok()))));
         warned.extend(Seq::from_warned_key(key));
     })?;
     walk(store, shard, Table::Ledger, |key, record| {
@@ -105,7 +105,7 @@ fn read_shard(
         let stored = seq.and_then(|seq| progress.remove(&seq));
         let warned = seq.is_some_and(|seq| warned.remove(&seq));
         match seq.zip(entry::decode::<Entry>(&record.value).ok()) {
-            Some((seq, entry)) => found.push((seq, slot(&entry, record.value.len(), stored, warned))),
+            Some((seq, entry)) => found.push((seq, slot(&entry, record, stored, warned))),
             None => recovered.unreadable += 1,
         }
     })?;
@@ -114,10 +114,13 @@ fn read_shard(
     remove_orphans(store, shard, fence, &orphans.collect::<Vec<_>>())
 }
 
-fn slot(entry: &Entry, size: usize, stored: Option<Option<Progress>>, warned: bool) -> Slot {
-    let mut slot = Slot::of(entry, size);
-    slot.progress_stored = stored.is_some();
-    slot.progress = stored.flatten().unwrap_or(slot.progress);
+fn slot(entry: &Entry, record: &Record, progress: Option<(Version, Option<Progress>)>, warned: bool) -> Slot {
+    let mut slot = Slot::of(entry, record.value.len());
+    slot.stored = Stored::As(record.version);
+    if let Some((version, progress)) = progress {
+        slot.progress_stored = Stored::As(version);
+        slot.progress = progress.unwrap_or(slot.progress);
+    }
     slot.progress.class = Class::Spool;
     slot.uncertain_before = slot.progress.uncertain;
     slot.warned = warned;
@@ -142,7 +145,8 @@ impl Slot {
             warn: entry.warn,
             size: size as u64,
             progress: Progress::of(entry),
-            progress_stored: false,
+            stored: Stored::Unknown,
+            progress_stored: Stored::No,
             warned: false,
             uncertain_before: entry.uncertain,
             counted: false,

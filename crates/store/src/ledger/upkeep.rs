@@ -153,7 +153,7 @@ impl Ledger {
         for same in forgotten.chunk_by(|a, b| a.shard == b.shard).flat_map(|same| same.chunks(MAX_OPERATIONS)) {
             let Some(Ok(batch)) = same.first().map(|first| self.batch(first.shard)) else { continue };
             let mut batch = batch.essential();
-            same.iter().for_each(|forgotten| batch.delete(Table::Window, forgotten.key.key()));
+            same.iter().for_each(|f| batch.delete_if(Table::Window, f.key.key(), f.expect));
             self.store.commit(batch, Urgency::WriteBehind, Completion::new(|result| log_failure(result.map(drop))));
         }
     }

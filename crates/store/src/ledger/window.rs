@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::entry::Stored;
 use super::{End, OnceKey, Seq, Timestamp};
-use crate::key::Shard;
+use crate::api::Expect;
+use crate::key::{Shard, Version};
 
 /// The bounds of the window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,14 +58,23 @@ pub(super) struct StoredEnd {
 
 enum Known {
     Held,
-    Entry(Seq),
-    Done { end: End, until: Timestamp, stored: Option<Shard> },
+    Entry {
+        seq: Seq,
+        /// Whether a record of an earlier end may exist.
+        stored: bool,
+    },
+    Done {
+        end: End,
+        until: Timestamp,
+        stored: Option<(Shard, Stored)>,
+    },
 }
 
 /// A stored end that may go.
 pub(super) struct Forgotten {
     pub(super) shard: Shard,
     pub(super) key: OnceKey,
+    pub(super) expect: Expect,
 }
 
 impl Window {
@@ -75,7 +86,7 @@ impl Window {
     pub(super) fn enter(&mut self, key: OnceKey, now: Timestamp) -> Seen {
         match self.known.get(&key) {
             Some(Known::Held) => return Seen::Pending(None),
-            Some(Known::Entry(seq)) => return Seen::Pending(Some(*seq)),
+            Some(Known::Entry { seq, .. }) => return Seen::Pending(Some(*seq)),
             Some(Known::Done { end, until, .. }) if *until > now => return Seen::Done(end.clone()),
             Some(Known::Done { .. }) | None => {}
         }
@@ -97,20 +108,41 @@ impl Window {
 
     /// The message is in the ledger.
     pub(super) fn spooled(&mut self, key: OnceKey, seq: Seq) {
-        let before = self.known.insert(key, Known::Entry(seq));
+        let stored = matches!(
+            self.known.get(&key),
+            Some(Known::Done { stored: Some(_), .. } | Known::Entry { stored: true, .. })
+        );
+        let before = self.known.insert(key, Known::Entry { seq, stored });
         self.left(before.as_ref());
     }
 
     /// The append failed: it is held as before.
     pub(super) fn unspooled(&mut self, key: OnceKey, seq: Seq) {
-        if matches!(self.known.get(&key), Some(Known::Entry(other)) if *other == seq) {
+        if matches!(self.known.get(&key), Some(Known::Entry { seq: other, .. }) if *other == seq) {
             self.known.insert(key, Known::Held);
             self.held += 1;
         }
     }
 
+    /// A record of the end is about to be written: tells what is there before it.
+    pub(super) fn ending(&mut self, key: OnceKey) -> Expect {
+        match self.known.get_mut(&key) {
+            Some(Known::Entry { stored, .. }) if !*stored => {
+                // Should a twin of the message be in the ledger, it must look.
+                *stored = true;
+                Expect::Sure(None)
+            }
+            Some(Known::Done { stored: Some((_, stored)), .. }) => {
+                *stored = Stored::Unknown;
+                Expect::Anything
+            }
+            Some(Known::Held | Known::Entry { .. } | Known::Done { .. }) | None => Expect::Anything,
+        }
+    }
+
     /// The message has ended. `stored` says where a record of it exists.
-    pub(super) fn done(&mut self, key: OnceKey, end: End, until: Timestamp, stored: Option<Shard>) {
+    pub(super) fn done(&mut self, key: OnceKey, end: End, until: Timestamp, stored: Option<(Shard, Version)>) {
+        let stored = stored.map(|(shard, version)| (shard, Stored::As(version)));
         let before = self.known.insert(key, Known::Done { end, until, stored });
         self.left(before.as_ref());
         self.order.push_back((until, key));
@@ -142,7 +174,7 @@ impl Window {
                 && *until == noted
             {
                 self.evicted += u64::from(*until > now);
-                forgotten.extend(stored.map(|shard| Forgotten { shard, key }));
+                forgotten.extend(stored.map(|(shard, stored)| Forgotten { shard, key, expect: stored.expect() }));
                 self.known.remove(&key);
             }
         }
@@ -178,7 +210,7 @@ mod tests {
         assert_eq!(window.enter(key(1), now), Seen::Pending(None));
         window.spooled(key(1), Seq(7));
         assert_eq!(window.enter(key(1), now), Seen::Pending(Some(Seq(7))));
-        window.done(key(1), DONE, window.until(now), Shard::new(0));
+        window.done(key(1), DONE, window.until(now), Some((Shard::new(0).unwrap(), Version(1))));
         assert_eq!(window.enter(key(1), now), Seen::Done(DONE));
         assert!(window.sweep(now, 10).is_empty());
         let later = now.after(KEEP);
@@ -192,7 +224,12 @@ mod tests {
         let mut window = window(2, 1);
         let now = Timestamp(1000);
         for number in 0..4 {
-            window.done(key(number), DONE, window.until(now), Shard::new(u16::from(number) * 16));
+            window.done(
+                key(number),
+                DONE,
+                window.until(now),
+                Shard::new(u16::from(number) * 16).map(|shard| (shard, Version(1))),
+            );
         }
         assert_eq!(window.sweep(now, 10).len(), 1);
         assert_eq!((window.len(), window.evicted), (2, 2));
