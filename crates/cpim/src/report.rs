@@ -37,6 +37,9 @@ pub struct CpimReport {
     /// The encapsulated entity.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content: Option<ContentReport>,
+    /// The class of the encapsulated entity.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content_class: Option<&'static str>,
     /// What the signature covers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signed_part: Option<SignedPartReport>,
@@ -176,8 +179,6 @@ pub struct ImdnReport {
 /// The encapsulated entity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ContentReport {
-    /// `plain`, `signed` or `opaque`.
-    pub class: &'static str,
     /// Names and unfolded values.
     pub headers: Vec<(String, String)>,
     /// Octets of the body.
@@ -234,6 +235,7 @@ impl CpimReport {
             recommended: None,
             parsed: None,
             content: None,
+            content_class: None,
             signed_part: None,
             parsed_inner: None,
             faults: Vec::new(),
@@ -284,6 +286,7 @@ impl CpimReport {
                 self.recommended = deviations.first().map(|deviation| recommended(deviation).to_owned());
                 self.parsed = Some(parsed(&message));
                 self.content = Some(content(message.content()));
+                self.content_class = Some(message.content().class().label());
                 self
             }
             Err(error) => {
@@ -382,7 +385,6 @@ fn imdn(message: &Message<'_>) -> Option<ImdnReport> {
 fn content(entity: &Entity<'_>) -> ContentReport {
     let headers = entity.headers().iter().map(|header| (header.name().to_owned(), header.value().into_owned()));
     ContentReport {
-        class: entity.class().label(),
         headers: headers.collect(),
         body_length: entity.body().len(),
         body_b64: BASE64_STANDARD.encode(entity.body()),

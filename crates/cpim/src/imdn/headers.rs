@@ -160,11 +160,8 @@ impl Draft {
 
 // RFC 5438 §10: commas and semicolons may have spaces around them, unlike in Require.
 fn parse_dispositions(value: &str) -> impl Iterator<Item = &str> {
-    let name = |item: &'_ str| item.len().min(item.find(';').unwrap_or(item.len()));
-    split_outside_strings(value).filter_map(move |item| {
-        let name = item.get(..name(item))?.trim_matches(' ');
-        chars::is_token(name).then_some(name)
-    })
+    let name = |item| str::split(item, ';').next().map(|name| name.trim_matches(' '));
+    split_outside_strings(value).filter_map(name).filter(|name| chars::is_token(name))
 }
 
 /// Splits at commas that stand in no quoted string.
