@@ -13,8 +13,10 @@ use std::time::Instant;
 pub struct Delivery {
     /// The message's trace, for logs and notes.
     pub trace: TraceId,
-    /// What to carry out.
-    pub operation: Operation,
+    /// What to carry out; shared with the hub, which may have to try again.
+    pub operation: Arc<Operation>,
+    /// Whether an earlier try may have reached the far side: this one must be recognisable as its repeat (DESIGN A5).
+    pub repeat: bool,
     /// Where to.
     pub hop: Arc<Hop>,
     /// When it must be settled.

@@ -9,6 +9,7 @@ use adapter_native::client::ClientError;
 use adapter_native::wire::{DeliveryStatus, EventId, SendMessage};
 use common::{CAROL, DAVE, Gateway, delivery, next_message, text};
 use futures_util::StreamExt;
+use std::sync::Arc;
 
 const RECIPIENT: Outcome = Outcome::Success(Proof::Recipient);
 const TO_CAROL: &str = "carol@native.example";
@@ -48,7 +49,8 @@ async fn rfc3860_s3_4_1_one_native_user_writes_to_another() {
     let submitted = gateway.next_submitted().await;
     let (settle, _) = settle_channel();
     let passed_on = Delivery {
-        operation: Operation::Message(Box::new(submitted.operation)),
+        operation: Arc::new(Operation::Message(Box::new(submitted.operation))),
+        repeat: false,
         settle: submitted.settle,
         ..delivery(TO_CAROL, "", settle)
     };
@@ -195,7 +197,7 @@ async fn what_can_not_be_carried_whole_is_counted() {
     let gateway = Gateway::start().await;
     let (settle, _outcome) = settle_channel();
     let mut delivery = delivery(TO_CAROL, "hello", settle);
-    let Operation::Message(operation) = &mut delivery.operation else { panic!("a message") };
+    let Operation::Message(operation) = Arc::make_mut(&mut delivery.operation) else { panic!("a message") };
     operation.destination.device = Some(Device::new("phone").unwrap());
     gateway.adapter.deliver(delivery).unwrap();
     assert_eq!(gateway.losses(), ["destination.device"]);
@@ -219,7 +221,7 @@ async fn shutdown_ends_the_streams_and_settles_what_waits() {
     let sent = gateway.deliver(TO_CAROL, "sent");
     next_message(&mut events).await;
     let unsent = gateway.deliver("dave@native.example", "unsent");
-    let adapter = std::sync::Arc::clone(&gateway.adapter);
+    let adapter = Arc::clone(&gateway.adapter);
     gateway.stop().await;
     assert!(events.next().await.is_none(), "ended in order");
     assert_eq!(cause(&sent.await.unwrap()), Some(Cause::Unconfirmed));

@@ -83,8 +83,9 @@ const REMEMBERED: Duration = Duration::from_secs(64);
 const MAX_RECENT: usize = 262_144;
 
 impl Recent {
-    /// The identifiers for a message: those of its id, unless they were used a moment ago.
-    pub(crate) fn ids(&mut self, operation: &MessageOperation, now: Instant) -> RequestIds {
+    /// The identifiers for a message: those of its id, unless another message had them a moment ago. A repeat has those of
+    /// the first try.
+    pub(crate) fn ids(&mut self, operation: &MessageOperation, repeat: bool, now: Instant) -> RequestIds {
         let fresh = || RequestIds::random(rand::random());
         let Some(id) = &operation.message.id else { return fresh() };
         let ids = RequestIds::of_message(operation, id);
@@ -94,7 +95,7 @@ impl Recent {
             }
         }
         if !self.used.insert(ids.seed) {
-            return fresh();
+            return if repeat { ids } else { fresh() };
         }
         self.order.push_back((now + REMEMBERED, ids.seed));
         ids
@@ -150,10 +151,11 @@ mod tests {
     fn an_id_used_again_gives_other_identifiers_while_the_far_side_remembers() {
         let (mut recent, now) = (Recent::default(), Instant::now());
         let operation = message("romeo@example.net", "1", "hi");
-        let first = recent.ids(&operation, now);
+        let first = recent.ids(&operation, false, now);
         assert_eq!(first, ids(&operation));
-        assert_ne!(recent.ids(&operation, now + REMEMBERED / 2), first);
-        assert_eq!(recent.ids(&operation, now + REMEMBERED), first);
+        assert_ne!(recent.ids(&operation, false, now + REMEMBERED / 2), first);
+        assert_eq!(recent.ids(&operation, true, now + REMEMBERED / 2), first);
+        assert_eq!(recent.ids(&operation, false, now + REMEMBERED), first);
         assert_eq!(recent.order.len(), recent.used.len());
     }
 }

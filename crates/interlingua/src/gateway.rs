@@ -8,15 +8,19 @@ use adapter_api::{Configuration, Context as AdapterContext, DomainEntry, Instanc
 use anyhow::{Context, Result};
 use interwork::{Core, CoreConfig, DeliveryLimits, Instance, Policy, Relay, Route, RoutingConfig, Rule, Via};
 use serde_json::Value;
+use store::Store;
 use tokio::sync::watch;
 
 use crate::config::{self, Action, Checked, Config, Role};
+use crate::stored::Stored;
 use crate::zone;
 
 /// A hub and its adapters, none of them running yet.
 pub(crate) struct Gateway {
     /// The hub.
     pub(crate) core: Arc<Core>,
+    /// What the ledger is written to.
+    pub(crate) store: Arc<dyn Store>,
     /// The adapters.
     pub(crate) instances: Vec<Instance>,
     /// Keeps the adapters' view of the configuration alive.
@@ -24,8 +28,8 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// Makes all of it; to be called within a runtime.
-    pub(crate) fn new(checked: &Checked) -> Result<Self> {
+    /// Makes all of it; to be called within a runtime. Waits for the disk.
+    pub(crate) fn new(checked: &Checked, stored: Stored) -> Result<Self> {
         let shared = Arc::new(shared(&checked.config));
         let (sender, configuration) = watch::channel(shared.clone());
         let dns = zone::dns(&checked.config.dns)?;
@@ -36,8 +40,9 @@ impl Gateway {
             let adapter = configured.make(name.clone(), context.clone()).with_context(|| format!("adapter.{name}"))?;
             instances.push(Instance { name, adapter });
         }
-        let core = Core::new(core_config(&checked.config, shared), instances.clone(), dns, rand::random());
-        Ok(Self { core, instances, configuration: sender })
+        let Stored { store, storage } = stored;
+        let core = Core::new(core_config(&checked.config, shared), instances.clone(), dns, storage, rand::random());
+        Ok(Self { core, store, instances, configuration: sender })
     }
 }
 
@@ -75,7 +80,13 @@ fn core_config(config: &Config, configuration: Arc<Configuration>) -> CoreConfig
         },
         policy: Policy { relay, rules: rules.collect() },
         own_listeners: own_listeners(config),
-        delivery: DeliveryLimits { hold_timeout: config.delivery.hold_timeout, ..DeliveryLimits::default() },
+        delivery: DeliveryLimits {
+            hold_timeout: config.delivery.hold_timeout,
+            write_ahead_after: config.delivery.write_ahead_after,
+            expiry: config.delivery.expiry,
+            warn_after: config.delivery.warn_after,
+            ..DeliveryLimits::default()
+        },
     }
 }
 

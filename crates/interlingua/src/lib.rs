@@ -11,4 +11,5 @@ mod logging;
 mod output;
 mod running;
 mod show;
+mod stored;
 mod zone;

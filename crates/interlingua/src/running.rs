@@ -14,12 +14,14 @@ use impp_model::Operation;
 use interwork::Core;
 use ops::{Admin, AdminToken, Readiness};
 use serde_json::Value;
+use store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::config::Checked;
 use crate::gateway::{Gateway, domains_of};
+use crate::stored::{Stored, flush};
 
 /// A gateway whose adapters have been started.
 pub(crate) struct Running {
@@ -27,6 +29,7 @@ pub(crate) struct Running {
     pub(crate) core: Arc<Core>,
     /// Where the admin API is served.
     pub(crate) admin: SocketAddr,
+    store: Arc<dyn Store>,
     observed: Arc<Observer>,
     adapters: JoinSet<(InstanceName, Result<(), AdapterError>)>,
     adapter_shutdown: ShutdownTrigger,
@@ -52,8 +55,8 @@ const CLOSING: Duration = Duration::from_secs(5);
 
 impl Running {
     /// Opens the admin API and starts every adapter; their listeners open a moment later.
-    pub(crate) async fn start(checked: &Checked) -> Result<Self> {
-        let Gateway { core, instances, configuration } = Gateway::new(checked)?;
+    pub(crate) async fn start(checked: &Checked, stored: Stored) -> Result<Self> {
+        let Gateway { core, store, instances, configuration } = Gateway::new(checked, stored)?;
         let readiness = Readiness::default();
         let observed = Arc::new(Observer::new(core.clone(), readiness.clone(), checked));
         let (adapter_shutdown, shutdown) = Shutdown::new();
@@ -64,12 +67,13 @@ impl Running {
         }
         let mut background = JoinSet::new();
         let clock = core.clone();
-        background.spawn(async move { clock.sweep().await });
+        background.spawn(async move { clock.run().await });
         let (stop_admin, admin_stops) = watch::channel(false);
         let admin = serve_admin(checked, core.clone(), readiness, admin_stops, &mut background).await?;
         Ok(Self {
             core,
             admin,
+            store,
             observed,
             adapters,
             adapter_shutdown,
@@ -127,6 +131,11 @@ impl Running {
         self.adapters.abort_all();
         self.stop_admin.send_replace(true);
         self.background.abort_all();
+        self.core.ledger().checkpoint(self.core.timestamp(), true);
+        let store = self.store.clone();
+        if tokio::time::timeout(CLOSING, tokio::task::spawn_blocking(move || flush(&*store))).await.is_err() {
+            tracing::error!("the store did not write what was left in time");
+        }
         held
     }
 }

@@ -4,22 +4,27 @@ use crate::admission::Rules;
 use crate::counters::{Counters, Direction, OperationKey};
 use crate::decisions::Decisions;
 use crate::inflight::{Held, InFlight};
+use crate::journal::Young;
 use crate::locate::Locator;
+use crate::order::{Order, Turn};
 use crate::policy::Policy;
+use crate::retry::is_retryable;
 use crate::routing::{Candidate, Choice, Decision, Router, RoutingConfig, carries};
+use crate::spool::{Parked, Retries};
 use crate::trace::{Trace, Traces};
-use crate::waiting::{Waiting, WaitingRoom};
+use crate::waiting::{Owner, Waiting, WaitingRoom};
 use adapter_api::{
-    Adapter, Carries, Configuration, Delivery, Full, Hub, HubCore, InstanceName, PeerState, Provenance, Settle,
+    Adapter, Carries, Configuration, Delivery, Full, Hop, Hub, HubCore, InstanceName, PeerState, Provenance, Settle,
     Settlement, Token, TraceId,
 };
-use impp_model::{Cause, Domain, Failure, Operation, Outcome, Side};
+use impp_model::{Cause, Domain, Failure, Kind, Operation, Outcome, Side};
 use impp_resolve::Dns;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
+use store::{End, Ledger, Pair, SteadyClock, Timestamp};
 use tokio::sync::watch;
 
 /// What the hub is made from.
@@ -44,13 +49,34 @@ pub struct DeliveryLimits {
     pub hold_timeout: Duration,
     /// For senders that do not.
     pub unanswered: Duration,
+    /// When a message of a sender that is not answered is journalled.
+    pub write_ahead_after: Duration,
+    /// How long what is in the ledger is tried.
+    pub expiry: Duration,
+    /// After which time its sender is told that it waits.
+    pub warn_after: Duration,
 }
 
 impl Default for DeliveryLimits {
     fn default() -> Self {
         // RFC 3261 §17.1.2.2: a non-INVITE transaction may last 64 times T1.
-        Self { hold_timeout: Duration::from_secs(2), unanswered: Duration::from_secs(32) }
+        Self {
+            hold_timeout: Duration::from_secs(2),
+            unanswered: Duration::from_secs(32),
+            write_ahead_after: Duration::from_millis(20),
+            expiry: Duration::from_secs(24 * 3600),
+            warn_after: Duration::from_secs(5 * 60),
+        }
     }
+}
+
+/// Where the hub keeps what it has accepted.
+#[derive(Debug, Clone)]
+pub struct Storage {
+    /// What was accepted and has not ended.
+    pub ledger: Arc<Ledger>,
+    /// Its time.
+    pub clock: SteadyClock,
 }
 
 /// An adapter with its name.
@@ -74,9 +100,13 @@ pub struct Core {
     waiting: Mutex<WaitingRoom>,
     /// How many pairs have somebody waiting; while none has, the lock above is not touched.
     waiting_pairs: AtomicU64,
-    inflight: InFlight,
-    counters: Counters,
-    traces: Traces,
+    pub(crate) inflight: InFlight,
+    pub(crate) order: Order<Parked>,
+    pub(crate) young: Young,
+    pub(crate) storage: Storage,
+    pub(crate) retries: Retries,
+    pub(crate) counters: Counters,
+    pub(crate) traces: Traces,
     peers: Mutex<BTreeMap<(InstanceName, String), (PeerState, SystemTime)>>,
     next_trace: AtomicU64,
     draining: AtomicBool,
@@ -95,7 +125,13 @@ const GRACE: Duration = Duration::from_secs(1);
 
 impl Core {
     /// Makes the hub. `seed` makes trace ids unlike those of an earlier process.
-    pub fn new(config: CoreConfig, instances: Vec<Instance>, dns: Arc<dyn Dns>, seed: u64) -> Arc<Self> {
+    pub fn new(
+        config: CoreConfig,
+        instances: Vec<Instance>,
+        dns: Arc<dyn Dns>,
+        storage: Storage,
+        seed: u64,
+    ) -> Arc<Self> {
         let candidate = |instance: &Instance| Candidate {
             name: instance.name.clone(),
             capabilities: instance.adapter.capabilities().clone(),
@@ -114,6 +150,10 @@ impl Core {
             waiting: Mutex::default(),
             waiting_pairs: AtomicU64::new(0),
             inflight: InFlight::default(),
+            order: Order::default(),
+            young: Young::default(),
+            storage,
+            retries: Retries::new(seed),
             counters: Counters::default(),
             traces: Traces::default(),
             peers: Mutex::default(),
@@ -128,20 +168,24 @@ impl Core {
         Hub::new(self.clone(), name)
     }
 
-    /// Answers for adapters that miss their deadlines. Runs until dropped.
-    pub async fn sweep(&self) {
+    /// Does what is due: journals, tries again, and answers for adapters that miss their deadlines. Runs until dropped.
+    pub async fn run(&self) {
+        tokio::join!(self.sweep(), self.write_ahead(), self.try_again());
+    }
+
+    async fn sweep(&self) {
         let mut tick = tokio::time::interval(SWEEP);
         loop {
             tick.tick().await;
-            self.sweep_once(Instant::now());
+            self.sweep_once(now());
         }
     }
 
     fn sweep_once(&self, now: Instant) {
         let Some(limit) = now.checked_sub(GRACE) else { return };
-        for (trace, from, to, since, near) in self.inflight.overdue(limit) {
+        for held in self.inflight.overdue(limit) {
             let failure = Failure::new(Side::Ours, Cause::Unconfirmed).with_text("the adapter did not settle in time");
-            self.close(trace, &from, &to, since, near, failure.into());
+            self.ended(held, failure.into());
         }
     }
 
@@ -158,6 +202,16 @@ impl Core {
     /// What has happened, in numbers.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// What was accepted and has not ended.
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        &self.storage.ledger
+    }
+
+    /// The ledger's time.
+    pub fn timestamp(&self) -> Timestamp {
+        self.storage.clock.at(now())
     }
 
     /// Where recent operations went.
@@ -196,6 +250,10 @@ impl Core {
         peers.iter().map(|((adapter, peer), (state, since))| (adapter.clone(), peer.clone(), *state, *since)).collect()
     }
 
+    pub(crate) fn me(&self) -> Option<Arc<Self>> {
+        self.me.upgrade()
+    }
+
     pub(crate) fn router(&self) -> Router<'_> {
         Router {
             configuration: &self.config.configuration,
@@ -222,13 +280,17 @@ impl Core {
         rules.admit(operation, provenance)
     }
 
-    fn refuse(&self, waiting: Waiting, failure: Failure) {
-        let Waiting { trace, operation, provenance, near, .. } = waiting;
-        tracing::info!(trace = %trace, adapter = %provenance.adapter, peer = %provenance.peer,
+    pub(crate) fn refuse(&self, waiting: Waiting, failure: Failure) {
+        let Waiting { trace, operation, near: adapter, peer, owner, .. } = waiting;
+        let settle = match owner {
+            Owner::Sender(settle) => settle,
+            Owner::Ledger(attempt) => return self.tried(trace, attempt, failure.into()),
+        };
+        tracing::info!(trace = %trace, %adapter, %peer,
             from = %operation.source().address.domain(), to = %operation.destination().address.domain(),
             reason = failure.cause.code(), "refused");
         self.counters.operation(OperationKey {
-            adapter: provenance.adapter.clone(),
+            adapter,
             direction: Direction::In,
             kind: operation.kind(),
             outcome: "refused",
@@ -236,10 +298,10 @@ impl Core {
         });
         let outcome = Outcome::from(failure);
         self.traces.update(trace, |record| record.outcome = Some(outcome.clone()));
-        near.settle(outcome);
+        settle.settle(outcome);
     }
 
-    fn route(&self, waiting: Waiting) {
+    pub(crate) fn route(&self, waiting: Waiting) {
         let pair = waiting.pair();
         if self.waiting_pairs.load(Relaxed) == 0
             && let Some(decision) = self.known_decision(&pair)
@@ -250,7 +312,7 @@ impl Core {
     }
 
     fn known_decision(&self, pair: &PairOfDomains) -> Option<Arc<Decision>> {
-        self.decisions.read().get(pair, Instant::now())
+        self.decisions.read().get(pair, now())
     }
 
     /// Decides at once where configuration suffices; else joins those who wait for DNS, behind earlier ones.
@@ -300,7 +362,7 @@ impl Core {
 
     fn remember(&self, pair: PairOfDomains, decision: Decision) -> Arc<Decision> {
         let decision = Arc::new(decision);
-        self.decisions.write().put(pair, decision.clone(), Instant::now());
+        self.decisions.write().put(pair, decision.clone(), now());
         decision
     }
 
@@ -329,56 +391,112 @@ impl Core {
         self.traces.update(waiting.trace, |record| record.decision = Some(decision.clone()));
         let choice = match &decision.result {
             Ok(choice) => choice,
+            Err(failure) if is_retryable(failure) => return self.keep(waiting, failure.clone()),
             Err(failure) => return self.refuse(waiting, failure.clone()),
         };
         let carried = self.candidates.get(choice.index).is_some_and(|c| carries(c, waiting.operation.kind()));
         let (Some(adapter), Some(me), true) = (self.adapters.get(choice.index), self.me.upgrade(), carried) else {
             return self.refuse(waiting, Failure::new(Side::Ours, Cause::NotImplemented));
         };
-        let Waiting { trace, operation, provenance, near, since } = waiting;
-        let deadline = since + self.hold_of(&provenance.adapter);
-        let (from, to) = (provenance.adapter.clone(), choice.adapter.clone());
-        self.counters.accepted();
-        let token = self.inflight.hold(Held { trace, from, to, since, deadline, near: Some(near) });
+        let pair = Pair::of(&waiting.operation);
+        let hop = self.hop_name(choice, &waiting);
+        let spooled = || self.storage.ledger.pair(pair).1;
+        if matches!(waiting.owner, Owner::Sender(_)) && self.order.enter(pair, waiting.trace, spooled) == Turn::Behind {
+            return self.follow(waiting, pair, hop);
+        }
+        let Waiting { trace, operation, near: from, owner, since, .. } = waiting;
+        let (deadline, repeat) = match &owner {
+            Owner::Sender(_) => (since + self.hold_of(&from), false),
+            Owner::Ledger(attempt) => (since + self.config.delivery.unanswered, attempt.repeat),
+        };
+        let journalled = matches!(owner, Owner::Sender(_)) && !self.answers_each(&from);
+        let held = Held {
+            trace,
+            from,
+            to: choice.adapter.clone(),
+            since,
+            deadline,
+            operation: operation.clone(),
+            pair,
+            hop,
+            journal: None,
+            owner: Some(owner),
+        };
+        let token = self.inflight.hold(held);
+        if journalled {
+            self.young.add(since + self.config.delivery.write_ahead_after, token, trace);
+        }
         let settle = Settle::new(me, token);
-        let delivery = Delivery { trace, operation, hop: choice.hop.clone(), deadline, settle };
+        let delivery = Delivery { trace, operation, repeat, hop: choice.hop.clone(), deadline, settle };
         if let Err(Full(delivery)) = adapter.deliver(delivery) {
             self.counters.queue_full();
             delivery.settle(Failure::new(Side::Ours, Cause::Overload));
         }
     }
 
-    fn hold_of(&self, near: &InstanceName) -> Duration {
-        let answers = self.candidates.iter().find(|c| c.name == *near).is_some_and(|c| c.capabilities.answers_each);
-        if answers { self.config.delivery.hold_timeout } else { self.config.delivery.unanswered }
+    /// How the ledger names the next hop: what [`HubCore::peer_changed`] of its adapter says is up.
+    fn hop_name(&self, choice: &Choice, waiting: &Waiting) -> Box<str> {
+        let peer = match &*choice.hop {
+            Hop::Link => waiting.operation.source().address.domain(),
+            Hop::Fixed(_) | Hop::Located { .. } => waiting.operation.destination().address.domain(),
+        };
+        hop_name(&choice.adapter, peer.as_str())
     }
 
-    fn close(
-        &self,
-        trace: TraceId,
-        from: &InstanceName,
-        to: &InstanceName,
-        since: Instant,
-        near: Settle,
-        outcome: Outcome,
-    ) {
-        let took = since.elapsed();
-        self.counters.settled(&outcome);
+    fn hold_of(&self, near: &InstanceName) -> Duration {
+        if self.answers_each(near) { self.config.delivery.hold_timeout } else { self.config.delivery.unanswered }
+    }
+
+    /// Whether senders of this instance wait for an answer to each message.
+    pub(crate) fn answers_each(&self, near: &InstanceName) -> bool {
+        self.candidates.iter().find(|c| c.name == *near).is_some_and(|c| c.capabilities.answers_each)
+    }
+
+    /// Ends what was held and never in the ledger.
+    pub(crate) fn close(&self, ended: &Ended, near: Settle, outcome: Outcome) {
+        if let Some(end) = End::of(outcome.clone()) {
+            self.storage.ledger.end_held(None, end, self.timestamp());
+        }
+        self.report(ended, &outcome);
+        near.settle(outcome);
+    }
+
+    /// Counts, logs and traces an outcome.
+    pub(crate) fn report(&self, ended: &Ended, outcome: &Outcome) {
+        let Ended { trace, from, to, since, .. } = ended;
+        let took = now().saturating_duration_since(*since);
         self.counters.latency(from, to, took);
         for (adapter, direction) in [(from, Direction::In), (to, Direction::Out)] {
-            let (outcome, reason) = (outcome.label(), outcome.reason());
-            let kind = impp_model::Kind::Message;
+            let (outcome, reason, kind) = (outcome.label(), outcome.reason(), ended.kind);
             self.counters.operation(OperationKey { adapter: adapter.clone(), direction, kind, outcome, reason });
         }
         if let Outcome::Failure(failure) = &outcome {
             tracing::info!(trace = %trace, %from, %to, reason = failure.cause.code(), "not delivered");
         }
-        self.traces.update(trace, |record| {
+        self.traces.update(*trace, |record| {
             record.outcome = Some(outcome.clone());
             record.took = Some(took);
         });
-        near.settle(outcome);
     }
+}
+
+/// What a report of an outcome names.
+#[derive(Debug, Clone)]
+pub(crate) struct Ended {
+    pub(crate) trace: TraceId,
+    pub(crate) kind: Kind,
+    pub(crate) from: InstanceName,
+    pub(crate) to: InstanceName,
+    pub(crate) since: Instant,
+}
+
+/// The runtime's own time, which tests can turn.
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+fn hop_name(adapter: &InstanceName, peer: &str) -> Box<str> {
+    format!("{adapter} {peer}").into()
 }
 
 impl HubCore for Core {
@@ -386,7 +504,14 @@ impl HubCore for Core {
         let trace = TraceId(self.next_trace.fetch_add(1, Relaxed));
         self.traces.add(new_trace(trace, &operation, &provenance));
         let admitted = self.admit(&mut operation, &provenance);
-        let waiting = Waiting { trace, operation, provenance, near: settle, since: Instant::now() };
+        let waiting = Waiting {
+            trace,
+            operation: Arc::new(operation),
+            near: provenance.adapter.clone(),
+            peer: provenance.peer.clone(),
+            owner: Owner::Sender(settle),
+            since: now(),
+        };
         match admitted {
             Ok(()) => self.route(waiting),
             Err(failure) => self.refuse(waiting, failure),
@@ -395,6 +520,11 @@ impl HubCore for Core {
     }
 
     fn peer_changed(&self, adapter: &InstanceName, peer: &str, state: PeerState) {
+        if state == PeerState::Up {
+            let woken = self.storage.ledger.wake(Some(&hop_name(adapter, peer)), self.timestamp());
+            tracing::debug!(%adapter, peer, woken, "messages that waited for it are tried");
+            self.retries.look();
+        }
         let known = self.config.configuration.domains.iter().any(|entry| entry.name.as_str() == peer);
         let peer = if known { peer } else { "other" };
         let mut peers = self.peers.lock();
@@ -419,9 +549,10 @@ impl Settlement for Core {
     // RFC 3860 §3.4.1: the near side is answered once the far side's indication is there.
     fn settled(&self, token: Token, outcome: Outcome) {
         let Some(held) = self.inflight.release(token) else { return };
-        match held.near {
-            Some(near) => self.close(held.trace, &held.from, &held.to, held.since, near, outcome),
-            None => tracing::warn!(trace = %held.trace, to = %held.to, outcome = outcome.label(), "settled too late"),
+        if held.owner.is_some() {
+            self.ended(held, outcome);
+        } else {
+            tracing::warn!(trace = %held.trace, to = %held.to, outcome = outcome.label(), "settled too late");
         }
     }
 }

@@ -13,12 +13,8 @@ pub struct Counters {
     operations: Family<OperationKey>,
     losses: Family<(InstanceName, String, Carries)>,
     latency: RwLock<BTreeMap<PairKey, Histogram>>,
-    accepted: AtomicU64,
-    delivered: AtomicU64,
-    handed_over: AtomicU64,
-    failed: AtomicU64,
-    expired: AtomicU64,
     queue_full: AtomicU64,
+    repeats: AtomicU64,
     dns: Family<&'static str>,
 }
 
@@ -65,28 +61,6 @@ pub struct PairKey {
     pub to: InstanceName,
 }
 
-/// The ledger equation: accepted = delivered + handed_over + failed + expired + pending.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct LedgerTotals {
-    /// Taken on.
-    pub accepted: u64,
-    /// Confirmed by the far side.
-    pub delivered: u64,
-    /// Given to a peer that is exempt from confirming.
-    pub handed_over: u64,
-    /// Failed, and the sender told.
-    pub failed: u64,
-    /// Not delivered in time, and the sender told.
-    pub expired: u64,
-}
-
-impl LedgerTotals {
-    /// What is still under way.
-    pub fn pending(&self) -> u64 {
-        self.accepted.saturating_sub(self.delivered + self.handed_over + self.failed + self.expired)
-    }
-}
-
 impl Counters {
     pub(crate) fn operation(&self, key: OperationKey) {
         self.operations.add(key);
@@ -100,21 +74,12 @@ impl Counters {
         self.dns.add(outcome);
     }
 
-    pub(crate) fn accepted(&self) {
-        self.accepted.fetch_add(1, Relaxed);
-    }
-
     pub(crate) fn queue_full(&self) {
         self.queue_full.fetch_add(1, Relaxed);
     }
 
-    pub(crate) fn settled(&self, outcome: &impp_model::Outcome) {
-        let total = match outcome {
-            impp_model::Outcome::Success(_) => &self.delivered,
-            impp_model::Outcome::HandedOver => &self.handed_over,
-            impp_model::Outcome::Indeterminant | impp_model::Outcome::Failure(_) => &self.failed,
-        };
-        total.fetch_add(1, Relaxed);
+    pub(crate) fn repeat(&self) {
+        self.repeats.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn latency(&self, from: &InstanceName, to: &InstanceName, took: Duration) {
@@ -125,22 +90,14 @@ impl Counters {
         self.latency.write().entry(key).or_default().observe(took);
     }
 
-    /// The ledger's totals. `accepted` is read last, so that nothing seems to end before it began.
-    pub fn ledger(&self) -> LedgerTotals {
-        let mut totals = LedgerTotals {
-            accepted: 0,
-            delivered: self.delivered.load(Relaxed),
-            handed_over: self.handed_over.load(Relaxed),
-            failed: self.failed.load(Relaxed),
-            expired: self.expired.load(Relaxed),
-        };
-        totals.accepted = self.accepted.load(Relaxed);
-        totals
-    }
-
     /// How often a queue had no room.
     pub fn queue_full_total(&self) -> u64 {
         self.queue_full.load(Relaxed)
+    }
+
+    /// How often something was sent that an earlier try may have brought there already.
+    pub fn repeats_total(&self) -> u64 {
+        self.repeats.load(Relaxed)
     }
 
     /// Every operation counter.
@@ -233,17 +190,6 @@ impl Histogram {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use impp_model::{Outcome, Proof};
-
-    #[test]
-    fn the_ledger_equation_holds() {
-        let counters = Counters::default();
-        counters.accepted();
-        counters.accepted();
-        counters.settled(&Outcome::Success(Proof::Server));
-        let totals = counters.ledger();
-        assert_eq!((totals.accepted, totals.delivered, totals.pending()), (2, 1, 1));
-    }
 
     #[test]
     fn a_histogram_counts_each_observation_in_one_bucket() {

@@ -1,9 +1,14 @@
 //! What has been handed to an adapter and is not settled.
 
-use adapter_api::{InstanceName, Settle, Token, TraceId};
+use crate::journal::Journalled;
+use crate::waiting::Owner;
+use adapter_api::{InstanceName, Token, TraceId};
+use impp_model::Operation;
 use parking_lot::Mutex;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
+use store::Pair;
 
 /// One operation that waits for the far side.
 #[derive(Debug)]
@@ -13,8 +18,32 @@ pub(crate) struct Held {
     pub(crate) to: InstanceName,
     pub(crate) since: Instant,
     pub(crate) deadline: Instant,
-    /// The near side's answer; gone when it was answered for an adapter that did not settle in time.
-    pub(crate) near: Option<Settle>,
+    pub(crate) operation: Arc<Operation>,
+    pub(crate) pair: Pair,
+    /// How the ledger names the next hop.
+    pub(crate) hop: Box<str>,
+    /// Its place in the journal, if it has one.
+    pub(crate) journal: Option<Journalled>,
+    /// Who hears of the outcome; gone when it was decided for an adapter that did not settle in time.
+    pub(crate) owner: Option<Owner>,
+}
+
+impl Held {
+    /// Itself with its owner; what stays only keeps the token.
+    fn take(&mut self) -> Self {
+        Self {
+            trace: self.trace,
+            from: self.from.clone(),
+            to: self.to.clone(),
+            since: self.since,
+            deadline: self.deadline,
+            operation: self.operation.clone(),
+            pair: self.pair,
+            hop: self.hop.clone(),
+            journal: self.journal.take(),
+            owner: self.owner.take(),
+        }
+    }
 }
 
 /// All held operations, by token. A token stays taken until its adapter settles, so it is never mistaken for another's.
@@ -74,15 +103,25 @@ impl InFlight {
         Some(held)
     }
 
-    /// Takes the near sides of everything whose deadline passed before `limit`.
-    pub(crate) fn overdue(&self, limit: Instant) -> Vec<(TraceId, InstanceName, InstanceName, Instant, Settle)> {
+    /// Changes the operation that has this token, if it is still the one with this trace and its owner waits.
+    pub(crate) fn change(&self, token: Token, trace: TraceId, change: impl FnOnce(&mut Held)) {
+        let Ok(token) = usize::try_from(token) else { return };
+        let Some(shard) = self.shards.get(token % SHARDS) else { return };
+        if let Some(held) = shard.lock().slots.get_mut(token / SHARDS).and_then(Option::as_mut)
+            && held.trace == trace
+            && held.owner.is_some()
+        {
+            change(held);
+        }
+    }
+
+    /// Takes the owners of everything whose deadline passed before `limit`, with what they own.
+    pub(crate) fn overdue(&self, limit: Instant) -> Vec<Held> {
         let mut late = Vec::new();
         for shard in &self.shards {
-            for held in shard.lock().slots.iter_mut().flatten().filter(|held| held.deadline < limit) {
-                if let Some(near) = held.near.take() {
-                    late.push((held.trace, held.from.clone(), held.to.clone(), held.since, near));
-                }
-            }
+            let mut shard = shard.lock();
+            let overdue = |held: &&mut Held| held.deadline < limit && held.owner.is_some();
+            late.extend(shard.slots.iter_mut().flatten().filter(overdue).map(Held::take));
         }
         late
     }
@@ -91,12 +130,25 @@ impl InFlight {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testkit::message;
     use adapter_api::settle_channel;
     use std::time::Duration;
 
     fn held(trace: u64, deadline: Instant) -> Held {
         let (near, _) = settle_channel();
-        Held { trace: TraceId(trace), from: "a".into(), to: "b".into(), since: deadline, deadline, near: Some(near) }
+        let operation = message("a@a.example", "b@b.example");
+        Held {
+            trace: TraceId(trace),
+            from: "a".into(),
+            to: "b".into(),
+            since: deadline,
+            deadline,
+            pair: Pair::of(&operation),
+            operation: Arc::new(operation),
+            hop: "b".into(),
+            journal: None,
+            owner: Some(Owner::Sender(near)),
+        }
     }
 
     #[test]
@@ -118,6 +170,6 @@ mod tests {
         flight.hold(held(2, now + Duration::from_secs(9)));
         assert_eq!(flight.overdue(now + Duration::from_secs(1)).len(), 1);
         assert!(flight.overdue(now + Duration::from_secs(1)).is_empty());
-        assert!(flight.release(token).is_some_and(|held| held.near.is_none()));
+        assert!(flight.release(token).is_some_and(|held| held.owner.is_none()));
     }
 }

@@ -9,17 +9,21 @@ mod counters;
 mod decisions;
 mod explain;
 mod inflight; // RFC 3860 §3.4.1: the answer follows the indication
+mod journal;
 mod locate; // RFC 3861 §4, RFC 3263 §4, RFC 6120 §3.2
+mod order;
 mod policy;
+mod retry;
 mod routing; // RFC 3861 §4
+mod spool;
 #[cfg(test)]
 mod testkit;
 mod trace;
 mod waiting;
 
 pub use admission::Refusal;
-pub use core::{Core, CoreConfig, DeliveryLimits, Instance};
-pub use counters::{Counters, Direction, Histogram, LedgerTotals, OperationKey, PairKey};
+pub use core::{Core, CoreConfig, DeliveryLimits, Instance, Storage};
+pub use counters::{Counters, Direction, Histogram, OperationKey, PairKey};
 pub use explain::Explanation;
 pub use policy::{Action, Policy, Relay, Rule};
 pub use routing::{Decision, Route, RoutingConfig, Via};

@@ -14,7 +14,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Finds the servers of a domain.
 pub(crate) struct Locator {
@@ -130,7 +130,7 @@ impl Core {
                 Err(not_found(reason))
             }
         };
-        let valid_until = Some(Instant::now() + resolution.ttl.clamp(MIN_LIFE, MAX_LIFE));
+        let valid_until = Some(crate::core::now() + resolution.ttl.clamp(MIN_LIFE, MAX_LIFE));
         Decision { steps, result, valid_until }
     }
 

@@ -1,26 +1,51 @@
 //! Operations that wait for a name to be looked up, in their order.
 
 use crate::core::PairOfDomains;
-use adapter_api::{Provenance, Settle, TraceId};
+use adapter_api::{InstanceName, Settle, TraceId};
 use impp_model::Operation;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
+use store::{Origin, Seq, Timestamp};
 
 /// An admitted operation on its way to an adapter.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     pub(crate) trace: TraceId,
-    pub(crate) operation: Operation,
-    pub(crate) provenance: Arc<Provenance>,
-    pub(crate) near: Settle,
+    pub(crate) operation: Arc<Operation>,
+    /// The instance it came through.
+    pub(crate) near: InstanceName,
+    /// The peer it came from; empty when it comes from the ledger.
+    pub(crate) peer: Arc<str>,
+    pub(crate) owner: Owner,
     pub(crate) since: Instant,
+}
+
+/// Who hears what becomes of an operation.
+#[derive(Debug)]
+pub(crate) enum Owner {
+    /// The sender, through the adapter it came by.
+    Sender(Settle),
+    /// The ledger.
+    Ledger(Try),
+}
+
+/// A try of an entry of the ledger.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Try {
+    pub(crate) seq: Seq,
+    /// This one included.
+    pub(crate) attempts: u32,
+    /// Whether an earlier one may have arrived.
+    pub(crate) repeat: bool,
+    pub(crate) origin: Origin,
+    pub(crate) created: Timestamp,
 }
 
 impl Waiting {
     pub(crate) fn pair(&self) -> PairOfDomains {
         (
-            self.provenance.adapter.clone(),
+            self.near.clone(),
             self.operation.source().address.domain().clone(),
             self.operation.destination().address.domain().clone(),
         )

@@ -57,7 +57,7 @@ async fn readyz(State(admin): State<Admin>) -> Response {
 }
 
 async fn status(State(admin): State<Admin>) -> Json<Value> {
-    let ledger = admin.core.counters().ledger();
+    let ledger = admin.core.ledger().totals();
     Json(json!({
         "version": admin.version,
         "gateway": admin.core.shared_configuration().gateway.as_str(),
@@ -66,8 +66,9 @@ async fn status(State(admin): State<Admin>) -> Json<Value> {
         "waits_for": admin.readiness.missing(),
         "held": admin.core.held(),
         "ledger": {
-            "accepted": ledger.accepted, "delivered": ledger.delivered, "handed_over": ledger.handed_over,
-            "failed": ledger.failed, "expired": ledger.expired, "pending": ledger.pending(),
+            "accepted": ledger.accepted(), "delivered": ledger.delivered, "handed_over": ledger.handed_over,
+            "failed": ledger.failed, "expired": ledger.expired, "pending": ledger.pending,
+            "reversed": ledger.reversed, "untold": ledger.untold,
         },
         "adapters": admin.core.instances().map(|(name, capabilities)| json!({
             "name": name, "protocol": capabilities.protocol, "capabilities": capabilities,

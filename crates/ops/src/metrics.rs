@@ -70,20 +70,23 @@ impl HubCollector {
     }
 
     fn ledger(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let totals = self.core.counters().ledger();
+        let totals = self.core.ledger().totals();
         let rows = [
-            ("ledger_accepted", "Operations taken on", totals.accepted),
+            ("ledger_accepted", "Operations taken on", totals.accepted()),
             ("ledger_delivered", "Operations confirmed by the far side", totals.delivered),
             ("ledger_handed_over", "Operations given to a peer exempt from confirming", totals.handed_over),
-            ("ledger_failed", "Operations that failed, their senders told", totals.failed),
+            ("ledger_failed", "Operations that failed, their senders told unless they count as untold", totals.failed),
             ("ledger_expired", "Operations not delivered in time, their senders told", totals.expired),
+            ("ledger_reversed", "Delivered operations for which an error came later", totals.reversed),
+            ("untold", "Failed or expired operations whose senders could not be told", totals.untold),
+            ("repeats", "Deliveries that an earlier try may have made already", self.core.counters().repeats_total()),
             ("queue_full", "Operations refused because a queue had no room", self.core.counters().queue_full_total()),
         ];
         for (name, help, value) in rows {
             let counter = ConstCounter::new(value);
             counter.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
         }
-        let pending = ConstGauge::new(i64::try_from(totals.pending()).unwrap_or(i64::MAX));
+        let pending = ConstGauge::new(i64::try_from(totals.pending).unwrap_or(i64::MAX));
         pending.encode(encoder.encode_descriptor("ledger_pending", "Operations under way", None, MetricType::Gauge)?)
     }
 

@@ -9,8 +9,9 @@ use adapter_api::{
 };
 use impp_model::{Domain, Operation};
 use impp_resolve::{Dns, Zone};
-use interwork::{Core, CoreConfig, DeliveryLimits, Instance, Policy, RoutingConfig};
+use interwork::{Core, CoreConfig, DeliveryLimits, Instance, Policy, RoutingConfig, Storage};
 use serde_json::json;
+use store::{Ledger, Limits, MemoryStore, Shard, SteadyClock};
 use tokio::sync::{mpsc, watch};
 
 use crate::given::{Given, SIP_DOMAIN};
@@ -39,7 +40,7 @@ impl Gateway {
             delivery: DeliveryLimits { hold_timeout: given.hold, ..DeliveryLimits::default() },
             own_listeners: vec![],
         };
-        let core = Core::new(config, instances.clone(), dns, 1);
+        let core = Core::new(config, instances.clone(), dns, no_spool(), 1);
         let (listening, mut listeners) = mpsc::unbounded_channel();
         let core: Arc<dyn HubCore> = Arc::new(Listening { core, listening });
         let (stop, shutdown) = Shutdown::new();
@@ -65,6 +66,14 @@ impl Gateway {
             Transport::Tcp => self.tcp,
         }
     }
+}
+
+/// A ledger that takes nothing in: these tests are about what a sender hears of each failure.
+fn no_spool() -> Storage {
+    let (store, clock) = (Arc::new(MemoryStore::new()), SteadyClock::start());
+    let limits = Limits { records: 0, ..Limits::default() };
+    let (ledger, _) = Ledger::open(store, Shard::all(), limits, clock.now()).unwrap();
+    Storage { ledger, clock }
 }
 
 fn configuration(given: &Given, sip: &SipPeer) -> Configuration {

@@ -50,7 +50,8 @@ fn delivery(to: &str, content: Content, settle: Settle) -> Delivery {
     };
     Delivery {
         trace: TraceId(1),
-        operation: Operation::Message(Box::new(operation)),
+        operation: Arc::new(Operation::Message(Box::new(operation))),
+        repeat: false,
         hop: Arc::new(Hop::Link),
         deadline: now() + HOLD,
         settle,
@@ -137,7 +138,7 @@ async fn a_dry_run_tells_what_would_happen() {
     let f = Fixture::new();
     let examine = |to: &str| {
         let Delivery { operation, hop, .. } = delivery(to, Content::text("hello"), settle_channel().0);
-        f.shared.examine(&Examine::DryRun { operation: Box::new(operation), hop })
+        f.shared.examine(&Examine::DryRun { operation: Box::new((*operation).clone()), hop })
     };
     let has = |findings: &Findings, what: &str| findings.findings.iter().any(|finding| finding.what == what);
     let known = examine(CAROL);

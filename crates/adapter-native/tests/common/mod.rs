@@ -158,7 +158,8 @@ pub(crate) fn delivery(to: &str, body: &str, settle: Settle) -> Delivery {
     };
     Delivery {
         trace: TraceId(7),
-        operation: Operation::Message(Box::new(operation)),
+        operation: Arc::new(Operation::Message(Box::new(operation))),
+        repeat: false,
         hop: Arc::new(Hop::Link),
         deadline: Instant::now() + Duration::from_secs(600),
         settle,

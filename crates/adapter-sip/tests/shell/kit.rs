@@ -148,8 +148,10 @@ impl Gateway {
         };
         change(&mut operation);
         let (settle, outcome) = settle_channel();
-        let operation = Operation::Message(Box::new(operation));
-        self.adapter.deliver(Delivery { trace: TraceId(2), operation, hop: Arc::new(hop), deadline, settle }).unwrap();
+        let operation = Arc::new(Operation::Message(Box::new(operation)));
+        let delivery =
+            Delivery { trace: TraceId(2), operation, repeat: false, hop: Arc::new(hop), deadline, settle };
+        self.adapter.deliver(delivery).unwrap();
         outcome
     }
 }

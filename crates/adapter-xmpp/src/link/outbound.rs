@@ -182,10 +182,10 @@ impl Outbound {
 
     fn send(&mut self, delivery: Delivery, out: &mut BytesMut, hub: &Hub, now: Instant, wall: SystemTime) {
         let Delivery { operation, deadline, settle, trace, .. } = delivery;
-        let Operation::Message(operation) = operation else {
+        let Operation::Message(operation) = &*operation else {
             return settle.settle(Failure::new(Side::Ours, Cause::NotImplemented));
         };
-        match self.write(&operation, out, hub, wall) {
+        match self.write(operation, out, hub, wall) {
             Ok(Some(written)) => {
                 tracing::trace!(%trace, octets = written.octets, "stanza written");
                 self.await_proof(written, settle, deadline, now);

@@ -115,7 +115,8 @@ impl Gateway {
         let (settle, outcome) = settle_channel();
         let delivery = Delivery {
             trace: TraceId(7),
-            operation: Operation::Message(Box::new(operation)),
+            operation: Arc::new(Operation::Message(Box::new(operation))),
+            repeat: false,
             hop: Arc::new(Hop::Link),
             deadline: Instant::now() + hold,
             settle,

@@ -8,6 +8,7 @@ use interwork::Explanation;
 use crate::cli::Ended;
 use crate::commands::address;
 use crate::gateway::Gateway;
+use crate::stored::Stored;
 use crate::{config, output};
 
 /// Run a message dry: policy, resolution, adapter, mapping and transport, and why
@@ -42,7 +43,7 @@ pub fn run(args: &Args) -> Result<Ended> {
     let checked = config::load(&args.config).inspect_err(|report| output::diagnose(&report.text()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let explanation = runtime.block_on(async {
-        let gateway = Gateway::new(&checked)?;
+        let gateway = Gateway::new(&checked, Stored::none()?)?;
         let mut explanation = gateway.core.explain(from, to).await;
         // No link is up in a process that has opened none.
         explanation.findings.findings.retain(|finding| finding.what != "link");

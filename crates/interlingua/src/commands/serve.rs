@@ -10,6 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::cli::Ended;
 use crate::config::{self, Checked};
 use crate::running::Running;
+use crate::stored::Stored;
 use crate::{logging, output};
 
 /// Run the gateway until SIGTERM or SIGINT
@@ -40,7 +41,8 @@ const DRAIN_MARGIN: Duration = Duration::from_secs(1);
 async fn serve(checked: &Checked) -> Result<()> {
     let mut signals = Signals::new()?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), gateway = %checked.config.gateway.name, "starting");
-    let mut gateway = Running::start(checked).await?;
+    let stored = Stored::open(checked.config.gateway.data_dir.as_deref())?;
+    let mut gateway = Running::start(checked, stored).await?;
     tracing::info!(address = %gateway.admin, "admin API, metrics and health checks");
     let stopped = tokio::select! {
         result = gateway.listening() => result.map(|_| false)?,
@@ -59,7 +61,7 @@ async fn serve(checked: &Checked) -> Result<()> {
     };
     match held {
         0 => tracing::info!("stopped"),
-        held => tracing::warn!(held, "stopped with messages that no peer has confirmed; their senders were told so"),
+        held => tracing::warn!(held, "stopped with messages that no peer had confirmed; they were spooled or refused"),
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ pub struct Gateway {
     /// The FQDN of this gateway, as it stands in Via headers, stream ids and logs. Required.
     #[schemars(with = "String", example = &"gw.example.net")]
     pub name: Domain,
-    /// The folder of the embedded store. No effect until there is one: a message is held while its sender waits.
+    /// The folder of the embedded store, for what could not be delivered at once. Without one such messages are refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"var/interlingua")]
     pub data_dir: Option<PathBuf>,
@@ -103,24 +103,23 @@ pub struct Delivery {
     #[serde(with = "adapter_api::duration")]
     #[schemars(with = "String")]
     pub hold_timeout: Duration,
-    /// When a message that its link could not repeat is journalled; "0": before it is sent. No effect until there is
-    /// a store.
+    /// When a message that its link could not repeat is journalled. No effect without `data_dir`.
     #[serde(with = "adapter_api::duration")]
     #[schemars(with = "String")]
     pub write_ahead_after: Duration,
-    /// How long delivery of a stored message is tried. No effect until there is a store.
+    /// How long delivery of a stored message is tried. No effect without `data_dir`.
     #[serde(with = "adapter_api::duration")]
     #[schemars(with = "String")]
     pub expiry: Duration,
-    /// After which time a sender is told once that a stored message waits. No effect until there is a store.
+    /// After which time a sender is told once that a stored message waits. No effect in this version.
     #[serde(with = "adapter_api::duration")]
     #[schemars(with = "String")]
     pub warn_after: Duration,
-    /// How long a late error is still matched to its message. No effect until there is a store.
+    /// How long a late error is still matched to its message. No effect in this version.
     #[serde(with = "adapter_api::duration")]
     #[schemars(with = "String")]
     pub bounce_window: Duration,
-    /// How a SIP sender who has had a 2xx is told of a failure. No effect until there is a store.
+    /// How a SIP sender who has had a 2xx is told of a failure. No effect in this version.
     pub notice: Notice,
 }
 

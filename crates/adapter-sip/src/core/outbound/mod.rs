@@ -117,6 +117,7 @@ impl Core {
             return delivery.settle(failure);
         }
         outbounds.deadlines.insert((delivery.deadline, id));
+        let doubtful = delivery.repeat;
         let outbound = Outbound {
             delivery,
             uri,
@@ -127,7 +128,7 @@ impl Core {
             places: Arc::default(),
             tried: 0,
             attempt: None,
-            doubtful: false,
+            doubtful,
             last: None,
         };
         outbounds.entries.insert(id, outbound);
@@ -223,7 +224,7 @@ impl Outbound {
 
 /// The message of a delivery; later kinds of operation have no capability here and never come.
 fn instant_message(delivery: &Delivery) -> Option<&MessageOperation> {
-    match &delivery.operation {
+    match &*delivery.operation {
         Operation::Message(operation) => Some(operation),
         _ => None,
     }

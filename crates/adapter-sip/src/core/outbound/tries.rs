@@ -90,7 +90,7 @@ impl Core {
             return;
         }
         let Some(operation) = instant_message(&outbound.delivery) else { return };
-        let ids = self.outbounds.recent.ids(operation, now);
+        let ids = self.outbounds.recent.ids(operation, outbound.delivery.repeat, now);
         let call_id = match &operation.message.thread {
             Some(thread) => self.threads.call_id(thread, &operation.source.address, &operation.destination.address),
             None => ids.call_id(),

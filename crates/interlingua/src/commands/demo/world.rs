@@ -13,6 +13,7 @@ use super::xmpp_domain::XmppDomain;
 use super::{Heard, Side, Told};
 use crate::config::{self, Checked};
 use crate::running::{Listener, Running};
+use crate::stored::Stored;
 use crate::{logging, output};
 
 /// The gateway and its peers, all of them running.
@@ -57,7 +58,7 @@ impl World {
         logging::start(&checked.config.log);
         let (ears, heard) = mpsc::channel(HEARD);
         let xmpp = XmppDomain::start(xmpp_listener, secret, ears.clone());
-        let mut gateway = Running::start(&checked).await?;
+        let mut gateway = Running::start(&checked, Stored::none()?).await?;
         let listeners = gateway.listening().await?;
         let address = |transport: &str| {
             let listener = listeners.iter().find(|listener| listener.transport == transport);

@@ -40,10 +40,6 @@ impl Check<'_> {
             let remedy = "write the full name under which others reach this host, as \"gw.example.net\"";
             self.problem(Key::parse("gateway.name"), "not a fully qualified domain name", remedy);
         }
-        if self.config.gateway.data_dir.is_some() {
-            let odd = "nothing is stored in this version: a message is held while its sender waits";
-            self.warning(Key::parse("gateway.data_dir"), odd, "none needed; the key takes effect with the store");
-        }
     }
 
     fn admin(&mut self) {
@@ -100,11 +96,16 @@ impl Check<'_> {
                 format!("write a duration up to {}; \"2s\" is the default", adapter_api::duration::format(MAX_HOLD));
             self.problem(hold, "a sender cannot be made to wait so long, or not at all", remedy);
         }
+        if delivery.write_ahead_after.is_zero() {
+            let remedy = "write a short duration; \"20ms\" is the default";
+            self.problem(
+                Key::parse("delivery.write_ahead_after"),
+                "journalling before sending is not in this version",
+                remedy,
+            );
+        }
         let usual = Delivery::default();
         let without_effect = [
-            ("write_ahead_after", delivery.write_ahead_after != usual.write_ahead_after),
-            ("expiry", delivery.expiry != usual.expiry),
-            ("warn_after", delivery.warn_after != usual.warn_after),
             ("bounce_window", delivery.bounce_window != usual.bounce_window),
             ("notice", delivery.notice != usual.notice),
         ];
@@ -113,9 +114,21 @@ impl Check<'_> {
                 let key = Key::parse("delivery").name(name);
                 self.warning(
                     key,
-                    "no effect: nothing is stored in this version",
-                    "none needed; it takes effect with the store",
+                    "no effect: reports to senders who were told of acceptance are not in this version",
+                    "none needed; it takes effect with the reports",
                 );
+            }
+        }
+        if self.config.gateway.data_dir.is_none() {
+            let stored = [
+                ("write_ahead_after", self.config.delivery.write_ahead_after != usual.write_ahead_after),
+                ("expiry", self.config.delivery.expiry != usual.expiry),
+            ];
+            for (name, changed) in stored {
+                if changed {
+                    let key = Key::parse("delivery").name(name);
+                    self.warning(key, "no effect: nothing is stored without gateway.data_dir", "set gateway.data_dir");
+                }
             }
         }
     }

@@ -1,0 +1,144 @@
+//! The order within a (source, destination) pair while some of it is under way and some goes to the ledger (DESIGN A5).
+
+use adapter_api::TraceId;
+use parking_lot::Mutex;
+use std::collections::{HashMap, VecDeque};
+use store::{Pair, Shard};
+
+/// The operations of each pair that are under way or about to be spooled, oldest first.
+#[derive(Debug)]
+pub(crate) struct Order<T> {
+    shards: Vec<Mutex<Lanes<T>>>,
+}
+
+type Lanes<T> = HashMap<Pair, Lane<T>>;
+
+#[derive(Debug)]
+struct Lane<T> {
+    places: VecDeque<Place<T>>,
+    parked: usize,
+}
+
+#[derive(Debug)]
+enum Place<T> {
+    /// Handed to an adapter.
+    UnderWay(TraceId),
+    /// For the ledger, as soon as nothing is before it.
+    Parked(T),
+}
+
+/// Where an operation goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// To its adapter.
+    Now,
+    /// Behind others that wait.
+    Behind,
+}
+
+impl<T> Default for Order<T> {
+    fn default() -> Self {
+        Self { shards: Shard::all().map(|_| Mutex::default()).collect() }
+    }
+}
+
+impl<T> Order<T> {
+    /// Takes a place for an operation that is about to be handed on, unless others of its pair wait.
+    pub(crate) fn enter(&self, pair: Pair, trace: TraceId, spooled: impl FnOnce() -> bool) -> Turn {
+        let Some(mut lanes) = self.lanes(pair) else { return Turn::Now };
+        if spooled() || lanes.get(&pair).is_some_and(|lane| lane.parked > 0) {
+            return Turn::Behind;
+        }
+        lanes.entry(pair).or_default().places.push_back(Place::UnderWay(trace));
+        Turn::Now
+    }
+
+    /// Parks an operation in its place if it has one, else at the end; `spool` gets those that nothing is before any more.
+    ///
+    /// Under the pair's lock, so that they reach the ledger in their order.
+    pub(crate) fn park(&self, pair: Pair, trace: TraceId, parked: T, spool: impl FnMut(T)) {
+        let Some(mut lanes) = self.lanes(pair) else { return };
+        let lane = lanes.entry(pair).or_default();
+        match lane.places.iter_mut().find(|place| place.is(trace)) {
+            Some(place) => *place = Place::Parked(parked),
+            None => lane.places.push_back(Place::Parked(parked)),
+        }
+        lane.parked += 1;
+        release(&mut lanes, pair, spool);
+    }
+
+    /// An operation has ended.
+    pub(crate) fn leave(&self, pair: Pair, trace: TraceId, spool: impl FnMut(T)) {
+        let Some(mut lanes) = self.lanes(pair) else { return };
+        let Some(lane) = lanes.get_mut(&pair) else { return };
+        if let Some(place) = lane.places.iter().position(|place| place.is(trace)) {
+            lane.places.remove(place);
+        }
+        release(&mut lanes, pair, spool);
+    }
+
+    /// How many of a pair are parked.
+    pub(crate) fn parked(&self, pair: Pair) -> usize {
+        let Some(lanes) = self.lanes(pair) else { return 0 };
+        lanes.get(&pair).map_or(0, |lane| lane.parked)
+    }
+
+    fn lanes(&self, pair: Pair) -> Option<parking_lot::MutexGuard<'_, Lanes<T>>> {
+        Some(self.shards.get(usize::from(pair.shard().number()))?.lock())
+    }
+}
+
+impl<T> Place<T> {
+    fn is(&self, trace: TraceId) -> bool {
+        matches!(self, Self::UnderWay(under_way) if *under_way == trace)
+    }
+}
+
+impl<T> Default for Lane<T> {
+    fn default() -> Self {
+        Self { places: VecDeque::new(), parked: 0 }
+    }
+}
+
+fn release<T>(lanes: &mut Lanes<T>, pair: Pair, mut spool: impl FnMut(T)) {
+    let Some(lane) = lanes.get_mut(&pair) else { return };
+    while let Some(Place::Parked(_)) = lane.places.front() {
+        lane.parked -= 1;
+        if let Some(Place::Parked(parked)) = lane.places.pop_front() {
+            spool(parked);
+        }
+    }
+    if lane.places.is_empty() {
+        lanes.remove(&pair);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use impp_model::Address;
+
+    #[test]
+    fn what_failed_later_but_came_earlier_goes_first() {
+        let address = |text: &str| Address::parse_bare(text).unwrap();
+        let pair = Pair::new(&address("a@x.example"), &address("b@y.example"));
+        let (order, mut spooled) = (Order::default(), Vec::new());
+        for trace in 1..=3 {
+            assert_eq!(order.enter(pair, TraceId(trace), || false), Turn::Now);
+        }
+        order.park(pair, TraceId(2), "second", |it| spooled.push(it));
+        assert_eq!(order.enter(pair, TraceId(4), || false), Turn::Behind, "the second waits");
+        order.park(pair, TraceId(4), "fourth", |it| spooled.push(it));
+        assert_eq!(order.enter(pair, TraceId(5), || false), Turn::Behind);
+        order.park(pair, TraceId(5), "fifth", |it| spooled.push(it));
+        assert!(spooled.is_empty());
+        assert_eq!(order.parked(pair), 3);
+        order.park(pair, TraceId(1), "first", |it| spooled.push(it));
+        assert_eq!(spooled, ["first", "second"]);
+        order.leave(pair, TraceId(3), |it| spooled.push(it));
+        assert_eq!(spooled, ["first", "second", "fourth", "fifth"]);
+        assert!(order.shards.iter().all(|lanes| lanes.lock().is_empty()));
+        assert_eq!(order.enter(pair, TraceId(6), || true), Turn::Behind);
+        assert_eq!(order.enter(pair, TraceId(6), || false), Turn::Now);
+    }
+}

@@ -1,0 +1,368 @@
+//! What could not be delivered at once: kept in the ledger, tried again, ended and told (DESIGN A5).
+
+use crate::core::{Core, Ended, now};
+use crate::inflight::Held;
+use crate::retry::{asked_for, is_retryable, may_have_arrived, may_pass};
+use crate::waiting::{Owner, Try, Waiting};
+use adapter_api::{InstanceName, Settle, TraceId};
+use bytes::Bytes;
+use impp_model::{Cause, Failure, Outcome, Side};
+use parking_lot::Mutex;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+use store::{Claimed, Class, End, Entry, LedgerError, Near, Origin, Pair, Schedule, Seq, Timestamp, Urgency};
+use tokio::sync::{Notify, mpsc};
+
+/// An operation for the ledger, until what came before it in its pair has ended.
+#[derive(Debug)]
+pub(crate) struct Parked {
+    held: Held,
+    near: Settle,
+    /// What its sender hears if the ledger refuses it.
+    failure: Failure,
+    /// Tries so far.
+    attempts: u32,
+}
+
+/// The retry task's own state.
+#[derive(Debug)]
+pub(crate) struct Retries {
+    schedule: Schedule,
+    random: Mutex<SmallRng>,
+    look: Notify,
+    trying: AtomicUsize,
+    claims: mpsc::UnboundedSender<Claim>,
+    claimed: Mutex<Option<mpsc::UnboundedReceiver<Claim>>>,
+}
+
+type Claim = (Seq, Result<Claimed, LedgerError>);
+
+/// Entries tried at once: each is the first of another pair, so this bounds what a returning hop is sent in one go.
+const MAX_TRYING: usize = 256;
+/// Entries ended or warned of in one round.
+const ROUND: usize = 256;
+/// Between looks while nothing happens; the totals are stored once a second (DESIGN A5).
+const PAUSE: Duration = Duration::from_secs(1);
+/// Between looks at the least.
+const BREATH: Duration = Duration::from_millis(5);
+
+impl Retries {
+    pub(crate) fn new(seed: u64) -> Self {
+        let (claims, claimed) = mpsc::unbounded_channel();
+        Self {
+            schedule: Schedule::default(),
+            random: Mutex::new(SmallRng::seed_from_u64(seed)),
+            look: Notify::new(),
+            trying: AtomicUsize::new(0),
+            claims,
+            claimed: Mutex::new(Some(claimed)),
+        }
+    }
+
+    /// Something may be due.
+    pub(crate) fn look(&self) {
+        self.look.notify_one();
+    }
+
+    fn ended(&self) {
+        self.trying.fetch_sub(1, Relaxed);
+        self.look();
+    }
+}
+
+impl Core {
+    /// Does with an outcome what its owner needs.
+    pub(crate) fn ended(&self, mut held: Held, outcome: Outcome) {
+        // An adapter that dropped a delivery knows nothing of it: that is no acceptance.
+        let outcome = match outcome {
+            Outcome::Indeterminant => Failure::new(Side::Far, Cause::Unconfirmed).into(),
+            outcome => outcome,
+        };
+        let ended = held.ended();
+        let mut near = match held.owner.take() {
+            Some(Owner::Sender(near)) => near,
+            Some(Owner::Ledger(attempt)) => {
+                if !matches!(&outcome, Outcome::Failure(failure) if may_pass(failure)) {
+                    self.report(&Ended { since: self.instant(attempt.created), ..ended }, &outcome);
+                }
+                return self.tried(held.trace, attempt, outcome);
+            }
+            None => return,
+        };
+        let (pair, trace) = (held.pair, held.trace);
+        if let Some(journal) = held.journal.take() {
+            match self.end_journalled(&ended, near, &journal, outcome.clone()) {
+                Ok(()) => return self.leave(pair, trace),
+                Err(back) => near = back,
+            }
+        }
+        match outcome {
+            Outcome::Failure(failure) if is_retryable(&failure) => {
+                self.park(Parked { held, near, failure: *failure, attempts: 1 });
+            }
+            outcome => {
+                self.close(&ended, near, outcome);
+                self.leave(pair, trace);
+            }
+        }
+    }
+
+    /// Keeps what found no way for a while.
+    pub(crate) fn keep(&self, waiting: Waiting, failure: Failure) {
+        let pair = Pair::of(&waiting.operation);
+        match self.unroute(waiting, pair, "".into()) {
+            Ok((held, near)) => self.park(Parked { held, near, failure, attempts: 1 }),
+            Err((trace, attempt)) => self.tried(trace, attempt, failure.into()),
+        }
+    }
+
+    /// Puts an operation behind those of its pair that wait.
+    pub(crate) fn follow(&self, waiting: Waiting, pair: Pair, hop: Box<str>) {
+        let failure = Failure::new(Side::Ours, Cause::Overload).with_text("too many messages wait for this addressee");
+        if self.order.parked(pair) >= MAX_PARKED {
+            return self.refuse(waiting, failure);
+        }
+        if let Ok((held, near)) = self.unroute(waiting, pair, hop) {
+            self.park(Parked { held, near, failure, attempts: 0 });
+        }
+    }
+
+    fn unroute(&self, waiting: Waiting, pair: Pair, hop: Box<str>) -> Result<(Held, Settle), (TraceId, Try)> {
+        let Waiting { trace, operation, near: from, owner, since, .. } = waiting;
+        let near = match owner {
+            Owner::Sender(near) => near,
+            Owner::Ledger(attempt) => return Err((trace, attempt)),
+        };
+        let to = from.clone();
+        let held = Held { trace, from, to, since, deadline: since, operation, pair, hop, journal: None, owner: None };
+        Ok((held, near))
+    }
+
+    fn park(&self, parked: Parked) {
+        let (pair, trace) = (parked.held.pair, parked.held.trace);
+        self.order.park(pair, trace, parked, |parked| self.spool(parked));
+    }
+
+    fn leave(&self, pair: Pair, trace: TraceId) {
+        self.order.leave(pair, trace, |parked| self.spool(parked));
+    }
+
+    /// Appends to the ledger; the sender hears of it when that is durable.
+    fn spool(&self, parked: Parked) {
+        let Some(core) = self.me() else { return };
+        let arrived = parked.attempts > 0 && may_have_arrived(&parked.failure);
+        let mut entry = self.entry(&parked.held, Class::Spool, parked.attempts, arrived);
+        if parked.attempts > 0 {
+            entry.next_try = self.next_try(parked.attempts, &parked.failure);
+        }
+        // The ledger may refuse at once, and then does not call back.
+        let parked = Arc::new(Mutex::new(Some(parked)));
+        let shared = parked.clone();
+        let done = move |result| core.answer(shared.lock().take(), result);
+        if let Err(error) = self.storage.ledger.append(&entry, Urgency::Urgent, done) {
+            let parked = parked.lock().take();
+            self.answer(parked, Err(error));
+        }
+    }
+
+    fn answer(&self, parked: Option<Parked>, result: Result<Seq, LedgerError>) {
+        let Some(Parked { held, near, failure, .. }) = parked else { return };
+        match result {
+            Ok(seq) => self.spooled(&held.ended(), near, seq),
+            Err(error) => {
+                tracing::debug!(trace = %held.trace, %error, "not spooled");
+                self.close(&held.ended(), near, failure.into());
+            }
+        }
+    }
+
+    /// The ledger holds it durably: it is accepted.
+    pub(crate) fn spooled(&self, ended: &Ended, near: Settle, seq: Seq) {
+        tracing::info!(trace = %ended.trace, entry = %seq, from = %ended.from, to = %ended.to, "spooled");
+        self.traces.update(ended.trace, |record| record.outcome = Some(Outcome::Indeterminant));
+        near.settle(Outcome::Indeterminant);
+        self.retries.look();
+    }
+
+    /// An entry of the ledger for an operation.
+    pub(crate) fn entry(&self, held: &Held, class: Class, attempts: u32, uncertain: bool) -> Entry {
+        let limits = &self.config.delivery;
+        let created = self.storage.clock.at(held.since);
+        Entry {
+            trace: held.trace.0,
+            operation: (*held.operation).clone(),
+            origin: Origin::Peer,
+            near: Near { instance: held.from.as_str().into(), reply: Bytes::new() },
+            hop: Some(held.hop.clone()).filter(|hop| !hop.is_empty()),
+            class,
+            created,
+            expires: created.after(limits.expiry),
+            warn: self.answers_each(&held.from).then(|| created.after(limits.warn_after)),
+            next_try: self.timestamp(),
+            attempts,
+            uncertain,
+            once: None,
+        }
+    }
+
+    /// The ledger's time on the process's own clock.
+    fn instant(&self, time: Timestamp) -> Instant {
+        let now = now();
+        now.checked_sub(self.timestamp().since(time)).unwrap_or(now)
+    }
+
+    fn next_try(&self, attempts: u32, failure: &Failure) -> Timestamp {
+        let random = self.retries.random.lock().random();
+        self.retries.schedule.next_try(attempts, asked_for(failure), self.timestamp(), random)
+    }
+
+    pub(crate) fn postpone(&self, seq: Seq, attempts: u32, failure: &Failure) -> Result<(), LedgerError> {
+        let next_try = self.next_try(attempts, failure);
+        self.storage.ledger.postpone(seq, next_try, may_have_arrived(failure), Some(failure.cause))
+    }
+
+    /// A try of an entry has ended.
+    pub(crate) fn tried(&self, trace: TraceId, attempt: Try, outcome: Outcome) {
+        match outcome {
+            Outcome::Failure(failure) if may_pass(&failure) => {
+                if let Err(error) = self.postpone(attempt.seq, attempt.attempts, &failure) {
+                    tracing::error!(%trace, entry = %attempt.seq, %error, "not postponed: it waits for the next start");
+                }
+            }
+            outcome => {
+                if let Some(end) = End::of(outcome) {
+                    self.conclude(attempt.seq, attempt.origin, end);
+                }
+            }
+        }
+        self.retries.ended();
+    }
+
+    /// Ends an entry, its sender told of a failure within the same commit.
+    fn conclude(&self, seq: Seq, origin: Origin, end: End) {
+        let ledger = &self.storage.ledger;
+        let untold = matches!(end, End::Failed(_) | End::Expired);
+        if untold {
+            tracing::info!(entry = %seq, ?origin, "ended undelivered; its sender cannot be told");
+        }
+        let Some(core) = self.me() else { return };
+        let done = move |result: Result<_, LedgerError>| match result {
+            Ok(_) => {
+                if untold {
+                    core.storage.ledger.count_untold();
+                }
+                core.retries.look();
+            }
+            Err(error) => {
+                tracing::error!(entry = %seq, %error, "its end is not stored: it is tried again after a start")
+            }
+        };
+        if let Err(error) = ledger.settle(seq, end, None, self.timestamp(), Urgency::Urgent, done) {
+            tracing::error!(entry = %seq, %error, "cannot be ended");
+        }
+    }
+
+    /// Tries again what is due, and ends what is over. Runs until dropped; only one at a time does anything.
+    pub(crate) async fn try_again(&self) {
+        let Some(mut claimed) = self.retries.claimed.lock().take() else { return };
+        let mut rest_until = now();
+        loop {
+            let now = now();
+            if !self.is_draining() && now >= rest_until {
+                self.end_expired();
+                self.claim_due();
+            }
+            self.storage.ledger.checkpoint(self.timestamp(), false);
+            let pause = self.pause(rest_until.saturating_duration_since(now));
+            tokio::select! {
+                Some((seq, claim)) = claimed.recv() => {
+                    rest_until = rest_until.max(self.start_try(seq, claim));
+                    while let Ok((seq, claim)) = claimed.try_recv() {
+                        rest_until = rest_until.max(self.start_try(seq, claim));
+                    }
+                }
+                () = self.retries.look.notified() => tokio::time::sleep(BREATH).await,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    fn pause(&self, rest: Duration) -> Duration {
+        if self.is_draining() || self.retries.trying.load(Relaxed) >= MAX_TRYING {
+            return PAUSE;
+        }
+        let next = self.storage.ledger.next().map_or(PAUSE, |next| next.since(self.timestamp()));
+        next.clamp(BREATH, PAUSE).max(rest)
+    }
+
+    fn end_expired(&self) {
+        let ledger = &self.storage.ledger;
+        for seq in ledger.take_expired(self.timestamp(), ROUND) {
+            let origin = ledger.item(seq).map_or(Origin::Peer, |item| item.origin);
+            self.conclude(seq, origin, End::Expired);
+        }
+    }
+
+    fn claim_due(&self) {
+        let ledger = &self.storage.ledger;
+        let room = MAX_TRYING.saturating_sub(self.retries.trying.load(Relaxed));
+        for item in ledger.due(self.timestamp(), room) {
+            let (seq, claims) = (item.seq, self.retries.claims.clone());
+            self.retries.trying.fetch_add(1, Relaxed);
+            // On the store's thread: the rest happens in the task above, which the channel's other end belongs to.
+            let done = move |result| drop(claims.send((seq, result)));
+            if let Err(error) = ledger.claim(seq, done) {
+                // Its receiver is in the task that runs this.
+                let _ = self.retries.claims.send((seq, Err(error)));
+            }
+        }
+    }
+
+    /// Sends a claimed entry on its way. Returns until when to rest: the ledger may have no working disk.
+    fn start_try(&self, seq: Seq, claim: Result<Claimed, LedgerError>) -> Instant {
+        let now = now();
+        let Claimed { seq, entry, attempts, repeat } = match claim {
+            Ok(claimed) => claimed,
+            Err(LedgerError::Unreadable(seq)) => {
+                tracing::error!(entry = %seq, "an entry of the ledger cannot be read: it counts as failed");
+                let failure = Failure::new(Side::Ours, Cause::InternalError).with_text("unreadable in the ledger");
+                self.conclude(seq, Origin::Peer, End::Failed(Box::new(failure)));
+                self.retries.ended();
+                return now;
+            }
+            Err(error) => {
+                tracing::warn!(entry = %seq, %error, "cannot be tried");
+                self.retries.ended();
+                return now + PAUSE;
+            }
+        };
+        if repeat {
+            self.counters.repeat();
+        }
+        let trace = TraceId(entry.trace);
+        tracing::debug!(%trace, entry = %seq, attempts, repeat, "tried again");
+        let attempt = Try { seq, attempts, repeat, origin: entry.origin, created: entry.created };
+        self.route(Waiting {
+            trace,
+            operation: Arc::new(entry.operation),
+            near: InstanceName::from(&*entry.near.instance),
+            peer: "".into(),
+            owner: Owner::Ledger(attempt),
+            since: now,
+        });
+        now
+    }
+}
+
+/// Operations of one pair that are parked: as many as may wait behind one in the spool (DESIGN A5).
+const MAX_PARKED: usize = 100;
+
+impl Held {
+    pub(crate) fn ended(&self) -> Ended {
+        let Self { trace, from, to, since, .. } = self;
+        Ended { trace: *trace, kind: self.operation.kind(), from: from.clone(), to: to.clone(), since: *since }
+    }
+}

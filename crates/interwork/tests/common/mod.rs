@@ -1,0 +1,198 @@
+//! The hub between two adapters that only remember what they were given, its ledger in memory.
+
+#![allow(clippy::unwrap_used, dead_code, unreachable_pub, reason = "a test's own data; each test file uses a part")]
+
+use adapter_api::{
+    Acknowledgement, Adapter, AdapterError, Capabilities, Configuration, Delivery, Dns, DomainEntry, DomainPattern,
+    Examine, Findings, Full, Hub, Provenance, Role, SendsAs, Shutdown, SourceProof, SpeaksFor,
+};
+use async_trait::async_trait;
+use impp_model::{
+    Address, Cause, Content, Domain, Endpoint, Failure, InstantMessage, Kind, MaxForwards, MessageOperation, Operation,
+    Outcome, Proof, Side,
+};
+use impp_resolve::{Answer, DnsError, Name, Record, RecordType, Srv};
+use interwork::{Core, CoreConfig, DeliveryLimits, Instance, Policy, RoutingConfig, Storage};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use store::{Ledger, Limits, MemoryStore, Shard, SteadyClock};
+use tokio::sync::Semaphore;
+
+/// Keeps what it is asked to deliver, up to `room`.
+pub struct Shelf {
+    pub capabilities: Capabilities,
+    pub room: usize,
+    pub deliveries: Mutex<Vec<Delivery>>,
+}
+
+impl Shelf {
+    pub fn new(
+        protocol: &'static str,
+        label: Option<&'static str>,
+        standing_link: bool,
+        answers_each: bool,
+        room: usize,
+    ) -> Arc<Self> {
+        let capabilities = Capabilities {
+            protocol: protocol.into(),
+            srv_label: label.map(Into::into),
+            standing_link,
+            kinds: vec![Kind::Message],
+            sends_as: SendsAs::Anyone,
+            acknowledgement: Acknowledgement::Answer,
+            answers_each,
+            repeatable: true,
+            max_content: None,
+            fields: Vec::new(),
+        };
+        Arc::new(Self { capabilities, room, deliveries: Mutex::default() })
+    }
+
+    pub fn take(&self) -> Vec<Delivery> {
+        std::mem::take(&mut self.deliveries.lock())
+    }
+}
+
+#[async_trait]
+impl Adapter for Shelf {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    async fn run(&self, _: Hub, mut shutdown: Shutdown) -> Result<(), AdapterError> {
+        shutdown.requested().await;
+        Ok(())
+    }
+
+    fn deliver(&self, delivery: Delivery) -> Result<(), Full> {
+        let mut deliveries = self.deliveries.lock();
+        if deliveries.len() >= self.room {
+            return Err(Full(Box::new(delivery)));
+        }
+        deliveries.push(delivery);
+        Ok(())
+    }
+
+    async fn examine(&self, _: Examine) -> Findings {
+        Findings::default()
+    }
+}
+
+/// Answers from a table, each query only after a permit was given.
+pub struct Table {
+    pub answers: BTreeMap<(String, RecordType), Record>,
+    pub permits: Semaphore,
+    pub fails: bool,
+}
+
+impl Table {
+    pub fn new(permits: usize) -> Self {
+        let srv = Srv { priority: 0, weight: 0, port: 5269, target: Name::parse("host.far.example").unwrap() };
+        let answers = BTreeMap::from([
+            (("_im._xmpp.far.example".into(), RecordType::Srv), Record::Srv(srv)),
+            (("host.far.example".into(), RecordType::A), Record::A([127, 0, 0, 1].into())),
+        ]);
+        Self { answers, permits: Semaphore::new(permits), fails: false }
+    }
+}
+
+#[async_trait]
+impl Dns for Table {
+    async fn query(&self, name: &Name, record_type: RecordType) -> Result<Answer, DnsError> {
+        self.permits.acquire().await.unwrap().forget();
+        if self.fails {
+            return Err(DnsError::Failure(impp_resolve::DnsFailure::ServFail));
+        }
+        match self.answers.get(&(name.as_str().to_owned(), record_type)) {
+            Some(record) => Ok(Answer { records: vec![record.clone()], ttl: Duration::from_secs(60) }),
+            None => Err(DnsError::NxDomain { ttl: None }),
+        }
+    }
+}
+
+pub const PLENTY: usize = 1_000;
+pub const EXPIRY: Duration = Duration::from_secs(1800);
+
+pub struct World {
+    pub core: Arc<Core>,
+    pub sip: Arc<Shelf>,
+    pub xmpp: Arc<Shelf>,
+    pub dns: Arc<Table>,
+    pub store: Arc<MemoryStore>,
+    pub clock: SteadyClock,
+}
+
+pub fn world(dns: Table, room: usize) -> World {
+    world_on(dns, room, Arc::new(MemoryStore::new()), SteadyClock::start(), Limits::default())
+}
+
+/// SIP senders are answered each, XMPP senders are not.
+pub fn world_on(dns: Table, room: usize, store: Arc<MemoryStore>, clock: SteadyClock, limits: Limits) -> World {
+    let sip = Shelf::new("sip", Some("_sip"), false, true, room);
+    let xmpp = Shelf::new("xmpp", Some("_xmpp"), true, false, room);
+    let entry = |name: &str, adapter: &str, next_hop: Option<&str>| DomainEntry {
+        name: Domain::parse_host(name).unwrap(),
+        role: Role::Local,
+        adapter: Some(adapter.into()),
+        next_hop: next_hop.map(Into::into),
+        trusted: Vec::new(),
+    };
+    let configuration = Configuration {
+        gateway: Domain::parse_host("gw.example").unwrap(),
+        domains: vec![entry("sip.example", "sip", Some("sip:192.0.2.1")), entry("xmpp.example", "xmpp", None)],
+    };
+    let config = CoreConfig {
+        configuration: Arc::new(configuration),
+        routing: RoutingConfig { routes: Vec::new(), supported: vec!["_sip".into(), "_xmpp".into()] },
+        policy: Policy::default(),
+        delivery: DeliveryLimits { expiry: EXPIRY, ..DeliveryLimits::default() },
+        own_listeners: Vec::new(),
+    };
+    let dns = Arc::new(dns);
+    let instances = vec![
+        Instance { name: "sip".into(), adapter: sip.clone() },
+        Instance { name: "xmpp".into(), adapter: xmpp.clone() },
+    ];
+    let now = clock.at(tokio::time::Instant::now().into_std());
+    let (ledger, _) = Ledger::open(store.clone(), Shard::all(), limits, now).unwrap();
+    let storage = Storage { ledger, clock };
+    World { core: Core::new(config, instances, dns.clone(), storage, 1), sip, xmpp, dns, store, clock }
+}
+
+pub fn message(from: &str, to: &str, text: &str) -> Operation {
+    let end = |address: &str| Endpoint::bare(Address::parse_bare(address).unwrap());
+    Operation::Message(Box::new(MessageOperation {
+        source: end(from),
+        destination: end(to),
+        max_forwards: MaxForwards::INITIAL,
+        trans_id: text.into(),
+        message: InstantMessage { id: Some(text.into()), ..InstantMessage::new(Content::text(text)) },
+    }))
+}
+
+pub fn text_of(delivery: &Delivery) -> String {
+    match &*delivery.operation {
+        Operation::Message(message) => message.message.content.as_text().unwrap().to_owned(),
+        other => panic!("not a message: {other:?}"),
+    }
+}
+
+pub fn from_sip() -> Arc<Provenance> {
+    Arc::new(Provenance {
+        adapter: "sip".into(),
+        peer: "127.0.0.1".into(),
+        proof: SourceProof::TrustedAddress,
+        speaks_for: SpeaksFor::Domains([Domain::parse_host("sip.example").unwrap()].into()),
+    })
+}
+
+pub fn from_xmpp() -> Arc<Provenance> {
+    Arc::new(Provenance {
+        adapter: "xmpp".into(),
+        peer: "127.0.0.1".into(),
+        proof: SourceProof::Secret,
+        speaks_for: SpeaksFor::Domains([Domain::parse_host("xmpp.example").unwrap()].into()),
+    })
+}

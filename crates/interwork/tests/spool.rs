@@ -1,0 +1,326 @@
+//! What can't be delivered at once: order, retries, expiry, refusal, restart; the equation after each.
+
+#![allow(clippy::unwrap_used, reason = "a test's own data")]
+
+mod common;
+
+use adapter_api::{Delivery, HubCore, PeerState, Provenance, settle_channel};
+use common::{PLENTY, Shelf, Table, World, from_sip, from_xmpp, message, text_of, world, world_on};
+use impp_model::{Cause, Failure, Outcome, Proof, Side};
+use std::sync::Arc;
+use std::time::Duration;
+use store::{Limits, MemoryStore, SteadyClock};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+const DELIVERED: Outcome = Outcome::Success(Proof::Server);
+
+impl World {
+    fn run(&self) -> JoinHandle<()> {
+        let core = self.core.clone();
+        tokio::spawn(async move { core.run().await })
+    }
+
+    fn submit(&self, from: &str, to: &str, text: &str, by: Arc<Provenance>) -> oneshot::Receiver<Outcome> {
+        let (settle, outcome) = settle_channel();
+        self.core.submit(message(from, to, text), by, settle);
+        outcome
+    }
+
+    fn from_sip(&self, text: &str) -> oneshot::Receiver<Outcome> {
+        self.submit("a@sip.example", "b@xmpp.example", text, from_sip())
+    }
+
+    fn from_xmpp(&self, text: &str) -> oneshot::Receiver<Outcome> {
+        self.submit("b@xmpp.example", "a@sip.example", text, from_xmpp())
+    }
+
+    /// Delivered, failed, expired, untold, pending.
+    fn books(&self) -> [u64; 5] {
+        let totals = self.core.ledger().totals();
+        assert_eq!(totals.accepted(), totals.settled() + totals.pending);
+        [totals.delivered, totals.failed, totals.expired, totals.untold, totals.pending]
+    }
+}
+
+fn failure(cause: Cause) -> Failure {
+    Failure::new(Side::Far, cause)
+}
+
+async fn next(shelf: &Shelf) -> Delivery {
+    loop {
+        let mut taken = shelf.take();
+        assert!(taken.len() < 2, "one at a time");
+        if let Some(delivery) = taken.pop() {
+            return delivery;
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn one(shelf: &Shelf) -> Delivery {
+    let mut taken = shelf.take();
+    assert_eq!(taken.len(), 1);
+    taken.pop().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_pass_is_spooled_then_accepted_and_tried_again() {
+    let world = world(Table::new(0), PLENTY);
+    let running = world.run();
+    let outcome = world.from_sip("1");
+    one(&world.xmpp).settle(failure(Cause::Unconfirmed));
+    assert_eq!(outcome.await, Ok(Outcome::Indeterminant));
+    assert_eq!(world.books(), [0, 0, 0, 0, 1]);
+    let again = next(&world.xmpp).await;
+    assert!(again.repeat, "the first may have arrived");
+    again.settle(failure(Cause::LinkDown));
+    let again = next(&world.xmpp).await;
+    assert_eq!(text_of(&again), "1");
+    again.settle(DELIVERED);
+    assert_eq!(world.books(), [1, 0, 0, 0, 0]);
+    assert_eq!(world.core.counters().repeats_total(), 2);
+    sleep(Duration::from_secs(900)).await;
+    assert!(world.xmpp.take().is_empty());
+    running.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_final_is_told_at_once_and_never_kept() {
+    let world = world(Table::new(0), PLENTY);
+    for cause in [Cause::NotFound, Cause::RecipientUnavailable, Cause::PolicyViolation] {
+        let outcome = world.from_sip("1");
+        one(&world.xmpp).settle(failure(cause));
+        assert_eq!(outcome.await, Ok(failure(cause).into()));
+    }
+    assert_eq!(world.books(), [0, 3, 0, 0, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_order_of_a_pair_is_kept_between_live_and_spool() {
+    let world = world(Table::new(0), PLENTY);
+    let running = world.run();
+    let outcomes: Vec<_> = ["1", "2", "3"].map(|text| world.from_sip(text)).into();
+    let mut live = world.xmpp.take();
+    let third = live.pop().unwrap();
+    // The second fails first: it waits for the first.
+    live.pop().unwrap().settle(failure(Cause::LinkDown));
+    let fourth = world.from_sip("4");
+    assert!(world.xmpp.take().is_empty(), "it waits behind the second");
+    live.pop().unwrap().settle(failure(Cause::LinkDown));
+    assert_eq!(world.books()[4], 2);
+    third.settle(failure(Cause::Unconfirmed));
+    let other = world.submit("c@sip.example", "b@xmpp.example", "other", from_sip());
+    one(&world.xmpp).settle(DELIVERED);
+    assert_eq!(other.await, Ok(DELIVERED), "another pair is not held up");
+    let fifth = world.from_sip("5");
+    for outcome in outcomes.into_iter().chain([fourth, fifth]) {
+        assert_eq!(outcome.await, Ok(Outcome::Indeterminant));
+    }
+    let mut seen = Vec::new();
+    for _ in 0..5 {
+        let delivery = next(&world.xmpp).await;
+        seen.push(text_of(&delivery));
+        delivery.settle(DELIVERED);
+    }
+    assert_eq!(seen, ["1", "2", "3", "4", "5"]);
+    let live = world.from_sip("6");
+    one(&world.xmpp).settle(DELIVERED);
+    assert_eq!(live.await, Ok(DELIVERED));
+    assert_eq!(world.books(), [7, 0, 0, 0, 0]);
+    running.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn behind_one_in_retry_a_hundred_wait_and_more_are_refused() {
+    let world = world(Table::new(0), PLENTY);
+    let first = world.from_sip("0");
+    one(&world.xmpp).settle(failure(Cause::LinkDown));
+    assert_eq!(first.await, Ok(Outcome::Indeterminant));
+    for number in 1..=100 {
+        assert_eq!(world.from_sip(&number.to_string()).await, Ok(Outcome::Indeterminant));
+    }
+    let Ok(Outcome::Failure(refused)) = world.from_sip("101").await else { panic!("accepted") };
+    assert_eq!((refused.side, refused.cause), (Side::Ours, Cause::Overload));
+    assert_eq!(world.books(), [0, 1, 0, 0, 101]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hop_that_returns_wakes_what_waits_for_it() {
+    let world = world(Table::new(0), PLENTY);
+    let running = world.run();
+    let outcome = world.from_sip("1");
+    one(&world.xmpp).settle(failure(Cause::LinkDown));
+    assert_eq!(outcome.await, Ok(Outcome::Indeterminant));
+    for _ in 0..6 {
+        next(&world.xmpp).await.settle(failure(Cause::LinkDown));
+    }
+    sleep(Duration::from_millis(100)).await;
+    assert!(world.xmpp.take().is_empty());
+    world.core.peer_changed(&"xmpp".into(), "sip.example", PeerState::Up);
+    sleep(Duration::from_millis(100)).await;
+    one(&world.xmpp).settle(DELIVERED);
+    assert_eq!(world.books(), [1, 0, 0, 0, 0]);
+    running.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_too_long_expires_once() {
+    let world = world(Table::new(0), PLENTY);
+    let running = world.run();
+    let outcome = world.from_sip("1");
+    one(&world.xmpp).settle(failure(Cause::LinkDown));
+    assert_eq!(outcome.await, Ok(Outcome::Indeterminant));
+    let mut tries = 0;
+    for _ in 0..200 {
+        sleep(Duration::from_secs(10)).await;
+        for delivery in world.xmpp.take() {
+            tries += 1;
+            delivery.settle(failure(Cause::LinkDown));
+        }
+    }
+    assert!((12..30).contains(&tries), "{tries} tries in half an hour");
+    assert_eq!(world.books(), [0, 0, 1, 1, 0]);
+    running.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_final_failure_of_what_was_spooled_ends_it_once() {
+    let world = world(Table::new(0), PLENTY);
+    let running = world.run();
+    let outcome = world.from_sip("1");
+    one(&world.xmpp).settle(failure(Cause::RemoteTimeout));
+    assert_eq!(outcome.await, Ok(Outcome::Indeterminant));
+    next(&world.xmpp).await.settle(failure(Cause::NotFound));
+    assert_eq!(world.books(), [0, 1, 0, 1, 0]);
+    sleep(Duration::from_secs(900)).await;
+    assert!(world.xmpp.take().is_empty());
+    running.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_ledger_refuses_fails_as_it_would_without_one() {
+    let full = Limits { records: 0, ..Limits::default() };
+    let world = world_on(Table::new(0), PLENTY, Arc::new(MemoryStore::new()), SteadyClock::start(), full);
+    let outcome = world.from_sip("1");
+    one(&world.xmpp).settle(failure(Cause::LinkDown));
+    assert_eq!(outcome.await, Ok(failure(Cause::LinkDown).into()));
+    assert_eq!(world.books(), [0, 1, 0, 0, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_accepted_before_the_disk_has_it_nor_when_the_disk_fails() {
+    let world = world(Table::new(0), PLENTY);
+    world.store.hold();
+    let mut outcome = world.from_sip("1");
+    one(&world.xmpp).settle(failure(Cause::LinkDown));
+    assert!(outcome.try_recv().is_err());
+    assert_eq!(world.books()[4], 0);
+    world.store.release();
+    assert_eq!(outcome.await, Ok(Outcome::Indeterminant));
+    world.store.fail();
+    let outcome = world.submit("c@sip.example", "b@xmpp.example", "2", from_sip());
+    one(&world.xmpp).settle(failure(Cause::LinkDown));
+    assert_eq!(outcome.await, Ok(failure(Cause::LinkDown).into()));
+    assert_eq!(world.books(), [0, 1, 0, 0, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_goes_on_with_what_waited_in_its_order() {
+    let first = world(Table::new(0), PLENTY);
+    let running = first.run();
+    for text in ["1", "2", "3"] {
+        let outcome = first.from_sip(text);
+        first.xmpp.take().into_iter().for_each(|delivery| delivery.settle(failure(Cause::LinkDown)));
+        assert_eq!(outcome.await, Ok(Outcome::Indeterminant));
+    }
+    // Under way in the journal when it dies.
+    let journalled = first.from_xmpp("journalled");
+    sleep(Duration::from_millis(40)).await;
+    assert_eq!(first.books()[4], 4);
+    running.abort();
+    let store = Arc::new(first.store.reopen().unwrap().0);
+    let world = world_on(Table::new(0), PLENTY, store, first.clock, Limits::default());
+    drop((first, journalled));
+    assert_eq!(world.books()[4], 4);
+    let running = world.run();
+    let again = next(&world.sip).await;
+    assert!(again.repeat && text_of(&again) == "journalled");
+    again.settle(DELIVERED);
+    let fourth = world.from_sip("4");
+    assert_eq!(fourth.await, Ok(Outcome::Indeterminant));
+    for text in ["1", "2", "3", "4"] {
+        let delivery = next(&world.xmpp).await;
+        assert_eq!(text_of(&delivery), text);
+        delivery.settle(DELIVERED);
+    }
+    assert_eq!(world.books(), [5, 0, 0, 0, 0]);
+    running.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_link_cannot_repeat_is_journalled_unless_it_ends_before() {
+    let world = world(Table::new(0), PLENTY);
+    let running = world.run();
+    let quick = world.from_xmpp("quick");
+    sleep(Duration::from_millis(10)).await;
+    one(&world.sip).settle(DELIVERED);
+    assert_eq!(quick.await, Ok(DELIVERED));
+    let slow = world.from_xmpp("slow");
+    sleep(Duration::from_millis(15)).await;
+    assert_eq!(world.books()[4], 0);
+    sleep(Duration::from_millis(25)).await;
+    assert_eq!(world.books(), [1, 0, 0, 0, 1]);
+    one(&world.sip).settle(DELIVERED);
+    assert_eq!(slow.await, Ok(DELIVERED));
+    assert_eq!(world.books(), [2, 0, 0, 0, 0]);
+
+    let failed = world.from_xmpp("failed");
+    sleep(Duration::from_millis(40)).await;
+    one(&world.sip).settle(failure(Cause::NotFound));
+    assert_eq!(failed.await, Ok(failure(Cause::NotFound).into()), "told by the link it came over");
+    assert_eq!(world.books(), [2, 1, 0, 0, 0]);
+
+    let passing = world.from_xmpp("passing");
+    sleep(Duration::from_millis(40)).await;
+    one(&world.sip).settle(failure(Cause::LinkDown));
+    assert_eq!(passing.await, Ok(Outcome::Indeterminant));
+    next(&world.sip).await.settle(DELIVERED);
+    assert_eq!(world.books(), [3, 1, 0, 0, 0]);
+    running.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_journal_that_the_disk_refuses_is_no_acceptance() {
+    let world = world(Table::new(0), PLENTY);
+    let running = world.run();
+    world.store.hold();
+    let mut outcome = world.from_xmpp("1");
+    sleep(Duration::from_millis(40)).await;
+    one(&world.sip).settle(failure(Cause::LinkDown));
+    assert!(outcome.try_recv().is_err(), "it is not on disk yet");
+    world.store.fail();
+    world.store.release();
+    assert_eq!(outcome.await, Ok(failure(Cause::LinkDown).into()));
+    assert_eq!(world.books(), [0, 1, 0, 0, 0]);
+    running.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_held_at_the_end_is_spooled() {
+    let world = world(Table::new(0), PLENTY);
+    let held = world.from_sip("1");
+    assert_eq!(world.core.drain(Duration::from_millis(50)).await, 1);
+    one(&world.xmpp).settle(Failure::new(Side::Ours, Cause::ShuttingDown));
+    assert_eq!(held.await, Ok(Outcome::Indeterminant));
+    assert_eq!(world.books(), [0, 0, 0, 0, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_server_that_fails_holds_nothing_up_for_good() {
+    let world = world(Table { fails: true, ..Table::new(PLENTY) }, PLENTY);
+    let outcome = world.submit("a@sip.example", "b@far.example", "1", from_sip());
+    assert_eq!(outcome.await, Ok(Outcome::Indeterminant));
+    assert_eq!(world.books(), [0, 0, 0, 0, 1]);
+}
