@@ -7,6 +7,8 @@ mod common;
 use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use common::{command, run, text};
 use serde_json::Value;
@@ -17,7 +19,7 @@ struct Gateway {
     log: Lines<BufReader<ChildStderr>>,
     /// What was read of the log.
     seen: Vec<Value>,
-    _folder: tempfile::TempDir,
+    folder: Option<tempfile::TempDir>,
 }
 
 const CAROL: &str = "carol-token";
@@ -50,14 +52,17 @@ adapter = "sip"
 
 impl Gateway {
     fn start(config: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), config)
+    }
+
+    fn start_in(folder: tempfile::TempDir, config: &str) -> Self {
         std::fs::write(folder.path().join("admin.token"), ADMIN).unwrap();
         let file = folder.path().join("gateway.toml");
         std::fs::write(&file, config).unwrap();
         let mut command = command(&["serve", "--config", file.to_str().unwrap()]);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = BufReader::new(child.stderr.take().unwrap()).lines();
-        Self { child, log, seen: Vec::new(), _folder: folder }
+        Self { child, log, seen: Vec::new(), folder: Some(folder) }
     }
 
     /// Reads the log up to a line with this message.
@@ -82,6 +87,13 @@ impl Gateway {
     fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
+    }
+
+    /// Ends it as a crash does.
+    fn kill(mut self) -> tempfile::TempDir {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.folder.take().unwrap()
     }
 
     fn exit_code(mut self) -> Option<i32> {
@@ -134,7 +146,7 @@ fn a_gateway_serves_until_sigterm_and_answers_the_commands() {
     let unknown = run(&["send", "nobody@native.example", "x", "--server", &native, "--token", "wrong"]);
     assert_eq!(unknown.code, 1);
 
-    let token = gateway._folder.path().join("admin.token");
+    let token = gateway.folder.as_ref().unwrap().path().join("admin.token");
     let as_admin = ["--admin", &admin, "--token-file", token.to_str().unwrap(), "--json"];
     let status = run(&[&["status"], &as_admin[..]].concat());
     assert_eq!((status.code, status.json()["ready"].as_bool()), (0, Some(true)), "{}", status.stdout);
@@ -156,7 +168,7 @@ fn a_held_message_is_settled_before_the_end() {
     gateway.until("ready");
     let admin = format!("http://{}", gateway.address("admin API, metrics and health checks", "interlingua"));
     let native = format!("http://{}", gateway.address("listening", "adapter_native"));
-    let token = gateway._folder.path().join("admin.token");
+    let token = gateway.folder.as_ref().unwrap().path().join("admin.token");
     // Nobody watches, so the message is held until its time is over.
     let mut sending = command(&["send", "carol@native.example", "x", "--json", "--server", &native, "--token", CAROL]);
     let sending = sending.stdout(Stdio::piped()).spawn().unwrap();
@@ -184,6 +196,110 @@ fn a_component_link_that_was_never_up_keeps_it_from_being_ready() {
     assert!(get(&admin, "/readyz").contains("503") && get(&admin, "/healthz").contains("200"));
     gateway.signal("INT");
     assert_eq!(gateway.exit_code(), Some(0));
+}
+
+/// An XMPP server that takes one component and tells what messages it is sent.
+fn component_server(listener: TcpListener) -> mpsc::Receiver<String> {
+    let (bodies, received) = mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let bodies = bodies.clone();
+            // Connections of a process that was killed end by themselves.
+            std::thread::spawn(move || serve_component(stream.unwrap(), &bodies));
+        }
+    });
+    received
+}
+
+fn serve_component(mut stream: TcpStream, bodies: &mpsc::Sender<String>) -> Option<()> {
+    let between = |text: &str, before: &str, after: &str| {
+        let rest = text.split_once(before)?.1;
+        Some(rest.split_once(after)?.0.to_owned())
+    };
+    let (mut seen, mut buffer) = (String::new(), [0; 4096]);
+    write!(stream, "<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams' from='native.example' id='1'>").ok()?;
+    let mut open = false;
+    loop {
+        let read = stream.read(&mut buffer).ok().filter(|read| *read > 0)?;
+        seen.push_str(std::str::from_utf8(&buffer[..read]).ok()?);
+        if !open && let Some((_, rest)) = seen.split_once("</handshake>") {
+            seen = rest.to_owned();
+            open = true;
+            write!(stream, "<handshake/>").ok()?;
+        }
+        while open && let Some(end) = seen.find("</message>").map(|at| at + 10).into_iter().chain(ping_end(&seen)).min()
+        {
+            let stanza: String = seen.drain(..end).collect();
+            if stanza.contains("<message") {
+                bodies.send(between(&stanza, "<body>", "</body>")?).ok()?;
+            } else {
+                let attribute = |name: &str| {
+                    between(&stanza, &format!(" {name}='"), "'")
+                        .or_else(|| between(&stanza, &format!(" {name}=\""), "\""))
+                };
+                let (id, to) = (attribute("id")?, attribute("to")?);
+                write!(stream, "<iq type='result' id='{id}' from='{to}' to='native.example'/>").ok()?;
+            }
+        }
+    }
+}
+
+fn ping_end(seen: &str) -> Option<usize> {
+    let start = seen.find("<iq")?;
+    Some(start + seen[start..].find("</iq>")? + 5)
+}
+
+const SPOOLING: &str = r#"
+[adapter.office]
+type = "xmpp-component"
+connect = "ADDRESS"
+domain = "native.example"
+secret = "x"
+[[domain]]
+name = "xmpp.example"
+adapter = "office"
+[delivery]
+hold_timeout = "100ms"
+"#;
+
+#[test]
+fn what_was_accepted_survives_a_kill_and_arrives_once_in_order() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = CONFIG.replacen("[admin]", "data_dir = \"data\"\n[admin]", 1)
+        + &SPOOLING.replace("ADDRESS", &listener.local_addr().unwrap().to_string());
+    let mut gateway = Gateway::start(&config);
+    gateway.until("listening; ready when each component link has been up");
+    let native = format!("http://{}", gateway.address("listening", "adapter_native"));
+    for text in ["one", "two", "three", "four", "five"] {
+        let sent = ["send", "juliet@xmpp.example", text, "--json", "--server", &native, "--token", CAROL];
+        let sent = run(&sent);
+        assert_eq!(text_of(&sent.json()), "indeterminant", "{}{}", sent.stdout, sent.stderr);
+    }
+    let config_file = gateway.folder.as_ref().unwrap().path().join("gateway.toml");
+    let second = run(&["serve", "--config", config_file.to_str().unwrap()]);
+    assert_eq!(second.code, 1);
+    assert!(second.stderr.contains("in use by process"), "{}", second.stderr);
+
+    let folder = gateway.kill();
+    let received = component_server(listener);
+    let mut gateway = Gateway::start_in(folder, &config);
+    for text in ["one", "two", "three", "four", "five"] {
+        assert_eq!(received.recv_timeout(Duration::from_secs(60)).unwrap(), text);
+    }
+    gateway.until("ready");
+    let admin = format!("http://{}", gateway.address("admin API, metrics and health checks", "interlingua"));
+    let token = gateway.folder.as_ref().unwrap().path().join("admin.token");
+    let status = ["status", "--json", "--admin", &admin, "--token-file", token.to_str().unwrap()];
+    let ledger = (0..200).map(|_| run(&status).json()["ledger"].clone()).find(|ledger| ledger["pending"] == 0).unwrap();
+    assert_eq!((&ledger["accepted"], &ledger["delivered"]), (&Value::from(5), &Value::from(5)));
+    gateway.signal("TERM");
+    gateway.until("stopped");
+    assert_eq!(gateway.exit_code(), Some(0));
+    assert!(received.try_recv().is_err(), "nothing twice");
+}
+
+fn text_of(told: &Value) -> &str {
+    text(told, "status")
 }
 
 #[test]

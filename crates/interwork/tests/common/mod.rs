@@ -3,14 +3,11 @@
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub, reason = "a test's own data; each test file uses a part")]
 
 use adapter_api::{
-    Acknowledgement, Adapter, AdapterError, Capabilities, Configuration, Delivery, Dns, DomainEntry, DomainPattern,
-    Examine, Findings, Full, Hub, Provenance, Role, SendsAs, Shutdown, SourceProof, SpeaksFor,
+    Acknowledgement, Adapter, AdapterError, Capabilities, Configuration, Delivery, Dns, DomainEntry, Examine, Findings,
+    Full, Hub, Provenance, Role, SendsAs, Shutdown, SourceProof, SpeaksFor,
 };
 use async_trait::async_trait;
-use impp_model::{
-    Address, Cause, Content, Domain, Endpoint, Failure, InstantMessage, Kind, MaxForwards, MessageOperation, Operation,
-    Outcome, Proof, Side,
-};
+use impp_model::{Address, Content, Domain, Endpoint, InstantMessage, Kind, MaxForwards, MessageOperation, Operation};
 use impp_resolve::{Answer, DnsError, Name, Record, RecordType, Srv};
 use interwork::{Core, CoreConfig, DeliveryLimits, Instance, Policy, RoutingConfig, Storage};
 use parking_lot::Mutex;
