@@ -1,0 +1,356 @@
+//! From the model to a document.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::{BufMut, BytesMut};
+use strict_xml::{Attr, Element, Node, SharedStr, XML_NS, escape_attr, escape_text, is_ncname};
+
+use crate::check::rank_in_component;
+use crate::component::{Device, Person};
+use crate::error::EncodeError;
+use crate::extension::Extension;
+use crate::id;
+use crate::limits::{MAX_ATTRIBUTES, MAX_DOCUMENT};
+use crate::model::{Note, Presence, Status, Tuple, lang};
+use crate::namespace::{CIPID, DATA_MODEL, PIDF, RPID};
+use crate::source::{self, Declaration};
+
+impl Presence {
+    /// Writes the document: UTF-8 with declaration, elements in the order of the schemas, ids that are XML names.
+    ///
+    /// An id that is no XML name is replaced by one that is made from it, always the same. Extensions that were read
+    /// come out in the characters they came in. A relay has no use for this: it sends the octets it got.
+    pub fn encode(&self) -> Result<Vec<u8>, EncodeError> {
+        let mut encoder = Encoder::new(self);
+        encoder.presence(self)?;
+        Ok(encoder.out.to_vec())
+    }
+}
+
+struct Encoder<'a> {
+    out: BytesMut,
+    /// The prefixes that the root declares.
+    prefixes: BTreeMap<&'a str, Declaration<'a>>,
+    ids: BTreeSet<SharedStr>,
+}
+
+/// The prefixes that are declared when they are needed and free.
+const USUAL: [(&str, &str); 3] = [("dm", DATA_MODEL), ("rpid", RPID), ("cipid", CIPID)];
+
+impl<'a> Encoder<'a> {
+    fn new(presence: &'a Presence) -> Self {
+        let read = source::start_tag(&presence.spelling.root).map_or("", |(_, attributes)| attributes);
+        let mut prefixes: BTreeMap<_, _> = source::declarations(read)
+            .filter(|declaration| !declaration.prefix.is_empty())
+            .map(|declaration| (declaration.prefix, declaration))
+            .collect();
+        for (prefix, ns) in USUAL {
+            if uses(presence, ns) && !prefixes.values().any(|declaration| declaration.value == ns) {
+                prefixes.entry(prefix).or_insert(Declaration::plain(prefix, ns));
+            }
+        }
+        Self { out: BytesMut::with_capacity(USUAL_SIZE), prefixes, ids: BTreeSet::new() }
+    }
+
+    fn presence(&mut self, presence: &Presence) -> Result<(), EncodeError> {
+        // RFC 3863 §4.1.1.
+        if presence.entity.trim().is_empty() {
+            return Err(EncodeError::EntityEmpty);
+        }
+        // RFC 3863 §4.1: the declaration is mandatory, its encoding recommended.
+        self.out.put_slice(b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<presence");
+        self.attribute("xmlns", PIDF);
+        self.attribute("entity", &presence.entity);
+        let declarations: String = self.prefixes.values().map(Declaration::attribute).collect();
+        self.out.put_slice(declarations.as_bytes());
+        self.attributes(&presence.attributes, 2 + self.prefixes.len())?;
+        self.out.put_u8(b'>');
+        let inherited = lang(&presence.attributes).is_some_and(|lang| !lang.is_empty());
+        for (number, tuple) in (1..).zip(&presence.tuples) {
+            self.tuple(number, tuple, inherited)?;
+        }
+        self.notes(&presence.notes, inherited)?;
+        for person in &presence.persons {
+            self.person(person)?;
+        }
+        for (number, device) in (1..).zip(&presence.devices) {
+            self.device(number, device)?;
+        }
+        self.extensions(&presence.extensions)?;
+        self.out.put_slice(b"</presence>\n");
+        if self.out.len() > MAX_DOCUMENT { Err(EncodeError::TooLong { limit: MAX_DOCUMENT }) } else { Ok(()) }
+    }
+
+    /// RFC 3863 §4.1.2: status, extensions, contact, notes, timestamp.
+    fn tuple(&mut self, number: usize, tuple: &Tuple, inherited: bool) -> Result<(), EncodeError> {
+        if tuple.id.is_empty() {
+            return Err(EncodeError::TupleIdEmpty { number });
+        }
+        let id = id::sound(&tuple.id);
+        if !self.ids.insert(id.clone()) {
+            return Err(EncodeError::DuplicateTupleId { number });
+        }
+        self.out.put_slice(b"<tuple");
+        self.attribute("id", &id);
+        self.attributes(&tuple.attributes, 1)?;
+        self.out.put_u8(b'>');
+        self.status(number, &tuple.status)?;
+        self.extensions(&tuple.extensions)?;
+        if let Some(contact) = &tuple.contact {
+            self.out.put_slice(b"<contact");
+            if let Some(priority) = contact.priority {
+                self.attribute("priority", &priority.to_string());
+            }
+            self.attributes(&contact.attributes, 1)?;
+            self.content(&contact.uri, "contact");
+        }
+        let inherited = lang(&tuple.attributes).map_or(inherited, |lang| !lang.is_empty());
+        self.notes(&tuple.notes, inherited)?;
+        if let Some(time) = &tuple.timestamp {
+            // RFC 3863 §4.1.7: capital T and Z.
+            self.out.put_slice(b"<timestamp");
+            self.content(&time.as_str().to_ascii_uppercase(), "timestamp");
+        }
+        self.out.put_slice(b"</tuple>");
+        Ok(())
+    }
+
+    /// RFC 3863 §4.1.3: basic, then extensions, and at least one of them.
+    fn status(&mut self, number: usize, status: &Status) -> Result<(), EncodeError> {
+        if status.basic.is_none() && status.extensions.is_empty() {
+            return Err(EncodeError::EmptyStatus { number });
+        }
+        self.out.put_slice(b"<status");
+        self.attributes(&status.attributes, 0)?;
+        self.out.put_u8(b'>');
+        if let Some(basic) = status.basic {
+            self.out.put_slice(b"<basic");
+            self.content(basic.as_str(), "basic");
+        }
+        self.extensions(&status.extensions)?;
+        self.out.put_slice(b"</status>");
+        Ok(())
+    }
+
+    fn notes(&mut self, notes: &[Note], inherited: bool) -> Result<(), EncodeError> {
+        for note in notes {
+            self.out.put_slice(b"<note");
+            match &note.lang {
+                Some(lang) => self.attribute("xml:lang", lang),
+                // XML 1.0 §2.12: an empty tag takes back what the note would inherit.
+                None if inherited => self.attribute("xml:lang", ""),
+                None => {}
+            }
+            self.attributes(&note.attributes, 1)?;
+            self.content(&note.text, "note");
+        }
+        Ok(())
+    }
+
+    fn person(&mut self, person: &Person) -> Result<(), EncodeError> {
+        self.component("person", person.id.as_ref(), &person.attributes, &person.elements)
+    }
+
+    fn device(&mut self, number: usize, device: &Device) -> Result<(), EncodeError> {
+        // RFC 4479 §5.1.
+        if device.device_id().is_none() {
+            return Err(EncodeError::NoDeviceId { number });
+        }
+        self.component("device", device.id.as_ref(), &device.attributes, &device.elements)
+    }
+
+    /// RFC 4479 §5.1: characteristics, deviceID, notes, timestamp.
+    fn component(
+        &mut self,
+        name: &str,
+        id: Option<&SharedStr>,
+        attributes: &[Attr],
+        elements: &[Extension],
+    ) -> Result<(), EncodeError> {
+        let id = self.component_id(name, id);
+        let (name, declared) = self.qualified(name, DATA_MODEL);
+        self.out.put_u8(b'<');
+        self.out.put_slice(name.as_bytes());
+        if !declared {
+            self.attribute("xmlns", DATA_MODEL);
+        }
+        self.attribute("id", &id);
+        self.attributes(attributes, 2)?;
+        self.out.put_u8(b'>');
+        let default = if declared { PIDF } else { DATA_MODEL };
+        let mut ordered: Vec<&Extension> = elements.iter().collect();
+        ordered.sort_by_key(|extension| rank_in_component(extension.element()));
+        for extension in ordered {
+            self.extension(extension, default)?;
+        }
+        self.close(&name);
+        Ok(())
+    }
+
+    /// An id that no other element has.
+    fn component_id(&mut self, name: &str, id: Option<&SharedStr>) -> SharedStr {
+        let wanted = id.filter(|id| !id.is_empty()).map_or_else(|| SharedStr::copy(name), id::sound);
+        let numbered = (2..).map(|number: usize| SharedStr::from(format!("{wanted}-{number}")));
+        let free = std::iter::once(wanted.clone()).chain(numbered).find(|id| !self.ids.contains(id));
+        let id = free.unwrap_or_default();
+        self.ids.insert(id.clone());
+        id
+    }
+
+    fn extensions(&mut self, extensions: &[Extension]) -> Result<(), EncodeError> {
+        extensions.iter().try_for_each(|extension| self.extension(extension, PIDF))
+    }
+
+    /// An extension where `default` is the default namespace.
+    fn extension(&mut self, extension: &Extension, default: &str) -> Result<(), EncodeError> {
+        match extension.context().zip(source::element(extension.element())) {
+            Some((context, (name, rest))) => self.verbatim(extension.element(), context, name, rest, default),
+            None => self.element(extension.element(), default),
+        }
+    }
+
+    /// An element in the characters it came in, with the declarations it inherited there and does not inherit here.
+    fn verbatim(
+        &mut self,
+        element: &Element,
+        context: &[SharedStr],
+        name: &str,
+        rest: &str,
+        default: &str,
+    ) -> Result<(), EncodeError> {
+        let own = source::start_tag(&element.name).map_or("", |(_, attributes)| attributes);
+        let own: BTreeSet<&str> = source::declarations(own).map(|declaration| declaration.prefix).collect();
+        let tags = context.iter().filter_map(source::start_tag);
+        let mut inherited: BTreeMap<&str, Declaration<'_>> = tags
+            .flat_map(|(_, attributes)| source::declarations(attributes))
+            .map(|declaration| (declaration.prefix, declaration))
+            .collect();
+        // Without a default there, names without prefix have no namespace here either.
+        if without_namespace(element) {
+            inherited.entry("").or_insert(Declaration::plain("", ""));
+        }
+        inherited.retain(|prefix, declaration| {
+            let known = match *prefix {
+                "" => declaration.value == default,
+                prefix => self.prefixes.get(prefix).is_some_and(|here| here.value == declaration.value),
+            };
+            !known && !own.contains(prefix) && (prefix.is_empty() || mentions(name, prefix) || mentions(rest, prefix))
+        });
+        if own.len() + element.attrs.len() + inherited.len() > MAX_ATTRIBUTES {
+            return Err(EncodeError::TooManyAttributes { limit: MAX_ATTRIBUTES });
+        }
+        self.out.put_slice(name.as_bytes());
+        for declaration in inherited.values() {
+            self.out.put_slice(declaration.attribute().as_bytes());
+        }
+        self.out.put_slice(rest.as_bytes());
+        Ok(())
+    }
+
+    /// An element of the caller's making.
+    fn element(&mut self, element: &Element, default: &str) -> Result<(), EncodeError> {
+        check_name(&element.name)?;
+        let ns = element.ns.as_str();
+        let (name, prefixed) =
+            if ns == default { (element.name.to_string(), true) } else { self.qualified(&element.name, ns) };
+        self.out.put_u8(b'<');
+        self.out.put_slice(name.as_bytes());
+        if !prefixed {
+            self.attribute("xmlns", ns);
+        }
+        self.attributes(&element.attrs, 1)?;
+        if element.children.is_empty() {
+            self.out.put_slice(b"/>");
+            return Ok(());
+        }
+        self.out.put_u8(b'>');
+        for child in &element.children {
+            match child {
+                Node::Element(child) => self.element(child, if prefixed { default } else { ns })?,
+                Node::Text(text) => escape_text(&mut self.out, text),
+            }
+        }
+        self.close(&name);
+        Ok(())
+    }
+
+    /// The name with the root's prefix for the namespace, or without and `false`.
+    fn qualified(&self, name: &str, ns: &str) -> (String, bool) {
+        if ns == XML_NS {
+            return (format!("xml:{name}"), true);
+        }
+        match self.prefixes.values().find(|declaration| declaration.value == ns) {
+            Some(declaration) => (format!("{}:{name}", declaration.prefix), true),
+            None => (name.to_owned(), false),
+        }
+    }
+
+    /// Attributes beside so many others.
+    fn attributes(&mut self, attributes: &[Attr], others: usize) -> Result<(), EncodeError> {
+        let mut count = others + attributes.len();
+        for (number, attr) in attributes.iter().enumerate() {
+            check_name(&attr.name)?;
+            if attr.ns.is_empty() {
+                self.attribute(&attr.name, &attr.value);
+                continue;
+            }
+            let (mut name, declared) = self.qualified(&attr.name, &attr.ns);
+            if !declared {
+                let prefix = format!("ns{number}");
+                self.attribute(&format!("xmlns:{prefix}"), &attr.ns);
+                name = format!("{prefix}:{name}");
+                count += 1;
+            }
+            self.attribute(&name, &attr.value);
+        }
+        if count > MAX_ATTRIBUTES { Err(EncodeError::TooManyAttributes { limit: MAX_ATTRIBUTES }) } else { Ok(()) }
+    }
+
+    fn attribute(&mut self, name: &str, value: &str) {
+        self.out.put_u8(b' ');
+        self.out.put_slice(name.as_bytes());
+        self.out.put_slice(b"=\"");
+        escape_attr(&mut self.out, value);
+        self.out.put_u8(b'"');
+    }
+
+    /// Ends the open start tag, writes text and the end tag.
+    fn content(&mut self, text: &str, name: &str) {
+        self.out.put_u8(b'>');
+        escape_text(&mut self.out, text);
+        self.close(name);
+    }
+
+    fn close(&mut self, name: &str) {
+        self.out.put_slice(b"</");
+        self.out.put_slice(name.as_bytes());
+        self.out.put_u8(b'>');
+    }
+}
+
+/// Octets of a usual document, so that the buffer seldom grows.
+const USUAL_SIZE: usize = 1024;
+
+fn check_name(name: &str) -> Result<(), EncodeError> {
+    if is_ncname(name) { Ok(()) } else { Err(EncodeError::Name { name: name.to_owned() }) }
+}
+
+/// Whether the writer has to spell names of this namespace.
+fn uses(presence: &Presence, ns: &str) -> bool {
+    let components = !presence.persons.is_empty() || !presence.devices.is_empty();
+    let parts = presence.tuples.iter().flat_map(|tuple| tuple.extensions.iter().chain(&tuple.status.extensions));
+    let parts = parts.chain(&presence.extensions);
+    let parts = parts.chain(presence.persons.iter().flat_map(|person| &person.elements));
+    let mut parts = parts.chain(presence.devices.iter().flat_map(|device| &device.elements));
+    (ns == DATA_MODEL && components) || parts.any(|part| part.context().is_none() && part.element().ns == *ns)
+}
+
+/// Whether the prefix may occur, in a name or in content that holds names.
+fn mentions(text: &str, prefix: &str) -> bool {
+    text.match_indices(':').any(|(at, _)| text.get(..at).is_some_and(|before| before.ends_with(prefix)))
+}
+
+/// Whether an element in it has no namespace.
+fn without_namespace(element: &Element) -> bool {
+    element.ns.is_empty() || element.elements().any(without_namespace)
+}
