@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use strict_xml::{Element, SharedStr};
 
-use super::link::{Incoming, Link, Phase};
+use super::link::Link;
 use super::{LinkConfig, NotOpen, Output, Secret, handshake_digest};
 use crate::ns;
-use crate::stream::{StreamCondition, StreamError, StreamHeader};
+use crate::stream::{Incoming, Phase, StreamCondition, StreamError, StreamHeader};
 
 /// Which component to be.
 #[derive(Debug, Clone)]
