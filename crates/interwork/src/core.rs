@@ -145,14 +145,19 @@ impl Core {
         }
     }
 
-    /// Refuses what is new and waits until nothing is held, at most `limit`; returns what is still held.
+    /// Refuses what is new and waits until nothing is held or looked up, at most `limit`; returns what is left.
     pub async fn drain(&self, limit: Duration) -> usize {
         self.draining.store(true, Relaxed);
         let end = tokio::time::Instant::now() + limit;
-        while self.inflight.len() > 0 && tokio::time::Instant::now() < end {
+        while self.is_busy() && tokio::time::Instant::now() < end {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        self.inflight.len()
+        self.inflight.len() + self.waiting.lock().len()
+    }
+
+    /// Whether anybody waits: first for a lookup, then for the far side.
+    fn is_busy(&self) -> bool {
+        self.waiting_pairs.load(Relaxed) > 0 || self.inflight.len() > 0
     }
 
     /// What has happened, in numbers.
@@ -269,10 +274,12 @@ impl Core {
             return self.dispatch(waiting, &decision);
         }
         let opened = room.open(pair.clone(), waiting);
+        if opened.is_ok() {
+            self.waiting_pairs.fetch_add(1, Relaxed);
+        }
         drop(room);
         match (opened, self.me.upgrade()) {
             (Ok(()), Some(core)) => {
-                self.waiting_pairs.fetch_add(1, Relaxed);
                 tokio::spawn(async move { core.look_up(pair).await });
             }
             (Err(waiting), _) => {
@@ -335,8 +342,12 @@ impl Core {
         let (Some(adapter), Some(me), true) = (self.adapters.get(choice.index), self.me.upgrade(), carried) else {
             return self.refuse(waiting, Failure::new(Side::Ours, Cause::NotImplemented));
         };
+        let deadline = waiting.since + self.hold_of(&waiting.provenance.adapter);
+        if deadline <= Instant::now() {
+            let failure = Failure::new(Side::Far, Cause::DnsFailure).with_text("the lookup took too long; not sent");
+            return self.refuse(waiting, failure);
+        }
         let Waiting { trace, operation, provenance, near, since } = waiting;
-        let deadline = since + self.hold_of(&provenance.adapter);
         let (from, to) = (provenance.adapter.clone(), choice.adapter.clone());
         self.counters.accepted();
         let token = self.inflight.hold(Held { trace, from, to, since, deadline, near: Some(near) });
@@ -419,6 +430,13 @@ impl Settlement for Core {
     // RFC 3860 §3.4.1: the near side is answered once the far side's indication is there.
     fn settled(&self, token: Token, outcome: Outcome) {
         let Some(held) = self.inflight.release(token) else { return };
+        let outcome = match outcome {
+            // DESIGN A5: "accepted" is for what is confirmed or kept. An adapter that has no word keeps nothing.
+            Outcome::Indeterminant => Failure::new(Side::Ours, Cause::Unconfirmed)
+                .with_text("the adapter ended without a word; the message may have arrived")
+                .into(),
+            Outcome::Success(_) | Outcome::HandedOver | Outcome::Failure(_) => outcome,
+        };
         match held.near {
             Some(near) => self.close(held.trace, &held.from, &held.to, held.since, near, outcome),
             None => tracing::warn!(trace = %held.trace, to = %held.to, outcome = outcome.label(), "settled too late"),

@@ -116,6 +116,10 @@ struct World {
 }
 
 fn world(dns: Table, room: usize) -> World {
+    world_with(dns, room, DeliveryLimits::default())
+}
+
+fn world_with(dns: Table, room: usize, delivery: DeliveryLimits) -> World {
     let (sip, xmpp) = (Shelf::new("sip", Some("_sip"), false, room), Shelf::new("xmpp", Some("_xmpp"), true, room));
     let entry = |name: &str, adapter: &str, next_hop: Option<&str>| DomainEntry {
         name: Domain::parse_host(name).unwrap(),
@@ -132,7 +136,7 @@ fn world(dns: Table, room: usize) -> World {
         configuration: Arc::new(configuration),
         routing: RoutingConfig { routes: Vec::new(), supported: vec!["_sip".into(), "_xmpp".into()] },
         policy: Policy::default(),
-        delivery: DeliveryLimits::default(),
+        delivery,
         own_listeners: Vec::new(),
     };
     let dns = Arc::new(dns);
@@ -260,7 +264,7 @@ async fn a_dns_failure_is_told_as_one_and_absence_as_absence() {
 }
 
 #[tokio::test]
-async fn a_full_adapter_is_overload_and_a_dropped_delivery_is_indeterminant() {
+async fn a_full_adapter_is_overload_and_a_dropped_delivery_is_told_as_unconfirmed() {
     let world = world(Table::new(0), 1);
     let (settle, first) = settle_channel();
     world.core.submit(message("a@sip.example", "b@xmpp.example", "1"), from_sip(), settle);
@@ -269,8 +273,11 @@ async fn a_full_adapter_is_overload_and_a_dropped_delivery_is_indeterminant() {
     let Ok(Outcome::Failure(failure)) = second.await else { panic!("accepted without room") };
     assert_eq!((failure.side, failure.cause), (Side::Ours, Cause::Overload));
     drop(world.xmpp.take());
-    assert_eq!(first.await, Ok(Outcome::Indeterminant));
-    assert_eq!(world.core.counters().ledger().pending(), 0);
+    // Nothing keeps the message, so its sender must not hear that it was accepted.
+    let Ok(Outcome::Failure(failure)) = first.await else { panic!("accepted and lost") };
+    assert_eq!((failure.side, failure.cause), (Side::Ours, Cause::Unconfirmed));
+    let totals = world.core.counters().ledger();
+    assert_eq!((totals.failed, totals.pending()), (2, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -289,6 +296,51 @@ async fn draining_refuses_the_new_and_waits_for_the_held() {
     world.xmpp.take().pop().unwrap().settle(Outcome::Success(Proof::Server));
     assert_eq!(drained.await.unwrap(), 0);
     assert_eq!(held.await, Ok(Outcome::Success(Proof::Server)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn draining_waits_for_those_who_wait_for_a_lookup() {
+    let world = world(Table::new(0), PLENTY);
+    let (settle, outcome) = settle_channel();
+    world.core.submit(message("a@sip.example", "b@far.example", "1"), from_sip(), settle);
+    let core = world.core.clone();
+    let drained = tokio::spawn(async move { core.drain(Duration::from_secs(5)).await });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(!drained.is_finished(), "its sender has not been answered");
+    world.dns.permits.add_permits(PLENTY);
+    while world.core.held() == 0 {
+        tokio::task::yield_now().await;
+    }
+    world.xmpp.take().pop().unwrap().settle(Outcome::Success(Proof::Server));
+    assert_eq!(drained.await.unwrap(), 0);
+    assert_eq!(outcome.await, Ok(Outcome::Success(Proof::Server)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_tells_of_those_who_still_wait_for_a_lookup() {
+    let world = world(Table::new(0), PLENTY);
+    for text in ["1", "2"] {
+        let (settle, _) = settle_channel();
+        world.core.submit(message("a@sip.example", "b@far.example", text), from_sip(), settle);
+    }
+    assert_eq!(world.core.drain(Duration::from_secs(1)).await, 2);
+}
+
+#[tokio::test]
+async fn what_was_looked_up_too_late_is_not_sent_and_its_sender_told() {
+    let limits = DeliveryLimits { hold_timeout: Duration::from_millis(20), ..DeliveryLimits::default() };
+    let world = world_with(Table::new(0), PLENTY, limits);
+    let (settle, outcome) = settle_channel();
+    world.core.submit(message("a@sip.example", "b@far.example", "1"), from_sip(), settle);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    world.dns.permits.add_permits(PLENTY);
+    let Ok(Outcome::Failure(failure)) = outcome.await else { panic!("not told") };
+    assert_eq!(failure.cause, Cause::DnsFailure);
+    assert!(world.xmpp.take().is_empty(), "its sender may send it again");
+    // The answer came all the same: the next message is sent at once.
+    let (settle, _) = settle_channel();
+    world.core.submit(message("a@sip.example", "b@far.example", "2"), from_sip(), settle);
+    assert_eq!(world.xmpp.take().len(), 1);
 }
 
 #[tokio::test]
