@@ -48,6 +48,7 @@ mod model; // RFC 3863 §4.1
 pub mod namespace;
 mod priority; // RFC 3863 §4.1.5
 mod read; // RFC 3863 §4
+mod reader; // RFC 3863 §4.1, RFC 4479 §5
 mod relay; // RFC 3859 §3.3
 pub mod report;
 pub mod rpid; // RFC 4480

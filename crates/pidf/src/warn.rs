@@ -5,7 +5,6 @@ use strict_xml::Element;
 use crate::decode::Text;
 use crate::error::{Warning, WarningKind};
 use crate::limits::MAX_WARNINGS;
-use crate::read::offset;
 
 /// Faults with their places in the text.
 #[derive(Debug, Default)]
@@ -29,4 +28,9 @@ impl Warnings {
         self.0.sort_unstable();
         self.0.into_iter().map(|(at, kind)| Warning { kind, octet: text.octet(at) }).collect()
     }
+}
+
+/// Octets of the text before an element's name.
+pub(crate) fn offset(element: &Element) -> usize {
+    element.name.origin().map_or(0, |(_, at)| at)
 }

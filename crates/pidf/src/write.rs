@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::{BufMut, BytesMut};
-use strict_xml::{Attr, Element, Node, SharedStr, XML_NS, escape_attr, escape_text, is_ncname};
+use strict_xml::{Attr, Element, Node, SharedStr, XML_NS, XMLNS_NS, escape_attr, escape_text, is_ncname};
 
 use crate::check::rank_in_component;
 use crate::component::{Device, Person};
@@ -63,7 +63,7 @@ impl<'a> Encoder<'a> {
         self.attribute("entity", &presence.entity);
         let declarations: String = self.prefixes.values().map(Declaration::attribute).collect();
         self.out.put_slice(declarations.as_bytes());
-        self.attributes(&presence.attributes, 2 + self.prefixes.len())?;
+        self.attributes(&presence.attributes, &["entity"], 1 + self.prefixes.len())?;
         self.out.put_u8(b'>');
         let inherited = lang(&presence.attributes).is_some_and(|lang| !lang.is_empty());
         for (number, tuple) in (1..).zip(&presence.tuples) {
@@ -92,7 +92,7 @@ impl<'a> Encoder<'a> {
         }
         self.out.put_slice(b"<tuple");
         self.attribute("id", &id);
-        self.attributes(&tuple.attributes, 1)?;
+        self.attributes(&tuple.attributes, &["id"], 0)?;
         self.out.put_u8(b'>');
         self.status(number, &tuple.status)?;
         self.extensions(&tuple.extensions)?;
@@ -101,7 +101,7 @@ impl<'a> Encoder<'a> {
             if let Some(priority) = contact.priority {
                 self.attribute("priority", &priority.to_string());
             }
-            self.attributes(&contact.attributes, 1)?;
+            self.attributes(&contact.attributes, &["priority"], 0)?;
             self.content(&contact.uri, "contact");
         }
         let inherited = lang(&tuple.attributes).map_or(inherited, |lang| !lang.is_empty());
@@ -121,7 +121,7 @@ impl<'a> Encoder<'a> {
             return Err(EncodeError::EmptyStatus { number });
         }
         self.out.put_slice(b"<status");
-        self.attributes(&status.attributes, 0)?;
+        self.attributes(&status.attributes, &[], 0)?;
         self.out.put_u8(b'>');
         if let Some(basic) = status.basic {
             self.out.put_slice(b"<basic");
@@ -141,7 +141,7 @@ impl<'a> Encoder<'a> {
                 None if inherited => self.attribute("xml:lang", ""),
                 None => {}
             }
-            self.attributes(&note.attributes, 1)?;
+            self.attributes(&note.attributes, &["xml:lang"], 0)?;
             self.content(&note.text, "note");
         }
         Ok(())
@@ -175,7 +175,7 @@ impl<'a> Encoder<'a> {
             self.attribute("xmlns", DATA_MODEL);
         }
         self.attribute("id", &id);
-        self.attributes(attributes, 2)?;
+        self.attributes(attributes, &["id"], 1)?;
         self.out.put_u8(b'>');
         let default = if declared { PIDF } else { DATA_MODEL };
         let mut ordered: Vec<&Extension> = elements.iter().collect();
@@ -258,7 +258,7 @@ impl<'a> Encoder<'a> {
         if !prefixed {
             self.attribute("xmlns", ns);
         }
-        self.attributes(&element.attrs, 1)?;
+        self.attributes(&element.attrs, &[], 1)?;
         if element.children.is_empty() {
             self.out.put_slice(b"/>");
             return Ok(());
@@ -285,25 +285,49 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    /// Attributes beside so many others.
-    fn attributes(&mut self, attributes: &[Attr], others: usize) -> Result<(), EncodeError> {
-        let mut count = others + attributes.len();
-        for (number, attr) in attributes.iter().enumerate() {
+    /// Attributes beside those of the names in `taken` and so many declarations.
+    fn attributes(&mut self, attributes: &[Attr], taken: &[&str], declared: usize) -> Result<(), EncodeError> {
+        let mut names: BTreeSet<String> = taken.iter().map(|name| (*name).to_owned()).collect();
+        let mut count = declared + names.len() + attributes.len();
+        let mut next_prefix = 0;
+        for attr in attributes {
             check_name(&attr.name)?;
-            if attr.ns.is_empty() {
-                self.attribute(&attr.name, &attr.value);
-                continue;
-            }
-            let (mut name, declared) = self.qualified(&attr.name, &attr.ns);
-            if !declared {
-                let prefix = format!("ns{number}");
-                self.attribute(&format!("xmlns:{prefix}"), &attr.ns);
-                name = format!("{prefix}:{name}");
-                count += 1;
+            let name = match self.attribute_name(attr) {
+                Some(name) => name,
+                None => {
+                    count += 1;
+                    let prefix = self.free_prefix(&mut next_prefix);
+                    self.attribute(&format!("xmlns:{prefix}"), &attr.ns);
+                    format!("{prefix}:{}", attr.name)
+                }
+            };
+            // XML 1.0 §3.1; a declaration in disguise would change what other names mean.
+            if name == "xmlns" || attr.ns == XMLNS_NS || !names.insert(name.clone()) {
+                return Err(EncodeError::Name { name });
             }
             self.attribute(&name, &attr.value);
         }
         if count > MAX_ATTRIBUTES { Err(EncodeError::TooManyAttributes { limit: MAX_ATTRIBUTES }) } else { Ok(()) }
+    }
+
+    /// The name under which the attribute can be written without a declaration of its own.
+    fn attribute_name(&self, attr: &Attr) -> Option<String> {
+        if attr.ns.is_empty() {
+            return Some(attr.name.to_string());
+        }
+        let (name, prefixed) = self.qualified(&attr.name, &attr.ns);
+        prefixed.then_some(name)
+    }
+
+    /// The next prefix that nothing inside relies on.
+    fn free_prefix(&self, next: &mut usize) -> String {
+        loop {
+            let prefix = format!("ns{next}");
+            *next += 1;
+            if !self.prefixes.contains_key(prefix.as_str()) {
+                return prefix;
+            }
+        }
     }
 
     fn attribute(&mut self, name: &str, value: &str) {
@@ -353,4 +377,148 @@ fn mentions(text: &str, prefix: &str) -> bool {
 /// Whether an element in it has no namespace.
 fn without_namespace(element: &Element) -> bool {
     element.ns.is_empty() || element.elements().any(without_namespace)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Basic;
+    use crate::parse;
+
+    fn written(presence: &Presence) -> String {
+        String::from_utf8(presence.encode().unwrap()).unwrap()
+    }
+
+    fn rewritten(document: &str) -> String {
+        written(&parse(document.as_bytes()).unwrap().presence)
+    }
+
+    // checks: PD-01, PD-02, PD-03, PD-05, PD-06, PRS-048
+    #[test]
+    fn rfc3863_s4_1_elements_are_written_in_order() {
+        let mut tuple = Tuple::new("t", Basic::Open);
+        tuple.status.extensions.push(Element::new("x", "urn:x").into());
+        tuple.extensions.push(Element::new("class", RPID).with_text("a").into());
+        tuple.contact = Some(crate::Contact::new("im:a@example.com", crate::Priority::from_thousandths(800)));
+        tuple.notes.push(Note::new(Some("en".into()), "<hi>"));
+        tuple.timestamp = impp_model::DateTime::parse("2026-11-22t12:00:00z").ok();
+        let mut presence = Presence::new("pres:a@example.com").with_tuples(vec![tuple]);
+        presence.notes.push(Note::new(None, "n"));
+        presence.persons.push(Person::default());
+        let expected = concat!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n",
+            "<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"pres:a@example.com\" ",
+            "xmlns:dm='urn:ietf:params:xml:ns:pidf:data-model' xmlns:rpid='urn:ietf:params:xml:ns:pidf:rpid'>",
+            "<tuple id=\"t\"><status><basic>open</basic><x xmlns=\"urn:x\"/></status><rpid:class>a</rpid:class>",
+            "<contact priority=\"0.800\">im:a@example.com</contact><note xml:lang=\"en\">&lt;hi&gt;</note>",
+            "<timestamp>2026-11-22T12:00:00Z</timestamp></tuple><note>n</note><dm:person id=\"person\"></dm:person></presence>\n",
+        );
+        assert_eq!(written(&presence), expected);
+    }
+
+    // checks: PD-20, PD-24, PD-25
+    #[test]
+    fn rfc3863_s4_2_unknown_elements_keep_their_characters() {
+        let kept = "<e:a  k = 'e:q'><!-- c -->\r\n<![CDATA[<]]><f:b/><?p i?></e:a >";
+        let document = format!(
+            "<p:presence xmlns:p='{PIDF}' xmlns:e='urn:e' xmlns:f=\"urn:'f\" entity='pres:a@example.com'>\
+             <p:tuple id='t' xmlns:e='urn:inner'><p:status><p:basic>open</p:basic>{kept}</p:status>{kept}</p:tuple>{kept}\
+             </p:presence>"
+        );
+        let output = rewritten(&document);
+        assert_eq!(
+            output.matches("  k = 'e:q'><!-- c -->\r\n<![CDATA[<]]><f:b/><?p i?></e:a >").count(),
+            3,
+            "{output}"
+        );
+        assert_eq!(output.matches("<e:a xmlns:e='urn:inner'  k").count(), 2, "the tuple's declaration goes with them");
+        assert!(output.contains("xmlns:e='urn:e' xmlns:f=\"urn:'f\""), "the root's declarations stay there: {output}");
+        let (first, second) = (parse(document.as_bytes()).unwrap(), parse(output.as_bytes()).unwrap());
+        assert_eq!(first.presence, second.presence);
+    }
+
+    #[test]
+    fn elements_without_namespace_stay_without() {
+        let document = format!(
+            "<p:presence xmlns:p='{PIDF}' entity='pres:a@example.com'><a><p:b/></a><c xmlns='urn:c'/></p:presence>"
+        );
+        let output = rewritten(&document);
+        assert!(output.contains("<a xmlns=''><p:b/></a><c xmlns='urn:c'/>"), "{output}");
+    }
+
+    // checks: PD-12
+    #[test]
+    fn xml_s2_12_a_note_without_language_inherits_none() {
+        let document =
+            format!("<presence xmlns='{PIDF}' xml:lang='de' entity='pres:a@example.com'><note>Hallo</note></presence>");
+        let mut presence = parse(document.as_bytes()).unwrap().presence;
+        presence.notes.push(Note::new(None, "?"));
+        let output = written(&presence);
+        assert!(output.contains("<note xml:lang=\"de\">Hallo</note><note xml:lang=\"\">?</note>"), "{output}");
+        assert_eq!(parse(output.as_bytes()).unwrap().presence, presence);
+    }
+
+    // checks: PD-07, PX-01, PX-02
+    #[test]
+    fn rfc4479_s5_1_persons_and_devices_get_ids_of_their_own() {
+        let mut presence = Presence::new("pres:a@example.com").with_tuples(vec![Tuple::new("p", Basic::Open)]);
+        presence.persons = [Some("p"), Some("1"), None, None]
+            .map(|id| Person { id: id.map(SharedStr::from), ..Person::default() })
+            .into();
+        let output = written(&presence);
+        for id in ["<tuple id=\"p\"", "person id=\"p-2\"", "person id=\"ID-1\"", "id=\"person\"", "id=\"person-2\""] {
+            assert!(output.contains(id), "{id} in {output}");
+        }
+        let elements = [("timestamp", DATA_MODEL), ("note", DATA_MODEL), ("deviceID", DATA_MODEL), ("class", RPID)];
+        let elements = elements.map(|(name, ns)| Element::new(name, ns).with_text("x").into());
+        presence.devices.push(Device { elements: elements.into(), ..Device::default() });
+        let output = written(&presence);
+        let order = ["<rpid:class", "<dm:deviceID", "<dm:note", "<dm:timestamp"].map(|name| output.find(name));
+        assert!(order.is_sorted() && order.iter().all(Option::is_some), "{output}");
+    }
+
+    // checks: PD-04, PD-07, PD-09, PD-27
+    #[test]
+    fn what_breaks_the_format_is_not_written() {
+        let sound = || Presence::new("pres:a@example.com").with_tuples(vec![Tuple::new("t", Basic::Open)]);
+        let error = |change: fn(&mut Presence)| {
+            let mut presence = sound();
+            change(&mut presence);
+            presence.encode().unwrap_err()
+        };
+        assert_eq!(error(|presence| presence.entity = " ".into()), EncodeError::EntityEmpty);
+        assert_eq!(error(|presence| presence.tuples[0].id = "".into()), EncodeError::TupleIdEmpty { number: 1 });
+        let twice = error(|presence| presence.tuples.push(Tuple::new("t", Basic::Closed)));
+        assert_eq!(twice, EncodeError::DuplicateTupleId { number: 2 });
+        assert_eq!(error(|presence| presence.tuples[0].status.basic = None), EncodeError::EmptyStatus { number: 1 });
+        assert_eq!(error(|presence| presence.devices.push(Device::default())), EncodeError::NoDeviceId { number: 1 });
+        let name = error(|presence| presence.extensions.push(Element::new("a b", "urn:x").into()));
+        assert_eq!(name, EncodeError::Name { name: "a b".into() });
+        let taken = error(|presence| presence.tuples[0].attributes.push(attr("id", "", "2")));
+        assert_eq!(taken, EncodeError::Name { name: "id".into() });
+        let disguised = error(|presence| presence.attributes.push(attr("xmlns", "", "urn:x")));
+        assert_eq!(disguised, EncodeError::Name { name: "xmlns".into() });
+        let long = error(|presence| presence.notes.push(Note::new(None, "&".repeat(MAX_DOCUMENT / 4))));
+        assert_eq!(long, EncodeError::TooLong { limit: MAX_DOCUMENT });
+        let many = error(|presence| {
+            presence.attributes = (0..MAX_ATTRIBUTES).map(|number| attr(format!("a{number}"), "", "")).collect();
+        });
+        assert_eq!(many, EncodeError::TooManyAttributes { limit: MAX_ATTRIBUTES });
+        assert!(sound().encode().is_ok());
+    }
+
+    #[test]
+    fn attributes_of_other_namespaces_get_prefixes_that_are_free() {
+        let document = format!("<presence xmlns='{PIDF}' xmlns:ns0='urn:0' entity='pres:a@example.com'/>");
+        let mut presence = parse(document.as_bytes()).unwrap().presence;
+        let mut element = Element::new("x", "urn:x").with_child(Element::new("y", "urn:0"));
+        element.attrs = vec![attr("a", "urn:a", "1"), attr("a", "urn:b", "2"), attr("a", "urn:0", "3")];
+        presence.extensions.push(element.into());
+        let output = written(&presence);
+        assert_eq!(parse(output.as_bytes()).unwrap().presence, presence, "{output}");
+    }
+
+    fn attr(name: impl Into<SharedStr>, ns: &'static str, value: &'static str) -> Attr {
+        Attr { name: name.into(), ns: ns.into(), value: value.into() }
+    }
 }
