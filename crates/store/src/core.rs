@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::api::{Batch, Committed, Completion, Damage, Expect, Operation, Record, StoreError};
+use crate::api::{Batch, Committed, Completion, Damage, EngineError, Expect, Operation, Record, StoreError};
 use crate::engine::{Engine, Space, Writes};
 use crate::frame::{self, Header};
 use crate::head::Head;
@@ -106,6 +106,18 @@ impl<E: Engine> Core<E> {
             if damaged.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         damaged.map_or(Ok(found), Err)
+    }
+
+    /// Shows the value of every sound record of a table.
+    pub(crate) fn each(&self, table: Table, mut look: impl FnMut(&[u8])) -> Result<(), EngineError> {
+        self.engine.scan(Space::Table(table), b"", None, |whole, octets| {
+            if let Some((shard, key)) = crate::key::split_engine_key(whole)
+                && let Ok(record) = self.open(shard, table, key, whole, octets)
+            {
+                look(&record.value);
+            }
+            ControlFlow::Continue(())
+        })
     }
 
     fn open(&self, shard: Shard, table: Table, key: &[u8], whole: &[u8], octets: &[u8]) -> Result<Record, Damage> {

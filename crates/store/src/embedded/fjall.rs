@@ -1,5 +1,6 @@
 //! The store on disk: one thread writes, everyone's batches of the moment with one fsync.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
@@ -13,6 +14,7 @@ use crate::core::{Core, Kind, Request};
 use crate::data_dir::DataDir;
 use crate::engine::{Engine, FjallEngine};
 use crate::key::{Fence, Shard, Table, Version};
+use crate::ledger::is_readable;
 use crate::queue::{Queue, Refused};
 use crate::seal::SealKey;
 use crate::survey::Opened;
@@ -37,6 +39,16 @@ impl Default for Options {
     fn default() -> Self {
         Self { key: None, disk_reserve: DISK_RESERVE }
     }
+}
+
+/// What a check of a closed store found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Checked {
+    /// What opening it would find.
+    pub opened: Opened,
+    /// Sound records of the ledger that this version does not understand.
+    pub unreadable: u64,
 }
 
 /// The store of one process, on fjall in a [`DataDir`].
@@ -69,13 +81,18 @@ impl FjallStore {
             _data_dir: data_dir,
         });
         let for_writer = Arc::clone(&shared);
-        let writer = thread::Builder::new().name("store".to_owned()).spawn(move || for_writer.write())?;
+        let writer = thread::Builder::new().name("store".to_owned()).spawn(move || for_writer.run())?;
         Ok((Self { shared, writer: Some(writer) }, opened))
     }
 
     /// Looks at every record and changes none (the engine itself completes what a crash left of its last write).
-    pub fn survey(data_dir: &DataDir, options: &Options) -> Result<Opened, OpenError> {
-        Ok(Self::core(data_dir, options, true)?.1)
+    pub fn check(data_dir: &DataDir, options: &Options) -> Result<Checked, OpenError> {
+        let (core, opened) = Self::core(data_dir, options, true)?;
+        let mut checked = Checked { opened, unreadable: 0 };
+        for table in Table::ALL {
+            core.each(table, |value| checked.unreadable += u64::from(!is_readable(table, value)))?;
+        }
+        Ok(checked)
     }
 
     fn core(data_dir: &DataDir, options: &Options, read_only: bool) -> Result<(Core<FjallEngine>, Opened), OpenError> {
@@ -90,7 +107,15 @@ impl FjallStore {
 }
 
 impl Shared {
-    /// The writer's thread.
+    /// The writer's thread. Should the engine panic, what waits and what comes hears that the store is closed.
+    fn run(&self) {
+        if catch_unwind(AssertUnwindSafe(|| self.write())).is_err() {
+            tracing::error!("the storage engine panicked; the store is closed");
+            self.queue.close();
+            while self.queue.take(Instant::now()).is_some() {}
+        }
+    }
+
     fn write(&self) {
         let mut taken = Instant::now();
         let mut looked = taken;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use impp_model::Cause;
 
 use super::entry::{Progress, Stored};
+use super::hashing::DigestMap;
 use super::totals::Totals;
 use super::{Class, LedgerError, Limits, OnceKey, Origin, Pair, Seq, Timestamp};
 use crate::key::Version;
@@ -82,7 +83,7 @@ struct PairQueue {
 #[derive(Default)]
 pub(super) struct Index {
     slots: BTreeMap<Seq, Slot>,
-    pairs: HashMap<Pair, PairQueue>,
+    pairs: DigestMap<Pair, PairQueue>,
     /// The first of each pair, when it waits.
     due: BTreeSet<(Timestamp, Seq)>,
     expiry: BTreeSet<(Timestamp, Seq)>,

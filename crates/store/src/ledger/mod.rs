@@ -3,8 +3,10 @@
 //! An entry is appended, claimed for a try, postponed or settled. Its end and its removal are one commit, and so is a notice
 //! to its sender. Entries of one (source, destination) pair go one after the other.
 
+mod about;
 mod deliver;
 mod entry;
+mod hashing;
 mod index;
 mod recovery;
 mod schedule;
@@ -13,10 +15,12 @@ mod totals;
 mod upkeep;
 mod window;
 
+pub(crate) use about::{about, is_readable};
 pub use deliver::Claimed;
 pub use entry::{Class, End, Entry, Near, OnceKey, Origin, Pair, Seq};
 pub use index::{Item, State};
 pub use recovery::Recovered;
+pub(crate) use recovery::walk;
 pub use schedule::Schedule;
 pub use time::{SteadyClock, Timestamp};
 pub use totals::Totals;
