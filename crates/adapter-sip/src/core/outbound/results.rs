@@ -48,6 +48,17 @@ impl Core {
         self.give_up(id, attempt, Failure::new(Side::Far, cause).with_text(text), now);
     }
 
+    /// Too much waits for the connection to a server, which says nothing of that server.
+    pub(super) fn handle_no_room(&mut self, handle: Handle, now: Instant) {
+        let Some(id) = self.client.handle_transport_error(handle) else { return };
+        let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return };
+        let Some(attempt) = outbound.attempt.take() else { return };
+        let failure = Failure::new(Side::Ours, Cause::Overload).with_text("too many messages wait for the connection");
+        outbound.last = Some(Box::new(failure));
+        self.outbounds.silences.remove(&(attempt.silent_until, id));
+        self.try_next(id, now);
+    }
+
     /// Timer F, or a server that was silent while there is another.
     pub(in crate::core) fn handle_no_answer(&mut self, id: Id, now: Instant) {
         let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return };
