@@ -269,7 +269,7 @@ mod tests {
             (table.name.as_str(), table.port, table.hold, table.peers.len()),
             ("a", 5060, Duration::from_secs(2), 0)
         );
-        assert!(found.is_empty());
+        assert!(matches!(table.kind, Kind::Open) && found.is_empty());
     }
 
     #[test]
