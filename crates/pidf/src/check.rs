@@ -8,7 +8,7 @@ use strict_xml::Element;
 use crate::error::WarningKind;
 use crate::extension::{Extension, must_understand};
 use crate::model::Tuple;
-use crate::namespace::{CIPID, DATA_MODEL, RPID, TIMED_STATUS};
+use crate::namespace::{CIPID, DATA_MODEL, RPID, TIMED_STATUS, is_sound};
 use crate::rpid;
 use crate::warn::Warnings;
 
@@ -47,6 +47,7 @@ pub(crate) fn tuple_child(child: &Element, warnings: &mut Warnings) {
 
 /// An extension in a status.
 pub(crate) fn status_child(child: &Element, warnings: &mut Warnings) {
+    namespace(child, warnings);
     // RFC 4479 §3.7: attributes of the data model stand in the tuple.
     if child.ns == RPID {
         warnings.add(WarningKind::RpidPlacement, child);
@@ -106,10 +107,17 @@ pub(crate) fn siblings(elements: &[Extension], warnings: &mut Warnings) {
     }
 }
 
-/// RFC 3863 §4.2.3.
 fn outside_status(child: &Element, warnings: &mut Warnings) {
+    namespace(child, warnings);
+    // RFC 3863 §4.2.3: only within a status.
     if must_understand(child) {
         warnings.add(WarningKind::MustUnderstandPlacement, child);
+    }
+}
+
+fn namespace(child: &Element, warnings: &mut Warnings) {
+    if !is_sound(&child.ns) {
+        warnings.add(WarningKind::Namespace, child);
     }
 }
 

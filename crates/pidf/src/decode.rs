@@ -83,7 +83,7 @@ fn labelled(label: &str, body: &[u8]) -> Option<Form> {
         "iso-8859-1" | "latin1" => Some(Form::Latin1),
         "utf-16be" => Some(Form::Utf16 { big_endian: true }),
         "utf-16le" => Some(Form::Utf16 { big_endian: false }),
-        // RFC 2781 §4.3: without a mark, big-endian, unless the first character shows otherwise.
+        // XML 1.0 §F.1: without a mark, big-endian, unless the first character shows otherwise.
         "utf-16" => Some(Form::Utf16 { big_endian: !body.starts_with(&[b'<', 0]) }),
         _ => None,
     }

@@ -42,7 +42,7 @@ pub enum ErrorKind {
     /// RFC 3863 §4.1.1; RFC 5262 §3.
     #[error("the root is not <presence> in the namespace urn:ietf:params:xml:ns:pidf")]
     Root,
-    /// RFC 5262 §3.2: changes, not a state.
+    /// RFC 5262 §3: changes, not a state.
     #[error("a partial document (pidf-diff) is not read without the full one before it")]
     Partial,
     /// RFC 3863 §4.1.1.
@@ -141,6 +141,9 @@ pub enum WarningKind {
     /// RFC 3863 §4.1: the formats have elements here.
     #[error("text between elements is dropped")]
     StrayText,
+    /// RFC 3863 §4.2.2.
+    #[error("the namespace of an element is not an absolute URI without fragment")]
+    Namespace,
     /// RFC 4479 §5.1.
     #[error("a person has no id")]
     PersonIdMissing,
@@ -202,6 +205,7 @@ impl WarningKind {
             Self::MultipleTimestamp => "W_MULTI_TIMESTAMP",
             Self::MustUnderstandPlacement => "W_MUST_UNDERSTAND_PLACEMENT",
             Self::StrayText => "W_STRAY_TEXT",
+            Self::Namespace => "W_NAMESPACE",
             Self::PersonIdMissing => "W_PERSON_ID_MISSING",
             Self::DeviceIdMissing => "W_DEVICE_ID_MISSING",
             Self::NoDeviceId => "W_NO_DEVICEID",
@@ -254,6 +258,12 @@ pub enum EncodeError {
     Name {
         /// The name.
         name: String,
+    },
+    /// RFC 3863 §4.2.2: an element made by the caller.
+    #[error("the namespace {ns:?} is not an absolute URI without fragment")]
+    Namespace {
+        /// The namespace.
+        ns: String,
     },
     /// [`MAX_ATTRIBUTES`](crate::limits::MAX_ATTRIBUTES): an element that keeps its namespace declarations needs more.
     #[error("more than {limit} attributes on one element")]

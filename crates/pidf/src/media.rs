@@ -4,7 +4,7 @@ use crate::error::ErrorKind;
 
 /// The media type of a presence document (RFC 3863 §5.1).
 pub const MEDIA_TYPE: &str = "application/pidf+xml";
-/// The media type of a partial presence document (RFC 5262 §9.1).
+/// The media type of a partial presence document (RFC 5262 §3).
 pub const DIFF_MEDIA_TYPE: &str = "application/pidf-diff+xml";
 
 /// Which root elements a media type admits.

@@ -18,7 +18,7 @@ pub struct Parsed {
     pub presence: Presence,
     /// Its faults, in document order; at most [`MAX_WARNINGS`](limits::MAX_WARNINGS) and the first of each kind.
     pub warnings: Vec<Warning>,
-    /// RFC 5262 §3.1: the version of a `pidf-full` document.
+    /// RFC 5262 §3: the version of a `pidf-full` document.
     pub version: Option<u64>,
 }
 
@@ -90,7 +90,7 @@ fn check_root(root: &Element, roots: Roots) -> Result<Option<u64>, ErrorKind> {
 mod tests {
     use super::*;
 
-    // checks: PD-03, PD-04, PD-27
+    // checks: PD-03, PD-04, PD-27, X-10
     #[test]
     fn refusals_have_a_code_and_a_place() {
         let error = |document: &str| {
@@ -100,6 +100,7 @@ mod tests {
         assert_eq!(error("<!DOCTYPE presence [<!ENTITY a 'b'>]>\n<presence/>"), ("E_DOCTYPE", 1, 0));
         assert_eq!(error("<?xml version='1.0'?>\n<a>&b;</a>"), ("E_NOT_WELL_FORMED", 2, 25));
         assert_eq!(error("\u{FEFF}\n<a:presence xmlns:a='urn:x'/>"), ("E_ROOT", 2, 7));
+        assert_eq!(error(&format!("<presence xmlns='{PIDF}:' entity='pres:a@b'/>")), ("E_ROOT", 1, 1), "a misprint");
         assert_eq!(error(&format!("<presence xmlns='{PIDF}'/>")), ("E_ENTITY_MISSING", 1, 1));
         assert_eq!(error(&format!("<presence xmlns='{PIDF}' entity=' '/>")), ("E_ENTITY_EMPTY", 1, 1));
         assert_eq!(error(&"<a>".repeat(limits::MAX_DEPTH + 1)).0, "E_LIMIT");

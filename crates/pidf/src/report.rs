@@ -22,7 +22,7 @@ pub struct PidfReport {
     /// What it says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<ModelReport>,
-    /// RFC 5262 §3.1: the version of a `pidf-full` document.
+    /// RFC 5262 §3: the version of a `pidf-full` document.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
     /// What a relay does, for every document.

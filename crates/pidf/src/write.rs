@@ -12,7 +12,7 @@ use crate::extension::Extension;
 use crate::id;
 use crate::limits::{MAX_ATTRIBUTES, MAX_DOCUMENT};
 use crate::model::{Note, Presence, Status, Tuple, lang};
-use crate::namespace::{CIPID, DATA_MODEL, PIDF, RPID};
+use crate::namespace::{CIPID, DATA_MODEL, PIDF, RPID, is_sound};
 use crate::source::{self, Declaration};
 
 impl Presence {
@@ -251,6 +251,9 @@ impl<'a> Encoder<'a> {
     fn element(&mut self, element: &Element, default: &str) -> Result<(), EncodeError> {
         check_name(&element.name)?;
         let ns = element.ns.as_str();
+        if !is_sound(ns) {
+            return Err(EncodeError::Namespace { ns: ns.to_owned() });
+        }
         let (name, prefixed) =
             if ns == default { (element.name.to_string(), true) } else { self.qualified(&element.name, ns) };
         self.out.put_u8(b'<');
@@ -477,7 +480,7 @@ mod tests {
         assert!(order.is_sorted() && order.iter().all(Option::is_some), "{output}");
     }
 
-    // checks: PD-04, PD-07, PD-09, PD-27
+    // checks: PD-04, PD-07, PD-09, PD-23, PD-27
     #[test]
     fn what_breaks_the_format_is_not_written() {
         let sound = || Presence::new("pres:a@example.com").with_tuples(vec![Tuple::new("t", Basic::Open)]);
@@ -494,6 +497,8 @@ mod tests {
         assert_eq!(error(|presence| presence.devices.push(Device::default())), EncodeError::NoDeviceId { number: 1 });
         let name = error(|presence| presence.extensions.push(Element::new("a b", "urn:x").into()));
         assert_eq!(name, EncodeError::Name { name: "a b".into() });
+        let relative = error(|presence| presence.extensions.push(Element::new("a", "x").into()));
+        assert_eq!(relative, EncodeError::Namespace { ns: "x".into() });
         let taken = error(|presence| presence.tuples[0].attributes.push(attr("id", "", "2")));
         assert_eq!(taken, EncodeError::Name { name: "id".into() });
         let disguised = error(|presence| presence.attributes.push(attr("xmlns", "", "urn:x")));

@@ -39,7 +39,7 @@ fn vectors() -> Vec<(Value, Vec<u8>)> {
 }
 
 // checks: PD-01, PD-02, PD-03, PD-04, PD-05, PD-06, PD-07, PD-08, PD-09, PD-10, PD-11, PD-12, PD-13, PD-20, PD-21
-// checks: PD-26, PX-01, PX-02, PX-10, PX-30, PX-40, X-10, X-11, X-12, X-13, X-17
+// checks: PD-26, PX-01, PX-02, PX-10, PX-30, PX-40, X-11, X-12, X-13, X-17
 #[test]
 fn documents_read_as_the_vectors_say() {
     let mut failures = Vec::new();
