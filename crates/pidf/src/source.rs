@@ -35,6 +35,12 @@ fn from_tag(name: &SharedStr) -> Option<(&str, usize)> {
     Some((whole.get(start..)?, at + name.len() - start))
 }
 
+/// Whether both are one place of one text.
+pub(crate) fn same_place(name: &SharedStr, other: &SharedStr) -> bool {
+    let place = |name: &SharedStr| name.origin().map(|(whole, at)| (whole.as_ptr(), at));
+    place(name).is_some() && place(name) == place(other)
+}
+
 /// The start tag whose local name this is, split behind the qualified name.
 pub(crate) fn start_tag(name: &SharedStr) -> Option<(&str, &str)> {
     let (text, name_end) = from_tag(name)?;

@@ -23,7 +23,7 @@ impl Presence {
     pub fn encode(&self) -> Result<Vec<u8>, EncodeError> {
         let mut encoder = Encoder::new(self);
         encoder.presence(self)?;
-        Ok(encoder.out.to_vec())
+        Ok(encoder.out.into())
     }
 }
 
@@ -31,6 +31,8 @@ struct Encoder<'a> {
     out: BytesMut,
     /// The prefixes that the root declares.
     prefixes: BTreeMap<&'a str, Declaration<'a>>,
+    /// The root that was read, and the default namespace it declared.
+    root: (&'a SharedStr, Option<Declaration<'a>>),
     ids: BTreeSet<SharedStr>,
 }
 
@@ -40,16 +42,15 @@ const USUAL: [(&str, &str); 3] = [("dm", DATA_MODEL), ("rpid", RPID), ("cipid", 
 impl<'a> Encoder<'a> {
     fn new(presence: &'a Presence) -> Self {
         let read = source::start_tag(&presence.spelling.root).map_or("", |(_, attributes)| attributes);
-        let mut prefixes: BTreeMap<_, _> = source::declarations(read)
-            .filter(|declaration| !declaration.prefix.is_empty())
-            .map(|declaration| (declaration.prefix, declaration))
-            .collect();
+        let mut prefixes: BTreeMap<_, _> =
+            source::declarations(read).map(|declaration| (declaration.prefix, declaration)).collect();
+        let root = (&presence.spelling.root, prefixes.remove(""));
         for (prefix, ns) in USUAL {
             if uses(presence, ns) && !prefixes.values().any(|declaration| declaration.value == ns) {
                 prefixes.entry(prefix).or_insert(Declaration::plain(prefix, ns));
             }
         }
-        Self { out: BytesMut::with_capacity(USUAL_SIZE), prefixes, ids: BTreeSet::new() }
+        Self { out: BytesMut::with_capacity(USUAL_SIZE), prefixes, root, ids: BTreeSet::new() }
     }
 
     fn presence(&mut self, presence: &Presence) -> Result<(), EncodeError> {
@@ -220,9 +221,14 @@ impl<'a> Encoder<'a> {
     ) -> Result<(), EncodeError> {
         let own = source::start_tag(&element.name).map_or("", |(_, attributes)| attributes);
         let own: BTreeSet<&str> = source::declarations(own).map(|declaration| declaration.prefix).collect();
-        let tags = context.iter().filter_map(source::start_tag);
-        let mut inherited: BTreeMap<&str, Declaration<'_>> = tags
-            .flat_map(|(_, attributes)| source::declarations(attributes))
+        // What the root declared and declares again need not be looked for.
+        let (root, default_there) = self.root;
+        let same = context.first().is_some_and(|name| source::same_place(name, root));
+        let tags = context.iter().skip(usize::from(same)).filter_map(source::start_tag);
+        let mut inherited: BTreeMap<&str, Declaration<'_>> = default_there
+            .into_iter()
+            .filter(|_| same)
+            .chain(tags.flat_map(|(_, attributes)| source::declarations(attributes)))
             .map(|declaration| (declaration.prefix, declaration))
             .collect();
         // Without a default there, names without prefix have no namespace here either.
@@ -290,6 +296,9 @@ impl<'a> Encoder<'a> {
 
     /// Attributes beside those of the names in `taken` and so many declarations.
     fn attributes(&mut self, attributes: &[Attr], taken: &[&str], declared: usize) -> Result<(), EncodeError> {
+        if attributes.is_empty() {
+            return Ok(());
+        }
         let mut names: BTreeSet<String> = taken.iter().map(|name| (*name).to_owned()).collect();
         let mut count = declared + names.len() + attributes.len();
         let mut next_prefix = 0;
