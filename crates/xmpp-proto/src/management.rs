@@ -87,8 +87,8 @@ pub struct Management {
     queued_octets: usize,
     /// When `<r/>` was sent, and what it covers.
     requested: Option<Requested>,
-    /// When the peer last answered and left something open.
-    answered: Option<Instant>,
+    /// When to ask about what the peer's answer left open.
+    ask_at: Option<Instant>,
     /// Stanzas received, and how many of them are handled without gap.
     received: u64,
     handled: u64,
@@ -136,7 +136,7 @@ impl Management {
             queue: VecDeque::new(),
             queued_octets: 0,
             requested: None,
-            answered: None,
+            ask_at: None,
             received: 0,
             handled: 0,
             settled: BTreeSet::new(),
@@ -203,9 +203,10 @@ impl Management {
             return Err(HandledTooHigh { h, sent: modulo(self.sent) });
         }
         self.acked += count;
-        // An answer that falls short is an answer too: the peer lives, and the next stanza asks again.
-        self.requested = None;
-        self.answered = (self.acked < self.sent).then_some(now);
+        // What went out behind the request is asked about at once; an answer that falls short shows that the peer lives.
+        let is_short = self.requested.take().is_none_or(|requested| requested.covers > self.acked);
+        let ask_at = if is_short { now + ASK_AGAIN } else { now };
+        self.ask_at = (self.acked < self.sent).then_some(ask_at);
         let count = usize::try_from(count).unwrap_or(usize::MAX).min(self.queue.len());
         self.queued_octets -= self.queue.iter().take(count).map(|stanza| stanza.octets.len()).sum::<usize>();
         Ok(self.queue.drain(..count).filter_map(|stanza| stanza.token))
@@ -222,7 +223,7 @@ impl Management {
     /// had.
     pub fn pause(&mut self) {
         self.requested = None;
-        self.answered = None;
+        self.ask_at = None;
         self.owed = None;
         self.received = self.handled;
         self.settled.clear();
@@ -249,7 +250,7 @@ impl Management {
 
     /// When to ask again about what the peer's answer left open.
     pub fn request_due(&self) -> Option<Instant> {
-        self.answered.filter(|_| self.requested.is_none()).map(|answered| answered + ASK_AGAIN)
+        self.ask_at.filter(|_| self.requested.is_none())
     }
 
     /// What the peer's request wants done.

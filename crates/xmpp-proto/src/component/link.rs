@@ -27,7 +27,10 @@ impl Link {
             open_timeout: config.open_timeout,
             close_timeout: config.close_timeout,
         };
-        Self { config, wire: Wire::new(wire, now), events: VecDeque::new() }
+        let mut wire = Wire::new(wire, now);
+        // XEP-0114 §3: one stream serves all users of a server, so none of them may be able to end it.
+        wire.tolerate_excess();
+        Self { config, wire, events: VecDeque::new() }
     }
 
     pub(super) fn send(&mut self, stanza: &Element, now: Instant) -> Result<(), NotOpen> {

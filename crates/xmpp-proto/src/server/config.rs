@@ -101,6 +101,9 @@ pub const UNPROVEN_BYTES: usize = Limits::MIN_BYTES;
 /// Pairs of domains that one stream may carry in one direction, proven or being proven: more than any host has.
 pub const MAX_PAIRS: usize = 1024;
 
+/// Pairs of one incoming stream that are being verified: each may cost a look-up and a connection.
+pub const MAX_PENDING: usize = 32;
+
 /// Attempts at SASL on one stream: RFC 6120 §6.4.5 asks for two at least and five at most.
 pub const MAX_AUTH_ATTEMPTS: u32 = 2;
 

@@ -10,8 +10,8 @@ use super::features::{Features, Required};
 use super::link::{Link, Managed};
 use super::pairs::{Pair, Proof};
 use super::{
-    Flow, MAX_AUTH_ATTEMPTS, MAX_KEY_BYTES, Output, PeerIdentity, PeerPolicy, Security, ServerConfig, Session, Verdict,
-    Verification, stream_common,
+    Flow, MAX_AUTH_ATTEMPTS, MAX_KEY_BYTES, MAX_PENDING, Output, PeerIdentity, PeerPolicy, Security, ServerConfig,
+    Session, Verdict, Verification, stream_common,
 };
 use crate::dialback::{Content, DialbackCondition, Packet, PacketKind};
 use crate::jid::Domain;
@@ -20,7 +20,7 @@ use crate::ns;
 use crate::sasl;
 use crate::secret::hex;
 use crate::stanza::Condition;
-use crate::stream::{Incoming, StreamCondition, StreamError, StreamHeader, Version};
+use crate::stream::{Incoming, Phase, StreamCondition, StreamError, StreamHeader, Version};
 
 /// Random octets of one stream, from which its names are made; never used for another.
 #[derive(Clone)]
@@ -114,7 +114,7 @@ impl IncomingStream {
         if self.is_closed() || !self.link.receiving.settle(pair) {
             return;
         }
-        let is_first = self.link.receiving.is_empty() && !self.link.receiving.has_pending();
+        let is_first = self.link.receiving.is_empty() && self.link.receiving.pending() == 0;
         let content = match verdict {
             Verdict::Valid => Content::Valid,
             // XEP-0220 §2.2.1: a stream that carries others is spared.
@@ -198,6 +198,7 @@ impl IncomingStream {
             && let Some(incoming) = self.link.wire.next(now)
         {
             match incoming {
+                Incoming::Header(_) if self.link.wire.phase() == Phase::Closing => {}
                 Incoming::Header(header) => self.handle_header(&header, now),
                 Incoming::Element(element) => self.handle_element(element, now),
                 Incoming::Close => self.link.wire.peer_closed(),
@@ -280,11 +281,14 @@ impl IncomingStream {
         if StreamError::is_error(&element) {
             return self.link.wire.peer_error(StreamError::read(&element));
         }
+        if self.link.wire.phase() == Phase::Closing {
+            return self.link.late(element, now);
+        }
         match (element.name.as_str(), element.ns.as_str()) {
             ("starttls", ns::TLS) => self.handle_starttls(now),
             ("auth", ns::SASL) => self.handle_auth(&element, now),
             ("bidi", ns::BIDI) => self.handle_bidi(now),
-            (_, ns::DIALBACK) => self.handle_packet(&element, now),
+            (_, ns::DIALBACK) if self.link.config.dialback_secret.is_some() => self.handle_packet(&element, now),
             (_, ns::MANAGEMENT) => self.handle_nonza(&element, now),
             _ => self.link.stanza(element, now),
         }
@@ -336,7 +340,7 @@ impl IncomingStream {
 
     fn handle_bidi(&mut self, now: Instant) {
         let is_early = self.link.tls.is_none() && self.policy().require_tls;
-        let is_late = self.is_authenticated || !self.link.receiving.is_empty() || self.link.receiving.has_pending();
+        let is_late = self.is_authenticated || !self.link.receiving.is_empty() || self.link.receiving.pending() > 0;
         if is_early || is_late || !self.link.config.bidi {
             return self.link.wire.refuse(StreamCondition::PolicyViolation.into(), now);
         }
@@ -400,6 +404,7 @@ impl IncomingStream {
         match (is_certified, has_dialback) {
             // XEP-0344 §2: what the certificate proves needs no calling back.
             (true, _) => Ok(Judged::Proven(pair)),
+            (false, true) if self.link.receiving.pending() >= MAX_PENDING => Err(DialbackCondition::ResourceConstraint),
             (false, true) => Ok(Judged::Ask(pair)),
             (false, false) => Err(DialbackCondition::NotAuthorized),
         }

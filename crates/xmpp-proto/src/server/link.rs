@@ -14,7 +14,7 @@ use crate::dialback::{Content, DialbackCondition, Packet, is_dialback_key};
 use crate::jid::Domain;
 use crate::management::{AckStep, HandledTooHigh, Management, Nonza, Token};
 use crate::ns;
-use crate::stream::{End, Phase, StreamCondition, StreamError, Wire, WireConfig};
+use crate::stream::{End, LinkError, Phase, StreamCondition, StreamError, Wire, WireConfig, is_stanza_name};
 
 /// One end without its part of the negotiation.
 #[derive(Debug)]
@@ -189,16 +189,15 @@ impl Link {
     /// Takes the peer's count; false when that ended the stream.
     pub(super) fn handle_ack(&mut self, h: u32, now: Instant) -> bool {
         let Some(managed) = &mut self.managed else { return true };
-        match managed.management.handle_ack(h, now) {
-            Ok(tokens) => {
-                self.events.extend(tokens.map(Output::Acked));
-                true
-            }
-            Err(error) => {
-                self.wire.refuse(too_high(error), now);
-                false
-            }
+        let taken = managed.management.handle_ack(h, now).map(|tokens| self.events.extend(tokens.map(Output::Acked)));
+        if let Err(error) = taken {
+            self.wire.refuse(too_high(error), now);
+            return false;
         }
+        if self.ask_again_at().is_some_and(|at| at <= now) {
+            self.request_ack(true, now);
+        }
+        true
     }
 
     pub(super) fn handle_settled(&mut self, number: u64, now: Instant) {
@@ -261,8 +260,8 @@ impl Link {
     }
 
     fn idle_at(&self) -> Option<Instant> {
-        let is_idle = !self.sending.has_pending()
-            && !self.receiving.has_pending()
+        let is_idle = self.sending.pending() == 0
+            && self.receiving.pending() == 0
             && self.managed.as_ref().is_none_or(|managed| managed.management.is_idle());
         self.config.times.idle.filter(|_| is_idle).map(|idle| self.life.stanza + idle)
     }
@@ -326,6 +325,24 @@ impl Link {
         Ok(())
     }
 
+    /// Takes an element that comes while the peer's end tag is awaited: what is on the way is not lost.
+    pub(super) fn late(&mut self, element: Element, now: Instant) {
+        if is_stanza_name(&element.name) {
+            self.stanza(element, now);
+        } else if let Ok(nonza) = Nonza::read(&element) {
+            self.handle_nonza(nonza, now);
+        }
+    }
+
+    /// Tells the peer what is wrong, if it can be told, and ends the stream.
+    pub(super) fn refuse(&mut self, error: StreamError, now: Instant) {
+        if self.in_handshake {
+            self.wire.fail_once(LinkError::Refused(error));
+        } else {
+            self.wire.refuse(error, now);
+        }
+    }
+
     /// RFC 6120 §4.4: begins the orderly end.
     pub(super) fn close(&mut self, now: Instant) {
         if self.wire.phase() == Phase::Open
@@ -334,6 +351,10 @@ impl Link {
             // XEP-0198 §4: what is handled is said before the end.
             let h = managed.management.h();
             self.send_nonza(&Nonza::Ack { h }, now);
+        }
+        // Between two streams there is none to end.
+        if self.in_handshake {
+            return self.wire.peer_closed();
         }
         self.wire.close(now);
     }
@@ -477,6 +498,6 @@ fn too_high(error: HandledTooHigh) -> StreamError {
 }
 
 /// Bounds for a peer that has proven nothing.
-fn unproven(limits: Limits) -> Limits {
+pub(super) fn unproven(limits: Limits) -> Limits {
     limits.with_bytes(UNPROVEN_BYTES)
 }

@@ -20,7 +20,9 @@ mod session; // XEP-0198 §5
 use bytes::Bytes;
 use strict_xml::{Element, SharedStr};
 
-pub use config::{MAX_AUTH_ATTEMPTS, MAX_KEY_BYTES, MAX_PAIRS, PeerPolicy, ServerConfig, Times, UNPROVEN_BYTES};
+pub use config::{
+    MAX_AUTH_ATTEMPTS, MAX_KEY_BYTES, MAX_PAIRS, MAX_PENDING, PeerPolicy, ServerConfig, Times, UNPROVEN_BYTES,
+};
 pub use identity::PeerIdentity;
 pub use incoming::{Entropy, IncomingStream};
 pub use outgoing::{AuthorizeError, OutgoingStream, Purpose};
@@ -265,7 +267,7 @@ macro_rules! stream_common {
 
             /// Ends the stream with an error, such as `system-shutdown` or `host-gone`.
             pub fn refuse(&mut self, error: $crate::stream::StreamError, now: Instant) {
-                self.link.wire.refuse(error, now);
+                self.link.refuse(error, now);
             }
         }
     };

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use strict_xml::{Element, SharedStr, XmlWriter};
 
 use super::features::Features;
-use super::link::{Link, Managed};
+use super::link::{Link, Managed, unproven};
 use super::pairs::{Pair, Proof};
 use super::{
     Flow, Output, PeerIdentity, Refusal, Security, ServerConfig, Session, StreamFailure, Verdict, Verification,
@@ -70,6 +70,8 @@ pub struct OutgoingStream {
     is_authenticated: bool,
     /// The receiver refused our certificate, for this reason.
     sasl_refusal: Option<sasl::SaslCondition>,
+    /// The first pair was refused: when no question is open, the stream is of no use.
+    is_refused: bool,
     /// To be resumed, once authenticated.
     session: Option<Session>,
     questions: Questions,
@@ -110,6 +112,7 @@ impl OutgoingStream {
             features: Features::default(),
             is_authenticated: false,
             sasl_refusal: None,
+            is_refused: false,
             session: None,
             questions: Questions::default(),
         };
@@ -190,8 +193,13 @@ impl OutgoingStream {
 
     /// What can be resumed of the stream, once; a living one ends by it. Ask after `Closed`.
     pub fn take_session(&mut self, now: Instant) -> Option<Session> {
-        let waiting = self.session.take();
-        waiting.or_else(|| self.link.take_session(&self.pair, true, now))
+        match self.session.take() {
+            Some(waiting) => {
+                self.link.close(now);
+                Some(waiting)
+            }
+            None => self.link.take_session(&self.pair, true, now),
+        }
     }
 
     /// What is to be done next; `None` until the next call.
@@ -228,6 +236,7 @@ impl OutgoingStream {
             && let Some(incoming) = self.link.wire.next(now)
         {
             match incoming {
+                Incoming::Header(_) if self.link.wire.phase() == Phase::Closing => {}
                 Incoming::Header(header) => self.handle_header(&header, now),
                 Incoming::Element(element) => self.handle_element(element, now),
                 Incoming::Close => self.link.wire.peer_closed(),
@@ -259,6 +268,9 @@ impl OutgoingStream {
         if StreamError::is_error(&element) {
             return self.link.wire.peer_error(StreamError::read(&element));
         }
+        if self.link.wire.phase() == Phase::Closing {
+            return self.link.late(element, now);
+        }
         match (element.name.as_str(), element.ns.as_str()) {
             ("features", ns::STREAMS) if self.state == State::Features && self.has_features => {
                 self.features = Features::read(&element);
@@ -280,7 +292,7 @@ impl OutgoingStream {
                 self.sasl_refusal = Some(sasl::read_failure(&element));
                 self.authenticate(now);
             }
-            (_, ns::DIALBACK) => self.handle_packet(&element, now),
+            (_, ns::DIALBACK) if self.link.config.dialback_secret.is_some() => self.handle_packet(&element, now),
             (_, ns::MANAGEMENT) => self.handle_nonza(&element, now),
             _ => self.link.stanza(element, now),
         }
@@ -388,7 +400,11 @@ impl OutgoingStream {
         if let Some(session) = self.session.take() {
             self.forget_session(session);
         }
-        self.link.opened();
+        match self.purpose {
+            Purpose::Stanzas => self.link.opened(),
+            // Nothing is proven, so the narrow bounds stay.
+            Purpose::Verification => self.link.wire.opened(unproven(self.link.config.limits)),
+        }
         if self.purpose == Purpose::Stanzas && !self.link.sending.is_proven(&self.pair) {
             self.link.prove(Flow::Sending, self.pair.clone(), self.proof(&self.pair.to));
         }
@@ -488,10 +504,8 @@ impl OutgoingStream {
     fn refused(&mut self, pair: Pair, reason: Refusal, now: Instant) {
         let is_first = self.state == State::Dialback && pair == self.pair;
         self.link.events.push_back(Output::Refused { pair, reason });
-        if is_first {
-            // Nothing is proven on this stream, and nothing else was to be.
-            self.link.close(now);
-        }
+        self.is_refused |= is_first;
+        self.close_if_done(now);
     }
 
     /// The peer, as the receiver of a stream that goes both ways, wants to send for a further domain.
@@ -542,7 +556,8 @@ impl OutgoingStream {
     }
 
     fn close_if_done(&mut self, now: Instant) {
-        if self.purpose == Purpose::Verification && self.questions.is_empty() {
+        let is_wanted = self.purpose == Purpose::Stanzas && !self.is_refused;
+        if !is_wanted && self.questions.is_empty() {
             self.link.close(now);
         }
     }

@@ -76,8 +76,8 @@ impl Pairs {
         self.pending.contains_key(pair)
     }
 
-    pub(super) fn has_pending(&self) -> bool {
-        !self.pending.is_empty()
+    pub(super) fn pending(&self) -> usize {
+        self.pending.len()
     }
 
     pub(super) fn is_proven(&self, pair: &Pair) -> bool {
@@ -189,7 +189,7 @@ mod tests {
         pairs.prove(c.clone(), Proof::Dialback);
         assert_eq!(pairs.overdue(now + second * 2), Some(b));
         assert_eq!(pairs.overdue(now + second * 2), None);
-        assert_eq!((pairs.next_deadline(), pairs.has_pending()), (None, false));
+        assert_eq!((pairs.next_deadline(), pairs.pending()), (None, 0));
         assert_eq!(pairs.iter().collect::<Vec<_>>(), [(c, Proof::Dialback)]);
     }
 }

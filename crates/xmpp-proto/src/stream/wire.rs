@@ -6,7 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use strict_xml::{Element, Frame, Framer, Limits, Scope, SharedStr, StreamTag, XmlError, XmlErrorKind, parse_element};
 
 use super::{STREAM_END, StreamCondition, StreamError, StreamHeader};
-use crate::stanza::encode;
+use crate::stanza::{Condition, encode, error_reply};
 
 /// Why a stream failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -85,6 +85,8 @@ pub(crate) struct Wire {
     is_broken: bool,
     /// Whether `Closed` is still to be told.
     is_end_due: bool,
+    /// Whether a stanza beyond a limit is refused alone.
+    is_tolerant: bool,
 }
 
 impl Wire {
@@ -102,8 +104,15 @@ impl Wire {
             failure: None,
             is_broken: false,
             is_end_due: false,
+            is_tolerant: false,
             config,
         }
+    }
+
+    /// Has a stanza beyond any limit but that of octets answered with an error instead of ending an open stream: for
+    /// streams that many users of the peer share.
+    pub(crate) fn tolerate_excess(&mut self) {
+        self.is_tolerant = true;
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -168,10 +177,26 @@ impl Wire {
                 Frame::Whitespace => continue,
                 Frame::Close => Ok(Some(Incoming::Close)),
                 Frame::Open(tag) => self.header(tag).map(|header| Some(Incoming::Header(header))),
-                Frame::Element(octets) => parse_element(&octets, &self.scope, &self.config.limits)
-                    .map(|element| Some(Incoming::Element(element)))
-                    .map_err(|error| StreamError::from(&error)),
+                Frame::Element(octets) => match parse_element(&octets, &self.scope, &self.config.limits) {
+                    Ok(element) => Ok(Some(Incoming::Element(element))),
+                    Err(error) if self.is_tolerant && self.phase == Phase::Open && is_excess(&error.kind) => {
+                        self.refuse_stanza(&octets);
+                        continue;
+                    }
+                    Err(error) => Err(StreamError::from(&error)),
+                },
             };
+        }
+    }
+
+    /// Tells the sender of a stanza that can't be read whole; its start tag is enough for that.
+    fn refuse_stanza(&mut self, octets: &[u8]) {
+        let reply = start_tag_alone(octets)
+            .and_then(|tag| parse_element(&tag, &self.scope, &self.config.limits).ok())
+            .filter(|stanza| stanza.ns == *self.config.content_ns && is_stanza_name(&stanza.name))
+            .and_then(|stanza| error_reply(&stanza, &Condition::PolicyViolation.into()));
+        if let Some(reply) = reply {
+            encode(&mut self.out, &reply);
         }
     }
 
@@ -203,7 +228,15 @@ impl Wire {
         self.fallback = header;
     }
 
+    /// Whether our stream is not ended: behind its end tag nothing goes.
+    fn is_ours(&self) -> bool {
+        matches!(self.phase, Phase::Opening | Phase::Open)
+    }
+
     pub(crate) fn send_header(&mut self, header: &StreamHeader, now: Instant) {
+        if !self.is_ours() {
+            return;
+        }
         header.write(&mut self.out, self.config.content_ns, &self.config.declarations);
         self.header_sent = true;
         self.last_sent = now;
@@ -211,8 +244,10 @@ impl Wire {
 
     /// Sends octets that are whole elements.
     pub(crate) fn send_raw(&mut self, octets: &[u8], now: Instant) {
-        self.out.put_slice(octets);
-        self.last_sent = now;
+        if self.is_ours() {
+            self.out.put_slice(octets);
+            self.last_sent = now;
+        }
     }
 
     /// Sends an element in the place of a stanza; returns the octets written.
@@ -226,7 +261,7 @@ impl Wire {
     /// Stanzas may flow: from here on `limits` hold.
     pub(crate) fn opened(&mut self, limits: Limits) {
         self.config.limits = limits;
-        self.framer.set_limits(limits);
+        self.framer.set_limits(if self.is_tolerant { limits.for_framing() } else { limits });
         self.phase = Phase::Open;
         self.deadline = None;
     }
@@ -281,8 +316,10 @@ impl Wire {
 
     /// The peer's end tag came: answers with ours, if that is still due.
     pub(crate) fn peer_closed(&mut self) {
-        self.send_end();
-        self.finish();
+        if self.phase != Phase::Closed {
+            self.send_end();
+            self.finish();
+        }
     }
 
     pub(crate) fn handle_eof(&mut self) {
@@ -321,13 +358,20 @@ impl Wire {
 
     /// Ends our stream, unless it never began or has ended.
     fn send_end(&mut self) {
-        if self.header_sent && matches!(self.phase, Phase::Opening | Phase::Open) {
+        if self.header_sent && self.is_ours() {
             self.out.put_slice(STREAM_END);
         }
     }
 
+    /// The stream is over, and this is why, unless it was over before.
+    pub(crate) fn fail_once(&mut self, error: LinkError) {
+        if self.phase != Phase::Closed {
+            self.fail(error);
+        }
+    }
+
     /// The stream is over, and this is why.
-    pub(crate) fn fail(&mut self, error: LinkError) {
+    fn fail(&mut self, error: LinkError) {
         self.is_broken = match &error {
             LinkError::Eof => true,
             LinkError::Refused(error) => error.condition == StreamCondition::ConnectionTimeout,
@@ -338,7 +382,7 @@ impl Wire {
     }
 
     /// The stream is over.
-    pub(crate) fn finish(&mut self) {
+    fn finish(&mut self) {
         self.phase = Phase::Closed;
         self.deadline = None;
         self.is_end_due = true;
@@ -348,6 +392,34 @@ impl Wire {
 /// RFC 6120 §8: the three kinds.
 pub(crate) fn is_stanza_name(name: &str) -> bool {
     matches!(name, "message" | "presence" | "iq")
+}
+
+/// A local limit on one element, while the stream itself is in order.
+fn is_excess(kind: &XmlErrorKind) -> bool {
+    matches!(
+        kind,
+        XmlErrorKind::TooDeep { .. }
+            | XmlErrorKind::TooManyAttributes { .. }
+            | XmlErrorKind::TooManyDeclarations { .. }
+            | XmlErrorKind::NamespaceTooLong { .. }
+    )
+}
+
+/// The start tag of an element as an element without content.
+fn start_tag_alone(octets: &[u8]) -> Option<Vec<u8>> {
+    let mut quote = None;
+    let end = octets.iter().position(|octet| {
+        match (quote, *octet) {
+            (None, b'>') => return true,
+            (None, mark @ (b'\'' | b'"')) => quote = Some(mark),
+            (Some(mark), octet) if octet == mark => quote = None,
+            (Some(_) | None, _) => {}
+        }
+        false
+    })?;
+    let tag = octets.get(..end)?;
+    let tag = tag.strip_suffix(b"/").unwrap_or(tag);
+    Some([tag, b"/>"].concat())
 }
 
 fn fault(error: &XmlError) -> StreamError {
