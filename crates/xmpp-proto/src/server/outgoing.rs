@@ -64,6 +64,8 @@ pub struct OutgoingStream {
     state: State,
     /// The peer's name for the stream.
     id: SharedStr,
+    /// What is wrong with the peer's header, unless a stream error follows.
+    header_fault: Option<StreamCondition>,
     /// RFC 6120 §4.7.5: whether the peer sends features.
     has_features: bool,
     features: Features,
@@ -108,6 +110,7 @@ impl OutgoingStream {
             purpose,
             state: State::Header,
             id: SharedStr::EMPTY,
+            header_fault: None,
             has_features: false,
             features: Features::default(),
             is_authenticated: false,
@@ -246,20 +249,18 @@ impl OutgoingStream {
     }
 
     fn handle_header(&mut self, header: &StreamHeader, now: Instant) {
-        let Some(id) = header.id.clone().filter(|id| !id.is_empty()) else {
-            let error = StreamError::new(StreamCondition::BadFormat).with_text("stream header without id");
-            return self.link.wire.refuse(error, now);
-        };
-        // RFC 6120 §4.7.1: the peer answers under the name that it was called by.
+        self.id = header.id.clone().unwrap_or_default();
         let from = header.from.as_deref().map(Domain::parse);
-        if from.is_some_and(|from| from.as_ref() != Ok(&self.pair.to)) {
-            return self.link.wire.refuse(StreamCondition::InvalidFrom.into(), now);
-        }
-        self.id = id;
+        self.header_fault = if self.id.is_empty() {
+            Some(StreamCondition::BadFormat)
+        } else {
+            // RFC 6120 §4.7.1: the peer answers under the name that it was called by.
+            from.filter(|from| from.as_ref() != Ok(&self.pair.to)).map(|_| StreamCondition::InvalidFrom)
+        };
         self.has_features = header.version.is_some_and(|version| version >= Version::V1_0);
         self.features = Features::default();
         self.state = State::Features;
-        if !self.has_features {
+        if !self.has_features && self.header_fault.is_none() {
             self.negotiate(now);
         }
     }
@@ -267,6 +268,10 @@ impl OutgoingStream {
     fn handle_element(&mut self, element: Element, now: Instant) {
         if StreamError::is_error(&element) {
             return self.link.wire.peer_error(StreamError::read(&element));
+        }
+        // COMPAT Prosody 0.12: a header without id, or under another name, may stand before the error that explains it.
+        if let Some(fault) = self.header_fault {
+            return self.link.wire.refuse(fault.into(), now);
         }
         if self.link.wire.phase() == Phase::Closing {
             return self.link.late(element, now);

@@ -124,7 +124,19 @@ fn rfc6120_s4_7_1_a_receiver_answers_under_the_name_it_was_called_by() {
         let now = origin();
         let mut stream = outgoing(plain(CALLER), Security::Plain, now);
         stream.handle_bytes(header.as_bytes(), now);
+        assert_eq!(drained(|| stream.poll_output()).1, []);
+        stream.handle_bytes(b"<stream:features/>", now);
         assert_eq!(refusal(&drained(|| stream.poll_output()).1), Some(condition), "{header}");
+        // What the peer says about it is heard, with features or without.
+        for header in [header.clone(), header.replace(" version='1.0'", "")] {
+            let mut stream = outgoing(plain(CALLER), Security::Plain, now);
+            stream.handle_bytes(header.as_bytes(), now);
+            let error = "<stream:error><host-unknown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";
+            stream.handle_bytes(error.as_bytes(), now);
+            let told = LinkError::Peer(StreamCondition::HostUnknown.into());
+            let expected = [Output::Failed(StreamFailure::Link(told)), Output::Closed];
+            assert_eq!(drained(|| stream.poll_output()).1, expected);
+        }
     }
 }
 

@@ -10,6 +10,7 @@
 )]
 
 mod bidi; // XEP-0288
+mod breaks; // XEP-0198 §5
 mod dialback; // XEP-0220
 mod errors; // RFC 6120 §4.9
 mod external; // RFC 6120 §6, XEP-0178
