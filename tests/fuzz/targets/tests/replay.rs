@@ -28,6 +28,11 @@ fn the_imdn_corpus_is_harmless() {
 }
 
 #[test]
+fn the_pidf_corpus_is_harmless() {
+    replay("pidf");
+}
+
+#[test]
 fn the_sip_corpus_is_harmless() {
     replay("sip");
 }
