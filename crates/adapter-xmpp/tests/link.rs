@@ -398,3 +398,18 @@ async fn a_users_odd_stanza_is_refused_and_does_not_close_the_link_of_all() {
     gateway.submitted().await.settle.settle(Failure::new(Side::Far, Cause::NotFound));
     assert_eq!(peer.next().await.attr("id"), Some("6"));
 }
+
+#[tokio::test]
+async fn a_server_that_reads_nothing_is_not_read_from_without_end() {
+    let (_server, _gateway, mut peer) = up().await;
+    let id = "x".repeat(50_000);
+    let request = format!("<iq type='get' from='a@example.com' to='b@sip.example.com' id='{id}'><x xmlns='y'/></iq>");
+    let mut octets = 0;
+    while octets < 100 << 20 {
+        match tokio::time::timeout(Duration::from_secs(1), peer.send_octets(request.as_bytes())).await {
+            Ok(()) => octets += request.len(),
+            Err(_) => return,
+        }
+    }
+    panic!("{octets} octets taken, and as many to be written are kept");
+}
