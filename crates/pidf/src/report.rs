@@ -1,4 +1,12 @@
 //! What `inspect pidf` prints: one document with its faults, in the names of the project's test vectors.
+//!
+//! ```
+//! use pidf::report::PidfReport;
+//!
+//! let report = PidfReport::inspect(b"<presence xmlns='urn:ietf:params:xml:ns:pidf'/>", None);
+//! assert_eq!((report.result, report.error), ("reject", Some("E_ENTITY_MISSING")));
+//! assert_eq!(report.faults[0].position, 1);
+//! ```
 
 use serde::Serialize;
 

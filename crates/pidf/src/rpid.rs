@@ -1,4 +1,11 @@
 //! Rich presence (RFC 4480): views of its elements, and elements to send.
+//!
+//! ```
+//! use pidf::{Activity, Person, rpid};
+//!
+//! let person = Person { elements: vec![rpid::activities_element(&[Activity::Meeting])], ..Person::default() };
+//! assert_eq!(rpid::activities(&person, None).collect::<Vec<_>>(), [Activity::Meeting]);
+//! ```
 
 use std::borrow::Cow;
 
