@@ -35,10 +35,10 @@ fn from_tag(name: &SharedStr) -> Option<(&str, usize)> {
     Some((whole.get(start..)?, at + name.len() - start))
 }
 
-/// Whether both are one place of one text.
+/// Whether both are one place of one text, or both no place at all.
 pub(crate) fn same_place(name: &SharedStr, other: &SharedStr) -> bool {
     let place = |name: &SharedStr| name.origin().map(|(whole, at)| (whole.as_ptr(), at));
-    place(name).is_some() && place(name) == place(other)
+    place(name) == place(other)
 }
 
 /// The start tag whose local name this is, split behind the qualified name.

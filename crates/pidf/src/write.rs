@@ -8,7 +8,7 @@ use strict_xml::{Attr, Element, Node, SharedStr, XML_NS, XMLNS_NS, escape_attr, 
 use crate::check::rank_in_component;
 use crate::component::{Device, Person};
 use crate::error::EncodeError;
-use crate::extension::Extension;
+use crate::extension::{Context, Extension};
 use crate::id;
 use crate::limits::{MAX_ATTRIBUTES, MAX_DOCUMENT};
 use crate::model::{Note, Presence, Status, Tuple, lang};
@@ -34,6 +34,17 @@ struct Encoder<'a> {
     /// The root that was read, and the default namespace it declared.
     root: (&'a SharedStr, Option<Declaration<'a>>),
     ids: BTreeSet<SharedStr>,
+    /// The next number to try behind an id that is taken.
+    numbers: BTreeMap<SharedStr, usize>,
+    /// What the extensions written last inherited where they were read.
+    around: Around<'a>,
+}
+
+/// The declarations in force inside an element that was read, but for the prefixes of the root that is written.
+#[derive(Default, Clone)]
+struct Around<'a> {
+    context: Option<&'a Context>,
+    declarations: BTreeMap<&'a str, Declaration<'a>>,
 }
 
 /// The prefixes that are declared when they are needed and free.
@@ -50,10 +61,17 @@ impl<'a> Encoder<'a> {
                 prefixes.entry(prefix).or_insert(Declaration::plain(prefix, ns));
             }
         }
-        Self { out: BytesMut::with_capacity(USUAL_SIZE), prefixes, root, ids: BTreeSet::new() }
+        Self {
+            out: BytesMut::with_capacity(USUAL_SIZE),
+            prefixes,
+            root,
+            ids: BTreeSet::new(),
+            numbers: BTreeMap::new(),
+            around: Around::default(),
+        }
     }
 
-    fn presence(&mut self, presence: &Presence) -> Result<(), EncodeError> {
+    fn presence(&mut self, presence: &'a Presence) -> Result<(), EncodeError> {
         // RFC 3863 §4.1.1.
         if presence.entity.trim().is_empty() {
             return Err(EncodeError::EntityEmpty);
@@ -83,7 +101,7 @@ impl<'a> Encoder<'a> {
     }
 
     /// RFC 3863 §4.1.2: status, extensions, contact, notes, timestamp.
-    fn tuple(&mut self, number: usize, tuple: &Tuple, inherited: bool) -> Result<(), EncodeError> {
+    fn tuple(&mut self, number: usize, tuple: &'a Tuple, inherited: bool) -> Result<(), EncodeError> {
         if tuple.id.is_empty() {
             return Err(EncodeError::TupleIdEmpty { number });
         }
@@ -117,7 +135,7 @@ impl<'a> Encoder<'a> {
     }
 
     /// RFC 3863 §4.1.3: basic, then extensions, and at least one of them.
-    fn status(&mut self, number: usize, status: &Status) -> Result<(), EncodeError> {
+    fn status(&mut self, number: usize, status: &'a Status) -> Result<(), EncodeError> {
         if status.basic.is_none() && status.extensions.is_empty() {
             return Err(EncodeError::EmptyStatus { number });
         }
@@ -148,11 +166,11 @@ impl<'a> Encoder<'a> {
         Ok(())
     }
 
-    fn person(&mut self, person: &Person) -> Result<(), EncodeError> {
+    fn person(&mut self, person: &'a Person) -> Result<(), EncodeError> {
         self.component("person", person.id.as_ref(), &person.attributes, &person.elements)
     }
 
-    fn device(&mut self, number: usize, device: &Device) -> Result<(), EncodeError> {
+    fn device(&mut self, number: usize, device: &'a Device) -> Result<(), EncodeError> {
         // RFC 4479 §5.1.
         if device.device_id().is_none() {
             return Err(EncodeError::NoDeviceId { number });
@@ -166,7 +184,7 @@ impl<'a> Encoder<'a> {
         name: &str,
         id: Option<&SharedStr>,
         attributes: &[Attr],
-        elements: &[Extension],
+        elements: &'a [Extension],
     ) -> Result<(), EncodeError> {
         let id = self.component_id(name, id);
         let (name, declared) = self.qualified(name, DATA_MODEL);
@@ -191,19 +209,21 @@ impl<'a> Encoder<'a> {
     /// An id that no other element has.
     fn component_id(&mut self, name: &str, id: Option<&SharedStr>) -> SharedStr {
         let wanted = id.filter(|id| !id.is_empty()).map_or_else(|| SharedStr::copy(name), id::sound);
-        let numbered = (2..).map(|number: usize| SharedStr::from(format!("{wanted}-{number}")));
-        let free = std::iter::once(wanted.clone()).chain(numbered).find(|id| !self.ids.contains(id));
-        let id = free.unwrap_or_default();
-        self.ids.insert(id.clone());
+        let mut id = wanted.clone();
+        while !self.ids.insert(id.clone()) {
+            let number = self.numbers.entry(wanted.clone()).or_insert(1);
+            *number += 1;
+            id = format!("{wanted}-{number}").into();
+        }
         id
     }
 
-    fn extensions(&mut self, extensions: &[Extension]) -> Result<(), EncodeError> {
+    fn extensions(&mut self, extensions: &'a [Extension]) -> Result<(), EncodeError> {
         extensions.iter().try_for_each(|extension| self.extension(extension, PIDF))
     }
 
     /// An extension where `default` is the default namespace.
-    fn extension(&mut self, extension: &Extension, default: &str) -> Result<(), EncodeError> {
+    fn extension(&mut self, extension: &'a Extension, default: &str) -> Result<(), EncodeError> {
         match extension.context().zip(source::element(extension.element())) {
             Some((context, (name, rest))) => self.verbatim(extension.element(), context, name, rest, default),
             None => self.element(extension.element(), default),
@@ -213,24 +233,15 @@ impl<'a> Encoder<'a> {
     /// An element in the characters it came in, with the declarations it inherited there and does not inherit here.
     fn verbatim(
         &mut self,
-        element: &Element,
-        context: &[SharedStr],
+        element: &'a Element,
+        context: &'a Context,
         name: &str,
         rest: &str,
         default: &str,
     ) -> Result<(), EncodeError> {
         let own = source::start_tag(&element.name).map_or("", |(_, attributes)| attributes);
         let own: BTreeSet<&str> = source::declarations(own).map(|declaration| declaration.prefix).collect();
-        // What the root declared and declares again need not be looked for.
-        let (root, default_there) = self.root;
-        let same = context.first().is_some_and(|name| source::same_place(name, root));
-        let tags = context.iter().skip(usize::from(same)).filter_map(source::start_tag);
-        let mut inherited: BTreeMap<&str, Declaration<'_>> = default_there
-            .into_iter()
-            .filter(|_| same)
-            .chain(tags.flat_map(|(_, attributes)| source::declarations(attributes)))
-            .map(|declaration| (declaration.prefix, declaration))
-            .collect();
+        let mut inherited = self.around(context);
         // Without a default there, names without prefix have no namespace here either.
         if without_namespace(element) {
             inherited.entry("").or_insert(Declaration::plain("", ""));
@@ -251,6 +262,23 @@ impl<'a> Encoder<'a> {
         }
         self.out.put_slice(rest.as_bytes());
         Ok(())
+    }
+
+    /// What elements inherited there, looked up once for all children of one parent.
+    fn around(&mut self, context: &'a Context) -> BTreeMap<&'a str, Declaration<'a>> {
+        let same =
+            |one: &Context, other: &Context| one.iter().zip(other).all(|(one, other)| source::same_place(one, other));
+        if !self.around.context.is_some_and(|known| same(known, context)) {
+            let (root, default) = self.root;
+            // What the root declared and declares again need not be looked for.
+            let known = context.first().is_some_and(|name| source::same_place(name, root));
+            let tags = context.iter().skip(usize::from(known)).filter_map(source::start_tag);
+            let declarations = tags.flat_map(|(_, attributes)| source::declarations(attributes));
+            let declarations = default.into_iter().filter(|_| known).chain(declarations);
+            let declarations = declarations.map(|declaration| (declaration.prefix, declaration)).collect();
+            self.around = Around { context: Some(context), declarations };
+        }
+        self.around.declarations.clone()
     }
 
     /// An element of the caller's making.
