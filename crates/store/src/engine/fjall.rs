@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ::fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
-use super::{Engine, Space, Writes};
+use super::{Engine, Space, Write};
 use crate::api::EngineError;
 use crate::watermark::Watermark;
 
@@ -73,7 +73,7 @@ impl Engine for FjallEngine {
         Ok(())
     }
 
-    fn apply(&self, writes: Writes) -> Result<(), EngineError> {
+    fn apply(&self, writes: impl IntoIterator<Item = Write>) -> Result<(), EngineError> {
         let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
         for ((space, key), octets) in writes {
             match octets {

@@ -158,7 +158,7 @@ impl Ledger {
         done: impl FnOnce(Result<Seq, LedgerError>) + Send + 'static,
     ) -> Result<Seq, LedgerError> {
         let pair = Pair::of(&entry.operation);
-        let record = encode(entry)?;
+        let record = encode_entry(entry)?;
         let mut batch = self.batch(pair.shard())?;
         let seq = {
             let mut index = self.index.lock();
@@ -236,6 +236,10 @@ fn take_in(index: &mut Index, shard: Shard, entry: &Entry, size: usize) -> Seq {
     seq
 }
 
+fn encode_entry(entry: &Entry) -> Result<Vec<u8>, LedgerError> {
+    entry::encode(entry, entry::ENTRY_ROOM).map_err(|error| LedgerError::Encode(Arc::new(error)))
+}
+
 fn encode<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, LedgerError> {
-    entry::encode(value).map_err(|error| LedgerError::Encode(Arc::new(error)))
+    entry::encode(value, entry::NOTE_ROOM).map_err(|error| LedgerError::Encode(Arc::new(error)))
 }
