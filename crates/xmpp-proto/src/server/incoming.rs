@@ -339,11 +339,11 @@ impl IncomingStream {
     }
 
     fn handle_bidi(&mut self, now: Instant) {
-        let is_early = self.link.tls.is_none() && self.policy().require_tls;
         let is_late = self.is_authenticated || !self.link.receiving.is_empty() || self.link.receiving.pending() > 0;
-        if is_early || is_late || !self.link.config.bidi {
+        if is_late || !self.link.config.bidi {
             return self.link.wire.refuse(StreamCondition::PolicyViolation.into(), now);
         }
+        // COMPAT Prosody 0.12: without a demand for TLS it asks before TLS, too; what was said in clear is forgotten then.
         self.link.bidi = true;
     }
 

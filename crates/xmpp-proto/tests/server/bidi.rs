@@ -78,14 +78,19 @@ fn xep0288_s2_2_by_dialback_the_inverse_of_each_pair() {
 
 // checks: BID-001
 #[test]
-fn xep0288_s2_1_not_before_tls_and_not_after_proof() {
+fn xep0288_s2_1_asked_before_tls_it_is_forgotten_and_after_proof_it_is_refused() {
     let now = origin();
     let bidi = b"<bidi xmlns='urn:xmpp:bidi'/>";
     let mut stream = incoming(both_ways(CALLED), Security::Plain, now);
     stream.handle_bytes(HEADER.as_bytes(), now);
     stream.handle_bytes(bidi, now);
-    assert_eq!(refusal(&drained(|| stream.poll_output()).1), Some(StreamCondition::PolicyViolation));
-    let mut stream = authenticated(both_ways(CALLED), now);
+    stream.handle_bytes(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>", now);
+    assert_eq!(drained(|| stream.poll_output()).1, [Output::StartTls]);
+    stream.handle_tls(certificate(CALLER), now);
+    stream.handle_bytes(HEADER.as_bytes(), now);
+    stream.handle_bytes(b"<db:result from='example.com' to='example.net'>k</db:result>", now);
+    let events = drained(|| stream.poll_output()).1;
+    assert_eq!(events, [proven(Flow::Receiving, forth(), Proof::Certificate)]);
     stream.handle_bytes(bidi, now);
     assert_eq!(refusal(&drained(|| stream.poll_output()).1), Some(StreamCondition::PolicyViolation));
 }
@@ -135,4 +140,14 @@ fn xep0288_s2_2_a_certificate_proves_further_domains_of_the_receiver() {
     ends.caller
         .handle_bytes(b"<message from='r@rooms.example.net' to='juliet@example.com'><body>x</body></message>", now);
     assert_eq!(bodies(&drained(|| ends.caller.poll_output()).1), ["x"]);
+}
+
+// checks: BID-002, DBK-007
+#[test]
+fn xep0288_s2_2_over_a_stream_that_goes_one_way_the_receiver_proves_nothing() {
+    let mut ends = Ends::open(plain(CALLER), plain(CALLED));
+    let now = ends.now;
+    ends.caller.handle_bytes(b"<db:result from='example.net' to='example.com'>k</db:result>", now);
+    let (octets, events) = drained(|| ends.caller.poll_output());
+    assert!(octets.contains("<resource-constraint ") && events.is_empty(), "{octets}");
 }

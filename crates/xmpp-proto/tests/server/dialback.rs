@@ -378,3 +378,43 @@ fn xep0220_s2_a_peer_may_declare_another_prefix() {
     stream.handle_bytes(b"<db:result from='example.com'>k</db:result>", now);
     assert_eq!(refusal(&drained(|| stream.poll_output()).1), Some(StreamCondition::ImproperAddressing));
 }
+
+// checks: DBK-003, XST-030
+#[test]
+fn xep0220_s2_1_2_a_stream_for_verification_proves_and_carries_nothing() {
+    let now = origin();
+    let config = std::sync::Arc::new(server(CALLER));
+    let security = Security::Tls(certificate(CALLED));
+    let mut stream = OutgoingStream::new(config, forth(), Purpose::Verification, security, now);
+    let header = HEADER.replace("from='example.com' to='example.net'", "from='example.net' id='s'");
+    let features = "<stream:features><bidi xmlns='urn:xmpp:features:bidi'/><sm xmlns='urn:xmpp:sm:3'/><mechanisms \
+        xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>EXTERNAL</mechanism></mechanisms></stream:features>";
+    stream.handle_bytes(format!("{header}{features}").as_bytes(), now);
+    let (octets, events) = drained(|| stream.poll_output());
+    assert!(octets.ends_with(" version='1.0'>") && events.is_empty(), "{octets}");
+    let stanza = message("juliet@example.com", "romeo@example.net", "no");
+    assert_eq!(stream.send(&stanza, None, now), Err(NotSent::Unproven));
+    assert_eq!(stream.authorize(pair("b.example.com", CALLED), now), Err(AuthorizeError::NotOpen));
+    stream.handle_bytes(format!("<message>{}", " ".repeat(10_000)).as_bytes(), now);
+    assert_eq!(refusal(&drained(|| stream.poll_output()).1), Some(StreamCondition::PolicyViolation));
+}
+
+// checks: DBK-002, DBK-003
+#[test]
+fn a_refused_stream_stays_for_its_questions() {
+    let now = origin();
+    let mut stream = outgoing(lab(CALLER), Security::Plain, now);
+    let header = HEADER.replace("from='example.com' to='example.net'", "from='example.net' id='s'");
+    stream.handle_bytes(format!("{header}<stream:features/>").as_bytes(), now);
+    let question = Verification { pair: back(), id: "i".to_owned().into(), key: "k".to_owned().into() };
+    stream.verify(question.clone(), now);
+    stream.handle_bytes(b"<db:result from='example.net' to='example.com' type='error'><error/></db:result>", now);
+    let reason = Refusal::Dialback(DialbackCondition::UndefinedCondition);
+    let (octets, events) = drained(|| stream.poll_output());
+    assert_eq!(events, [Output::Refused { pair: forth(), reason }]);
+    assert!(!octets.contains("</stream:stream>"), "{octets}");
+    stream.handle_bytes(b"<db:verify from='example.net' to='example.com' id='i' type='invalid'/>", now);
+    let (octets, events) = drained(|| stream.poll_output());
+    assert_eq!(events, [Output::Verified { question, verdict: Verdict::Invalid }]);
+    assert_eq!(octets, "</stream:stream>");
+}

@@ -226,6 +226,12 @@ fn xep0198_s5_a_session_belongs_to_who_proves_its_pair() {
     let mut stream = authenticated(server(CALLED), late);
     stream.handle_bytes(resume.as_bytes(), late);
     assert!(stream.handle_session(Some(*theirs), late).is_err());
+    // Another session of the same pair than the one asked for.
+    let mut ends = Ends::open(server(CALLER), server(CALLED));
+    let [Some(_), Some(theirs)] = broken(&mut ends) else { panic!("no sessions") };
+    let mut stream = authenticated(server(CALLED), ends.now);
+    stream.handle_bytes(b"<resume xmlns='urn:xmpp:sm:3' previd='guessed' h='0'/>", ends.now);
+    assert!(stream.handle_session(Some(theirs), ends.now).is_err());
     // And nobody who has not asked.
     let mut stream = authenticated(server(CALLED), now);
     assert!(stream.handle_session(None, now).is_ok());
