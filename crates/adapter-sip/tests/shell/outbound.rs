@@ -427,3 +427,14 @@ async fn what_a_connection_has_no_room_for_is_refused_and_the_rest_is_sent() {
     }
     assert!(delivered > 60 && delivered + refused == 120, "{delivered} delivered, {refused} refused");
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_server_that_goes_after_it_was_sent_a_message_leaves_it_unconfirmed() {
+    let (gateway, peer) = (Gateway::start().await, Peer::bind().await);
+    let settled = gateway.deliver(peer.hop(), |_| {});
+    peer.receive().await;
+    drop(peer);
+    // The next copy finds nobody; the first one may be on somebody's screen.
+    assert_eq!(cause(settled).await, Cause::Unconfirmed);
+}
