@@ -372,3 +372,44 @@ async fn a_stop_without_a_link_settles_what_waits() {
     assert_eq!(cause(outcome(waiting).await), Cause::ShuttingDown);
     tokio::time::timeout(PATIENCE, gateway.running).await.expect("the adapter ends").unwrap();
 }
+
+// checks: XST-034
+#[tokio::test]
+async fn a_users_odd_stanza_is_refused_and_does_not_close_the_link_of_all() {
+    let (_server, mut gateway, mut peer) = up().await;
+    let namespace = format!("<x xmlns='urn:{}'/>", "n".repeat(300));
+    let attributes = format!("<x {}/>", (0..600).map(|n| format!("a{n}='' ")).collect::<String>());
+    let declarations = (0..130).map(|n| format!("<x xmlns:p{n}='urn:{n}'>")).collect::<String>() + &"</x>".repeat(130);
+    let depth = "<x>".repeat(600) + &"</x>".repeat(600);
+    for (id, odd) in [("1", namespace), ("2", attributes), ("3", declarations), ("4", depth)] {
+        let stanza = format!(
+            "<message from='a@example.com/r&gt;' to='b@sip.example.com' id='{id}'><body>x</body>{odd}</message>"
+        );
+        peer.send_octets(stanza.as_bytes()).await;
+        let error = peer.next().await;
+        assert_eq!((&*error.name, error.attr("type"), error.attr("id")), ("message", Some("error"), Some(id)));
+        assert_eq!((error.attr("to"), error.attr("from")), (Some("a@example.com/r>"), Some("b@sip.example.com")));
+    }
+    // What answers something is never answered.
+    let odd = "<x>".repeat(600) + &"</x>".repeat(600);
+    let odd = format!("<message type='error' from='a@example.com' to='b@sip.example.com' id='5'>{odd}</message>");
+    peer.send_octets(odd.as_bytes()).await;
+    peer.send("<message from='a@example.com' to='b@sip.example.com' id='6'><body>fine</body></message>").await;
+    gateway.submitted().await.settle.settle(Failure::new(Side::Far, Cause::NotFound));
+    assert_eq!(peer.next().await.attr("id"), Some("6"));
+}
+
+#[tokio::test]
+async fn a_server_that_reads_nothing_is_not_read_from_without_end() {
+    let (_server, _gateway, mut peer) = up().await;
+    let id = "x".repeat(50_000);
+    let request = format!("<iq type='get' from='a@example.com' to='b@sip.example.com' id='{id}'><x xmlns='y'/></iq>");
+    let mut octets = 0;
+    while octets < 100 << 20 {
+        match tokio::time::timeout(Duration::from_secs(1), peer.send_octets(request.as_bytes())).await {
+            Ok(()) => octets += request.len(),
+            Err(_) => return,
+        }
+    }
+    panic!("{octets} octets taken, and as many to be written are kept");
+}

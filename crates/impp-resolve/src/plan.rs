@@ -141,7 +141,7 @@ fn skip_own_listeners(lookup: &mut Lookup<'_>, targets: &mut [Target], own: &[So
         let port = target.port;
         target.addresses.retain(|address| {
             let address = SocketAddr::new(*address, port);
-            let is_own = own.contains(&address);
+            let is_own = own.iter().any(|listener| leads_to(address, *listener));
             if is_own {
                 lookup.note(format!("{address} skipped"), "it is a listener of this gateway");
                 skipped = true;
@@ -150,6 +150,13 @@ fn skip_own_listeners(lookup: &mut Lookup<'_>, targets: &mut [Target], own: &[So
         });
     }
     skipped
+}
+
+/// Whether `address` is that of a listener; one on all addresses is surely at those that no other host has.
+fn leads_to(address: SocketAddr, listener: SocketAddr) -> bool {
+    let ip = address.ip().to_canonical();
+    let is_here = listener.ip().is_unspecified() && (ip.is_loopback() || ip.is_unspecified());
+    address.port() == listener.port() && (is_here || ip == listener.ip().to_canonical())
 }
 
 impl Resolution {

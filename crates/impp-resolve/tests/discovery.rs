@@ -70,6 +70,28 @@ async fn own_listeners_are_no_way_to_anybody() {
     assert_eq!(resolve(only_us, None, options).await.reason, Some(Reason::OwnListener));
 }
 
+#[tokio::test]
+async fn a_listener_on_all_addresses_is_found_at_this_hosts_own() {
+    let limits = Limits {
+        own_listeners: vec!["0.0.0.0:5060".parse().unwrap(), "[::]:5070".parse().unwrap()],
+        ..Limits::default()
+    };
+    let options = Options { limits, ..Options::default() };
+    for us in [
+        "_im._sip SRV 0 0 5060 sip\nsip A 127.0.0.1",
+        "_im._sip SRV 0 0 5060 sip\nsip A 127.1.2.3",
+        "_im._sip SRV 0 0 5060 sip\nsip A 0.0.0.0",
+        "_im._sip SRV 0 0 5070 sip\nsip AAAA ::1",
+        "_im._sip SRV 0 0 5070 sip\nsip A 127.0.0.1",
+        "_im._sip SRV 0 0 5060 sip\nsip AAAA ::ffff:127.0.0.1",
+    ] {
+        assert_eq!(resolve(us, None, options.clone()).await.reason, Some(Reason::OwnListener), "{us}");
+    }
+    for other in ["_im._sip SRV 0 0 5080 sip\nsip A 127.0.0.1", "_im._sip SRV 0 0 5060 sip\nsip A 192.0.2.1"] {
+        assert_eq!(resolve(other, None, options.clone()).await.outcome, Outcome::Deliver, "{other}");
+    }
+}
+
 // checks: AR-07
 #[tokio::test]
 async fn rfc3861_s4_an_alias_is_found_after_all_else() {

@@ -20,8 +20,35 @@ pub(crate) fn text(text: &str) -> Result<()> {
     }
 }
 
+/// What others wrote, as it can be shown on a terminal: control characters are named, and further lines are set in, so that
+/// no message looks like two.
+pub(crate) fn foreign(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.replace("\r\n", "\n").chars() {
+        match c {
+            '\n' => shown.push_str("\n    "),
+            '\t' => shown.push(c),
+            _ if c.is_control() => shown.extend(c.escape_unicode()),
+            _ => shown.push(c),
+        }
+    }
+    shown
+}
+
 /// Prints a diagnostic.
 pub(crate) fn diagnose(text: &str) {
     // There is no better place to complain that standard error is gone.
     let _ = writeln!(io::stderr().lock(), "{}", text.trim_end());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::foreign;
+
+    #[test]
+    fn what_others_wrote_commands_no_terminal() {
+        assert_eq!(foreign("a\u{1b}[31mb\tc"), "a\\u{1b}[31mb\tc");
+        assert_eq!(foreign("hi\r\nromeo@sip.example: pay me"), "hi\n    romeo@sip.example: pay me");
+        assert_eq!(foreign("Grüße 😀"), "Grüße 😀");
+    }
 }

@@ -189,14 +189,19 @@ impl Core {
         }
     }
 
-    /// Refuses what is new and waits until nothing is held, at most `limit`; returns what is still held.
+    /// Refuses what is new and waits until nothing is held or looked up, at most `limit`; returns what is left.
     pub async fn drain(&self, limit: Duration) -> usize {
         self.draining.store(true, Relaxed);
         let end = tokio::time::Instant::now() + limit;
-        while self.inflight.len() > 0 && tokio::time::Instant::now() < end {
+        while self.is_busy() && tokio::time::Instant::now() < end {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        self.inflight.len()
+        self.inflight.len() + self.waiting.lock().len()
+    }
+
+    /// Whether anybody waits: first for a lookup, then for the far side.
+    fn is_busy(&self) -> bool {
+        self.waiting_pairs.load(Relaxed) > 0 || self.inflight.len() > 0
     }
 
     /// What has happened, in numbers.
@@ -331,10 +336,12 @@ impl Core {
             return self.dispatch(waiting, &decision);
         }
         let opened = room.open(pair.clone(), waiting);
+        if opened.is_ok() {
+            self.waiting_pairs.fetch_add(1, Relaxed);
+        }
         drop(room);
         match (opened, self.me.upgrade()) {
             (Ok(()), Some(core)) => {
-                self.waiting_pairs.fetch_add(1, Relaxed);
                 tokio::spawn(async move { core.look_up(pair).await });
             }
             (Err(waiting), _) => {
@@ -398,18 +405,22 @@ impl Core {
         let (Some(adapter), Some(me), true) = (self.adapters.get(choice.index), self.me.upgrade(), carried) else {
             return self.refuse(waiting, Failure::new(Side::Ours, Cause::NotImplemented));
         };
+        if now() >= self.deadline(&waiting) {
+            let failure = Failure::new(Side::Far, Cause::DnsFailure).with_text("the lookup took too long; not sent");
+            return self.keep(waiting, failure);
+        }
         let pair = Pair::of(&waiting.operation);
         let hop = self.hop_name(choice, &waiting);
         let spooled = || self.storage.ledger.pair(pair).1;
         if matches!(waiting.owner, Owner::Sender(_)) && self.order.enter(pair, waiting.trace, spooled) == Turn::Behind {
             return self.follow(waiting, pair, hop);
         }
+        let deadline = self.deadline(&waiting);
         let Waiting { trace, operation, near: from, owner, since, .. } = waiting;
-        let (deadline, repeat) = match &owner {
-            Owner::Sender(_) => (since + self.hold_of(&from), false),
-            Owner::Ledger(attempt) => (since + self.config.delivery.unanswered, attempt.repeat),
+        let (journalled, repeat) = match &owner {
+            Owner::Sender(_) => (!self.answers_each(&from), false),
+            Owner::Ledger(attempt) => (false, attempt.repeat),
         };
-        let journalled = matches!(owner, Owner::Sender(_)) && !self.answers_each(&from);
         let held = Held {
             trace,
             from,
@@ -443,8 +454,11 @@ impl Core {
         hop_name(&choice.adapter, peer.as_str())
     }
 
-    fn hold_of(&self, near: &InstanceName) -> Duration {
-        if self.answers_each(near) { self.config.delivery.hold_timeout } else { self.config.delivery.unanswered }
+    /// When an operation must be settled: for senders that wait for an answer, while they do.
+    fn deadline(&self, waiting: &Waiting) -> Instant {
+        let answered = matches!(waiting.owner, Owner::Sender(_)) && self.answers_each(&waiting.near);
+        let limits = &self.config.delivery;
+        waiting.since + if answered { limits.hold_timeout } else { limits.unanswered }
     }
 
     /// Whether senders of this instance wait for an answer to each message.

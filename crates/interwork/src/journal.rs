@@ -126,7 +126,7 @@ impl Core {
         }
         let failure = match outcome {
             Outcome::Failure(failure) if crate::retry::is_retryable(&failure) => failure,
-            outcome => {
+            outcome @ (Outcome::Success(_) | Outcome::HandedOver | Outcome::Indeterminant | Outcome::Failure(_)) => {
                 drop(state);
                 return self.conclude_journalled(ended, near, journal.seq, outcome);
             }

@@ -97,6 +97,11 @@ impl Router<'_> {
     /// Decides as far as configuration goes, for an operation that came in through `near`.
     pub(crate) fn plan(&self, near: &InstanceName, from: &Domain, to: &Domain, steps: &mut Vec<String>) -> Plan {
         if let Some(entry) = self.configuration.domain(to) {
+            if from == to && self.is_network(near) {
+                // Its own network did not keep it: sent back there it would come again.
+                steps.push(format!("{to} is the network it came from"));
+                return Plan::Ready(Err(Failure::new(Side::Near, Cause::Loop)));
+            }
             if let Some(plan) = self.by_domain(entry, from, steps) {
                 return plan;
             }
@@ -210,6 +215,11 @@ impl Router<'_> {
             .min_by_key(|index| self.candidates.get(*index).is_some_and(|c| c.capabilities.standing_link))
     }
 
+    /// Whether there is a network behind the instance that delivers among its own users, unlike the native protocol.
+    fn is_network(&self, name: &InstanceName) -> bool {
+        self.candidates.iter().any(|c| c.name == *name && c.capabilities.srv_label.is_some())
+    }
+
     fn of_scheme(&self, hop: &str, from: &Domain) -> Option<usize> {
         let scheme = hop.split(':').next().unwrap_or(hop).trim_end_matches('s');
         (0..self.candidates.len()).find(|index| {
@@ -268,6 +278,13 @@ mod tests {
     fn a_listed_domain_uses_its_adapter_alone() {
         assert_eq!(plan("sip", "sip.example", "xmpp.example").0, Plan::Ready(Ok((1, Hop::Link))));
         assert_eq!(plan("office", "xmpp.example", "sip.example").0, Plan::Native(0));
+    }
+
+    #[test]
+    fn a_network_gets_its_own_message_back_as_a_loop_and_native_users_reach_each_other() {
+        let (plan_back, _) = plan("sip", "sip.example", "sip.example");
+        assert!(matches!(plan_back, Plan::Ready(Err(failure)) if failure.cause == Cause::Loop));
+        assert_eq!(plan("native", "native.example", "native.example").0, Plan::Ready(Ok((3, Hop::Link))));
     }
 
     // checks: CMPN-003

@@ -78,8 +78,10 @@ impl Core {
     pub(crate) fn ended(&self, mut held: Held, outcome: Outcome) {
         // An adapter that dropped a delivery knows nothing of it: that is no acceptance.
         let outcome = match outcome {
-            Outcome::Indeterminant => Failure::new(Side::Far, Cause::Unconfirmed).into(),
-            outcome => outcome,
+            Outcome::Indeterminant => Failure::new(Side::Ours, Cause::Unconfirmed)
+                .with_text("the adapter ended without a word; the message may have arrived")
+                .into(),
+            Outcome::Success(_) | Outcome::HandedOver | Outcome::Failure(_) => outcome,
         };
         let ended = held.ended();
         let mut near = match held.owner.take() {
@@ -103,7 +105,7 @@ impl Core {
             Outcome::Failure(failure) if is_retryable(&failure) => {
                 self.park(Parked { held, near, failure: *failure, attempts: 1 });
             }
-            outcome => {
+            outcome @ (Outcome::Success(_) | Outcome::HandedOver | Outcome::Indeterminant | Outcome::Failure(_)) => {
                 self.close(&ended, near, outcome);
                 self.leave(pair, trace);
             }
@@ -232,7 +234,7 @@ impl Core {
                     tracing::error!(%trace, entry = %attempt.seq, %error, "not postponed: it waits for the next start");
                 }
             }
-            outcome => {
+            outcome @ (Outcome::Success(_) | Outcome::HandedOver | Outcome::Indeterminant | Outcome::Failure(_)) => {
                 if let Some(end) = End::of(outcome) {
                     self.conclude(attempt.seq, attempt.origin, end);
                 }

@@ -68,6 +68,11 @@ impl WaitingRoom {
         self.pairs.contains_key(pair)
     }
 
+    /// How many wait.
+    pub(crate) fn len(&self) -> usize {
+        self.pairs.values().map(Vec::len).sum()
+    }
+
     /// Opens a pair with its first operation.
     pub(crate) fn open(&mut self, pair: PairOfDomains, waiting: Waiting) -> Result<(), Box<Waiting>> {
         if self.pairs.len() >= MAX_PAIRS {

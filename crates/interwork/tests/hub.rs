@@ -5,11 +5,17 @@
 mod common;
 
 use adapter_api::{DomainPattern, Hop, HubCore, Provenance, SourceProof, SpeaksFor, settle_channel};
-use common::{PLENTY, Table, from_sip, message, text_of, world, world_on};
+use common::{PLENTY, Table, World, from_sip, message, text_of, world, world_with};
 use impp_model::{Address, Cause, Failure, Outcome, Proof, Side};
+use interwork::DeliveryLimits;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Limits, MemoryStore, SteadyClock};
+
+fn keeping_nothing(dns: Table, room: usize, delivery: DeliveryLimits) -> World {
+    let nothing = Limits { records: 0, ..Limits::default() };
+    world_with(dns, room, Arc::new(MemoryStore::new()), SteadyClock::start(), nothing, delivery)
+}
 
 // checks: IM-08, IM-10, IM-12
 #[tokio::test]
@@ -92,9 +98,7 @@ async fn rfc3861_s4_those_who_wait_for_a_lookup_keep_their_order() {
 #[tokio::test]
 async fn a_dns_failure_is_told_as_one_and_absence_as_absence() {
     for (fails, cause) in [(true, Cause::DnsFailure), (false, Cause::RemoteNotFound)] {
-        let nothing_kept = Limits { records: 0, ..Limits::default() };
-        let (store, clock) = (Arc::new(MemoryStore::new()), SteadyClock::start());
-        let world = world_on(Table { fails, ..Table::new(PLENTY) }, PLENTY, store, clock, nothing_kept);
+        let world = keeping_nothing(Table { fails, ..Table::new(PLENTY) }, PLENTY, DeliveryLimits::default());
         let (settle, outcome) = settle_channel();
         world.core.submit(message("a@sip.example", "b@nowhere.example", "x"), from_sip(), settle);
         let Ok(Outcome::Failure(failure)) = outcome.await else { panic!("not refused") };
@@ -103,8 +107,8 @@ async fn a_dns_failure_is_told_as_one_and_absence_as_absence() {
 }
 
 #[tokio::test]
-async fn a_full_adapter_is_overload_and_a_dropped_delivery_is_indeterminant() {
-    let world = world(Table::new(0), 1);
+async fn a_full_adapter_is_overload_and_a_dropped_delivery_is_told_as_unconfirmed() {
+    let world = keeping_nothing(Table::new(0), 1, DeliveryLimits::default());
     let (settle, first) = settle_channel();
     world.core.submit(message("a@sip.example", "b@xmpp.example", "1"), from_sip(), settle);
     let (settle, second) = settle_channel();
@@ -112,10 +116,11 @@ async fn a_full_adapter_is_overload_and_a_dropped_delivery_is_indeterminant() {
     let Ok(Outcome::Failure(failure)) = second.await else { panic!("accepted without room") };
     assert_eq!((failure.side, failure.cause), (Side::Ours, Cause::Overload));
     drop(world.xmpp.take());
-    assert_eq!(first.await, Ok(Outcome::Indeterminant));
-    // It may have arrived, so it waits in the ledger for its next try.
+    // Nothing keeps the message, so its sender must not hear that it was accepted.
+    let Ok(Outcome::Failure(failure)) = first.await else { panic!("accepted and lost") };
+    assert_eq!((failure.side, failure.cause), (Side::Ours, Cause::Unconfirmed));
     let totals = world.core.ledger().totals();
-    assert_eq!((totals.failed, totals.pending), (1, 1));
+    assert_eq!((totals.failed, totals.pending), (2, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -134,6 +139,51 @@ async fn draining_refuses_the_new_and_waits_for_the_held() {
     world.xmpp.take().pop().unwrap().settle(Outcome::Success(Proof::Server));
     assert_eq!(drained.await.unwrap(), 0);
     assert_eq!(held.await, Ok(Outcome::Success(Proof::Server)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn draining_waits_for_those_who_wait_for_a_lookup() {
+    let world = world(Table::new(0), PLENTY);
+    let (settle, outcome) = settle_channel();
+    world.core.submit(message("a@sip.example", "b@far.example", "1"), from_sip(), settle);
+    let core = world.core.clone();
+    let drained = tokio::spawn(async move { core.drain(Duration::from_secs(5)).await });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(!drained.is_finished(), "its sender has not been answered");
+    world.dns.permits.add_permits(PLENTY);
+    while world.core.held() == 0 {
+        tokio::task::yield_now().await;
+    }
+    world.xmpp.take().pop().unwrap().settle(Outcome::Success(Proof::Server));
+    assert_eq!(drained.await.unwrap(), 0);
+    assert_eq!(outcome.await, Ok(Outcome::Success(Proof::Server)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_tells_of_those_who_still_wait_for_a_lookup() {
+    let world = world(Table::new(0), PLENTY);
+    for text in ["1", "2"] {
+        let (settle, _) = settle_channel();
+        world.core.submit(message("a@sip.example", "b@far.example", text), from_sip(), settle);
+    }
+    assert_eq!(world.core.drain(Duration::from_secs(1)).await, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_looked_up_too_late_is_not_sent_and_its_sender_told() {
+    let limits = DeliveryLimits { hold_timeout: Duration::from_millis(20), ..DeliveryLimits::default() };
+    let world = keeping_nothing(Table::new(0), PLENTY, limits);
+    let (settle, outcome) = settle_channel();
+    world.core.submit(message("a@sip.example", "b@far.example", "1"), from_sip(), settle);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    world.dns.permits.add_permits(PLENTY);
+    let Ok(Outcome::Failure(failure)) = outcome.await else { panic!("not told") };
+    assert_eq!(failure.cause, Cause::DnsFailure);
+    assert!(world.xmpp.take().is_empty(), "its sender may send it again");
+    // The answer came all the same: the next message is sent at once.
+    let (settle, _) = settle_channel();
+    world.core.submit(message("a@sip.example", "b@far.example", "2"), from_sip(), settle);
+    assert_eq!(world.xmpp.take().len(), 1);
 }
 
 #[tokio::test]

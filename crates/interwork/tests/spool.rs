@@ -28,11 +28,11 @@ impl World {
         outcome
     }
 
-    fn from_sip(&self, text: &str) -> oneshot::Receiver<Outcome> {
+    fn sip_sends(&self, text: &str) -> oneshot::Receiver<Outcome> {
         self.submit("a@sip.example", "b@xmpp.example", text, from_sip())
     }
 
-    fn from_xmpp(&self, text: &str) -> oneshot::Receiver<Outcome> {
+    fn xmpp_sends(&self, text: &str) -> oneshot::Receiver<Outcome> {
         self.submit("b@xmpp.example", "a@sip.example", text, from_xmpp())
     }
 
@@ -69,7 +69,7 @@ fn one(shelf: &Shelf) -> Delivery {
 async fn what_may_pass_is_spooled_then_accepted_and_tried_again() {
     let world = world(Table::new(0), PLENTY);
     let running = world.run();
-    let outcome = world.from_sip("1");
+    let outcome = world.sip_sends("1");
     one(&world.xmpp).settle(failure(Cause::Unconfirmed));
     assert_eq!(outcome.await, Ok(Outcome::Indeterminant));
     assert_eq!(world.books(), [0, 0, 0, 0, 1]);
@@ -90,7 +90,7 @@ async fn what_may_pass_is_spooled_then_accepted_and_tried_again() {
 async fn what_is_final_is_told_at_once_and_never_kept() {
     let world = world(Table::new(0), PLENTY);
     for cause in [Cause::NotFound, Cause::RecipientUnavailable, Cause::PolicyViolation] {
-        let outcome = world.from_sip("1");
+        let outcome = world.sip_sends("1");
         one(&world.xmpp).settle(failure(cause));
         assert_eq!(outcome.await, Ok(failure(cause).into()));
     }
@@ -101,12 +101,12 @@ async fn what_is_final_is_told_at_once_and_never_kept() {
 async fn the_order_of_a_pair_is_kept_between_live_and_spool() {
     let world = world(Table::new(0), PLENTY);
     let running = world.run();
-    let outcomes: Vec<_> = ["1", "2", "3"].map(|text| world.from_sip(text)).into();
+    let outcomes: Vec<_> = ["1", "2", "3"].map(|text| world.sip_sends(text)).into();
     let mut live = world.xmpp.take();
     let third = live.pop().unwrap();
     // The second fails first: it waits for the first.
     live.pop().unwrap().settle(failure(Cause::LinkDown));
-    let fourth = world.from_sip("4");
+    let fourth = world.sip_sends("4");
     assert!(world.xmpp.take().is_empty(), "it waits behind the second");
     live.pop().unwrap().settle(failure(Cause::LinkDown));
     assert_eq!(world.books()[4], 2);
@@ -114,7 +114,7 @@ async fn the_order_of_a_pair_is_kept_between_live_and_spool() {
     let other = world.submit("c@sip.example", "b@xmpp.example", "other", from_sip());
     one(&world.xmpp).settle(DELIVERED);
     assert_eq!(other.await, Ok(DELIVERED), "another pair is not held up");
-    let fifth = world.from_sip("5");
+    let fifth = world.sip_sends("5");
     for outcome in outcomes.into_iter().chain([fourth, fifth]) {
         assert_eq!(outcome.await, Ok(Outcome::Indeterminant));
     }
@@ -125,7 +125,7 @@ async fn the_order_of_a_pair_is_kept_between_live_and_spool() {
         delivery.settle(DELIVERED);
     }
     assert_eq!(seen, ["1", "2", "3", "4", "5"]);
-    let live = world.from_sip("6");
+    let live = world.sip_sends("6");
     one(&world.xmpp).settle(DELIVERED);
     assert_eq!(live.await, Ok(DELIVERED));
     assert_eq!(world.books(), [7, 0, 0, 0, 0]);
@@ -135,13 +135,13 @@ async fn the_order_of_a_pair_is_kept_between_live_and_spool() {
 #[tokio::test(start_paused = true)]
 async fn behind_one_in_retry_a_hundred_wait_and_more_are_refused() {
     let world = world(Table::new(0), PLENTY);
-    let first = world.from_sip("0");
+    let first = world.sip_sends("0");
     one(&world.xmpp).settle(failure(Cause::LinkDown));
     assert_eq!(first.await, Ok(Outcome::Indeterminant));
     for number in 1..=100 {
-        assert_eq!(world.from_sip(&number.to_string()).await, Ok(Outcome::Indeterminant));
+        assert_eq!(world.sip_sends(&number.to_string()).await, Ok(Outcome::Indeterminant));
     }
-    let Ok(Outcome::Failure(refused)) = world.from_sip("101").await else { panic!("accepted") };
+    let Ok(Outcome::Failure(refused)) = world.sip_sends("101").await else { panic!("accepted") };
     assert_eq!((refused.side, refused.cause), (Side::Ours, Cause::Overload));
     assert_eq!(world.books(), [0, 1, 0, 0, 101]);
 }
@@ -150,7 +150,7 @@ async fn behind_one_in_retry_a_hundred_wait_and_more_are_refused() {
 async fn a_hop_that_returns_wakes_what_waits_for_it() {
     let world = world(Table::new(0), PLENTY);
     let running = world.run();
-    let outcome = world.from_sip("1");
+    let outcome = world.sip_sends("1");
     one(&world.xmpp).settle(failure(Cause::LinkDown));
     assert_eq!(outcome.await, Ok(Outcome::Indeterminant));
     for _ in 0..6 {
@@ -169,7 +169,7 @@ async fn a_hop_that_returns_wakes_what_waits_for_it() {
 async fn what_waits_too_long_expires_once() {
     let world = world(Table::new(0), PLENTY);
     let running = world.run();
-    let outcome = world.from_sip("1");
+    let outcome = world.sip_sends("1");
     one(&world.xmpp).settle(failure(Cause::LinkDown));
     assert_eq!(outcome.await, Ok(Outcome::Indeterminant));
     let mut tries = 0;
@@ -189,7 +189,7 @@ async fn what_waits_too_long_expires_once() {
 async fn a_final_failure_of_what_was_spooled_ends_it_once() {
     let world = world(Table::new(0), PLENTY);
     let running = world.run();
-    let outcome = world.from_sip("1");
+    let outcome = world.sip_sends("1");
     one(&world.xmpp).settle(failure(Cause::RemoteTimeout));
     assert_eq!(outcome.await, Ok(Outcome::Indeterminant));
     next(&world.xmpp).await.settle(failure(Cause::NotFound));
@@ -203,7 +203,7 @@ async fn a_final_failure_of_what_was_spooled_ends_it_once() {
 async fn what_the_ledger_refuses_fails_as_it_would_without_one() {
     let full = Limits { records: 0, ..Limits::default() };
     let world = world_on(Table::new(0), PLENTY, Arc::new(MemoryStore::new()), SteadyClock::start(), full);
-    let outcome = world.from_sip("1");
+    let outcome = world.sip_sends("1");
     one(&world.xmpp).settle(failure(Cause::LinkDown));
     assert_eq!(outcome.await, Ok(failure(Cause::LinkDown).into()));
     assert_eq!(world.books(), [0, 1, 0, 0, 0]);
@@ -213,7 +213,7 @@ async fn what_the_ledger_refuses_fails_as_it_would_without_one() {
 async fn nothing_is_accepted_before_the_disk_has_it_nor_when_the_disk_fails() {
     let world = world(Table::new(0), PLENTY);
     world.store.hold();
-    let mut outcome = world.from_sip("1");
+    let mut outcome = world.sip_sends("1");
     one(&world.xmpp).settle(failure(Cause::LinkDown));
     assert!(outcome.try_recv().is_err());
     assert_eq!(world.books()[4], 0);
@@ -231,12 +231,12 @@ async fn a_restart_goes_on_with_what_waited_in_its_order() {
     let first = world(Table::new(0), PLENTY);
     let running = first.run();
     for text in ["1", "2", "3"] {
-        let outcome = first.from_sip(text);
+        let outcome = first.sip_sends(text);
         first.xmpp.take().into_iter().for_each(|delivery| delivery.settle(failure(Cause::LinkDown)));
         assert_eq!(outcome.await, Ok(Outcome::Indeterminant));
     }
     // Under way in the journal when it dies.
-    let journalled = first.from_xmpp("journalled");
+    let journalled = first.xmpp_sends("journalled");
     sleep(Duration::from_millis(40)).await;
     assert_eq!(first.books()[4], 4);
     running.abort();
@@ -248,7 +248,7 @@ async fn a_restart_goes_on_with_what_waited_in_its_order() {
     let again = next(&world.sip).await;
     assert!(again.repeat && text_of(&again) == "journalled");
     again.settle(DELIVERED);
-    let fourth = world.from_sip("4");
+    let fourth = world.sip_sends("4");
     assert_eq!(fourth.await, Ok(Outcome::Indeterminant));
     for text in ["1", "2", "3", "4"] {
         let delivery = next(&world.xmpp).await;
@@ -263,11 +263,11 @@ async fn a_restart_goes_on_with_what_waited_in_its_order() {
 async fn what_a_link_cannot_repeat_is_journalled_unless_it_ends_before() {
     let world = world(Table::new(0), PLENTY);
     let running = world.run();
-    let quick = world.from_xmpp("quick");
+    let quick = world.xmpp_sends("quick");
     sleep(Duration::from_millis(10)).await;
     one(&world.sip).settle(DELIVERED);
     assert_eq!(quick.await, Ok(DELIVERED));
-    let slow = world.from_xmpp("slow");
+    let slow = world.xmpp_sends("slow");
     sleep(Duration::from_millis(15)).await;
     assert_eq!(world.books()[4], 0);
     sleep(Duration::from_millis(25)).await;
@@ -276,13 +276,13 @@ async fn what_a_link_cannot_repeat_is_journalled_unless_it_ends_before() {
     assert_eq!(slow.await, Ok(DELIVERED));
     assert_eq!(world.books(), [2, 0, 0, 0, 0]);
 
-    let failed = world.from_xmpp("failed");
+    let failed = world.xmpp_sends("failed");
     sleep(Duration::from_millis(40)).await;
     one(&world.sip).settle(failure(Cause::NotFound));
     assert_eq!(failed.await, Ok(failure(Cause::NotFound).into()), "told by the link it came over");
     assert_eq!(world.books(), [2, 1, 0, 0, 0]);
 
-    let passing = world.from_xmpp("passing");
+    let passing = world.xmpp_sends("passing");
     sleep(Duration::from_millis(40)).await;
     one(&world.sip).settle(failure(Cause::LinkDown));
     assert_eq!(passing.await, Ok(Outcome::Indeterminant));
@@ -296,7 +296,7 @@ async fn a_journal_that_the_disk_refuses_is_no_acceptance() {
     let world = world(Table::new(0), PLENTY);
     let running = world.run();
     world.store.hold();
-    let mut outcome = world.from_xmpp("1");
+    let mut outcome = world.xmpp_sends("1");
     sleep(Duration::from_millis(40)).await;
     one(&world.sip).settle(failure(Cause::LinkDown));
     assert!(outcome.try_recv().is_err(), "it is not on disk yet");
@@ -310,7 +310,7 @@ async fn a_journal_that_the_disk_refuses_is_no_acceptance() {
 #[tokio::test(start_paused = true)]
 async fn what_is_held_at_the_end_is_spooled() {
     let world = world(Table::new(0), PLENTY);
-    let held = world.from_sip("1");
+    let held = world.sip_sends("1");
     assert_eq!(world.core.drain(Duration::from_millis(50)).await, 1);
     one(&world.xmpp).settle(Failure::new(Side::Ours, Cause::ShuttingDown));
     assert_eq!(held.await, Ok(Outcome::Indeterminant));

@@ -101,10 +101,21 @@ struct ExplainQuery {
 }
 
 async fn explain(State(admin): State<Admin>, Query(query): Query<ExplainQuery>) -> Response {
-    match (Address::parse_bare(&query.from), Address::parse_bare(&query.to)) {
+    match (read_address(&query.from), read_address(&query.to)) {
         (Ok(from), Ok(to)) => Json(admin.core.explain(from, to).await).into_response(),
         (Err(error), _) => refusal("from", error),
         (_, Err(error)) => refusal("to", error),
+    }
+}
+
+/// `local@domain`, or an `im:` or `pres:` URI; the URIs of a protocol are its adapter's business.
+fn read_address(text: &str) -> Result<Address, String> {
+    let scheme = text.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
+    match scheme.as_deref() {
+        Some("im") => Address::from_im_uri(text).map_err(|error| error.to_string()),
+        Some("pres") => Address::from_pres_uri(text).map_err(|error| error.to_string()),
+        Some("sip" | "sips" | "xmpp") => Err("give local@domain or an im: URI".to_owned()),
+        Some(_) | None => Address::parse_bare(text).map_err(|error| error.to_string()),
     }
 }
 

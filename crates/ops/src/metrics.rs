@@ -97,7 +97,8 @@ impl HubCollector {
             let labels = [("from", pair.from.as_str()), ("to", pair.to.as_str())];
             let mut buckets: Vec<(f64, u64)> = histogram.buckets().collect();
             let beyond = histogram.count().saturating_sub(buckets.iter().map(|(_, count)| count).sum());
-            buckets.push((f64::MAX, beyond));
+            // the one bound that is written as +Inf, without which the text is no OpenMetrics
+            buckets.push((f64::INFINITY, beyond));
             encode_histogram(family.encode_family(&labels)?, &histogram, &buckets)?;
         }
         Ok(())

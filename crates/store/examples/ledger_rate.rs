@@ -28,14 +28,21 @@ struct Gate {
 }
 
 impl Gate {
+    /// Waits, when the limit is reached, until half of it is free.
     fn enter(&self, limit: usize) {
-        let mut under_way = self.changed.wait_while(self.under_way.lock().unwrap(), |n| *n >= limit).unwrap();
+        let mut under_way = self.under_way.lock().unwrap();
+        if *under_way >= limit {
+            under_way = self.changed.wait_while(under_way, |n| *n > limit / 2).unwrap();
+        }
         *under_way += 1;
     }
 
     fn leave(&self) {
-        *self.under_way.lock().unwrap() -= 1;
-        self.changed.notify_one();
+        let mut under_way = self.under_way.lock().unwrap();
+        *under_way -= 1;
+        if *under_way == 0 || *under_way == IN_FLIGHT / 2 {
+            self.changed.notify_one();
+        }
     }
 
     fn wait_empty(&self) {
@@ -51,7 +58,8 @@ fn main() {
     let (store, _) = FjallStore::open(DataDir::open(&folder).unwrap(), &Options::default()).unwrap();
     let window = WindowLimits { keep: Duration::from_secs(5), ..WindowLimits::default() };
     let limits = Limits { window, ..Limits::default() };
-    let (ledger, _) = Ledger::open(Arc::new(store), Shard::all(), limits, clock.now()).unwrap();
+    let store = Arc::new(store);
+    let (ledger, _) = Ledger::open(store.clone(), Shard::all(), limits, clock.now()).unwrap();
     let addresses =
         |name| (0..PAIRS).map(|n| format!("{name}{n}@sip.example.com").parse().unwrap()).collect::<Vec<_>>();
     println!("{:<28}{:>10}{:>12}{:>16}", "", "number", "a second", "CPU us each");
@@ -61,7 +69,8 @@ fn main() {
     let totals = ledger.totals();
     assert_eq!((totals.accepted(), totals.pending), (2 * entries as u64, 0));
     ledger.checkpoint(clock.now(), true);
-    drop(ledger);
+    store.close();
+    drop((ledger, store));
     let started = Instant::now();
     let (_, opened) = FjallStore::open(DataDir::open(&folder).unwrap(), &Options::default()).unwrap();
     println!("reopened in {:.2} s, sound: {}", started.elapsed().as_secs_f64(), opened.is_sound());

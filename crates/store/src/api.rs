@@ -154,13 +154,15 @@ pub struct Committed {
     pub last: Version,
 }
 
-/// Called once with what became of a batch.
-pub struct Completion(Box<dyn FnOnce(Result<Committed, StoreError>) + Send>);
+/// Called once with what became of a batch; dropped uncalled, it hears [`StoreError::Closed`].
+pub struct Completion(Option<Callback>);
+
+type Callback = Box<dyn FnOnce(Result<Committed, StoreError>) + Send>;
 
 impl Completion {
     /// A completion that calls `done`, which must be short and must not wait.
     pub fn new(done: impl FnOnce(Result<Committed, StoreError>) + Send + 'static) -> Self {
-        Self(Box::new(done))
+        Self(Some(Box::new(done)))
     }
 
     /// A completion and where to wait for it, with or without a runtime.
@@ -170,8 +172,18 @@ impl Completion {
         (Self::new(move |result| drop(sender.send(result))), receiver)
     }
 
-    pub(crate) fn call(self, result: Result<Committed, StoreError>) {
-        (self.0)(result);
+    pub(crate) fn call(mut self, result: Result<Committed, StoreError>) {
+        if let Some(done) = self.0.take() {
+            done(result);
+        }
+    }
+}
+
+impl Drop for Completion {
+    fn drop(&mut self) {
+        if let Some(done) = self.0.take() {
+            done(Err(StoreError::Closed));
+        }
     }
 }
 
@@ -267,6 +279,9 @@ pub enum EngineError {
     /// From the file system.
     #[error("file system")]
     Io(#[source] io::Error),
+    /// fjall panicked over its files: it does so over some kinds of damage to a journal.
+    #[error("fjall cannot make sense of its files")]
+    Panicked,
     /// Asked for by a test.
     #[error("injected failure")]
     Injected,

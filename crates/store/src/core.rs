@@ -6,11 +6,11 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::api::{Batch, Committed, Completion, Damage, Expect, Operation, Record, StoreError};
-use crate::engine::{Engine, Space, Writes};
+use crate::api::{Batch, Committed, Completion, Damage, EngineError, Expect, Operation, Record, StoreError};
+use crate::engine::{Engine, Space};
 use crate::frame::{self, Header};
 use crate::head::Head;
-use crate::key::{Fence, Shard, Table, Version, engine_key};
+use crate::key::{Fence, Shard, Table, Version, engine_key, into_engine_key};
 use crate::seal::Sealer;
 
 /// The heads of all shards.
@@ -106,6 +106,18 @@ impl<E: Engine> Core<E> {
             if damaged.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         damaged.map_or(Ok(found), Err)
+    }
+
+    /// Shows the value of every sound record of a table.
+    pub(crate) fn each(&self, table: Table, mut look: impl FnMut(&[u8])) -> Result<(), EngineError> {
+        self.engine.scan(Space::Table(table), b"", None, |whole, octets| {
+            if let Some((shard, key)) = crate::key::split_engine_key(whole)
+                && let Ok(record) = self.open(shard, table, key, whole, octets)
+            {
+                look(&record.value);
+            }
+            ControlFlow::Continue(())
+        })
     }
 
     fn open(&self, shard: Shard, table: Table, key: &[u8], whole: &[u8], octets: &[u8]) -> Result<Record, Damage> {
@@ -207,7 +219,7 @@ impl<'a, E: Engine> Stage<'a, E> {
 
     /// Stages one change; returns whether what is there is as expected.
     fn operation(&mut self, shard: Shard, operation: Operation, undo: Option<&mut Undo>) -> bool {
-        let place = (Space::Table(operation.table), engine_key(shard, &operation.key));
+        let place = (Space::Table(operation.table), into_engine_key(shard, operation.key));
         let there = match operation.expect {
             Expect::Sure(version) => version.map(|version| version.0),
             Expect::Anything | Expect::Absent | Expect::Version(_) => self.version(&place),
@@ -234,7 +246,7 @@ impl<'a, E: Engine> Stage<'a, E> {
         let sealed = self.core.sealer.is_some();
         let head = self.head(shard);
         head.last += 1;
-        let octets = value.map(|value| frame::write(whole, sealed, head.last, &value));
+        let octets = value.map(|value| frame::write(whole, sealed, head.last, value));
         let version = octets.is_some().then_some(head.last);
         if let Some(sum) = head.sum_mut(table) {
             there.into_iter().for_each(|there| sum.remove(there));
@@ -283,20 +295,22 @@ impl<'a, E: Engine> Stage<'a, E> {
         if let Some(error) = self.broken {
             return Err(error);
         }
-        let mut writes: Writes = self.staged.into_iter().map(|(place, staged)| (place, staged.octets)).collect();
-        for (shard, head) in Shard::all().zip(&self.heads) {
-            if self.changed.get(shard.index()) == Some(&true) {
-                writes.insert((Space::Heads, shard.number().to_be_bytes().to_vec()), Some(head.encode()));
-            }
-        }
-        if writes.is_empty() {
+        if !self.changed.contains(&true) {
             return Ok(());
         }
-        self.core.engine.apply(writes)?;
+        let heads = Shard::all().zip(&self.heads).zip(self.changed).filter(|(_, changed)| *changed);
+        let heads = heads.map(|((shard, head), _)| (head_place(shard), Some(head.encode())));
+        let records = self.staged.into_iter().map(|(place, staged)| (place, staged.octets));
+        self.core.engine.apply(records.chain(heads))?;
         self.core.engine.note_watermark(&self.heads.map(|head| head.last));
         *self.core.heads.lock() = self.heads;
         Ok(())
     }
+}
+
+/// Where a shard's head lies.
+pub(crate) fn head_place(shard: Shard) -> (Space, Vec<u8>) {
+    (Space::Heads, shard.number().to_be_bytes().to_vec())
 }
 
 impl Expect {

@@ -4,6 +4,6 @@ mod fjall;
 mod memory;
 mod open;
 
-pub use self::fjall::{DISK_RESERVE, FjallStore, Options};
+pub use self::fjall::{Checked, DISK_RESERVE, FjallStore, Options};
 pub use memory::MemoryStore;
 pub use open::OpenError;

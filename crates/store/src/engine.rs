@@ -6,7 +6,6 @@ mod memory;
 pub(crate) use self::fjall::FjallEngine;
 pub(crate) use memory::MemoryEngine;
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use crate::api::EngineError;
@@ -50,8 +49,8 @@ impl Space {
     }
 }
 
-/// Changes to apply together; `None` deletes.
-pub(crate) type Writes = BTreeMap<(Space, Vec<u8>), Option<Vec<u8>>>;
+/// A key and its new octets; `None` deletes.
+pub(crate) type Write = ((Space, Vec<u8>), Option<Vec<u8>>);
 
 /// An ordered map of octets in several key spaces.
 pub(crate) trait Engine: Send + Sync + 'static {
@@ -68,7 +67,7 @@ pub(crate) trait Engine: Send + Sync + 'static {
     ) -> Result<(), EngineError>;
 
     /// Applies all of `writes` or nothing; they are durable when this returns. After an error nothing more is taken.
-    fn apply(&self, writes: Writes) -> Result<(), EngineError>;
+    fn apply(&self, writes: impl IntoIterator<Item = Write>) -> Result<(), EngineError>;
 
     /// Octets free where the data lie; `None` when that is unknown or has no bound.
     fn free(&self) -> Option<u64>;

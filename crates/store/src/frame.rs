@@ -37,15 +37,14 @@ impl Header {
     }
 }
 
-/// Writes a frame; `key` is the engine's key.
-pub(crate) fn write(key: &[u8], sealed: bool, version: u64, value: &[u8]) -> Vec<u8> {
-    let checksum = checksum(key, sealed, version, value);
-    let mut frame = Vec::with_capacity(HEADER + value.len());
-    frame.push(if sealed { SEALED } else { PLAIN });
-    frame.extend_from_slice(&version.to_be_bytes());
-    frame.extend_from_slice(&checksum.to_be_bytes());
-    frame.extend_from_slice(value);
-    frame
+/// Makes a value a frame, in its own memory if that has room; `key` is the engine's key.
+pub(crate) fn write(key: &[u8], sealed: bool, version: u64, mut value: Vec<u8>) -> Vec<u8> {
+    let checksum = checksum(key, sealed, version, &value);
+    let [v0, v1, v2, v3, v4, v5, v6, v7] = version.to_be_bytes();
+    let [c0, c1, c2, c3] = checksum.to_be_bytes();
+    let form = if sealed { SEALED } else { PLAIN };
+    value.splice(0..0, [form, v0, v1, v2, v3, v4, v5, v6, v7, c0, c1, c2, c3]);
+    value
 }
 
 /// Reads a frame and verifies its checksum.
@@ -70,7 +69,7 @@ mod tests {
 
     #[test]
     fn what_was_written_is_read() {
-        let frame = write(b"key", true, 77, b"value");
+        let frame = write(b"key", true, 77, b"value".to_vec());
         let (header, value) = verify(b"key", &frame).unwrap();
         assert_eq!((header.sealed, header.version, value), (true, 77, &b"value"[..]));
         assert_eq!(frame.len(), HEADER + 5);
@@ -78,7 +77,7 @@ mod tests {
 
     #[test]
     fn every_flipped_bit_is_found() {
-        let frame = write(b"key", false, 77, b"value");
+        let frame = write(b"key", false, 77, b"value".to_vec());
         for bit in 0..frame.len() * 8 {
             let mut flipped = frame.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);

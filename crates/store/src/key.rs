@@ -125,6 +125,12 @@ pub(crate) fn engine_key(shard: Shard, key: &[u8]) -> Vec<u8> {
     whole
 }
 
+/// The same, made of the key's own octets.
+pub(crate) fn into_engine_key(shard: Shard, mut key: Vec<u8>) -> Vec<u8> {
+    key.splice(0..0, shard.0.to_be_bytes());
+    key
+}
+
 /// The inverse of [`engine_key`].
 pub(crate) fn split_engine_key(whole: &[u8]) -> Option<(Shard, &[u8])> {
     let (shard, key) = whole.split_first_chunk::<2>()?;
@@ -146,6 +152,7 @@ mod tests {
     fn keys_split_as_they_were_joined() {
         let shard = Shard::new(7).unwrap();
         assert_eq!(split_engine_key(&engine_key(shard, b"key")), Some((shard, &b"key"[..])));
+        assert_eq!(into_engine_key(shard, b"key".to_vec()), engine_key(shard, b"key"));
         assert_eq!(split_engine_key(b"\x00"), None);
         assert_eq!(split_engine_key(b"\x00\x10"), None);
         assert_eq!(Shard::new(Shard::COUNT), None);

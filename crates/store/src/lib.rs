@@ -11,6 +11,7 @@ mod frame;
 mod head;
 mod key;
 mod ledger;
+mod portable;
 mod queue;
 mod seal;
 mod survey;
@@ -21,12 +22,13 @@ pub use api::{
     Store, StoreError, Urgency, commit_and_wait,
 };
 pub use data_dir::{DataDir, DataDirError, FORMAT, MIGRATIONS, Migration};
-pub use embedded::{DISK_RESERVE, FjallStore, MemoryStore, OpenError, Options};
+pub use embedded::{Checked, DISK_RESERVE, FjallStore, MemoryStore, OpenError, Options};
 pub use key::{Fence, Shard, Table, Version};
 pub use ledger::{
     Claimed, Class, Counts, End, Entry, Item, Ledger, LedgerError, Limits, Near, OnceKey, Origin, Pair, Recovered,
     Schedule, Seen, Seq, State, SteadyClock, Timestamp, Totals, WindowLimits,
 };
+pub use portable::{PortableError, export, import};
 pub use queue::{MAX_QUEUED, MAX_QUEUED_OCTETS, WRITE_BEHIND};
 pub use seal::{KEY_LENGTH, KeyError, SealKey};
 pub use survey::{DamagedRecord, Gap, MAX_DAMAGED_NAMED, Opened};

@@ -15,7 +15,7 @@ pub const MAX_QUEUED: usize = 65_536;
 /// Octets of batches that wait for the disk.
 pub const MAX_QUEUED_OCTETS: usize = 64 * 1024 * 1024;
 /// Batches of one group: its commit stays within some tens of milliseconds.
-const MAX_GROUP: usize = 4096;
+const MAX_GROUP: usize = 1024;
 
 /// Requests that wait to be written.
 pub(crate) struct Queue {
@@ -146,6 +146,16 @@ mod tests {
         assert!(matches!(queue.push(request(true), Urgency::Urgent), Err(Refused::Closed(_))));
         assert_eq!(queue.take(Instant::now()).unwrap().len(), 1);
         assert!(queue.take(Instant::now()).is_none());
+    }
+
+    #[test]
+    fn a_request_that_is_dropped_is_told() {
+        let queue = Queue::new();
+        let (done, told) = Completion::channel();
+        let kind = Kind::Acquire(Shard::new(0).unwrap(), Fence(1));
+        assert!(queue.push(Request { kind, done }, Urgency::Urgent).is_ok());
+        drop(queue);
+        assert!(matches!(told.blocking_recv(), Ok(Err(crate::StoreError::Closed))));
     }
 
     #[test]

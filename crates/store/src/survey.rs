@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 
 use crate::api::{Damage, EngineError};
-use crate::core::Heads;
-use crate::engine::{Engine, Space, Writes};
+use crate::core::{Heads, head_place};
+use crate::engine::{Engine, Space, Write};
 use crate::frame;
 use crate::head::{Head, Sum};
 use crate::key::{Shard, Table, Version, split_engine_key};
@@ -139,7 +139,7 @@ fn compare<E: Engine>(
     found: &mut Head,
     gaps: &mut Vec<Gap>,
 ) -> Result<(), EngineError> {
-    let read = engine.read(Space::Heads, &shard.number().to_be_bytes(), Head::decode)?;
+    let read = engine.read(Space::Heads, &head_place(shard).1, Head::decode)?;
     let head = match read {
         Some(Some(head)) => head,
         Some(None) => {
@@ -172,16 +172,14 @@ fn records_gap(shard: Shard, table: Table, expected: Sum, found: Sum) -> Gap {
 ///
 /// So a loss is told once; what is found later is new.
 pub(crate) fn accept<E: Engine>(engine: &E, opened: &Opened, heads: &Heads) -> Result<(), EngineError> {
-    let mut writes = Writes::new();
+    let mut writes: Vec<Write> = Vec::new();
     for record in &opened.damaged {
         let octets = engine.read(Space::Table(record.table), &record.key, <[u8]>::to_vec)?;
         let mut aside = vec![record.table.index() as u8];
         aside.extend_from_slice(&record.key);
-        writes.insert((Space::Damaged, aside), octets);
-        writes.insert((Space::Table(record.table), record.key.to_vec()), None);
+        writes.push(((Space::Damaged, aside), octets));
+        writes.push(((Space::Table(record.table), record.key.to_vec()), None));
     }
-    for (shard, head) in Shard::all().zip(heads) {
-        writes.insert((Space::Heads, shard.number().to_be_bytes().to_vec()), Some(head.encode()));
-    }
+    writes.extend(Shard::all().zip(heads).map(|(shard, head)| (head_place(shard), Some(head.encode()))));
     engine.apply(writes)
 }

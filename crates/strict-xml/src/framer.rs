@@ -123,6 +123,11 @@ impl Framer {
         &mut self.buffer
     }
 
+    /// Holds what follows to these limits, such as wider ones once the peer is authenticated.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// Expects a new stream tag on the same connection, with what is already buffered.
     pub fn restart(&mut self) {
         self.phase = Phase::Start;

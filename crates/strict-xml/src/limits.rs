@@ -50,6 +50,15 @@ impl Limits {
         self
     }
 
+    /// The same octets and no other limit: for a framer whose elements a parser judges by the limits themselves, so that
+    /// one element beyond them is refused alone. Not for a parser.
+    #[must_use]
+    pub const fn for_framing(mut self) -> Self {
+        self.depth = usize::MAX;
+        self.attributes = usize::MAX;
+        self
+    }
+
     /// Octets of one element.
     pub const fn bytes(&self) -> usize {
         self.bytes

@@ -1,5 +1,7 @@
 //! Entry points for fuzzers: any octets in, broken promises panic.
 
+mod server; // RFC 6120
+
 use std::time::Instant;
 
 use bytes::BytesMut;
@@ -8,6 +10,8 @@ use strict_xml::{Limits, Scope, parse_element};
 use crate::component::{ComponentConfig, ComponentStream, LinkConfig, Output, Secret};
 use crate::ns;
 use crate::stanza::{Stanza, encode, error_reply};
+
+pub use server::{Peer, incoming_stream, outgoing_stream};
 
 /// Feeds a component stream: `input` is its peer's octets, in portions of `portion`.
 ///

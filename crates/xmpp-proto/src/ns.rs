@@ -16,6 +16,16 @@ pub const COMPONENT_ACCEPT: &str = "jabber:component:accept";
 pub const TLS: &str = "urn:ietf:params:xml:ns:xmpp-tls";
 /// RFC 6120 §6.
 pub const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
+/// XEP-0220.
+pub const DIALBACK: &str = "jabber:server:dialback";
+/// XEP-0220 §2.4.2: the stream feature.
+pub const DIALBACK_FEATURE: &str = "urn:xmpp:features:dialback";
+/// XEP-0288 §2.2.
+pub const BIDI: &str = "urn:xmpp:bidi";
+/// XEP-0288 §2.1: the stream feature.
+pub const BIDI_FEATURE: &str = "urn:xmpp:features:bidi";
+/// XEP-0198.
+pub const MANAGEMENT: &str = "urn:xmpp:sm:3";
 /// XEP-0203.
 pub const DELAY: &str = "urn:xmpp:delay";
 /// XEP-0030.

@@ -396,7 +396,26 @@ fn a_header_without_id_is_refused() {
     let now = origin();
     let mut client = component(now);
     client.handle_bytes(SERVER_HEADER.replace(" id='3BF96D32'", "").as_bytes(), now);
+    assert_eq!(drained(|| client.poll_output()).1, vec![]);
+    client.handle_bytes(b"<handshake/>", now);
     assert_eq!(refusal(&drained(|| client.poll_output()).1), Some(StreamCondition::BadFormat));
+}
+
+// checks: CMPN-004
+#[test]
+fn a_servers_refusal_is_heard_behind_a_header_with_an_empty_id() {
+    let now = origin();
+    let mut client = component(now);
+    client.handle_bytes(SERVER_HEADER.replace("3BF96D32", "").as_bytes(), now);
+    client.handle_bytes(
+        b"<stream:error><host-unknown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>",
+        now,
+    );
+    let heard = drained(|| client.poll_output()).1;
+    assert!(
+        heard.iter().any(|output| matches!(output, Output::Failed(LinkError::Peer(error)) if error.condition == StreamCondition::HostUnknown)),
+        "{heard:?}"
+    );
 }
 
 #[test]

@@ -1,25 +1,34 @@
 """Prosody stopped and started while messages flow: none is lost in silence."""
+import threading
 import time
 
 import pytest
 
-from peers import lab
+import gateway
+from peers import SipUser, lab
 
 MESSAGES, RATE = 1000, 50
 
 
+def restart(after, pause):
+    time.sleep(after)
+    lab("down", "prosody")
+    time.sleep(pause)
+    lab("up", "prosody")
+
+
 @pytest.mark.timeout(180)
 # checks: IM-13
-def test_a_restart_of_prosody_loses_nothing_in_silence(gw, sip, bob, capsys):
+def test_a_restart_of_prosody_loses_nothing_in_silence(gw, bob, capsys):
+    # straight to the gateway: Kamailio's two workers may swap messages that stand close together
+    sip = SipUser("alice", proxy=f"127.0.0.1:{gateway.SIP}", register=False)
+    trouble = threading.Thread(target=restart, args=(6, 3))
+    trouble.start()
     calls, start = [], time.time()
     for number in range(MESSAGES):
-        if number == MESSAGES * 3 // 10:
-            lab("down", "prosody")
-        if number == MESSAGES * 5 // 10:
-            lab("up", "prosody")
-            bob.online.wait(15)
-        calls.append(sip.send("sip:bob@xmpp.test", f"flow {number:04}", call_id=f"flow-{number}@127.0.0.1"))
         time.sleep(max(0, start + number / RATE - time.time()))
+        calls.append(sip.send("sip:bob@xmpp.test", f"flow {number:04}", call_id=f"flow-{number}@127.0.0.1"))
+    trouble.join()
     finals = [sip.final(call, 40) for call in calls]
     assert None not in finals, f"{finals.count(None)} senders were told nothing"
     time.sleep(1)
@@ -33,3 +42,4 @@ def test_a_restart_of_prosody_loses_nothing_in_silence(gw, sip, bob, capsys):
     assert len(got) == len(set(got)), "delivered twice"
     assert got == sorted(got), "out of order"
     assert told < MESSAGES, "nothing was delivered"
+    sip.close()

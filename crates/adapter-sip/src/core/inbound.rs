@@ -215,10 +215,10 @@ impl Core {
             }
             Route::Stream { connection, reopen } => {
                 if self.streams.contains(connection) {
-                    self.send_on(connection, response, now);
+                    self.respond_on(connection, response, now);
                 } else if let Some(connection) = reopen.and_then(|peer| self.streams.connect(peer)) {
                     // RFC 3261 §18.2.2: the connection of the request is gone.
-                    self.send_on(connection, response, now);
+                    self.respond_on(connection, response, now);
                 }
             }
         }

@@ -32,7 +32,7 @@ use sip_proto::uas::Policy;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use streams::{Settings, StreamEvent, Streams};
+use streams::{Handed, Settings, StreamEvent, Streams};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use trust::Trust;
@@ -135,6 +135,11 @@ pub(crate) async fn run(setup: Setup, mut shutdown: Shutdown) -> Result<(), Adap
     }
     helpers.iter().for_each(JoinHandle::abort);
     core.stop();
+    let unheard = async { while stream_events.recv().await.is_some() {} };
+    tokio::select! {
+        () = core.streams.finish() => {}
+        () = unheard => {}
+    }
     Ok(())
 }
 
@@ -226,9 +231,9 @@ impl Core {
         self.datagrams.flush();
     }
 
-    /// Hands octets to a connection; one that takes no more is given up with all that waits for answers on it.
-    fn send_on(&mut self, connection: ConnectionId, octets: Bytes, now: Instant) {
-        if !self.streams.send(connection, octets) {
+    /// Hands a response to a connection; one that takes no more is given up with all that waits for answers on it.
+    fn respond_on(&mut self, connection: ConnectionId, octets: Bytes, now: Instant) {
+        if self.streams.send(connection, octets) != Handed::Taken {
             self.streams.close(connection);
             self.handle_broken_connection(connection, true, now);
         }

@@ -6,11 +6,13 @@ use sip_proto::framer::{Event as Frame, PONG, Rejected, StreamFramer};
 use sip_proto::message::Message;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, tcp};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// What happened on a connection.
 #[derive(Debug)]
@@ -46,15 +48,33 @@ pub(crate) struct Settings {
 #[derive(Debug)]
 struct Connection {
     peer: SocketAddr,
-    outgoing: mpsc::Sender<Bytes>,
+    outgoing: mpsc::UnboundedSender<Bytes>,
+    unwritten: Arc<AtomicUsize>,
     task: tokio::task::JoinHandle<()>,
+}
+
+/// What came of handing octets to a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Handed {
+    /// They will be written.
+    Taken,
+    /// Too much waits there already.
+    Full,
+    /// The connection is gone.
+    Gone,
 }
 
 /// Events of all connections that wait for the core; behind them TCP holds the senders back.
 pub(crate) const EVENTS: usize = 1024;
 
-/// Messages that wait for a slow reader; then the connection is given up.
-const MAX_UNWRITTEN: usize = 256;
+/// Octets that wait for a connection to open or for a slow reader: as many messages as the adapter's own queue holds.
+const MAX_UNWRITTEN: usize = 4 << 20;
+
+/// Octets that may wait while keep-alives are still answered.
+const MAX_BEFORE_PONG: usize = 65_536;
+
+/// How long the last answers have to be written when the gateway stops.
+const FLUSH: Duration = Duration::from_millis(500);
 
 /// How long a peer may take to accept a connection: shorter than a near side waits for its answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1500);
@@ -97,9 +117,11 @@ impl Streams {
         })
     }
 
-    /// Takes over an accepted connection; closes it when there are too many.
+    /// Takes over an accepted connection; closes it when there are too many. Strangers leave some for our own.
     pub(crate) fn accept(&mut self, stream: TcpStream, peer: SocketAddr) {
-        if self.connections.len() < self.settings.max_connections {
+        let (all, max) = (self.connections.len(), self.settings.max_connections);
+        let reserved = if max > 1 { (max / OWN_SHARE).max(1) } else { 0 };
+        if all < max && all.saturating_sub(self.by_peer.len()) < max - reserved {
             let id = self.new_id();
             self.add(id, peer, |events, outgoing, settings| serve(id, peer, stream, events, outgoing, settings));
         }
@@ -124,9 +146,27 @@ impl Streams {
         self.connections.contains_key(&id)
     }
 
-    /// Hands octets to a connection; false when it is gone or its reader too slow.
-    pub(crate) fn send(&mut self, id: ConnectionId, octets: Bytes) -> bool {
-        self.connections.get(&id).is_some_and(|connection| connection.outgoing.try_send(octets).is_ok())
+    /// Hands octets to a connection.
+    pub(crate) fn send(&mut self, id: ConnectionId, octets: Bytes) -> Handed {
+        let Some(connection) = self.connections.get(&id) else { return Handed::Gone };
+        if connection.unwritten.load(Ordering::Relaxed) >= MAX_UNWRITTEN {
+            return Handed::Full;
+        }
+        connection.unwritten.fetch_add(octets.len(), Ordering::Relaxed);
+        if connection.outgoing.send(octets).is_ok() { Handed::Taken } else { Handed::Gone }
+    }
+
+    /// Ends all connections once what was handed to them is written, or [`FLUSH`] is over.
+    pub(crate) async fn finish(&mut self) {
+        let end = Instant::now() + FLUSH;
+        let connections = std::mem::take(&mut self.connections);
+        let mut tasks: Vec<_> = connections.into_values().map(|connection| connection.task).collect();
+        for task in &mut tasks {
+            if timeout_at(end, task).await.is_err() {
+                break;
+            }
+        }
+        tasks.iter().for_each(tokio::task::JoinHandle::abort);
     }
 
     /// Ends a connection, or forgets one that has ended.
@@ -151,10 +191,12 @@ impl Streams {
     ) where
         F: Future<Output = ()> + Send + 'static,
     {
-        let (outgoing, receiver) = mpsc::channel(MAX_UNWRITTEN);
-        let own = Outgoing { receiver, pong: outgoing.downgrade() };
+        let (outgoing, receiver) = mpsc::unbounded_channel();
+        let unwritten = Arc::new(AtomicUsize::new(0));
+        let pong = Pong { sender: outgoing.downgrade(), unwritten: unwritten.clone() };
+        let own = Outgoing { receiver, unwritten: unwritten.clone(), pong };
         let task = tokio::spawn(serve(self.events.clone(), own, self.settings));
-        self.connections.insert(id, Connection { peer, outgoing, task });
+        self.connections.insert(id, Connection { peer, outgoing, unwritten, task });
     }
 }
 
@@ -166,13 +208,34 @@ impl Drop for Streams {
     }
 }
 
+/// One part in so many of all connections is kept for those we open.
+const OWN_SHARE: usize = 8;
+
 /// Between two tries after accepting failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 struct Outgoing {
-    receiver: mpsc::Receiver<Bytes>,
-    /// For answers to keep-alives, which do not keep the connection in use.
-    pong: mpsc::WeakSender<Bytes>,
+    receiver: mpsc::UnboundedReceiver<Bytes>,
+    unwritten: Arc<AtomicUsize>,
+    pong: Pong,
+}
+
+/// For answers to keep-alives, which do not keep the connection in use.
+struct Pong {
+    sender: mpsc::WeakUnboundedSender<Bytes>,
+    unwritten: Arc<AtomicUsize>,
+}
+
+impl Pong {
+    // RFC 5626 §4.4.1; a peer that does not read its answers can do without.
+    fn answer(&self) {
+        let Some(sender) = self.sender.upgrade() else { return };
+        if self.unwritten.load(Ordering::Relaxed) < MAX_BEFORE_PONG {
+            self.unwritten.fetch_add(PONG.len(), Ordering::Relaxed);
+            // The writer is gone when nobody listens.
+            let _ = sender.send(Bytes::from_static(PONG));
+        }
+    }
 }
 
 async fn open(
@@ -203,10 +266,10 @@ async fn serve(
     // A connection that can't be tuned works all the same.
     let _ = transport::tune_stream(&stream);
     let (reader, writer) = stream.into_split();
-    let Outgoing { receiver, pong } = outgoing;
+    let Outgoing { receiver, unwritten, pong } = outgoing;
     tokio::select! {
         () = read(id, peer, reader, &events, pong, settings) => {}
-        () = write(writer, receiver) => {}
+        () = write(writer, receiver, &unwritten) => {}
     }
     let _ = events.send(StreamEvent::Closed { connection: id, opened: true }).await;
 }
@@ -217,12 +280,16 @@ async fn read(
     peer: SocketAddr,
     mut reader: tcp::OwnedReadHalf,
     events: &mpsc::Sender<StreamEvent>,
-    pong: mpsc::WeakSender<Bytes>,
+    pong: Pong,
     settings: Settings,
 ) {
     let (mut framer, mut buffer) = (StreamFramer::new(settings.max_body), BytesMut::new());
+    let mut begun: Option<Instant> = None; // when the message that is under way began to come
     loop {
-        let patience = if framer.is_mid_message(&buffer) { MESSAGE_TIMEOUT } else { settings.idle };
+        let patience = match begun {
+            Some(since) => MESSAGE_TIMEOUT.saturating_sub(since.elapsed()),
+            None => settings.idle,
+        };
         buffer.reserve(READ);
         match timeout(patience, reader.read_buf(&mut buffer)).await {
             Ok(Ok(1..)) => {}
@@ -235,14 +302,12 @@ async fn read(
                 Ok(Some(Frame::Broken(rejected))) => (StreamEvent::Broken(id, peer, rejected), false),
                 Err(rejected) => (StreamEvent::Broken(id, peer, rejected), true),
                 Ok(Some(Frame::Ping)) => {
-                    // RFC 5626 §4.4.1; a peer that does not read its answers can do without.
-                    if let Some(pong) = pong.upgrade() {
-                        let _ = pong.try_send(Bytes::from_static(PONG));
-                    }
+                    pong.answer();
                     continue;
                 }
                 Ok(Some(Frame::Pong)) => continue,
             };
+            begun = None;
             if events.send(event).await.is_err() {
                 return;
             }
@@ -252,13 +317,14 @@ async fn read(
                 return;
             }
         }
+        begun = framer.is_mid_message(&buffer).then(|| begun.unwrap_or_else(Instant::now));
     }
 }
 
 /// How long a connection stays open behind the answer to what broke it.
 const LINGER: Duration = Duration::from_millis(200);
 
-async fn write(mut writer: tcp::OwnedWriteHalf, mut outgoing: mpsc::Receiver<Bytes>) {
+async fn write(mut writer: tcp::OwnedWriteHalf, mut outgoing: mpsc::UnboundedReceiver<Bytes>, unwritten: &AtomicUsize) {
     let mut batch = BytesMut::new();
     while let Some(first) = outgoing.recv().await {
         batch.clear();
@@ -268,7 +334,7 @@ async fn write(mut writer: tcp::OwnedWriteHalf, mut outgoing: mpsc::Receiver<Byt
             batch.extend_from_slice(&more);
         }
         match timeout(WRITE_TIMEOUT, writer.write_all(&batch)).await {
-            Ok(Ok(())) => {}
+            Ok(Ok(())) => drop(unwritten.fetch_sub(batch.len(), Ordering::Relaxed)),
             Ok(Err(_)) | Err(_) => return,
         }
     }

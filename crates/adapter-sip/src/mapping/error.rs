@@ -88,7 +88,7 @@ pub fn to_phrase(failure: &Failure) -> Option<String> {
     failure.text.as_deref().map(clean_phrase).filter(|phrase| !phrase.is_empty())
 }
 
-/// Words for one line: control characters become spaces, and no more than [`MAX_PHRASE`] octets stay.
+/// Words for one line: control characters become spaces, and no more than `MAX_PHRASE` octets stay.
 pub fn clean_phrase(text: &str) -> String {
     let mut phrase = String::with_capacity(text.len().min(MAX_PHRASE));
     let text = text.trim_matches(|c: char| c.is_whitespace() || c.is_control());

@@ -1,6 +1,6 @@
 //! Requests from SIP peers.
 
-use crate::kit::{Gateway, Peer, Wire, message, request, status, text};
+use crate::kit::{FakeDns, Gateway, Peer, Wire, message, request, status, text};
 use adapter_api::{SourceProof, SpeaksFor};
 use impp_model::{Cause, Failure, Outcome, Proof, Retry, Side};
 use sip_proto::framer::Event;
@@ -295,4 +295,34 @@ async fn at_the_end_what_was_taken_is_still_answered() {
         }
     }
     gateway.ended.await.unwrap();
+}
+
+#[tokio::test]
+async fn at_the_end_an_answer_over_tcp_is_still_written() {
+    for _ in 0..20 {
+        let mut gateway = Gateway::start().await;
+        let mut wire = Wire::connect(gateway.tcp).await;
+        wire.send(over_tcp("1", "one")).await;
+        let taken = gateway.next().await;
+        gateway.trigger.shut_down();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        taken.settle.settle(Outcome::Success(Proof::Recipient));
+        assert_eq!(status(&wire.receive().await), 200);
+        gateway.ended.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn strangers_that_take_all_connections_leave_room_for_ours() {
+    let more = serde_json::json!({"limits": {"connections": 2}});
+    let gateway = Gateway::start_with(more, FakeDns(Vec::new())).await;
+    let _strangers = [Wire::connect(gateway.tcp).await, Wire::connect(gateway.tcp).await];
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let hop = adapter_api::Hop::Fixed(format!("sip:{};transport=tcp", listener.local_addr().unwrap()).into());
+    let settled = gateway.deliver(hop, |_| {});
+    let mut wire = Wire::accept(&listener).await;
+    let request = wire.receive().await;
+    wire.answer(&request, 200).await;
+    assert_eq!(crate::kit::outcome(settled).await, Outcome::Success(Proof::Recipient));
 }

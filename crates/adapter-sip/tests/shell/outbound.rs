@@ -370,3 +370,71 @@ async fn at_the_end_waiting_deliveries_are_settled() {
     gateway.ended.await.unwrap();
     let _ = status;
 }
+
+// checks: SIP-019
+#[tokio::test]
+async fn a_burst_does_not_break_the_connection_it_waits_for() {
+    let gateway = Gateway::start().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let hop = || Hop::Fixed(format!("sip:{};transport=tcp", listener.local_addr().unwrap()).into());
+    let outcomes: Vec<_> = (0..1500)
+        .map(|n| {
+            gateway.deliver(hop(), |operation| {
+                operation.destination.address = format!("u{n}@example.net").parse().unwrap();
+            })
+        })
+        .collect();
+    let mut wire = Wire::accept(&listener).await;
+    tokio::spawn(async move {
+        loop {
+            let request = wire.receive().await;
+            wire.answer(&request, 200).await;
+        }
+    });
+    for settled in outcomes {
+        assert_eq!(outcome(settled).await, Outcome::Success(Proof::Recipient));
+    }
+}
+
+#[tokio::test]
+async fn what_a_connection_has_no_room_for_is_refused_and_the_rest_is_sent() {
+    let gateway = Gateway::start().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let hop = || Hop::Fixed(format!("sip:{};transport=tcp", listener.local_addr().unwrap()).into());
+    let body = "x".repeat(60_000);
+    let outcomes: Vec<_> = (0..120)
+        .map(|n| {
+            gateway.deliver(hop(), |operation| {
+                operation.destination.address = format!("u{n}@example.net").parse().unwrap();
+                operation.message.content = Content::text(body.as_str());
+            })
+        })
+        .collect();
+    let mut wire = Wire::accept(&listener).await;
+    tokio::spawn(async move {
+        loop {
+            let request = wire.receive().await;
+            wire.answer(&request, 200).await;
+        }
+    });
+    let (mut delivered, mut refused) = (0, 0);
+    for settled in outcomes {
+        match outcome(settled).await {
+            Outcome::Success(Proof::Recipient) => delivered += 1,
+            Outcome::Failure(failure) if failure.cause == Cause::Overload => refused += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(delivered > 60 && delivered + refused == 120, "{delivered} delivered, {refused} refused");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_server_that_goes_after_it_was_sent_a_message_leaves_it_unconfirmed() {
+    let (gateway, peer) = (Gateway::start().await, Peer::bind().await);
+    let settled = gateway.deliver(peer.hop(), |_| {});
+    peer.receive().await;
+    drop(peer);
+    // The next copy finds nobody; the first one may be on somebody's screen.
+    assert_eq!(cause(settled).await, Cause::Unconfirmed);
+}

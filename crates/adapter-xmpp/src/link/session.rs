@@ -30,6 +30,9 @@ struct Session {
 /// What a stop waits for open messages: past the usual hold, within a service manager's patience.
 const DRAIN: Duration = Duration::from_secs(5);
 
+/// Octets kept for a server that does not read, beyond which it is not read from: deliveries stop long before.
+const MAX_UNREAD: usize = 4 * HIGH_WATER;
+
 /// Octets read at once.
 const READ_BUFFER: usize = 64 * 1024;
 
@@ -47,7 +50,7 @@ impl Link {
             let due = [session.stream.poll_timeout(), self.outbound.next_timeout(), session.drain_until];
             let room = session.opened.is_some() && session.unwritten < HIGH_WATER;
             tokio::select! {
-                read = reader.read_buf(&mut input), if !session.closed => match read {
+                read = reader.read_buf(&mut input), if !session.closed && session.may_read() => match read {
                     Ok(0) | Err(_) => session.lose(),
                     Ok(_) => {
                         session.stream.handle_bytes(&input, Instant::now());
@@ -190,6 +193,13 @@ impl Session {
         if !self.scratch.is_empty() && self.stream.send_encoded(&self.scratch, now).is_ok() {
             self.scratch.clear();
         }
+    }
+
+    /// Whether the server takes what it asks for: what it does not read must not grow with what it says.
+    ///
+    /// One that reads nothing for [`TCP_GIVE_UP`](super::TCP_GIVE_UP) is given up by the kernel.
+    fn may_read(&self) -> bool {
+        self.unwritten + self.scratch.len() < MAX_UNREAD
     }
 
     fn push(&mut self, octets: Bytes) {

@@ -266,9 +266,14 @@ impl Peer {
         while self.read().await {}
     }
 
+    /// Sends octets as they are.
+    pub async fn send_octets(&mut self, octets: &[u8]) {
+        self.socket.write_all(octets).await.unwrap();
+    }
+
     /// Says this in place of stanzas, and waits for the component to leave.
     pub async fn babble(&mut self, octets: &[u8]) {
-        self.socket.write_all(octets).await.unwrap();
+        self.send_octets(octets).await;
         self.until_closed().await;
     }
 

@@ -89,9 +89,9 @@ impl Admin {
         let response = request.send().await.with_context(hint)?;
         match response.status() {
             StatusCode::OK => Ok(Some(response.json().await.context("not an answer of the admin API")?)),
-            StatusCode::NOT_FOUND => Ok(None),
+            StatusCode::NOT_FOUND if !path.is_empty() => Ok(None),
             StatusCode::UNAUTHORIZED => bail!("the gateway wants its admin token: give --token-file"),
-            status => bail!("the admin API answers {status}"),
+            status => bail!("{} answers {status}: is it the admin API? See --admin", self.url),
         }
     }
 

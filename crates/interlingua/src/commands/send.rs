@@ -95,5 +95,5 @@ fn describe(result: &SendResult) -> String {
             format!("failed ({}){text}", result.reason.as_deref().unwrap_or_default())
         }
     };
-    format!("{what}  trace {}", result.trace)
+    output::foreign(&format!("{what}  trace {}", result.trace))
 }

@@ -12,9 +12,9 @@ pub(crate) struct Server {
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8081", env = "INTERLINGUA_SERVER")]
     server: String,
     /// The user's token; other users of this machine can see it, unlike one in the environment or a file
-    #[arg(long, env = "INTERLINGUA_TOKEN", hide_env_values = true, conflicts_with = "token_file")]
+    #[arg(long, env = "INTERLINGUA_TOKEN", hide_env_values = true)]
     token: Option<String>,
-    /// A file with the user's token
+    /// A file with the user's token; it goes before --token and the environment
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
 }

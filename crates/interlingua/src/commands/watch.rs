@@ -67,12 +67,12 @@ fn as_json(received: &Received) -> Value {
 fn describe(event: &Incoming) -> String {
     match event {
         Incoming::Message(message) => describe_message(message),
-        Incoming::Other { kind, data } => format!("[{kind}] {data}"),
+        Incoming::Other { kind, data } => output::foreign(&format!("[{kind}] {data}")),
         _ => String::new(),
     }
 }
 
 fn describe_message(message: &MessageEvent) -> String {
     let subject = message.subject.as_deref().map(|subject| format!(" [{subject}]")).unwrap_or_default();
-    format!("{}{subject}: {}", message.from, message.body)
+    output::foreign(&format!("{}{subject}: {}", message.from, message.body))
 }

@@ -115,7 +115,7 @@ pub fn load_text(text: &str, path: &Path) -> Result<Checked, Report> {
     for problem in problems.iter_mut().chain(&mut warnings) {
         document.locate(problem);
     }
-    problems.sort_by_key(|problem| problem.line);
+    problems.sort_by_key(|problem| (problem.line.is_none(), problem.line));
     warnings.sort_by_key(|problem| problem.line);
     match config {
         Some(config) if problems.is_empty() => Ok(Checked { config, adapters: configured, warnings }),

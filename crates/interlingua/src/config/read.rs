@@ -47,7 +47,7 @@ pub(crate) fn read<T: DeserializeOwned>(
         let done = if attempt == 0 && missing.is_none() && remove(&mut value, &key) {
             true
         } else {
-            stand_in(attempt).is_some_and(|stand_in| put(&mut value, &key, stand_in))
+            first_variant(&message).or_else(|| stand_in(attempt)).is_some_and(|new| put(&mut value, &key, new))
         };
         if !done {
             return None;
@@ -61,6 +61,18 @@ const MAX_ATTEMPTS: usize = 1000;
 
 /// What serde says of a key that no field takes.
 const UNKNOWN_FIELD: &str = "unknown field `";
+
+/// What serde says of a word that is none of those allowed.
+const UNKNOWN_VARIANT: &str = "unknown variant `";
+
+/// What the standard library says of text that is no address with port.
+const NO_SOCKET_ADDRESS: &str = "invalid socket address syntax";
+
+/// The first word that is allowed, where only some are.
+fn first_variant(message: &str) -> Option<Value> {
+    quoted(message, UNKNOWN_VARIANT)?;
+    expected(message).first().map(|name| json!(name))
+}
 
 /// Values of each type, so that reading can go on behind a missing or wrong one.
 fn stand_in(attempt: usize) -> Option<Value> {
@@ -89,26 +101,44 @@ fn key_of(path: &serde_path_to_error::Path) -> Key {
 
 fn explain(key: Key, message: &str) -> Problem {
     if let Some(field) = quoted(message, "missing field `") {
-        return Problem::syntax(key, "missing", format!("add `{field} = ...`; see `interlingua config reference`"));
+        let line = if key.0.len() == 1 { format!("[{field}]") } else { format!("{field} = ...") };
+        return Problem::syntax(key, "missing", format!("add `{line}`; see `interlingua config reference`"));
     }
     if let Some(field) = quoted(message, UNKNOWN_FIELD) {
         let remedy = suggestion(field, &expected(message));
         return Problem::syntax(key, "unknown key", remedy);
     }
-    if let Some(variant) = quoted(message, "unknown variant `") {
+    if let Some(variant) = quoted(message, UNKNOWN_VARIANT) {
         let names = expected(message);
         let remedy = nearest(variant, &names).map_or_else(String::new, |name| format!("did you mean \"{name}\"? "));
         let all: Vec<_> = names.iter().map(|name| format!("\"{name}\"")).collect();
         return Problem::syntax(key, "unknown value", format!("{remedy}write {}", all.join(" or ")));
     }
+    if message == NO_SOCKET_ADDRESS {
+        return Problem::syntax(
+            key,
+            message,
+            "write an IP address and a port, as \"127.0.0.1:5353\" or \"[::1]:5353\"",
+        );
+    }
     if let Some((problem, remedy)) = message.split_once("; write ") {
         return Problem::syntax(key, problem, format!("write {remedy}"));
     }
     let (problem, remedy) = match message.rsplit_once("expected ") {
-        Some((problem, wanted)) => (problem.trim_end_matches([',', ';', ' ']), format!("write {wanted}")),
+        Some((problem, wanted)) => (problem.trim_end_matches([',', ';', ' ']), format!("write {}", in_words(wanted))),
         None => (message, "correct the value; see `interlingua config reference`".to_owned()),
     };
     Problem::syntax(key, problem, remedy)
+}
+
+/// What Rust calls `wanted`, as people say it.
+fn in_words(wanted: &str) -> &str {
+    match wanted {
+        "usize" | "u64" | "u32" | "u16" => "a whole number without quotes, 0 or more",
+        "a string" => "text in quotes",
+        "a boolean" => "true or false",
+        _ => wanted,
+    }
 }
 
 /// What to do about an unknown name where `known` ones are allowed.
@@ -204,6 +234,13 @@ mod tests {
         hold: Duration,
         #[serde(default)]
         peers: Vec<std::net::IpAddr>,
+        kind: Kind,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Kind {
+        Open,
     }
 
     fn problems(value: Value) -> (Option<Table>, Vec<(String, String)>) {
@@ -214,25 +251,25 @@ mod tests {
 
     #[test]
     fn all_problems_of_a_table_are_found() {
-        let (table, found) = problems(json!({"nmae": "a", "hold": "2", "peers": ["::1", 3, "x"]}));
+        let (table, found) = problems(json!({"nmae": "a", "hold": "2", "peers": ["::1", 3, "x"], "kind": "shut"}));
         let keys: Vec<_> = found.iter().map(|(key, _)| key.as_str()).collect();
         assert!(table.is_some());
-        for key in ["x.nmae", "x.name", "x.port", "x.hold", "x.peers[1]", "x.peers[2]"] {
+        for key in ["x.nmae", "x.name", "x.port", "x.hold", "x.peers[1]", "x.peers[2]", "x.kind"] {
             assert!(keys.contains(&key), "{key} in {keys:?}");
         }
-        assert_eq!(keys.len(), 6);
+        assert_eq!(keys.len(), 7);
         assert!(found.contains(&("x.nmae".to_owned(), "did you mean \"name\"?".to_owned())));
     }
 
     #[test]
     fn a_good_table_has_no_problem() {
-        let (table, found) = problems(json!({"name": "a", "port": 5060, "hold": "2s", "peers": []}));
+        let (table, found) = problems(json!({"name": "a", "port": 5060, "hold": "2s", "peers": [], "kind": "open"}));
         let table = table.unwrap();
         assert_eq!(
             (table.name.as_str(), table.port, table.hold, table.peers.len()),
             ("a", 5060, Duration::from_secs(2), 0)
         );
-        assert!(found.is_empty());
+        assert!(matches!(table.kind, Kind::Open) && found.is_empty());
     }
 
     #[test]

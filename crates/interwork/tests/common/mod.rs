@@ -127,6 +127,17 @@ pub fn world(dns: Table, room: usize) -> World {
 
 /// SIP senders are answered each, XMPP senders are not.
 pub fn world_on(dns: Table, room: usize, store: Arc<MemoryStore>, clock: SteadyClock, limits: Limits) -> World {
+    world_with(dns, room, store, clock, limits, DeliveryLimits { expiry: EXPIRY, ..DeliveryLimits::default() })
+}
+
+pub fn world_with(
+    dns: Table,
+    room: usize,
+    store: Arc<MemoryStore>,
+    clock: SteadyClock,
+    limits: Limits,
+    delivery: DeliveryLimits,
+) -> World {
     let sip = Shelf::new("sip", Some("_sip"), false, true, room);
     let xmpp = Shelf::new("xmpp", Some("_xmpp"), true, false, room);
     let entry = |name: &str, adapter: &str, next_hop: Option<&str>| DomainEntry {
@@ -144,7 +155,7 @@ pub fn world_on(dns: Table, room: usize, store: Arc<MemoryStore>, clock: SteadyC
         configuration: Arc::new(configuration),
         routing: RoutingConfig { routes: Vec::new(), supported: vec!["_sip".into(), "_xmpp".into()] },
         policy: Policy::default(),
-        delivery: DeliveryLimits { expiry: EXPIRY, ..DeliveryLimits::default() },
+        delivery,
         own_listeners: Vec::new(),
     };
     let dns = Arc::new(dns);

@@ -1,11 +1,13 @@
 //! The store on disk: one thread writes, everyone's batches of the moment with one fsync.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use super::open::{OpenError, open};
 use crate::api::{Batch, Completion, Record, Store, StoreError, Urgency};
@@ -13,12 +15,13 @@ use crate::core::{Core, Kind, Request};
 use crate::data_dir::DataDir;
 use crate::engine::{Engine, FjallEngine};
 use crate::key::{Fence, Shard, Table, Version};
+use crate::ledger::is_readable;
 use crate::queue::{Queue, Refused};
 use crate::seal::SealKey;
 use crate::survey::Opened;
 use crate::watermark::Watermark;
 
-/// How often the writer looks at the free space: at full speed some 50 MiB are written in between.
+/// How often the free space is looked at: at full speed some 50 MiB are written in between.
 const FREE_INTERVAL: Duration = Duration::from_secs(1);
 /// The usual [`Options::disk_reserve`] in octets: the engine's journals and one round of its compaction.
 pub const DISK_RESERVE: u64 = 256 * 1024 * 1024;
@@ -39,20 +42,33 @@ impl Default for Options {
     }
 }
 
+/// What a check of a closed store found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Checked {
+    /// What opening it would find.
+    pub opened: Opened,
+    /// Sound records of the ledger that this version does not understand.
+    pub unreadable: u64,
+}
+
 /// The store of one process, on fjall in a [`DataDir`].
 ///
-/// Dropping it writes what was taken, then closes.
+/// Dropping it closes it. The directory stays locked until then; whoever opens it again in the same process calls
+/// [`close`](Self::close) first, so that no completion holds it any longer.
 pub struct FjallStore {
     shared: Arc<Shared>,
-    writer: Option<JoinHandle<()>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
 }
 
 struct Shared {
     core: Core<FjallEngine>,
     queue: Queue,
     disk_reserve: u64,
-    /// Octets free when the writer last looked.
+    /// Octets free when last looked at.
     free: AtomicU64,
+    /// When that was.
+    looked: Mutex<Instant>,
     _data_dir: DataDir,
 }
 
@@ -66,16 +82,35 @@ impl FjallStore {
             queue: Queue::new(),
             disk_reserve: options.disk_reserve,
             free: AtomicU64::new(free),
+            looked: Mutex::new(Instant::now()),
             _data_dir: data_dir,
         });
         let for_writer = Arc::clone(&shared);
-        let writer = thread::Builder::new().name("store".to_owned()).spawn(move || for_writer.write())?;
-        Ok((Self { shared, writer: Some(writer) }, opened))
+        let writer = thread::Builder::new().name("store".to_owned()).spawn(move || for_writer.run())?;
+        Ok((Self { shared, writer: Mutex::new(Some(writer)) }, opened))
+    }
+
+    /// Writes what was taken and takes nothing more. When this returns every completion has been called and dropped.
+    ///
+    /// Waits for the disk. Called by a completion it does not wait.
+    pub fn close(&self) {
+        self.shared.queue.close();
+        if let Some(writer) = self.writer.lock().take()
+            && thread::current().id() != writer.thread().id()
+            && writer.join().is_err()
+        {
+            tracing::error!("the store's thread panicked");
+        }
     }
 
     /// Looks at every record and changes none (the engine itself completes what a crash left of its last write).
-    pub fn survey(data_dir: &DataDir, options: &Options) -> Result<Opened, OpenError> {
-        Ok(Self::core(data_dir, options, true)?.1)
+    pub fn check(data_dir: &DataDir, options: &Options) -> Result<Checked, OpenError> {
+        let (core, opened) = Self::core(data_dir, options, true)?;
+        let mut checked = Checked { opened, unreadable: 0 };
+        for table in Table::ALL {
+            core.each(table, |value| checked.unreadable += u64::from(!is_readable(table, value)))?;
+        }
+        Ok(checked)
     }
 
     fn core(data_dir: &DataDir, options: &Options, read_only: bool) -> Result<(Core<FjallEngine>, Opened), OpenError> {
@@ -90,26 +125,44 @@ impl FjallStore {
 }
 
 impl Shared {
-    /// The writer's thread.
+    /// The writer's thread. Should the engine panic, what waits and what comes hears that the store is closed.
+    fn run(&self) {
+        if catch_unwind(AssertUnwindSafe(|| self.write())).is_err() {
+            tracing::error!("the storage engine panicked; the store is closed");
+            self.queue.close();
+            while self.queue.take(Instant::now()).is_some() {}
+        }
+    }
+
     fn write(&self) {
         let mut taken = Instant::now();
-        let mut looked = taken;
         while let Some(group) = self.queue.take(taken) {
             taken = Instant::now();
-            if taken.duration_since(looked) >= FREE_INTERVAL {
-                looked = taken;
-                self.free.store(self.core.engine.free().unwrap_or(u64::MAX), Ordering::Relaxed);
-            }
+            self.look(taken);
             self.core.apply(group);
         }
     }
 
     fn admit(&self, batch: &mut Batch) -> Result<(), StoreError> {
-        let free = self.free.load(Ordering::Relaxed);
-        if free < self.disk_reserve && !batch.essential {
-            return Err(StoreError::DiskReserve { free, reserve: self.disk_reserve });
+        let reserve = self.disk_reserve;
+        if self.free.load(Ordering::Relaxed) < reserve && !batch.essential {
+            // While everything is refused the writer has nothing to do and does not look.
+            self.look(Instant::now());
+            let free = self.free.load(Ordering::Relaxed);
+            if free < reserve {
+                return Err(StoreError::DiskReserve { free, reserve });
+            }
         }
         self.core.prepare(batch)
+    }
+
+    /// Looks at the free space, if that was not done just before.
+    fn look(&self, now: Instant) {
+        let mut looked = self.looked.lock();
+        if now.saturating_duration_since(*looked) >= FREE_INTERVAL {
+            *looked = now;
+            self.free.store(self.core.engine.free().unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
     }
 
     fn push(&self, kind: Kind, urgency: Urgency, done: Completion) {
@@ -159,12 +212,6 @@ impl Store for FjallStore {
 
 impl Drop for FjallStore {
     fn drop(&mut self) {
-        self.shared.queue.close();
-        if let Some(writer) = self.writer.take()
-            && thread::current().id() != writer.thread().id()
-            && writer.join().is_err()
-        {
-            tracing::error!("the store's thread panicked");
-        }
+        self.close();
     }
 }

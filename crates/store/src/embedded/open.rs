@@ -5,7 +5,7 @@ use std::io;
 use crate::api::EngineError;
 use crate::core::{Core, Heads};
 use crate::data_dir::DataDirError;
-use crate::engine::{Engine, Space, Writes};
+use crate::engine::{Engine, Space};
 use crate::seal::{SealKey, Sealer};
 use crate::survey::{self, Opened};
 
@@ -68,5 +68,5 @@ fn check_key<E: Engine>(engine: &E, sealer: Option<&Sealer>) -> Result<(), OpenE
 }
 
 fn note<E: Engine>(engine: &E, key: &[u8], value: Vec<u8>) -> Result<(), EngineError> {
-    engine.apply(Writes::from([((Space::Meta, key.to_vec()), Some(value))]))
+    engine.apply([((Space::Meta, key.to_vec()), Some(value))])
 }

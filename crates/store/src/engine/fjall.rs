@@ -1,11 +1,12 @@
 //! `fjall`: one database, one tree for each key space, one journal.
 
 use std::ops::{Bound, ControlFlow};
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
 use ::fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
-use super::{Engine, Space, Writes};
+use super::{Engine, Space, Write};
 use crate::api::EngineError;
 use crate::watermark::Watermark;
 
@@ -15,6 +16,10 @@ const CACHE: u64 = 32 * 1024 * 1024;
 const JOURNALS: u64 = 256 * 1024 * 1024;
 /// Octets of a tree that are held in memory before they are written out.
 const MEMTABLE: u64 = 32 * 1024 * 1024;
+
+/// Threads of the engine for writing trees out and compacting them. With more than one, fjall 3.1 keeps the first for writing
+/// out, and that one spins through the queue of tasks for as long as another compacts.
+const WORKERS: usize = 1;
 
 /// The engine of [`FjallStore`](crate::FjallStore).
 pub(crate) struct FjallEngine {
@@ -28,7 +33,11 @@ pub(crate) struct FjallEngine {
 impl FjallEngine {
     /// Opens or makes the database in `folder`.
     pub(crate) fn open(folder: &Path, watermark: Watermark) -> Result<Self, EngineError> {
-        let database = Database::builder(folder).cache_size(CACHE).max_journaling_size(JOURNALS).open()?;
+        let open = || {
+            let builder = Database::builder(folder).cache_size(CACHE).max_journaling_size(JOURNALS);
+            builder.worker_threads(WORKERS).open()
+        };
+        let database = catch_unwind(open).map_err(|_| EngineError::Panicked)??;
         let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE);
         let spaces = Space::all().map(|space| database.keyspace(space.name(), options)).collect::<Result<_, _>>()?;
         Ok(Self { database, spaces, folder: folder.to_owned(), watermark })
@@ -64,7 +73,7 @@ impl Engine for FjallEngine {
         Ok(())
     }
 
-    fn apply(&self, writes: Writes) -> Result<(), EngineError> {
+    fn apply(&self, writes: impl IntoIterator<Item = Write>) -> Result<(), EngineError> {
         let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
         for ((space, key), octets) in writes {
             match octets {

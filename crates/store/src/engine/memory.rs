@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
-use super::{Engine, Space, Writes};
+use super::{Engine, Space, Write};
 use crate::api::EngineError;
 
 type Map = BTreeMap<(Space, Vec<u8>), Vec<u8>>;
@@ -71,7 +71,7 @@ impl Engine for MemoryEngine {
         Ok(())
     }
 
-    fn apply(&self, writes: Writes) -> Result<(), EngineError> {
+    fn apply(&self, writes: impl IntoIterator<Item = Write>) -> Result<(), EngineError> {
         if self.failed.load(Ordering::Acquire) {
             return Err(EngineError::Injected);
         }

@@ -7,7 +7,7 @@ use impp_model::Cause;
 use super::entry::{self, Progress, Stored};
 use super::index::{Slot, State};
 use super::window::StoredEnd;
-use super::{Class, End, Entry, Ledger, LedgerError, OnceKey, Seq, Timestamp, encode, take_in};
+use super::{Class, End, Entry, Ledger, LedgerError, OnceKey, Seq, Timestamp, encode, encode_entry, take_in};
 use crate::api::{Batch, Committed, Completion, Expect, StoreError, Urgency};
 use crate::key::{Table, Version};
 
@@ -163,7 +163,7 @@ impl Ledger {
         done: impl FnOnce(Result<Option<Seq>, LedgerError>) + Send + 'static,
     ) -> Result<(), LedgerError> {
         let mut batch = self.batch_of(seq)?.essential();
-        let record = notice.map(encode).transpose()?;
+        let record = notice.map(encode_entry).transpose()?;
         let until = self.window.lock().until(now);
         let stored = encode(&StoredEnd { end: end.clone(), until })?;
         let (once, noticed) = self.start_settle(seq, notice.zip(record.as_ref().map(Vec::len)), &mut batch)?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use impp_model::Cause;
 
 use super::entry::{Progress, Stored};
+use super::hashing::DigestMap;
 use super::totals::Totals;
 use super::{Class, LedgerError, Limits, OnceKey, Origin, Pair, Seq, Timestamp};
 use crate::key::Version;
@@ -81,8 +82,9 @@ struct PairQueue {
 
 #[derive(Default)]
 pub(super) struct Index {
-    slots: BTreeMap<Seq, Slot>,
-    pairs: HashMap<Pair, PairQueue>,
+    /// Boxed: the tree moves its values about.
+    slots: BTreeMap<Seq, Box<Slot>>,
+    pairs: DigestMap<Pair, PairQueue>,
     /// The first of each pair, when it waits.
     due: BTreeSet<(Timestamp, Seq)>,
     expiry: BTreeSet<(Timestamp, Seq)>,
@@ -125,7 +127,7 @@ impl Index {
         self.expiry.insert((slot.expires, seq));
         self.warnings.extend(slot.warn.map(|warn| (warn, seq)));
         let (pair, spooled) = (slot.pair, slot.progress.class == Class::Spool);
-        self.slots.insert(seq, slot);
+        self.slots.insert(seq, Box::new(slot));
         let queue = self.pairs.entry(pair).or_default();
         queue.entries.push_back(seq);
         queue.spooled += usize::from(spooled);
@@ -133,7 +135,7 @@ impl Index {
     }
 
     /// Forgets an entry; the next of its pair moves up.
-    pub(super) fn remove(&mut self, seq: Seq) -> Option<Slot> {
+    pub(super) fn remove(&mut self, seq: Seq) -> Option<Box<Slot>> {
         let slot = self.slots.remove(&seq)?;
         self.octets -= slot.size;
         self.totals.pending -= u64::from(slot.counted);
@@ -153,7 +155,7 @@ impl Index {
     }
 
     pub(super) fn get(&self, seq: Seq) -> Result<&Slot, LedgerError> {
-        self.slots.get(&seq).ok_or(LedgerError::Unknown(seq))
+        self.slots.get(&seq).map(|slot| &**slot).ok_or(LedgerError::Unknown(seq))
     }
 
     /// Changes an entry; pair and expiry stay as they are.
@@ -209,7 +211,7 @@ impl Index {
         self.due
             .iter()
             .take_while(move |(when, _)| *when <= now)
-            .filter_map(|(_, seq)| Some((*seq, self.slots.get(seq)?)))
+            .filter_map(|(_, seq)| Some((*seq, &**self.slots.get(seq)?)))
     }
 
     /// When the next is to be tried or expires.
@@ -267,7 +269,7 @@ impl Index {
     /// Entries in the order of their numbers, those after `after`.
     pub(super) fn iter(&self, after: Option<Seq>) -> impl Iterator<Item = (Seq, &Slot)> {
         let from = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
-        self.slots.range((from, std::ops::Bound::Unbounded)).map(|(seq, slot)| (*seq, slot))
+        self.slots.range((from, std::ops::Bound::Unbounded)).map(|(seq, slot)| (*seq, &**slot))
     }
 
     pub(super) fn len(&self) -> usize {

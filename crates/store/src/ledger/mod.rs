@@ -3,8 +3,10 @@
 //! An entry is appended, claimed for a try, postponed or settled. Its end and its removal are one commit, and so is a notice
 //! to its sender. Entries of one (source, destination) pair go one after the other.
 
+mod about;
 mod deliver;
 mod entry;
+mod hashing;
 mod index;
 mod recovery;
 mod schedule;
@@ -13,10 +15,12 @@ mod totals;
 mod upkeep;
 mod window;
 
+pub(crate) use about::{about, is_readable};
 pub use deliver::Claimed;
 pub use entry::{Class, End, Entry, Near, OnceKey, Origin, Pair, Seq};
 pub use index::{Item, State};
 pub use recovery::Recovered;
+pub(crate) use recovery::walk;
 pub use schedule::Schedule;
 pub use time::{SteadyClock, Timestamp};
 pub use totals::Totals;
@@ -154,7 +158,7 @@ impl Ledger {
         done: impl FnOnce(Result<Seq, LedgerError>) + Send + 'static,
     ) -> Result<Seq, LedgerError> {
         let pair = Pair::of(&entry.operation);
-        let record = encode(entry)?;
+        let record = encode_entry(entry)?;
         let mut batch = self.batch(pair.shard())?;
         let seq = {
             let mut index = self.index.lock();
@@ -232,6 +236,10 @@ fn take_in(index: &mut Index, shard: Shard, entry: &Entry, size: usize) -> Seq {
     seq
 }
 
+fn encode_entry(entry: &Entry) -> Result<Vec<u8>, LedgerError> {
+    entry::encode(entry, entry::ENTRY_ROOM).map_err(|error| LedgerError::Encode(Arc::new(error)))
+}
+
 fn encode<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, LedgerError> {
-    entry::encode(value).map_err(|error| LedgerError::Encode(Arc::new(error)))
+    entry::encode(value, entry::NOTE_ROOM).map_err(|error| LedgerError::Encode(Arc::new(error)))
 }

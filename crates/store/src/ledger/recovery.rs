@@ -165,7 +165,7 @@ fn remove_orphans(store: &dyn Store, shard: Shard, fence: Fence, orphans: &[Vec<
 }
 
 /// Shows every record of a table of a shard, page by page.
-pub(super) fn walk(
+pub(crate) fn walk(
     store: &dyn Store,
     shard: Shard,
     table: Table,

@@ -1,11 +1,12 @@
 //! "Once" (DESIGN A5): what was seen of a sender's message, for a time, in a bounded table.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::entry::Stored;
+use super::hashing::DigestMap;
 use super::{End, OnceKey, Seq, Timestamp};
 use crate::api::Expect;
 use crate::key::{Shard, Version};
@@ -41,7 +42,7 @@ pub enum Seen {
 
 pub(super) struct Window {
     limits: WindowLimits,
-    known: HashMap<OnceKey, Known>,
+    known: DigestMap<OnceKey, Known>,
     /// The ends in the order in which they were noted, with when to forget them.
     order: VecDeque<(Timestamp, OnceKey)>,
     held: usize,
@@ -79,7 +80,7 @@ pub(super) struct Forgotten {
 
 impl Window {
     pub(super) fn new(limits: WindowLimits) -> Self {
-        Self { limits, known: HashMap::new(), order: VecDeque::new(), held: 0, evicted: 0 }
+        Self { limits, known: DigestMap::default(), order: VecDeque::new(), held: 0, evicted: 0 }
     }
 
     /// Looks a message up; a new one is entered as held.

@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use strict_xml::{Element, SharedStr};
 
-use super::handshake::same_digest;
-use super::link::{Incoming, Link, Phase};
+use super::link::Link;
 use super::{LinkConfig, NotOpen, Output, Secret, handshake_digest};
 use crate::ns;
-use crate::stream::{StreamCondition, StreamError, StreamHeader};
+use crate::secret::same_digest;
+use crate::stream::{Incoming, Phase, StreamCondition, StreamError, StreamHeader};
 
 /// Which components to accept.
 #[derive(Debug, Clone, Default)]

@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use strict_xml::{Element, SharedStr};
 
-use super::link::{Incoming, Link, Phase};
+use super::link::Link;
 use super::{LinkConfig, NotOpen, Output, Secret, handshake_digest};
 use crate::ns;
-use crate::stream::{StreamCondition, StreamError, StreamHeader};
+use crate::stream::{Incoming, Phase, StreamCondition, StreamError, StreamHeader};
 
 /// Which component to be.
 #[derive(Debug, Clone)]
@@ -95,8 +95,8 @@ impl ComponentStream {
 
     fn handle_header(&mut self, header: &StreamHeader, now: Instant) {
         let Some(id) = header.id.as_deref().filter(|id| !id.is_empty()) else {
-            let error = StreamError::new(StreamCondition::BadFormat).with_text("stream header without id");
-            return self.link.refuse(error, now);
+            // COMPAT Prosody 0.12: before the error that says what is wrong it sends a header with an empty id
+            return;
         };
         let digest = handshake_digest(id, &self.secret);
         self.link.send_raw(format!("<handshake>{digest}</handshake>").as_bytes(), now);
@@ -109,7 +109,13 @@ impl ComponentStream {
         }
         match self.link.phase() {
             // XEP-0114 §3: the server accepts with an empty handshake.
-            Phase::Opening if element.is("handshake", ns::COMPONENT_ACCEPT) => self.link.opened(),
+            Phase::Opening if self.handshake_sent && element.is("handshake", ns::COMPONENT_ACCEPT) => {
+                self.link.opened()
+            }
+            Phase::Opening if !self.handshake_sent => {
+                let error = StreamError::new(StreamCondition::BadFormat).with_text("stream header without id");
+                self.link.refuse(error, now);
+            }
             // RFC 6120 §13.12: nothing else before authentication.
             Phase::Opening => self.link.refuse(StreamCondition::NotAuthorized.into(), now),
             Phase::Open | Phase::Closing => self.link.stanza(element, now),

@@ -9,7 +9,6 @@ mod connect;
 mod handshake; // XEP-0114 §3
 mod link;
 
-use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,7 +18,8 @@ pub use accept::{ComponentServer, ServerConfig};
 pub use connect::{ComponentConfig, ComponentStream};
 pub use handshake::handshake_digest;
 
-use crate::stream::StreamError;
+pub use crate::secret::Secret;
+pub use crate::stream::LinkError;
 
 /// What a machine wants done or has to tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,23 +34,6 @@ pub enum Output {
     Failed(LinkError),
     /// The stream is over: close the connection. Nothing follows.
     Closed,
-}
-
-/// Why a stream failed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum LinkError {
-    /// The peer said so.
-    #[error("peer sent a stream error")]
-    Peer(#[source] StreamError),
-    /// What the peer sent is refused; it has been told.
-    #[error("peer refused")]
-    Refused(#[source] StreamError),
-    /// The stream was not open in time.
-    #[error("no stream within the time allowed")]
-    Timeout,
-    /// The connection ended before the stream did.
-    #[error("connection ended within the stream")]
-    Eof,
 }
 
 /// The stream does not take stanzas: not yet open, or closing.
@@ -88,26 +71,5 @@ impl Default for LinkConfig {
             keepalive: Some(Self::KEEPALIVE),
             limits: Limits::default(),
         }
-    }
-}
-
-/// What a component and its server share; never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// A secret from configuration.
-    pub fn new(secret: impl Into<String>) -> Self {
-        Self(secret.into())
-    }
-
-    fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(..)")
     }
 }

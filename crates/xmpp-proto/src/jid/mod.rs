@@ -1,9 +1,11 @@
 //! XMPP addresses (RFC 7622) and the escaping of their localparts (XEP-0106).
 
+mod domain; // RFC 7622 §3.2
 mod domainpart;
 mod escape;
 mod parts;
 
+pub use domain::Domain;
 pub use escape::{EdgeSpace, escape, unescape};
 
 use std::fmt;

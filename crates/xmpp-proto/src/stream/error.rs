@@ -72,18 +72,27 @@ pub struct StreamError {
     pub text: Option<SharedStr>,
     /// Where to connect to, with `see-other-host`.
     pub host: Option<SharedStr>,
+    /// An application's own condition (RFC 6120 §4.9.4).
+    pub application: Option<Box<Element>>,
 }
 
 impl StreamError {
     /// An error without text.
     pub const fn new(condition: StreamCondition) -> Self {
-        Self { condition, text: None, host: None }
+        Self { condition, text: None, host: None, application: None }
     }
 
     /// Sets the text, in English.
     #[must_use]
     pub fn with_text(mut self, text: impl Into<SharedStr>) -> Self {
         self.text = Some(text.into());
+        self
+    }
+
+    /// Sets an application's own condition.
+    #[must_use]
+    pub fn with_application(mut self, condition: Element) -> Self {
+        self.application = Some(Box::new(condition));
         self
     }
 
@@ -104,6 +113,7 @@ impl StreamError {
             condition,
             text: error.child("text", ns::STREAM_ERRORS).and_then(own_text),
             host: defined.filter(|_| condition == StreamCondition::SeeOtherHost).and_then(own_text),
+            application: error.elements().find(|child| child.ns != ns::STREAM_ERRORS).cloned().map(Box::new),
         }
     }
 
@@ -119,6 +129,10 @@ impl StreamError {
         xml.end(condition);
         if let Some(text) = &self.text {
             xml.start("text").attr("xmlns", ns::STREAM_ERRORS).attr("xml:lang", "en").text(text).end("text");
+        }
+        if let Some(application) = &self.application {
+            // No namespace in force fits, so the element declares its own.
+            xml.element(application, ns::STREAMS);
         }
         xml.end("stream:error");
         // RFC 6120 §4.9.1.1: the stream is closed after its error.

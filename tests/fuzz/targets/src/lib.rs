@@ -5,6 +5,7 @@
 
 pub mod cpim; // RFC 3862
 pub mod imdn; // RFC 5438, RFC 3994, RFC 3923
+pub mod pidf; // RFC 3863, RFC 4479, RFC 4480
 pub mod sip; // RFC 3261 §7
 pub mod stanza; // RFC 6120 §8, XEP-0114
 pub mod uri; // RFC 3860 §A.2, RFC 3859 §A.2, RFC 5122 §2.2, RFC 7622 §3.1
@@ -17,6 +18,7 @@ pub type Target = fn(&[u8]);
 pub const TARGETS: &[(&str, Target)] = &[
     ("cpim", cpim::run),
     ("imdn", imdn::run),
+    ("pidf", pidf::run),
     ("sip", sip::run),
     ("stanza", stanza::run),
     ("uri", uri::run),

@@ -28,6 +28,11 @@ fn the_imdn_corpus_is_harmless() {
 }
 
 #[test]
+fn the_pidf_corpus_is_harmless() {
+    replay("pidf");
+}
+
+#[test]
 fn the_sip_corpus_is_harmless() {
     replay("sip");
 }
@@ -112,6 +117,11 @@ fn damaged(input: &[u8], other: &[u8], dice: &mut Dice) -> Vec<u8> {
     copy
 }
 
+fn presence(inside: &str) -> Vec<u8> {
+    let ns = "urn:ietf:params:xml:ns:pidf";
+    format!("<presence xmlns='{ns}' xmlns:d='{ns}:data-model' entity='x'>{inside}</presence>").into_bytes()
+}
+
 fn large() -> Vec<(&'static str, Vec<u8>)> {
     let stream = "<stream:stream xmlns='jabber:server' xmlns:stream='http://etherx.jabber.org/streams'>";
     let message = "MESSAGE sip:a@example.com SIP/2.0\r\n";
@@ -130,6 +140,16 @@ fn large() -> Vec<(&'static str, Vec<u8>)> {
         ),
         ("an attribute of 1 MB", format!("{stream}<a b='{}'/>", "x".repeat(1 << 20)).into_bytes()),
         ("100,000 character references", format!("{stream}<a>{}</a>", "&#x20;".repeat(100_000)).into_bytes()),
+        ("5,000 persons of one id", presence(&"<d:person id='p'/>".repeat(5_000))),
+        (
+            "10,000 extensions under a long start tag",
+            presence(&format!(
+                "<tuple id='t' xmlns:x='urn:x' a='{}'><status><basic>open</basic></status>{}</tuple>",
+                "b".repeat(100_000),
+                "<x:y/>".repeat(10_000)
+            )),
+        ),
+        ("10,000 tuples", presence(&"<tuple id='t'/>".repeat(10_000))),
         ("a million line ends", "\r\n".repeat(1 << 20).into_bytes()),
         ("a million zero octets", vec![0; 1 << 20]),
         ("10,000 message headers", "From: <im:a@b>\r\n".repeat(10_000).into_bytes()),

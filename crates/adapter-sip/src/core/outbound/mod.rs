@@ -66,6 +66,7 @@ struct Outbound {
 struct Attempt {
     handle: Handle,
     place: Place,
+    since: Instant,
     silent_until: Instant,
     oversize: bool,
 }

@@ -5,12 +5,12 @@ use crate::core::Core;
 use crate::core::route::{ConnectionId, Route};
 use crate::core::unreachable::Unreachable;
 use crate::mapping::{address, error};
-use adapter_api::PeerState;
+use adapter_api::{PeerState, Transport};
 use impp_model::{Cause, Failure, Outcome, Proof, Side};
 use sip_proto::header::RetryAfter;
 use sip_proto::header_id::HeaderId;
 use sip_proto::message::Message;
-use sip_proto::transaction::{Handle, ResponseMatch};
+use sip_proto::transaction::{Handle, ResponseMatch, Timers};
 use std::time::{Duration, Instant};
 
 impl Core {
@@ -38,14 +38,28 @@ impl Core {
         let Some(id) = self.client.handle_transport_error(handle) else { return };
         let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return };
         let Some(attempt) = outbound.attempt.take() else { return };
+        // RFC 3261 §17.1.2.2, Timer E: this error is about a copy, and the first datagram may have arrived.
+        let repeated = attempt.place.transport == Transport::Udp && attempt.since + Timers::default().t1 <= now;
+        let written = written || repeated;
         outbound.doubtful |= written;
         let (cause, text) = match (attempt.oversize && !written, outbound.doubtful) {
             // RFC 3428 §8: refused over TCP, it must not go over UDP.
             (true, _) => (Cause::TooLarge, "too large for UDP, and the next hop takes no TCP"),
-            (false, true) => (Cause::Unconfirmed, "the connection broke; it may have arrived"),
+            (false, true) => (Cause::Unconfirmed, "the next hop went away; it may have arrived"),
             (false, false) => (Cause::LinkDown, "the next hop cannot be reached"),
         };
         self.give_up(id, attempt, Failure::new(Side::Far, cause).with_text(text), now);
+    }
+
+    /// Too much waits for the connection to a server, which says nothing of that server.
+    pub(super) fn handle_no_room(&mut self, handle: Handle, now: Instant) {
+        let Some(id) = self.client.handle_transport_error(handle) else { return };
+        let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return };
+        let Some(attempt) = outbound.attempt.take() else { return };
+        let failure = Failure::new(Side::Ours, Cause::Overload).with_text("too many messages wait for the connection");
+        outbound.last = Some(Box::new(failure));
+        self.outbounds.silences.remove(&(attempt.silent_until, id));
+        self.try_next(id, now);
     }
 
     /// Timer F, or a server that was silent while there is another.

@@ -5,6 +5,7 @@ use crate::config::LargeMessages;
 use crate::core::Core;
 use crate::core::hop::via_name;
 use crate::core::route::{Place, Route};
+use crate::core::streams::Handed;
 use crate::mapping::{Mapped, message};
 use adapter_api::{Carries, Transport};
 use bytes::Bytes;
@@ -76,7 +77,7 @@ impl Core {
         })?;
         let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return Ok(()) };
         let silent_until = now + SILENCE;
-        outbound.attempt = Some(Attempt { handle, place, silent_until, oversize });
+        outbound.attempt = Some(Attempt { handle, place, since: now, silent_until, oversize });
         if outbound.tried < outbound.places.len() {
             self.outbounds.silences.insert((silent_until, id));
         }
@@ -149,7 +150,15 @@ impl Core {
     /// Sends what the transaction table puts out.
     pub(in crate::core) fn send_request(&mut self, handle: Handle, route: Route, request: Bytes, now: Instant) {
         match route {
-            Route::Stream { connection, .. } => self.send_on(connection, request, now),
+            Route::Stream { connection, .. } => match self.streams.send(connection, request) {
+                Handed::Taken => {}
+                // Those before it are under way: one message too many is no reason to break the connection.
+                Handed::Full => self.handle_no_room(handle, now),
+                Handed::Gone => {
+                    self.streams.close(connection);
+                    self.handle_broken_connection(connection, true, now);
+                }
+            },
             Route::Datagram { socket, peer } => {
                 if let Err(error) = self.datagrams.send(socket, peer, request) {
                     tracing::debug!(%peer, %error, "request not sent");

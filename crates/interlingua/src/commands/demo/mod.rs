@@ -110,7 +110,7 @@ async fn keep_serving(world: &mut World) -> Result<()> {
         tokio::select! {
             heard = world.heard.recv() => {
                 let Some(Heard { by, from, text }) = heard else { return Ok(()) };
-                output::text(&format!("{} got from {from}: {text}", by.address()))?;
+                output::text(&output::foreign(&format!("{} got from {from}: {text}", by.address())))?;
             }
             _ = tokio::signal::ctrl_c() => return Ok(()),
             _ = terminate.recv() => return Ok(()),

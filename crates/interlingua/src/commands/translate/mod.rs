@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
+use impp_model::domain::Domain;
 use impp_model::{Address, Cause, Endpoint, Failure, Side};
 use serde::Serialize;
 
@@ -28,7 +29,7 @@ pub struct Args {
     sender: Address,
     /// The gateway's own name, as it stands in Via
     #[arg(long, value_name = "NAME", default_value = "gw.example.net")]
-    gateway: String,
+    gateway: Domain,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -104,7 +105,7 @@ pub fn run(args: &Args) -> Result<Ended> {
     let mut input = Vec::new();
     std::io::stdin().lock().read_to_end(&mut input).context("cannot read standard input")?;
     let sender = Endpoint::bare(args.sender.clone());
-    let setting = Setting { sender, gateway: args.gateway.clone(), now: SystemTime::now() };
+    let setting = Setting { sender, gateway: args.gateway.to_string(), now: SystemTime::now() };
     let translation = translate(args.from, args.to, &input, &setting);
     let ended = Ended::well_if(!matches!(translation, Translation::Refused { .. }));
     if args.json {

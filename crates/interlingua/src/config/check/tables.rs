@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use super::super::problem::Key;
 use super::super::{Config, Delivery};
@@ -68,10 +69,16 @@ impl Check<'_> {
     }
 
     fn log(&mut self) {
-        if let Err(error) = EnvFilter::try_new(&self.config.log.level) {
-            let remedy = "write error, warn, info, debug or trace, or directives as \"info,adapter_sip=debug\"";
-            self.problem(Key::parse("log.level"), error.to_string(), remedy);
-        }
+        let level = &self.config.log.level;
+        // A word alone would be a part of the program to log, and all else would be silent.
+        let odd = level.split(',').map(str::trim).find(|word| !word.contains(['=', '[']) && !is_level(word));
+        let problem = match (odd, EnvFilter::try_new(level)) {
+            (Some(odd), _) => format!("\"{odd}\" is no level"),
+            (None, Err(error)) => error.to_string(),
+            (None, Ok(_)) => return,
+        };
+        let remedy = "write error, warn, info, debug or trace, or directives as \"info,adapter_sip=debug\"";
+        self.problem(Key::parse("log.level"), problem, remedy);
     }
 
     fn dns(&mut self) {
@@ -163,6 +170,10 @@ impl Check<'_> {
             }
         }
     }
+}
+
+fn is_level(word: &str) -> bool {
+    word.parse::<LevelFilter>().is_ok()
 }
 
 /// RFC 3861 §8: `_` and a protocol's name.

@@ -1,0 +1,503 @@
+//! What both ends of a stream between servers have in common.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use strict_xml::{Element, Limits, Scope, SharedStr};
+
+use super::liveness::Liveness;
+use super::pairs::{Pair, Pairs, Passage, Proof};
+use super::{Flow, NotSent, Output, PeerIdentity, Security, ServerConfig, Session, StreamFailure, UNPROVEN_BYTES};
+use crate::dialback::{Content, DialbackCondition, Packet, is_dialback_key};
+use crate::jid::Domain;
+use crate::management::{AckStep, HandledTooHigh, Management, Nonza, Token};
+use crate::ns;
+use crate::stream::{End, LinkError, Phase, StreamCondition, StreamError, Wire, WireConfig, is_stanza_name};
+
+/// One end without its part of the negotiation.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) config: Arc<ServerConfig>,
+    pub(super) wire: Wire,
+    pub(super) events: VecDeque<Output>,
+    /// Who the peer is by TLS, once that is there.
+    pub(super) tls: Option<PeerIdentity>,
+    /// XEP-0288: the receiver may send, too.
+    pub(super) bidi: bool,
+    pub(super) sending: Pairs,
+    pub(super) receiving: Pairs,
+    pub(super) managed: Option<Managed>,
+    /// Between `StartTls` and its answer no octets are ours.
+    pub(super) in_handshake: bool,
+    life: Liveness,
+}
+
+/// A stream under management.
+#[derive(Debug)]
+pub(super) struct Managed {
+    pub(super) management: Management,
+    /// Its name, if it may be resumed.
+    pub(super) id: Option<SharedStr>,
+    pub(super) resume_for: Duration,
+}
+
+impl Link {
+    pub(super) fn new(config: Arc<ServerConfig>, security: Security, now: Instant) -> Self {
+        let mut declarations = Scope::new();
+        if config.dialback_secret.is_some() {
+            // XEP-0220 §2.4.1.
+            declarations.declare("db", ns::DIALBACK);
+        }
+        let wire = WireConfig {
+            content_ns: ns::SERVER,
+            declarations,
+            limits: unproven(config.limits),
+            open_timeout: config.times.open,
+            close_timeout: config.times.close,
+        };
+        let tls = match security {
+            Security::Plain => None,
+            Security::Tls(identity) => Some(identity),
+        };
+        Self {
+            config,
+            wire: Wire::new(wire, now),
+            events: VecDeque::new(),
+            tls,
+            bidi: false,
+            sending: Pairs::default(),
+            receiving: Pairs::default(),
+            managed: None,
+            in_handshake: false,
+            life: Liveness::new(now),
+        }
+    }
+
+    pub(super) fn pairs(&self, flow: Flow) -> &Pairs {
+        match flow {
+            Flow::Sending => &self.sending,
+            Flow::Receiving => &self.receiving,
+        }
+    }
+
+    /// Whether the peer's certificate proves the domain.
+    pub(super) fn certified(&self, domain: &Domain) -> bool {
+        self.tls.as_ref().is_some_and(|identity| identity.proves(domain))
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.managed.as_ref().is_none_or(|managed| managed.management.has_room())
+    }
+
+    pub(super) fn unsettled(&self) -> u64 {
+        self.managed.as_ref().map_or(0, |managed| managed.management.unhandled())
+    }
+
+    pub(super) fn push(&mut self, octets: &[u8], now: Instant) {
+        if !self.in_handshake {
+            self.life.heard = now;
+            self.wire.push(octets);
+        }
+    }
+
+    /// Hands the connection to TLS. RFC 6120 §5.4.3.3: what came in clear is forgotten.
+    pub(super) fn start_tls(&mut self) {
+        // Octets behind the last element in clear were put there for us to take them for protected ones.
+        if self.wire.buffered() > 0 {
+            return self.fail(StreamFailure::Tls);
+        }
+        self.wire.forget();
+        self.in_handshake = true;
+        self.events.push_back(Output::StartTls);
+    }
+
+    pub(super) fn handle_tls(&mut self, identity: PeerIdentity, now: Instant) {
+        self.in_handshake = false;
+        self.life.heard = now;
+        self.tls = Some(identity);
+    }
+
+    /// Takes a first-level element that is nothing but perhaps a stanza.
+    pub(super) fn stanza(&mut self, mut element: Element, now: Instant) {
+        let checked = self.wire.check_stanza(&mut element).and_then(|()| self.check_addresses(&element));
+        if let Err(condition) = checked {
+            return self.wire.refuse(condition.into(), now);
+        }
+        self.life.stanza = now;
+        let is_pong = self.life.take_answer(&element);
+        let number = self.managed.as_mut().map(|managed| managed.management.handle_received());
+        match number {
+            _ if !is_pong => self.events.push_back(Output::Stanza { element, number }),
+            Some(number) => self.handle_settled(number, now),
+            None => {}
+        }
+    }
+
+    fn check_addresses(&self, stanza: &Element) -> Result<(), StreamCondition> {
+        // RFC 6120 §13.12: no stanza before authentication.
+        if self.receiving.is_empty() {
+            return Err(StreamCondition::NotAuthorized);
+        }
+        // RFC 6120 §8.1.1.2, §8.1.2.2: between servers both addresses are required.
+        let (Some(from), Some(to)) = (stanza.attr("from"), stanza.attr("to")) else {
+            return Err(StreamCondition::ImproperAddressing);
+        };
+        match self.receiving.passage(Domain::part_of(from), Domain::part_of(to)) {
+            Passage::Open => Ok(()),
+            Passage::WrongTo => Err(StreamCondition::HostUnknown),
+            Passage::WrongFrom => Err(StreamCondition::InvalidFrom),
+        }
+    }
+
+    /// Answers a `<db:verify/>` as the authoritative server.
+    pub(super) fn answer_verify(&mut self, question: &Packet, key: &str, now: Instant) {
+        let content = self.judge_verify(question, key).unwrap_or_else(Content::Error);
+        self.send_packet(&question.answer(content), now);
+    }
+
+    fn judge_verify(&self, question: &Packet, key: &str) -> Result<Content, DialbackCondition> {
+        let hosted = Domain::parse(&question.to).ok().filter(|to| self.config.hosts.contains(to));
+        // XEP-0220 §2.2.2: a domain that is not ours is no stream error.
+        let sender = hosted.ok_or(DialbackCondition::ItemNotFound)?;
+        let receiver = Domain::parse(&question.from).map_err(|_| DialbackCondition::NotAcceptable)?;
+        let secret = self.config.dialback_secret.as_ref().ok_or(DialbackCondition::NotAuthorized)?;
+        if self.tls.is_none() && self.config.policy_for(Some(&receiver)).require_tls {
+            return Err(DialbackCondition::PolicyViolation);
+        }
+        let id = question.id.as_deref().unwrap_or_default();
+        let is_ours = is_dialback_key(secret, receiver.as_str(), sender.as_str(), id, key);
+        Ok(if is_ours { Content::Valid } else { Content::Invalid })
+    }
+
+    /// What both ends do about management; the rest is given back.
+    pub(super) fn handle_nonza(&mut self, nonza: Nonza, now: Instant) -> Option<Nonza> {
+        match (&mut self.managed, nonza) {
+            (Some(managed), Nonza::Request) => {
+                managed.management.handle_request(now);
+                None
+            }
+            (Some(_), Nonza::Ack { h }) => {
+                self.handle_ack(h, now);
+                None
+            }
+            (Some(_) | None, other) => Some(other),
+        }
+    }
+
+    /// Takes the peer's count; false when that ended the stream.
+    pub(super) fn handle_ack(&mut self, h: u32, now: Instant) -> bool {
+        let Some(managed) = &mut self.managed else { return true };
+        let taken = managed.management.handle_ack(h, now).map(|tokens| self.events.extend(tokens.map(Output::Acked)));
+        if let Err(error) = taken {
+            self.wire.refuse(too_high(error), now);
+            return false;
+        }
+        if self.ask_again_at().is_some_and(|at| at <= now) {
+            self.request_ack(true, now);
+        }
+        true
+    }
+
+    pub(super) fn handle_settled(&mut self, number: u64, now: Instant) {
+        if let Some(managed) = &mut self.managed {
+            managed.management.handle_settled(number);
+            self.acknowledge(now);
+        }
+    }
+
+    /// Answers the peer's request for acknowledgement, if that is due.
+    pub(super) fn acknowledge(&mut self, now: Instant) {
+        while self.wire.phase() == Phase::Open
+            && let Some(step) = self.managed.as_mut().and_then(|managed| managed.management.poll_ack(now))
+        {
+            match step {
+                AckStep::Acknowledge(h) => self.send_nonza(&Nonza::Ack { h }, now),
+                AckStep::Settle => self.events.push_back(Output::Settle),
+            }
+        }
+    }
+
+    /// Does what is due, apart from the negotiation.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.wire.handle_timeout(now);
+        if self.wire.phase() != Phase::Open {
+            return;
+        }
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if is_due(self.dead_at()) {
+            // RFC 6120 §4.6.2, §4.9.3.4.
+            return self.wire.refuse(StreamCondition::ConnectionTimeout.into(), now);
+        }
+        if is_due(self.idle_at()) {
+            return self.close(now);
+        }
+        if is_due(self.keepalive_at()) {
+            self.probe(now);
+        }
+        if is_due(self.ask_again_at()) {
+            self.request_ack(true, now);
+        }
+        self.acknowledge(now);
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let open = (self.wire.phase() == Phase::Open).then(|| {
+            let ack = self.managed.as_ref().and_then(|managed| managed.management.ack_due());
+            [self.dead_at(), self.idle_at(), self.keepalive_at(), self.ask_again_at(), ack]
+        });
+        let verdicts = [self.sending.next_deadline(), self.receiving.next_deadline()];
+        let verdicts = verdicts.into_iter().filter(|_| self.wire.phase() != Phase::Closed);
+        verdicts.chain(open.into_iter().flatten()).chain([self.wire.deadline()]).flatten().min()
+    }
+
+    fn dead_at(&self) -> Option<Instant> {
+        match &self.managed {
+            Some(managed) => managed.management.dead_at(),
+            None => self.life.pinged_at().map(|at| at + self.config.times.answer),
+        }
+    }
+
+    fn idle_at(&self) -> Option<Instant> {
+        let is_idle = self.sending.pending() == 0
+            && self.receiving.pending() == 0
+            && self.managed.as_ref().is_none_or(|managed| managed.management.is_idle());
+        self.config.times.idle.filter(|_| is_idle).map(|idle| self.life.stanza + idle)
+    }
+
+    fn ask_again_at(&self) -> Option<Instant> {
+        self.managed.as_ref().and_then(|managed| managed.management.request_due())
+    }
+
+    fn keepalive_at(&self) -> Option<Instant> {
+        let keepalive = self.config.times.keepalive?;
+        if self.is_answered() {
+            let is_asked = self.dead_at().is_some();
+            (!is_asked).then(|| self.life.heard + keepalive)
+        } else {
+            Some(self.wire.last_sent() + keepalive)
+        }
+    }
+
+    /// Whether the peer's answers come by this stream.
+    fn is_answered(&self) -> bool {
+        self.managed.is_some() || self.ping_pair().is_some()
+    }
+
+    /// A pair that is proven both ways.
+    fn ping_pair(&self) -> Option<Pair> {
+        if self.receiving.is_empty() {
+            return None;
+        }
+        self.sending.iter().map(|(pair, _)| pair).find(|pair| self.receiving.is_proven(&pair.inverse()))
+    }
+
+    /// Asks the peer for a sign of life, in a way that it answers on this stream, or shows it one.
+    fn probe(&mut self, now: Instant) {
+        if self.managed.is_some() {
+            self.request_ack(true, now);
+        } else if let Some(pair) = self.ping_pair() {
+            let ping = self.life.ping(pair, now);
+            self.wire.send(&ping, now);
+        } else {
+            // RFC 6120 §4.6.1: white space between stanzas.
+            self.wire.send_raw(b" ", now);
+        }
+    }
+
+    pub(super) fn send(&mut self, stanza: &Element, token: Option<Token>, now: Instant) -> Result<(), NotSent> {
+        if self.wire.phase() != Phase::Open {
+            return Err(NotSent::NotOpen);
+        }
+        let domain = |name| stanza.attr(name).map(Domain::part_of).unwrap_or_default();
+        if self.sending.passage(domain("from"), domain("to")) != Passage::Open {
+            return Err(NotSent::Unproven);
+        }
+        if !self.has_room() {
+            return Err(NotSent::Full);
+        }
+        self.life.stanza = now;
+        let octets = self.wire.send(stanza, now);
+        if let Some(managed) = &mut self.managed {
+            managed.management.sent(token, Bytes::copy_from_slice(octets));
+        }
+        Ok(())
+    }
+
+    /// Takes an element that comes while the peer's end tag is awaited: what is on the way is not lost.
+    pub(super) fn late(&mut self, element: Element, now: Instant) {
+        if is_stanza_name(&element.name) {
+            self.stanza(element, now);
+        } else if let Ok(nonza) = Nonza::read(&element) {
+            self.handle_nonza(nonza, now);
+        }
+    }
+
+    /// Tells the peer what is wrong, if it can be told, and ends the stream.
+    pub(super) fn refuse(&mut self, error: StreamError, now: Instant) {
+        if self.in_handshake {
+            self.wire.fail_once(LinkError::Refused(error));
+        } else {
+            self.wire.refuse(error, now);
+        }
+    }
+
+    /// RFC 6120 §4.4: begins the orderly end.
+    pub(super) fn close(&mut self, now: Instant) {
+        if self.wire.phase() == Phase::Open
+            && let Some(managed) = &self.managed
+        {
+            // XEP-0198 §4: what is handled is said before the end.
+            let h = managed.management.h();
+            self.send_nonza(&Nonza::Ack { h }, now);
+        }
+        // Between two streams there is none to end.
+        if self.in_handshake {
+            return self.wire.peer_closed();
+        }
+        self.wire.close(now);
+    }
+
+    /// Ends the stream for a reason that has no stream error.
+    pub(super) fn fail(&mut self, failure: StreamFailure) {
+        if self.wire.phase() != Phase::Closed {
+            self.events.push_back(Output::Failed(failure));
+            self.wire.peer_closed();
+        }
+    }
+
+    /// Stanzas of the pair may flow.
+    pub(super) fn prove(&mut self, flow: Flow, pair: Pair, by: Proof) {
+        match flow {
+            Flow::Sending => self.sending.prove(pair.clone(), by),
+            Flow::Receiving => self.receiving.prove(pair.clone(), by),
+        }
+        self.events.push_back(Output::Proven { pair, flow, by });
+    }
+
+    pub(super) fn opened(&mut self) {
+        self.wire.opened(self.config.limits);
+    }
+
+    /// Goes on with a session, once the peer has consented: `h` is its count.
+    pub(super) fn adopt(&mut self, session: Session, h: u32, now: Instant) {
+        self.bidi = session.bidi;
+        let (sending, receiving) = (session.sending, session.receiving);
+        let id = Some(session.id);
+        self.managed = Some(Managed { management: session.management, id, resume_for: session.resume_for });
+        self.events.push_back(Output::Resumed);
+        for (pairs, flow) in [(&sending, Flow::Sending), (&receiving, Flow::Receiving)] {
+            for (pair, by) in pairs.iter().filter(|(pair, _)| !self.pairs(flow).is_proven(pair)).collect::<Vec<_>>() {
+                self.prove(flow, pair, by);
+            }
+        }
+        // XEP-0198 §5: first what the peer has, then what it lacks.
+        if self.handle_ack(h, now)
+            && let Some(managed) = &mut self.managed
+        {
+            for octets in managed.management.resend() {
+                self.wire.send_raw(octets, now);
+            }
+        }
+    }
+
+    /// What can go on over another connection: a broken stream's state, or a living one's, which then ends.
+    pub(super) fn take_session(&mut self, pair: &Pair, is_initiator: bool, now: Instant) -> Option<Session> {
+        if !self.is_resumable() {
+            return None;
+        }
+        // XEP-0198 §5: the connection that was replaced is told.
+        self.wire.refuse(StreamCondition::Conflict.into(), now);
+        let Managed { mut management, id, resume_for } = self.managed.take()?;
+        management.pause();
+        Some(Session {
+            id: id?,
+            pair: pair.clone(),
+            is_initiator,
+            sending: std::mem::take(&mut self.sending),
+            receiving: std::mem::take(&mut self.receiving),
+            bidi: self.bidi,
+            management,
+            resume_for,
+            broken_at: now,
+        })
+    }
+
+    /// Whether the stream lives, or ended without any end having ended it.
+    fn is_resumable(&self) -> bool {
+        let is_named = self.managed.as_ref().is_some_and(|managed| managed.id.is_some());
+        let is_unfinished = match self.wire.phase() {
+            Phase::Opening | Phase::Open => true,
+            // XEP-0198 §7: a stream that was closed is finished.
+            Phase::Closing => false,
+            Phase::Closed => self.wire.is_broken(),
+        };
+        is_named && is_unfinished
+    }
+
+    pub(super) fn send_packet(&mut self, packet: &Packet, now: Instant) {
+        self.send_with(now, |out| packet.write(out));
+    }
+
+    pub(super) fn send_nonza(&mut self, nonza: &Nonza, now: Instant) {
+        self.send_with(now, |out| nonza.write(out));
+    }
+
+    /// Sends an element of the negotiation.
+    pub(super) fn send_with(&mut self, now: Instant, write: impl FnOnce(&mut BytesMut)) {
+        let mut octets = BytesMut::new();
+        write(&mut octets);
+        self.wire.send_raw(&octets, now);
+    }
+
+    fn request_ack(&mut self, is_probe: bool, now: Instant) {
+        let managed = self.managed.as_mut().filter(|_| self.wire.phase() == Phase::Open);
+        if managed.is_some_and(|managed| managed.management.poll_request(is_probe, now)) {
+            self.send_nonza(&Nonza::Request, now);
+        }
+    }
+
+    pub(super) fn poll_output(&mut self) -> Option<Output> {
+        // One request goes behind all that is written together.
+        if self.wire.has_output() {
+            self.request_ack(false, self.wire.last_sent());
+        }
+        if let Some(octets) = self.wire.poll_send() {
+            return Some(Output::Send(octets));
+        }
+        if self.wire.phase() == Phase::Closed {
+            self.tell_lost();
+        }
+        self.events.pop_front().or_else(|| {
+            self.wire.poll_end().map(|end| match end {
+                End::Failed(error) => Output::Failed(StreamFailure::Link(error)),
+                End::Closed => Output::Closed,
+            })
+        })
+    }
+
+    /// The stream is over: what waits for the peer waits in vain.
+    fn tell_lost(&mut self) {
+        let pairs = self.sending.take_pending();
+        self.events.extend(pairs.map(|pair| Output::Refused { pair, reason: super::Refusal::Ended }));
+        if !self.is_resumable()
+            && let Some(managed) = self.managed.take()
+        {
+            self.events.extend(managed.management.unacked().map(Output::Lost));
+        }
+    }
+}
+
+fn too_high(error: HandledTooHigh) -> StreamError {
+    // XEP-0198 §6.
+    let detail = Element::new("handled-count-too-high", ns::MANAGEMENT)
+        .with_attr("h", error.h.to_string())
+        .with_attr("send-count", error.sent.to_string());
+    StreamError::new(StreamCondition::UndefinedCondition).with_application(detail)
+}
+
+/// Bounds for a peer that has proven nothing.
+pub(super) fn unproven(limits: Limits) -> Limits {
+    limits.with_bytes(UNPROVEN_BYTES)
+}
