@@ -84,7 +84,6 @@ fn core_config(config: &Config, configuration: Arc<Configuration>) -> CoreConfig
             hold_timeout: config.delivery.hold_timeout,
             write_ahead_after: config.delivery.write_ahead_after,
             expiry: config.delivery.expiry,
-            warn_after: config.delivery.warn_after,
             ..DeliveryLimits::default()
         },
     }

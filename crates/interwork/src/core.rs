@@ -53,8 +53,6 @@ pub struct DeliveryLimits {
     pub write_ahead_after: Duration,
     /// How long what is in the ledger is tried.
     pub expiry: Duration,
-    /// After which time its sender is told that it waits.
-    pub warn_after: Duration,
 }
 
 impl Default for DeliveryLimits {
@@ -65,7 +63,6 @@ impl Default for DeliveryLimits {
             unanswered: Duration::from_secs(32),
             write_ahead_after: Duration::from_millis(20),
             expiry: Duration::from_secs(24 * 3600),
-            warn_after: Duration::from_secs(5 * 60),
         }
     }
 }

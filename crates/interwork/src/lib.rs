@@ -1,7 +1,7 @@
 //! The hub: takes operations from adapters, decides where they go and why, hands them on, and answers for them.
 //!
 //! Nothing here knows a wire protocol. The life of an operation (DESIGN A4) reads top to bottom in [`Core`]:
-//! admission, routing, delivery, settlement.
+//! admission, routing, delivery, settlement. What can't be delivered at once goes on in `spool`.
 
 mod admission; // RFC 3860 §3.4.1, steps 1 and 3
 mod core; // RFC 3860 §3.4

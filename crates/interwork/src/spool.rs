@@ -191,7 +191,6 @@ impl Core {
 
     /// An entry of the ledger for an operation.
     pub(crate) fn entry(&self, held: &Held, class: Class, attempts: u32, uncertain: bool) -> Entry {
-        let limits = &self.config.delivery;
         let created = self.storage.clock.at(held.since);
         Entry {
             trace: held.trace.0,
@@ -201,8 +200,8 @@ impl Core {
             hop: Some(held.hop.clone()).filter(|hop| !hop.is_empty()),
             class,
             created,
-            expires: created.after(limits.expiry),
-            warn: self.answers_each(&held.from).then(|| created.after(limits.warn_after)),
+            expires: created.after(self.config.delivery.expiry),
+            warn: None,
             next_try: self.timestamp(),
             attempts,
             uncertain,

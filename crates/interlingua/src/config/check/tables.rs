@@ -113,6 +113,7 @@ impl Check<'_> {
         }
         let usual = Delivery::default();
         let without_effect = [
+            ("warn_after", delivery.warn_after != usual.warn_after),
             ("bounce_window", delivery.bounce_window != usual.bounce_window),
             ("notice", delivery.notice != usual.notice),
         ];
