@@ -13,7 +13,7 @@ use crate::stanza::ErrorType;
 // XEP-0185 §2: an HMAC whose key is the hexadecimal SHA-256 of the secret.
 pub fn dialback_key(secret: &Secret, receiving: &str, originating: &str, stream_id: &str) -> String {
     let key = hex(&Sha256::digest(secret.expose()));
-    // RFC 2104 §2: 64 hexadecimal digits are one block of SHA-256, so the key is neither hashed nor padded.
+    // 64 hexadecimal digits are one block of SHA-256, so the HMAC neither hashes nor pads its key.
     let padded = |pad: u8| key.bytes().map(|octet| octet ^ pad).collect::<Vec<_>>();
     let text = format!("{receiving} {originating} {stream_id}");
     let inner = Sha256::new().chain_update(padded(0x36)).chain_update(text).finalize();

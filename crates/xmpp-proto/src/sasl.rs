@@ -10,7 +10,7 @@ use crate::named::named;
 use crate::ns;
 use crate::server::PeerIdentity;
 
-/// RFC 4422 §A: the only mechanism between servers.
+/// XEP-0178 §3: the only mechanism between servers.
 pub const EXTERNAL: &str = "EXTERNAL";
 
 named! {

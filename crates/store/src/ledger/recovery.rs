@@ -69,7 +69,7 @@ pub(super) fn recover(
     // Under a clock that was ahead, times to try may be far off.
     let latest = recovered.clock_back.map_or(Timestamp::NEVER, |_| now.after(Schedule::default().cap));
     found.sort_unstable_by_key(|(seq, _)| *seq);
-    let mut index = Index::new(totals, now.0 << ORDERS_A_MILLISECOND);
+    let mut index = Index::new(totals, now.max(last_seen).0 << ORDERS_A_MILLISECOND);
     let mut window = Window::new(limits.window);
     for (seq, mut slot) in found {
         slot.progress.next_try = slot.progress.next_try.min(latest);

@@ -41,7 +41,7 @@ pub enum AuthorizeError {
     /// The peer has no dialback, or none may serve with it.
     #[error("no dialback with this peer")]
     NoDialback,
-    /// XEP-0220 §2.7.2: another target is for peers that know dialback errors.
+    /// XEP-0220 §2.6.2: another target is for peers that know dialback errors.
     #[error("peer does not know dialback errors")]
     NoErrors,
     /// The peer is not proven to be this target, and nothing but a certificate will do.
@@ -162,7 +162,7 @@ impl OutgoingStream {
 
     /// Asks to send stanzas of a further pair, by dialback; `Proven` or `Refused` tells the result.
     ///
-    /// XEP-0220 §2.7: `pair.to` must resolve to the address and port that this connection goes to.
+    /// XEP-0220 §2.6: `pair.to` must resolve to the address and port that this connection goes to.
     pub fn authorize(&mut self, pair: Pair, now: Instant) -> Result<(), AuthorizeError> {
         if self.state != State::Ready || self.link.wire.phase() != Phase::Open || self.purpose != Purpose::Stanzas {
             return Err(AuthorizeError::NotOpen);

@@ -256,6 +256,7 @@ fn xep0198_s7_a_stream_that_was_closed_is_finished() {
     let mut ends = Ends::open(server(CALLER), server(CALLED));
     ends.say("unsettled", 1);
     ends.called.close(ends.now);
+    assert!(ends.called.take_session(ends.now).is_none());
     let [at_caller, at_called] = ends.exchange();
     assert_eq!((&at_caller[..], &at_called[..]), (&[Output::Lost(1), Output::Closed][..], &[Output::Closed][..]));
     assert!(ends.caller.take_session(ends.now).is_none() && ends.called.take_session(ends.now).is_none());
