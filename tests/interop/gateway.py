@@ -18,13 +18,15 @@ TOKENS = {"carol": "token-of-carol", "dora": "token-of-dora"}
 
 
 def configuration(server, extra=""):
-    """Behind `server` as the components sip.test and native.test, with Kamailio as the next hop of sip.test."""
+    """Behind `server` as the components sip.test and native.test, with Kamailio as the next hop of sip.test.
+
+    Without data_dir: these tests are about what a sender hears at once of each failure.
+    """
     users = "".join(f'[[adapter.native.user]]\naddress = "{u}@native.test"\ntoken = "{t}"\n' for u, t in TOKENS.items())
     home = {"prosody": "xmpp.test", "ejabberd": "ejabberd.test"}[server]
     return f"""
 [gateway]
 name = "gw.test"
-data_dir = "{RUN}/gateway"
 [admin]
 listen = "127.0.0.1:{ADMIN}"
 [dns]

@@ -19,7 +19,6 @@ EXCEPTIONS = {
 CONFIGURATION = f"""
 [gateway]
 name = "gw.test"
-data_dir = "{RUN}/gateway"
 [admin]
 listen = "127.0.0.1:{ADMIN}"
 [dns]

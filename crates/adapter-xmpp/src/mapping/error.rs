@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use impp_model::uri::XmppUri;
-use impp_model::{Address, Cause, Failure, Side};
+use impp_model::{Address, Cause, Failure, Retry, Side};
 use xmpp_proto::jid::Jid;
 use xmpp_proto::stanza::{Condition, ErrorType, StanzaError};
 
@@ -38,6 +38,10 @@ pub fn to_stanza_error(failure: &Failure) -> StanzaError {
 pub fn from_stanza_error(error: &StanzaError) -> Failure {
     let cause = cause_of(error.condition);
     let mut failure = Failure::new(Side::Far, cause).with_native(PROTOCOL, error.kind.as_str());
+    // DESIGN A5: of XMPP's conditions only `remote-server-timeout` and `resource-constraint` may pass.
+    if !matches!(cause, Cause::RemoteTimeout | Cause::ResourceConstraint) {
+        failure = failure.with_retry(Retry::Never);
+    }
     failure.text = error.text.as_deref().filter(|text| !text.is_empty()).map(|text| tidy(text).into_owned());
     failure.redirect = error.address.as_deref().and_then(new_address);
     failure
