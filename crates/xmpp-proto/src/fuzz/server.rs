@@ -105,7 +105,7 @@ impl Watch {
             Output::Proven { pair, flow: Flow::Receiving, .. } => {
                 self.receiving.insert(pair.clone());
             }
-            Output::Stanza { element, number } => {
+            Output::Stanza { element, number } | Output::Excess { element, number } => {
                 let domain = |name| Domain::parse(Domain::part_of(element.attr(name).unwrap_or_default())).ok();
                 let pair = domain("from").zip(domain("to")).map(|(from, to)| Pair { from, to });
                 assert!(pair.is_some_and(|pair| self.receiving.contains(&pair)), "a stanza without proof: {element:?}");

@@ -60,13 +60,15 @@ impl Link {
             open_timeout: config.times.open,
             close_timeout: config.times.close,
         };
+        let mut wire = Wire::new(wire, now);
+        wire.tolerate_excess();
         let tls = match security {
             Security::Plain => None,
             Security::Tls(identity) => Some(identity),
         };
         Self {
             config,
-            wire: Wire::new(wire, now),
+            wire,
             events: VecDeque::new(),
             tls,
             bidi: false,
@@ -115,19 +117,36 @@ impl Link {
     }
 
     /// Takes a first-level element that is nothing but perhaps a stanza.
-    pub(super) fn stanza(&mut self, mut element: Element, now: Instant) {
+    pub(super) fn stanza(&mut self, element: Element, now: Instant) {
+        let Some((element, number)) = self.admit(element, now) else { return };
+        if !self.life.take_answer(&element) {
+            self.events.push_back(Output::Stanza { element, number });
+        } else if let Some(number) = number {
+            self.handle_settled(number, now);
+        }
+    }
+
+    /// Takes the start tag of an element that exceeds a limit.
+    pub(super) fn excess(&mut self, tag: Option<Element>, now: Instant) {
+        match tag {
+            Some(tag) => {
+                let admitted = self.admit(tag, now);
+                self.events.extend(admitted.map(|(element, number)| Output::Excess { element, number }));
+            }
+            None => self.wire.refuse(StreamCondition::PolicyViolation.into(), now),
+        }
+    }
+
+    /// Checks a stanza and counts it; what may not pass ends the stream.
+    fn admit(&mut self, mut element: Element, now: Instant) -> Option<(Element, Option<u64>)> {
         let checked = self.wire.check_stanza(&mut element).and_then(|()| self.check_addresses(&element));
         if let Err(condition) = checked {
-            return self.wire.refuse(condition.into(), now);
+            self.wire.refuse(condition.into(), now);
+            return None;
         }
         self.life.stanza = now;
-        let is_pong = self.life.take_answer(&element);
         let number = self.managed.as_mut().map(|managed| managed.management.handle_received());
-        match number {
-            _ if !is_pong => self.events.push_back(Output::Stanza { element, number }),
-            Some(number) => self.handle_settled(number, now),
-            None => {}
-        }
+        Some((element, number))
     }
 
     fn check_addresses(&self, stanza: &Element) -> Result<(), StreamCondition> {

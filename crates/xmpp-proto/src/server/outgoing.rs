@@ -208,6 +208,7 @@ impl OutgoingStream {
                 Incoming::Header(_) if self.link.wire.phase() == Phase::Closing => {}
                 Incoming::Header(header) => self.handle_header(&header, now),
                 Incoming::Element(element) => self.handle_element(element, now),
+                Incoming::Excess(tag) => self.link.excess(tag, now),
                 Incoming::Close => self.link.wire.peer_closed(),
             }
         }
