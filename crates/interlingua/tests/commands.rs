@@ -35,7 +35,15 @@ fn help_lists_every_command() {
 
 #[test]
 fn wrong_usage_ends_with_2() {
-    for args in [&[][..], &["nonsense"], &["serve"], &["address"], &["inspect", "cpim"], &["resolve"], &["send"]] {
+    for args in [
+        &[][..],
+        &["nonsense"],
+        &["serve"],
+        &["address"],
+        &["inspect", "cpim", "--profile", "x"],
+        &["resolve"],
+        &["send"],
+    ] {
         let wrong = run(args);
         assert_eq!(wrong.code, 2, "{args:?}");
         assert!(wrong.stdout.is_empty() && !wrong.stderr.is_empty(), "{args:?}");

@@ -4,8 +4,10 @@
 
 mod common;
 
-use common::{list, run_with, text, vectors};
-use interlingua::commands::inspect::{sip, stanza, uri};
+use clap::ValueEnum;
+use common::{list, repository, run_with, text, vectors};
+use interlingua::commands::inspect::cpim::ProfileName;
+use interlingua::commands::inspect::{cpim, pidf, sip, stanza, uri};
 use serde_json::Value;
 
 /// Compares what a vector states, but for words and notes.
@@ -46,6 +48,94 @@ fn datetimes_give_the_fields_of_the_vectors() {
         let found = serde_json::to_value(impp_model::datetime::DateTimeReport::inspect(text(vector, "input"))).unwrap();
         assert_fields(&found, vector, &WORDS);
     }
+}
+
+/// The vectors of a folder with the octets that they are about.
+fn documents(folder: &str) -> Vec<(Value, Vec<u8>)> {
+    let index = vectors(&format!("{folder}/index.json"));
+    let read = |entry: &Value| {
+        let path = repository("tests/vectors").join(folder).join(text(entry, "file"));
+        let vector = std::fs::read(path.with_extension("json")).unwrap();
+        (serde_json::from_slice(&vector).unwrap(), std::fs::read(path).unwrap())
+    };
+    list(&index, "vectors").iter().map(read).collect()
+}
+
+/// Everything that is expected stands in `found`, which may say more.
+fn assert_says(found: &Value, expected: &Value, place: &str) {
+    match (expected, found) {
+        (Value::Object(fields), Value::Object(_)) => {
+            for (name, expected) in fields {
+                assert_says(&found[name], expected, &format!("{place}.{name}"));
+            }
+        }
+        (Value::Array(items), Value::Array(others)) if items.len() == others.len() => {
+            for (number, (expected, found)) in items.iter().zip(others).enumerate() {
+                assert_says(found, expected, &format!("{place}[{number}]"));
+            }
+        }
+        // The long value stands in its vector as a description.
+        (Value::String(words), Value::String(long)) if words.starts_with("<20000 x") => assert_eq!(long.len(), 20_000),
+        _ => assert_eq!(found, expected, "{place}"),
+    }
+}
+
+// checks: MF-01, MF-10, MF-15, MF-61, MP-02
+#[test]
+fn cpim_objects_give_the_fields_of_the_vectors() {
+    let documents = documents("cpim");
+    assert!(!documents.is_empty());
+    for (vector, octets) in documents {
+        let profile = ProfileName::from_str(text(&vector, "profile"), false).unwrap();
+        let found = cpim::inspect(&octets, profile).unwrap();
+        for field in ["framing", "length", "relay", "strict", "parsed", "content", "parsed_inner"] {
+            if let Some(expected) = vector.get(field) {
+                assert_says(&found[field], expected, &format!("{} {field}", text(&vector, "id")));
+            }
+        }
+    }
+}
+
+// checks: PD-01, PD-03, PD-10
+#[test]
+fn pidf_documents_give_the_fields_of_the_vectors() {
+    let documents = documents("pidf");
+    assert!(!documents.is_empty());
+    for (vector, octets) in documents {
+        let found = pidf::inspect(&octets, vector["content_type"].as_str()).unwrap();
+        for field in ["result", "error", "warnings", "model", "relay"] {
+            assert_eq!(found.get(field), vector.get(field), "{} {field}", text(&vector, "id"));
+        }
+    }
+}
+
+const CPIM: &[u8] = b"From: <im:a@b.example>\r\n\r\nContent-Type: text/plain\r\n\r\nhi";
+
+#[test]
+fn a_cpim_object_is_judged_by_the_profile_given() {
+    let run = run_with(&["inspect", "cpim", "--json"], CPIM);
+    assert_eq!((run.code, text(&run.json()["content"], "body_text")), (0, "hi"));
+    for profile in ["msrp", "gateway"] {
+        let run = run_with(&["inspect", "cpim", "--profile", profile, "--json"], CPIM);
+        let found = run.json();
+        assert_eq!((run.code, text(&found["strict"], "error")), (1, "E_MISSING_HEADER"));
+        assert_eq!((text(&found, "recommended"), found["faults"][0]["position"].as_u64()), ("reject", Some(24)));
+    }
+    let run = run_with(&["inspect", "cpim"], b"From: im:a@b.example\r\n");
+    assert_eq!(run.code, 1);
+    assert!(run.stdout.contains("error: E_MAILBOX") && run.stdout.contains("line: 1"), "{}", run.stdout);
+}
+
+#[test]
+fn a_pidf_document_is_judged_by_the_content_type_given() {
+    let document = b"<presence xmlns='urn:ietf:params:xml:ns:pidf' entity='pres:a@b.example'/>";
+    let run = run_with(&["inspect", "pidf", "--json"], document);
+    assert_eq!((run.code, text(&run.json(), "result")), (0, "accept"));
+    let run = run_with(&["inspect", "pidf", "--content-type", "application/pidf-diff+xml", "--json"], document);
+    assert_eq!((run.code, text(&run.json(), "error")), (1, "E_ROOT"));
+    let run = run_with(&["inspect", "pidf"], b"<presence");
+    assert_eq!(run.code, 1);
+    assert!(run.stdout.contains("result: reject") && run.stdout.contains("position: "), "{}", run.stdout);
 }
 
 #[test]

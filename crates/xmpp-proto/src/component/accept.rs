@@ -57,6 +57,7 @@ impl ComponentServer {
             match incoming {
                 Incoming::Header(header) => self.handle_header(&header, now),
                 Incoming::Element(element) => self.handle_element(element, now),
+                Incoming::Excess(tag) => self.link.excess(tag, now),
                 Incoming::Close => self.link.peer_closed(),
             }
         }

@@ -53,6 +53,7 @@ impl ComponentStream {
             match incoming {
                 Incoming::Header(header) => self.handle_header(&header, now),
                 Incoming::Element(element) => self.handle_element(element, now),
+                Incoming::Excess(tag) => self.link.excess(tag, now),
                 Incoming::Close => self.link.peer_closed(),
             }
         }

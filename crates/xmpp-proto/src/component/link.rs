@@ -8,7 +8,8 @@ use strict_xml::{Element, Scope};
 
 use super::{LinkConfig, NotOpen, Output};
 use crate::ns;
-use crate::stream::{End, Phase, Wire, WireConfig};
+use crate::stanza::{Condition, error_reply};
+use crate::stream::{End, Phase, Wire, WireConfig, is_stanza_name};
 
 /// One end of the stream without its part of the negotiation.
 #[derive(Debug)]
@@ -59,6 +60,14 @@ impl Link {
         match self.wire.check_stanza(&mut element) {
             Ok(()) => self.events.push_back(Output::Stanza(element)),
             Err(condition) => self.wire.refuse(condition.into(), now),
+        }
+    }
+
+    /// Tells the sender of a stanza that can't be read whole; its start tag is enough for that.
+    pub(super) fn excess(&mut self, tag: Option<Element>, now: Instant) {
+        let stanza = tag.filter(|tag| tag.ns == *ns::COMPONENT_ACCEPT && is_stanza_name(&tag.name));
+        if let Some(reply) = stanza.and_then(|stanza| error_reply(&stanza, &Condition::PolicyViolation.into())) {
+            self.wire.send(&reply, now);
         }
     }
 

@@ -29,21 +29,26 @@ pub fn incoming_stream(input: &[u8], peer: Peer, now: Instant) {
     let mut watch = Watch::default();
     for (at, octets) in portions(input, peer, now) {
         stream.handle_bytes(octets, at);
-        while let Some(output) = stream.poll_output() {
-            match watch.see(&output) {
-                Due::Nothing => {}
-                Due::Tls => stream.handle_tls(identity(), at),
-                Due::Verdict(pair) => stream.handle_verdict(&pair, peer.verdict, at),
-                Due::Session => assert!(stream.handle_session(None, at).is_ok(), "none was given"),
-                Due::Settled(number) => stream.handle_settled(number, at),
-            }
-        }
+        serve_incoming(&mut stream, &mut watch, peer, at);
         if stream.poll_timeout().is_some_and(|due| due <= at) {
             stream.handle_timeout(at);
+            serve_incoming(&mut stream, &mut watch, peer, at);
         }
     }
     assert!(!watch.is_closed || stream.poll_timeout().is_none(), "a timer after the end");
-    assert!(!stream.is_closed() || watch.is_closed, "an end that is not told");
+    assert_eq!(stream.is_closed(), watch.is_closed, "the end is told");
+}
+
+fn serve_incoming(stream: &mut IncomingStream, watch: &mut Watch, peer: Peer, at: Instant) {
+    while let Some(output) = stream.poll_output() {
+        match watch.see(&output) {
+            Due::Nothing => {}
+            Due::Tls => stream.handle_tls(identity(), at),
+            Due::Verdict(pair) => stream.handle_verdict(&pair, peer.verdict, at),
+            Due::Session => assert!(stream.handle_session(None, at).is_ok(), "none was given"),
+            Due::Settled(number) => stream.handle_settled(number, at),
+        }
+    }
 }
 
 /// Feeds an outgoing stream of `b.example` to `a.example`, with the same checks.
@@ -53,18 +58,24 @@ pub fn outgoing_stream(input: &[u8], peer: Peer, now: Instant) {
     let mut watch = Watch::default();
     for (at, octets) in portions(input, peer, now) {
         stream.handle_bytes(octets, at);
-        while let Some(output) = stream.poll_output() {
-            match watch.see(&output) {
-                Due::Nothing | Due::Verdict(_) | Due::Session => {}
-                Due::Tls => stream.handle_tls(identity(), at),
-                Due::Settled(number) => stream.handle_settled(number, at),
-            }
-        }
+        serve_outgoing(&mut stream, &mut watch, at);
         if stream.poll_timeout().is_some_and(|due| due <= at) {
             stream.handle_timeout(at);
+            serve_outgoing(&mut stream, &mut watch, at);
         }
     }
     assert!(!watch.is_closed || stream.poll_timeout().is_none(), "a timer after the end");
+    assert_eq!(stream.is_closed(), watch.is_closed, "the end is told");
+}
+
+fn serve_outgoing(stream: &mut OutgoingStream, watch: &mut Watch, at: Instant) {
+    while let Some(output) = stream.poll_output() {
+        match watch.see(&output) {
+            Due::Nothing | Due::Verdict(_) | Due::Session => {}
+            Due::Tls => stream.handle_tls(identity(), at),
+            Due::Settled(number) => stream.handle_settled(number, at),
+        }
+    }
 }
 
 /// What the peer has been proven to be, as told.
@@ -94,7 +105,7 @@ impl Watch {
             Output::Proven { pair, flow: Flow::Receiving, .. } => {
                 self.receiving.insert(pair.clone());
             }
-            Output::Stanza { element, number } => {
+            Output::Stanza { element, number } | Output::Excess { element, number } => {
                 let domain = |name| Domain::parse(Domain::part_of(element.attr(name).unwrap_or_default())).ok();
                 let pair = domain("from").zip(domain("to")).map(|(from, to)| Pair { from, to });
                 assert!(pair.is_some_and(|pair| self.receiving.contains(&pair)), "a stanza without proof: {element:?}");

@@ -1,26 +1,26 @@
 //! The server that accepts.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 use strict_xml::{Element, SharedStr, XmlWriter};
 
 use super::features::{Features, Required};
-use super::link::{Link, Managed};
+use super::link::Link;
 use super::pairs::{Pair, Proof};
 use super::{
-    Flow, MAX_AUTH_ATTEMPTS, MAX_KEY_BYTES, MAX_PENDING, Output, PeerIdentity, PeerPolicy, Security, ServerConfig,
-    Session, Verdict, Verification, stream_common,
+    Flow, MAX_AUTH_ATTEMPTS, Output, PeerIdentity, PeerPolicy, Security, ServerConfig, Session, stream_common,
 };
-use crate::dialback::{Content, DialbackCondition, Packet, PacketKind};
+use crate::dialback::{Content, DialbackCondition};
 use crate::jid::Domain;
-use crate::management::{Management, Nonza};
 use crate::ns;
 use crate::sasl;
 use crate::secret::hex;
-use crate::stanza::Condition;
 use crate::stream::{Incoming, Phase, StreamCondition, StreamError, StreamHeader, Version};
+
+mod dialback; // XEP-0220 §2.2
+mod management; // XEP-0198
 
 /// Random octets of one stream, from which its names are made; never used for another.
 #[derive(Clone)]
@@ -109,48 +109,6 @@ impl IncomingStream {
         }
     }
 
-    /// The authoritative server has judged a key of this stream; a verdict that nobody waits for is dropped.
-    pub fn handle_verdict(&mut self, pair: &Pair, verdict: Verdict, now: Instant) {
-        if self.is_closed() || !self.link.receiving.settle(pair) {
-            return;
-        }
-        let is_first = self.link.receiving.is_empty() && self.link.receiving.pending() == 0;
-        let content = match verdict {
-            Verdict::Valid => Content::Valid,
-            // XEP-0220 §2.2.1: a stream that carries others is spared.
-            Verdict::Invalid if is_first => Content::Invalid,
-            Verdict::Invalid => Content::Error(DialbackCondition::Forbidden),
-            Verdict::Failed(condition) => Content::Error(condition),
-        };
-        let ends = content == Content::Invalid;
-        let is_valid = content == Content::Valid;
-        self.answer_result(pair, content, now);
-        if is_valid {
-            self.prove(pair.clone(), Proof::Dialback);
-        }
-        if ends {
-            self.link.close(now);
-        }
-    }
-
-    /// Answers `Resume` with the session of that id, or none. A session that is not this peer's is given back.
-    pub fn handle_session(&mut self, session: Option<Session>, now: Instant) -> Result<(), Box<Session>> {
-        let Some((id, h)) = self.resuming.take() else { return session.map_or(Ok(()), |session| Err(session.into())) };
-        let (ours, foreign) = match session {
-            Some(session) if self.may_resume(&session, &id, now) => (Some(session), None),
-            other => (None, other),
-        };
-        match ours {
-            Some(session) => {
-                self.link.send_nonza(&Nonza::Resumed { previd: id, h: session.management.h() }, now);
-                self.link.adopt(session, h, now);
-            }
-            None => self.failed(Condition::ItemNotFound, now),
-        }
-        self.run(now);
-        foreign.map_or(Ok(()), |session| Err(session.into()))
-    }
-
     /// The time asked for by [`poll_timeout`](Self::poll_timeout) has come.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(pair) = self.link.receiving.overdue(now) {
@@ -201,6 +159,7 @@ impl IncomingStream {
                 Incoming::Header(_) if self.link.wire.phase() == Phase::Closing => {}
                 Incoming::Header(header) => self.handle_header(&header, now),
                 Incoming::Element(element) => self.handle_element(element, now),
+                Incoming::Excess(tag) => self.link.excess(tag, now),
                 Incoming::Close => self.link.wire.peer_closed(),
             }
         }
@@ -347,74 +306,6 @@ impl IncomingStream {
         self.link.bidi = true;
     }
 
-    fn handle_packet(&mut self, element: &Element, now: Instant) {
-        let Ok(packet) = Packet::read(element) else {
-            return self.link.wire.refuse(StreamCondition::ImproperAddressing.into(), now);
-        };
-        match (packet.kind, &packet.content) {
-            (PacketKind::Result, Content::Key(key)) => self.handle_key(&packet, key, now),
-            (PacketKind::Verify, Content::Key(key)) => self.link.answer_verify(&packet, key, now),
-            // XEP-0220 §3.1: nothing was asked on this stream (XEP-0288 §2.2: keys least of all), so nothing is answered.
-            (PacketKind::Result | PacketKind::Verify, _) => {}
-        }
-    }
-
-    fn handle_key(&mut self, packet: &Packet, key: &SharedStr, now: Instant) {
-        match self.judge_key(packet, key) {
-            Ok(Judged::Proven(pair)) => {
-                self.link.send_packet(&packet.answer(Content::Valid), now);
-                if !self.link.receiving.is_proven(&pair) {
-                    self.prove(pair, Proof::Certificate);
-                }
-            }
-            Ok(Judged::Pending) => {}
-            Ok(Judged::Ask(pair)) => {
-                self.link.receiving.await_verdict(pair.clone(), now + self.link.config.times.dialback);
-                let question = Verification { pair, id: self.id.clone(), key: key.clone() };
-                self.link.events.push_back(Output::Verify(question));
-            }
-            Err(condition) => self.link.send_packet(&packet.answer(Content::Error(condition)), now),
-        }
-    }
-
-    fn judge_key(&self, packet: &Packet, key: &str) -> Result<Judged, DialbackCondition> {
-        let config = &self.link.config;
-        // XEP-0220 §2.2.1: a domain that is not ours is no stream error.
-        let to = Domain::parse(&packet.to).ok().filter(|to| config.hosts.contains(to));
-        let to = to.ok_or(DialbackCondition::ItemNotFound)?;
-        let from = Domain::parse(&packet.from).map_err(|_| DialbackCondition::NotAcceptable)?;
-        if config.hosts.contains(&from) || key.is_empty() || key.len() > MAX_KEY_BYTES {
-            return Err(DialbackCondition::NotAcceptable);
-        }
-        if self.link.tls.is_none() && config.policy_for(Some(&from)).require_tls {
-            return Err(DialbackCondition::PolicyViolation);
-        }
-        let is_certified = self.link.certified(&from);
-        let has_dialback = config.dialback_with(Some(&from)).is_some();
-        let pair = Pair { from, to };
-        if self.link.receiving.is_proven(&pair) {
-            return Ok(Judged::Proven(pair));
-        }
-        if self.link.receiving.is_pending(&pair) {
-            return Ok(Judged::Pending);
-        }
-        if self.link.receiving.is_full() {
-            return Err(DialbackCondition::ResourceConstraint);
-        }
-        match (is_certified, has_dialback) {
-            // XEP-0344 §2: what the certificate proves needs no calling back.
-            (true, _) => Ok(Judged::Proven(pair)),
-            (false, true) if self.link.receiving.pending() >= MAX_PENDING => Err(DialbackCondition::ResourceConstraint),
-            (false, true) => Ok(Judged::Ask(pair)),
-            (false, false) => Err(DialbackCondition::NotAuthorized),
-        }
-    }
-
-    fn answer_result(&mut self, pair: &Pair, content: Content, now: Instant) {
-        let question = Packet::ask(PacketKind::Result, pair.from.as_str(), pair.to.as_str(), None, "");
-        self.link.send_packet(&question.answer(content), now);
-    }
-
     /// The peer may send stanzas of the pair, and we those of its inverse if the stream goes both ways.
     fn prove(&mut self, pair: Pair, by: Proof) {
         if self.link.receiving.is_empty() {
@@ -428,71 +319,4 @@ impl IncomingStream {
             self.link.prove(Flow::Sending, inverse, by);
         }
     }
-
-    fn handle_nonza(&mut self, element: &Element, now: Instant) {
-        let Ok(nonza) = Nonza::read(element) else {
-            return self.link.wire.refuse(StreamCondition::BadFormat.into(), now);
-        };
-        match self.link.handle_nonza(nonza, now) {
-            Some(Nonza::Enable { resume, max }) => self.handle_enable(resume, max, now),
-            Some(Nonza::Resume { previd, h }) => self.handle_resume(previd, h, now),
-            // The receiver's own words, or counts of what is not counted.
-            Some(_) => self.link.wire.refuse(StreamCondition::UnsupportedStanzaType.into(), now),
-            None => {}
-        }
-    }
-
-    fn handle_enable(&mut self, resume: bool, max: Option<Duration>, now: Instant) {
-        if self.link.managed.is_some() {
-            // XEP-0198 §3: once.
-            return self.link.wire.refuse(StreamCondition::PolicyViolation.into(), now);
-        }
-        let Some(config) = self.link.config.management else {
-            return self.failed(Condition::FeatureNotImplemented, now);
-        };
-        if self.pair.is_none() {
-            // XEP-0198 §3: not before authentication.
-            return self.failed(Condition::UnexpectedRequest, now);
-        }
-        let ours = config.resume_for.filter(|_| resume);
-        let resume_for = ours.unwrap_or_default().min(max.unwrap_or(Duration::MAX));
-        let id = ours.map(|_| self.next_name());
-        let max = ours.map(|_| resume_for);
-        self.link.send_nonza(&Nonza::Enabled { id: id.clone(), max }, now);
-        self.link.events.push_back(Output::Managed { is_resumable: id.is_some() });
-        self.link.managed = Some(Managed { management: Management::new(config), id, resume_for });
-    }
-
-    fn handle_resume(&mut self, id: SharedStr, h: u32, now: Instant) {
-        if self.pair.is_none() || self.link.managed.is_some() {
-            return self.failed(Condition::UnexpectedRequest, now);
-        }
-        if self.link.config.management.is_none_or(|config| config.resume_for.is_none()) {
-            return self.failed(Condition::FeatureNotImplemented, now);
-        }
-        self.link.events.push_back(Output::Resume { id: id.clone() });
-        self.resuming = Some((id, h));
-    }
-
-    /// A session is known by its name, and belongs to whoever proves the pair that it was begun for.
-    fn may_resume(&self, session: &Session, id: &str, now: Instant) -> bool {
-        !session.is_initiator
-            && session.id() == id
-            && self.pair.as_ref() == Some(session.pair())
-            && now < session.deadline()
-    }
-
-    fn failed(&mut self, condition: Condition, now: Instant) {
-        self.link.send_nonza(&Nonza::Failed { h: None, condition }, now);
-    }
-}
-
-/// What is to be done about a key.
-enum Judged {
-    /// The pair is proven without it.
-    Proven(Pair),
-    /// It is being verified.
-    Pending,
-    /// Its server is to be asked.
-    Ask(Pair),
 }

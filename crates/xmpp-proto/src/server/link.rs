@@ -9,12 +9,15 @@ use strict_xml::{Element, Limits, Scope, SharedStr};
 
 use super::liveness::Liveness;
 use super::pairs::{Pair, Pairs, Passage, Proof};
-use super::{Flow, NotSent, Output, PeerIdentity, Security, ServerConfig, Session, StreamFailure, UNPROVEN_BYTES};
+use super::{Flow, NotSent, Output, PeerIdentity, Security, ServerConfig, StreamFailure, UNPROVEN_BYTES};
 use crate::dialback::{Content, DialbackCondition, Packet, is_dialback_key};
 use crate::jid::Domain;
-use crate::management::{AckStep, HandledTooHigh, Management, Nonza, Token};
+use crate::management::{Management, Nonza, Token};
 use crate::ns;
 use crate::stream::{End, LinkError, Phase, StreamCondition, StreamError, Wire, WireConfig, is_stanza_name};
+
+mod management; // XEP-0198
+mod time; // RFC 6120 §4.6
 
 /// One end without its part of the negotiation.
 #[derive(Debug)]
@@ -57,13 +60,15 @@ impl Link {
             open_timeout: config.times.open,
             close_timeout: config.times.close,
         };
+        let mut wire = Wire::new(wire, now);
+        wire.tolerate_excess();
         let tls = match security {
             Security::Plain => None,
             Security::Tls(identity) => Some(identity),
         };
         Self {
             config,
-            wire: Wire::new(wire, now),
+            wire,
             events: VecDeque::new(),
             tls,
             bidi: false,
@@ -85,14 +90,6 @@ impl Link {
     /// Whether the peer's certificate proves the domain.
     pub(super) fn certified(&self, domain: &Domain) -> bool {
         self.tls.as_ref().is_some_and(|identity| identity.proves(domain))
-    }
-
-    pub(super) fn has_room(&self) -> bool {
-        self.managed.as_ref().is_none_or(|managed| managed.management.has_room())
-    }
-
-    pub(super) fn unsettled(&self) -> u64 {
-        self.managed.as_ref().map_or(0, |managed| managed.management.unhandled())
     }
 
     pub(super) fn push(&mut self, octets: &[u8], now: Instant) {
@@ -120,19 +117,36 @@ impl Link {
     }
 
     /// Takes a first-level element that is nothing but perhaps a stanza.
-    pub(super) fn stanza(&mut self, mut element: Element, now: Instant) {
+    pub(super) fn stanza(&mut self, element: Element, now: Instant) {
+        let Some((element, number)) = self.admit(element, now) else { return };
+        if !self.life.take_answer(&element) {
+            self.events.push_back(Output::Stanza { element, number });
+        } else if let Some(number) = number {
+            self.handle_settled(number, now);
+        }
+    }
+
+    /// Takes the start tag of an element that exceeds a limit.
+    pub(super) fn excess(&mut self, tag: Option<Element>, now: Instant) {
+        match tag {
+            Some(tag) => {
+                let admitted = self.admit(tag, now);
+                self.events.extend(admitted.map(|(element, number)| Output::Excess { element, number }));
+            }
+            None => self.wire.refuse(StreamCondition::PolicyViolation.into(), now),
+        }
+    }
+
+    /// Checks a stanza and counts it; what may not pass ends the stream.
+    fn admit(&mut self, mut element: Element, now: Instant) -> Option<(Element, Option<u64>)> {
         let checked = self.wire.check_stanza(&mut element).and_then(|()| self.check_addresses(&element));
         if let Err(condition) = checked {
-            return self.wire.refuse(condition.into(), now);
+            self.wire.refuse(condition.into(), now);
+            return None;
         }
         self.life.stanza = now;
-        let is_pong = self.life.take_answer(&element);
         let number = self.managed.as_mut().map(|managed| managed.management.handle_received());
-        match number {
-            _ if !is_pong => self.events.push_back(Output::Stanza { element, number }),
-            Some(number) => self.handle_settled(number, now),
-            None => {}
-        }
+        Some((element, number))
     }
 
     fn check_addresses(&self, stanza: &Element) -> Result<(), StreamCondition> {
@@ -169,141 +183,6 @@ impl Link {
         let id = question.id.as_deref().unwrap_or_default();
         let is_ours = is_dialback_key(secret, receiver.as_str(), sender.as_str(), id, key);
         Ok(if is_ours { Content::Valid } else { Content::Invalid })
-    }
-
-    /// What both ends do about management; the rest is given back.
-    pub(super) fn handle_nonza(&mut self, nonza: Nonza, now: Instant) -> Option<Nonza> {
-        match (&mut self.managed, nonza) {
-            (Some(managed), Nonza::Request) => {
-                managed.management.handle_request(now);
-                None
-            }
-            (Some(_), Nonza::Ack { h }) => {
-                self.handle_ack(h, now);
-                None
-            }
-            (Some(_) | None, other) => Some(other),
-        }
-    }
-
-    /// Takes the peer's count; false when that ended the stream.
-    pub(super) fn handle_ack(&mut self, h: u32, now: Instant) -> bool {
-        let Some(managed) = &mut self.managed else { return true };
-        let taken = managed.management.handle_ack(h, now).map(|tokens| self.events.extend(tokens.map(Output::Acked)));
-        if let Err(error) = taken {
-            self.wire.refuse(too_high(error), now);
-            return false;
-        }
-        if self.ask_again_at().is_some_and(|at| at <= now) {
-            self.request_ack(true, now);
-        }
-        true
-    }
-
-    pub(super) fn handle_settled(&mut self, number: u64, now: Instant) {
-        if let Some(managed) = &mut self.managed {
-            managed.management.handle_settled(number);
-            self.acknowledge(now);
-        }
-    }
-
-    /// Answers the peer's request for acknowledgement, if that is due.
-    pub(super) fn acknowledge(&mut self, now: Instant) {
-        while self.wire.phase() == Phase::Open
-            && let Some(step) = self.managed.as_mut().and_then(|managed| managed.management.poll_ack(now))
-        {
-            match step {
-                AckStep::Acknowledge(h) => self.send_nonza(&Nonza::Ack { h }, now),
-                AckStep::Settle => self.events.push_back(Output::Settle),
-            }
-        }
-    }
-
-    /// Does what is due, apart from the negotiation.
-    pub(super) fn handle_timeout(&mut self, now: Instant) {
-        self.wire.handle_timeout(now);
-        if self.wire.phase() != Phase::Open {
-            return;
-        }
-        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        if is_due(self.dead_at()) {
-            // RFC 6120 §4.6.2, §4.9.3.4.
-            return self.wire.refuse(StreamCondition::ConnectionTimeout.into(), now);
-        }
-        if is_due(self.idle_at()) {
-            return self.close(now);
-        }
-        if is_due(self.keepalive_at()) {
-            self.probe(now);
-        }
-        if is_due(self.ask_again_at()) {
-            self.request_ack(true, now);
-        }
-        self.acknowledge(now);
-    }
-
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        let open = (self.wire.phase() == Phase::Open).then(|| {
-            let ack = self.managed.as_ref().and_then(|managed| managed.management.ack_due());
-            [self.dead_at(), self.idle_at(), self.keepalive_at(), self.ask_again_at(), ack]
-        });
-        let verdicts = [self.sending.next_deadline(), self.receiving.next_deadline()];
-        let verdicts = verdicts.into_iter().filter(|_| self.wire.phase() != Phase::Closed);
-        verdicts.chain(open.into_iter().flatten()).chain([self.wire.deadline()]).flatten().min()
-    }
-
-    fn dead_at(&self) -> Option<Instant> {
-        match &self.managed {
-            Some(managed) => managed.management.dead_at(),
-            None => self.life.pinged_at().map(|at| at + self.config.times.answer),
-        }
-    }
-
-    fn idle_at(&self) -> Option<Instant> {
-        let is_idle = self.sending.pending() == 0
-            && self.receiving.pending() == 0
-            && self.managed.as_ref().is_none_or(|managed| managed.management.is_idle());
-        self.config.times.idle.filter(|_| is_idle).map(|idle| self.life.stanza + idle)
-    }
-
-    fn ask_again_at(&self) -> Option<Instant> {
-        self.managed.as_ref().and_then(|managed| managed.management.request_due())
-    }
-
-    fn keepalive_at(&self) -> Option<Instant> {
-        let keepalive = self.config.times.keepalive?;
-        if self.is_answered() {
-            let is_asked = self.dead_at().is_some();
-            (!is_asked).then(|| self.life.heard + keepalive)
-        } else {
-            Some(self.wire.last_sent() + keepalive)
-        }
-    }
-
-    /// Whether the peer's answers come by this stream.
-    fn is_answered(&self) -> bool {
-        self.managed.is_some() || self.ping_pair().is_some()
-    }
-
-    /// A pair that is proven both ways.
-    fn ping_pair(&self) -> Option<Pair> {
-        if self.receiving.is_empty() {
-            return None;
-        }
-        self.sending.iter().map(|(pair, _)| pair).find(|pair| self.receiving.is_proven(&pair.inverse()))
-    }
-
-    /// Asks the peer for a sign of life, in a way that it answers on this stream, or shows it one.
-    fn probe(&mut self, now: Instant) {
-        if self.managed.is_some() {
-            self.request_ack(true, now);
-        } else if let Some(pair) = self.ping_pair() {
-            let ping = self.life.ping(pair, now);
-            self.wire.send(&ping, now);
-        } else {
-            // RFC 6120 §4.6.1: white space between stanzas.
-            self.wire.send_raw(b" ", now);
-        }
     }
 
     pub(super) fn send(&mut self, stanza: &Element, token: Option<Token>, now: Instant) -> Result<(), NotSent> {
@@ -380,62 +259,6 @@ impl Link {
         self.wire.opened(self.config.limits);
     }
 
-    /// Goes on with a session, once the peer has consented: `h` is its count.
-    pub(super) fn adopt(&mut self, session: Session, h: u32, now: Instant) {
-        self.bidi = session.bidi;
-        let (sending, receiving) = (session.sending, session.receiving);
-        let id = Some(session.id);
-        self.managed = Some(Managed { management: session.management, id, resume_for: session.resume_for });
-        self.events.push_back(Output::Resumed);
-        for (pairs, flow) in [(&sending, Flow::Sending), (&receiving, Flow::Receiving)] {
-            for (pair, by) in pairs.iter().filter(|(pair, _)| !self.pairs(flow).is_proven(pair)).collect::<Vec<_>>() {
-                self.prove(flow, pair, by);
-            }
-        }
-        // XEP-0198 §5: first what the peer has, then what it lacks.
-        if self.handle_ack(h, now)
-            && let Some(managed) = &mut self.managed
-        {
-            for octets in managed.management.resend() {
-                self.wire.send_raw(octets, now);
-            }
-        }
-    }
-
-    /// What can go on over another connection: a broken stream's state, or a living one's, which then ends.
-    pub(super) fn take_session(&mut self, pair: &Pair, is_initiator: bool, now: Instant) -> Option<Session> {
-        if !self.is_resumable() {
-            return None;
-        }
-        // XEP-0198 §5: the connection that was replaced is told.
-        self.wire.refuse(StreamCondition::Conflict.into(), now);
-        let Managed { mut management, id, resume_for } = self.managed.take()?;
-        management.pause();
-        Some(Session {
-            id: id?,
-            pair: pair.clone(),
-            is_initiator,
-            sending: std::mem::take(&mut self.sending),
-            receiving: std::mem::take(&mut self.receiving),
-            bidi: self.bidi,
-            management,
-            resume_for,
-            broken_at: now,
-        })
-    }
-
-    /// Whether the stream lives, or ended without any end having ended it.
-    fn is_resumable(&self) -> bool {
-        let is_named = self.managed.as_ref().is_some_and(|managed| managed.id.is_some());
-        let is_unfinished = match self.wire.phase() {
-            Phase::Opening | Phase::Open => true,
-            // XEP-0198 §7: a stream that was closed is finished.
-            Phase::Closing => false,
-            Phase::Closed => self.wire.is_broken(),
-        };
-        is_named && is_unfinished
-    }
-
     pub(super) fn send_packet(&mut self, packet: &Packet, now: Instant) {
         self.send_with(now, |out| packet.write(out));
     }
@@ -449,13 +272,6 @@ impl Link {
         let mut octets = BytesMut::new();
         write(&mut octets);
         self.wire.send_raw(&octets, now);
-    }
-
-    fn request_ack(&mut self, is_probe: bool, now: Instant) {
-        let managed = self.managed.as_mut().filter(|_| self.wire.phase() == Phase::Open);
-        if managed.is_some_and(|managed| managed.management.poll_request(is_probe, now)) {
-            self.send_nonza(&Nonza::Request, now);
-        }
     }
 
     pub(super) fn poll_output(&mut self) -> Option<Output> {
@@ -476,25 +292,6 @@ impl Link {
             })
         })
     }
-
-    /// The stream is over: what waits for the peer waits in vain.
-    fn tell_lost(&mut self) {
-        let pairs = self.sending.take_pending();
-        self.events.extend(pairs.map(|pair| Output::Refused { pair, reason: super::Refusal::Ended }));
-        if !self.is_resumable()
-            && let Some(managed) = self.managed.take()
-        {
-            self.events.extend(managed.management.unacked().map(Output::Lost));
-        }
-    }
-}
-
-fn too_high(error: HandledTooHigh) -> StreamError {
-    // XEP-0198 §6.
-    let detail = Element::new("handled-count-too-high", ns::MANAGEMENT)
-        .with_attr("h", error.h.to_string())
-        .with_attr("send-count", error.sent.to_string());
-    StreamError::new(StreamCondition::UndefinedCondition).with_application(detail)
 }
 
 /// Bounds for a peer that has proven nothing.

@@ -77,6 +77,14 @@ pub enum Output {
         /// On managed streams: for `handle_settled`.
         number: Option<u64>,
     },
+    /// A stanza of a proven pair that exceeds a limit other than that of octets, by its start tag alone: to be answered
+    /// by `policy-violation`. One user's stanza does not end the stream of all.
+    Excess {
+        /// Its name and attributes.
+        element: Element,
+        /// On managed streams: for `handle_settled`.
+        number: Option<u64>,
+    },
     /// The stream is managed: stanzas sent from here on are told `Acked` or `Lost`.
     Managed {
         /// Whether it may be resumed after a break.

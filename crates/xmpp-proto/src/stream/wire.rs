@@ -6,7 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use strict_xml::{Element, Frame, Framer, Limits, Scope, SharedStr, StreamTag, XmlError, XmlErrorKind, parse_element};
 
 use super::{STREAM_END, StreamCondition, StreamError, StreamHeader};
-use crate::stanza::{Condition, encode, error_reply};
+use crate::stanza::encode;
 
 /// Why a stream failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +30,8 @@ pub enum LinkError {
 pub(crate) enum Incoming {
     Header(StreamHeader),
     Element(Element),
+    /// An element beyond a limit, by its start tag, if that is within.
+    Excess(Option<Element>),
     Close,
 }
 
@@ -109,8 +111,8 @@ impl Wire {
         }
     }
 
-    /// Has a stanza beyond any limit but that of octets answered with an error instead of ending an open stream: for
-    /// streams that many users of the peer share.
+    /// Has an element beyond any limit but that of octets told as [`Incoming::Excess`] instead of ending an open stream:
+    /// for streams that many users of the peer share.
     pub(crate) fn tolerate_excess(&mut self) {
         self.is_tolerant = true;
     }
@@ -180,23 +182,13 @@ impl Wire {
                 Frame::Element(octets) => match parse_element(&octets, &self.scope, &self.config.limits) {
                     Ok(element) => Ok(Some(Incoming::Element(element))),
                     Err(error) if self.is_tolerant && self.phase == Phase::Open && is_excess(&error.kind) => {
-                        self.refuse_stanza(&octets);
-                        continue;
+                        let tag = start_tag_alone(&octets);
+                        let tag = tag.and_then(|tag| parse_element(&tag, &self.scope, &self.config.limits).ok());
+                        Ok(Some(Incoming::Excess(tag)))
                     }
                     Err(error) => Err(StreamError::from(&error)),
                 },
             };
-        }
-    }
-
-    /// Tells the sender of a stanza that can't be read whole; its start tag is enough for that.
-    fn refuse_stanza(&mut self, octets: &[u8]) {
-        let reply = start_tag_alone(octets)
-            .and_then(|tag| parse_element(&tag, &self.scope, &self.config.limits).ok())
-            .filter(|stanza| stanza.ns == *self.config.content_ns && is_stanza_name(&stanza.name))
-            .and_then(|stanza| error_reply(&stanza, &Condition::PolicyViolation.into()));
-        if let Some(reply) = reply {
-            encode(&mut self.out, &reply);
         }
     }
 

@@ -180,3 +180,35 @@ fn without_a_secret_there_is_no_dialback() {
     stream.handle_bytes(b"<db:verify from='example.com' to='example.net' id='1'>k</db:verify>", now);
     assert_eq!(refusal(&drained(|| stream.poll_output()).1), Some(StreamCondition::UnsupportedStanzaType));
 }
+
+// checks: XST-030, SMG-002
+#[test]
+fn one_users_stanza_beyond_a_limit_does_not_end_the_stream_of_all() {
+    let now = origin();
+    let mut stream = authenticated(server(CALLED), now);
+    stream.handle_bytes(b"<enable xmlns='urn:xmpp:sm:3'/>", now);
+    drained(|| stream.poll_output());
+    let deep = format!("{}{}", "<x>".repeat(100), "</x>".repeat(100));
+    let stanza = |from: &str| format!("<message from='{from}' to='b@example.net' id='1'>{deep}</message>");
+    stream.handle_bytes(stanza("a@example.com").as_bytes(), now);
+    let (_, events) = drained(|| stream.poll_output());
+    let [Output::Excess { element, number: Some(1) }] = &events[..] else { panic!("{events:?}") };
+    assert_eq!((element.attr("id"), element.children.len()), (Some("1"), 0));
+    stream.handle_settled(1, now);
+    stream.handle_bytes(b"<r xmlns='urn:xmpp:sm:3'/>", now);
+    assert_eq!(drained(|| stream.poll_output()).0, "<a xmlns='urn:xmpp:sm:3' h='1'/>");
+    // It is judged like any other, and an unreadable start tag is nobody's.
+    let attributes: String = (0..100).map(|number| format!(" a{number}=''")).collect();
+    for (octets, condition) in [
+        (stanza("a@other.example"), StreamCondition::InvalidFrom),
+        (format!("<message{attributes}/>"), StreamCondition::PolicyViolation),
+    ] {
+        let mut stream = authenticated(server(CALLED), now);
+        stream.handle_bytes(octets.as_bytes(), now);
+        assert_eq!(refusal(&drained(|| stream.poll_output()).1), Some(condition));
+    }
+    let mut stream = incoming(server(CALLED), Security::Tls(certificate(CALLER)), now);
+    stream.handle_bytes(HEADER.as_bytes(), now);
+    stream.handle_bytes(deep.as_bytes(), now);
+    assert_eq!(refusal(&drained(|| stream.poll_output()).1), Some(StreamCondition::PolicyViolation));
+}

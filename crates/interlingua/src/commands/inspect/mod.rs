@@ -1,5 +1,7 @@
 //! `interlingua inspect`
 
+pub mod cpim;
+pub mod pidf;
 pub mod sip;
 pub mod stanza;
 pub mod uri;
@@ -23,8 +25,24 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum What {
+    /// A message/cpim object (RFC 3862), alone or under MIME headers, as octets with CR LF
+    Cpim {
+        /// Whose rules it has to satisfy
+        #[arg(long, value_enum, default_value = "base")]
+        profile: cpim::ProfileName,
+        #[command(flatten)]
+        format: Format,
+    },
     /// A date-time (RFC 3339), with the profiles of PIDF and XMPP
     Datetime(Format),
+    /// A presence document (RFC 3863)
+    Pidf {
+        /// The Content-Type it came with, whose charset overrides the document's own
+        #[arg(long, value_name = "TYPE")]
+        content_type: Option<String>,
+        #[command(flatten)]
+        format: Format,
+    },
     /// A URI: im, pres, sip, sips, xmpp
     Uri {
         /// Tell whether the URI on standard input is equivalent to this one
@@ -51,7 +69,9 @@ pub fn run(args: &Args) -> Result<Ended> {
     let mut input = Vec::new();
     std::io::stdin().lock().read_to_end(&mut input).context("cannot read standard input")?;
     let (report, format) = match &args.what {
+        What::Cpim { profile, format } => (cpim::inspect(&input, *profile)?, format),
         What::Datetime(format) => (serde_json::to_value(DateTimeReport::inspect(&line(&input)))?, format),
+        What::Pidf { content_type, format } => (pidf::inspect(&input, content_type.as_deref())?, format),
         What::Uri { compare: Some(other), format } => (uri::compare(&line(&input), other), format),
         What::Uri { compare: None, format } => (uri::inspect(&line(&input)), format),
         What::Sip(format) => (sip::inspect(&input), format),
@@ -72,7 +92,11 @@ fn line(input: &[u8]) -> String {
     text.strip_suffix('\r').unwrap_or(text).to_owned()
 }
 
+/// Whether each verdict in the report is a good one; a protected message/cpim object has none.
 fn is_good(report: &Value) -> bool {
-    let good = |key: &str, good: Value| report.get(key).is_none_or(|value| *value == good);
-    good("valid", Value::Bool(true)) && good("result", Value::from("ok")) && good("equivalent", Value::Bool(true))
+    let good = |verdict: &str, good: &[Value]| report.pointer(verdict).is_none_or(|found| good.contains(found));
+    good("/valid", &[true.into()])
+        && good("/equivalent", &[true.into()])
+        && good("/result", &["ok".into(), "accept".into()])
+        && good("/strict/result", &["ok".into()])
 }
