@@ -246,7 +246,7 @@ fn serve_component(mut stream: TcpStream, bodies: &mpsc::Sender<String>) -> Opti
 
 fn ping_end(seen: &str) -> Option<usize> {
     let start = seen.find("<iq")?;
-    Some(start + seen[start..].find("</iq>")? + 5)
+    Some(start + seen.get(start..)?.find("</iq>")? + 5)
 }
 
 const SPOOLING: &str = r#"
