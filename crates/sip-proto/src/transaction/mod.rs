@@ -1,6 +1,6 @@
 //! RFC 3261 §17.1.2, §17.2.2, RFC 4320: non-INVITE transactions as two tables of small records.
 //!
-//! Neither machine knows the message syntax: requests and responses pass through as octets, identified by a [`Key`].
+//! Neither machine knows the message syntax: requests and responses pass through as octets, identified by a [`Key`](crate::transaction::Key).
 //! Neither reads a clock, owns a socket or allocates for a single transaction beyond the octets it may have to repeat.
 //! After every `handle_*` call and every command, drain `poll_output`, then re-arm from `poll_timeout`.
 
