@@ -25,7 +25,7 @@ pub(crate) fn capabilities(domain: &Domain, acknowledge: Acknowledge, max_stanza
         protocol: "xmpp".into(),
         srv_label: Some("_xmpp".into()),
         standing_link: true,
-        kinds: vec![Kind::Message],
+        kinds: vec![Kind::Message, Kind::Disposition],
         sends_as: SendsAs::Domains(vec![domain.clone()]),
         acknowledgement: match acknowledge {
             Acknowledge::Barrier => Acknowledgement::Barrier,

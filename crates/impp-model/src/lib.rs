@@ -13,7 +13,7 @@ pub use address::{Address, Device};
 pub use datetime::DateTime;
 pub use domain::{Domain, DomainError};
 pub use message::{
-    Content, Endpoint, InstantMessage, Kind, LangText, LanguageTag, MaxForwards, MessageId, MessageOperation,
-    Operation, Receipts, Thread, TransId,
+    Content, Disposition, DispositionOperation, Endpoint, InstantMessage, Kind, LangText, LanguageTag, MaxForwards,
+    MessageId, MessageOperation, Operation, Receipts, Thread, TransId,
 };
 pub use outcome::{Cause, Failure, NativeCode, Outcome, Proof, Retry, Side};

@@ -1,6 +1,6 @@
 //! RFC 3860 §3.1: the message operation and what it carries.
 
-use crate::{Address, DateTime, Device};
+use crate::{Address, Cause, DateTime, Device, Failure, Side};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -15,6 +15,8 @@ use std::sync::Arc;
 pub enum Operation {
     /// RFC 3860 §3.1.
     Message(Box<MessageOperation>),
+    /// Word to the sender of an accepted message about what became of it later.
+    Disposition(Box<DispositionOperation>),
 }
 
 impl Operation {
@@ -22,6 +24,7 @@ impl Operation {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Message(_) => Kind::Message,
+            Self::Disposition(_) => Kind::Disposition,
         }
     }
 
@@ -29,6 +32,7 @@ impl Operation {
     pub fn source(&self) -> &Endpoint {
         match self {
             Self::Message(operation) => &operation.source,
+            Self::Disposition(operation) => &operation.source,
         }
     }
 
@@ -36,6 +40,7 @@ impl Operation {
     pub fn destination(&self) -> &Endpoint {
         match self {
             Self::Message(operation) => &operation.destination,
+            Self::Disposition(operation) => &operation.destination,
         }
     }
 }
@@ -47,6 +52,8 @@ impl Operation {
 pub enum Kind {
     /// An INSTANT MESSAGE.
     Message,
+    /// Word about one.
+    Disposition,
 }
 
 impl Kind {
@@ -54,6 +61,7 @@ impl Kind {
     pub fn label(self) -> &'static str {
         match self {
             Self::Message => "message",
+            Self::Disposition => "disposition",
         }
     }
 }
@@ -71,6 +79,46 @@ pub struct MessageOperation {
     pub trans_id: TransId,
     /// What the message says.
     pub message: InstantMessage,
+}
+
+/// What became of a message that was accepted before (RFC 3860 §3.4.1: the authoritative indication, come late).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DispositionOperation {
+    /// The INSTANT INBOX that the message was for.
+    pub source: Endpoint,
+    /// Its SENDER.
+    pub destination: Endpoint,
+    /// The message's id as its sender gave it.
+    pub message_id: Option<MessageId>,
+    /// The transaction it came in.
+    pub trans_id: TransId,
+    /// When it was accepted.
+    pub accepted: DateTime,
+    /// What became of it.
+    pub disposition: Disposition,
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Disposition {
+    /// It can't be delivered.
+    Failed(Box<Failure>),
+    /// It was not delivered in the time it had.
+    Expired,
+}
+
+impl Disposition {
+    /// The failure to tell; for an expired message one that says so.
+    pub fn failure(&self) -> Failure {
+        match self {
+            Self::Failed(failure) => (**failure).clone(),
+            Self::Expired => {
+                Failure::new(Side::Far, Cause::RemoteTimeout).with_text("not delivered in time; no further tries")
+            }
+        }
+    }
 }
 
 /// One end of an operation: an address, and the device there when it is known.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use store::Store;
 use tokio::sync::watch;
 
-use crate::config::{self, Action, Checked, Config, Role};
+use crate::config::{self, Action, Checked, Config, Notice, Role};
 use crate::stored::Stored;
 use crate::zone;
 
@@ -84,6 +84,7 @@ fn core_config(config: &Config, configuration: Arc<Configuration>) -> CoreConfig
             hold_timeout: config.delivery.hold_timeout,
             write_ahead_after: config.delivery.write_ahead_after,
             expiry: config.delivery.expiry,
+            notice: config.delivery.notice == Notice::Text,
             ..DeliveryLimits::default()
         },
     }

@@ -53,6 +53,8 @@ pub struct DeliveryLimits {
     pub write_ahead_after: Duration,
     /// How long what is in the ledger is tried.
     pub expiry: Duration,
+    /// Whether senders whose protocol has no form for it are told of a late failure in a text message.
+    pub notice: bool,
 }
 
 impl Default for DeliveryLimits {
@@ -63,6 +65,7 @@ impl Default for DeliveryLimits {
             unanswered: Duration::from_secs(32),
             write_ahead_after: Duration::from_millis(20),
             expiry: Duration::from_secs(24 * 3600),
+            notice: true,
         }
     }
 }

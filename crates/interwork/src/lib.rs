@@ -11,6 +11,7 @@ mod explain;
 mod inflight; // RFC 3860 §3.4.1: the answer follows the indication
 mod journal;
 mod locate; // RFC 3861 §4, RFC 3263 §4, RFC 6120 §3.2
+mod notice; // RFC 3860 §3.4.1: the indication that comes late
 mod order;
 mod policy;
 mod retry;

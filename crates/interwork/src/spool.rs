@@ -2,6 +2,7 @@
 
 use crate::core::{Core, Ended, now};
 use crate::inflight::Held;
+use crate::notice::About;
 use crate::retry::{asked_for, is_retryable, may_have_arrived, may_pass};
 use crate::waiting::{Owner, Try, Waiting};
 use adapter_api::{InstanceName, Settle, TraceId};
@@ -235,7 +236,10 @@ impl Core {
             }
             outcome @ (Outcome::Success(_) | Outcome::HandedOver | Outcome::Indeterminant | Outcome::Failure(_)) => {
                 if let Some(end) = End::of(outcome) {
-                    self.conclude(attempt.seq, attempt.origin, end);
+                    let Try { seq, origin, created, operation, near, .. } = &attempt;
+                    let about = About { operation, near, created: *created, trace: trace.0 };
+                    let notice = (*origin == Origin::Peer).then(|| self.notice(&about, &end)).flatten();
+                    self.conclude(*seq, *origin, end, notice);
                 }
             }
         }
@@ -243,11 +247,12 @@ impl Core {
     }
 
     /// Ends an entry, its sender told of a failure within the same commit.
-    fn conclude(&self, seq: Seq, origin: Origin, end: End) {
+    fn conclude(&self, seq: Seq, origin: Origin, end: End, notice: Option<Entry>) {
         let ledger = &self.storage.ledger;
-        let untold = matches!(end, End::Failed(_) | End::Expired);
+        // A message of a peer without a notice, or a notice that fails itself: nobody hears of it.
+        let untold = matches!(end, End::Failed(_) | End::Expired) && notice.is_none();
         if untold {
-            tracing::info!(entry = %seq, ?origin, "ended undelivered; its sender cannot be told");
+            tracing::warn!(entry = %seq, ?origin, "ended undelivered; its sender cannot be told");
         }
         let Some(core) = self.me() else { return };
         let done = move |result: Result<_, LedgerError>| match result {
@@ -261,7 +266,7 @@ impl Core {
                 tracing::error!(entry = %seq, %error, "its end is not stored: it is tried again after a start")
             }
         };
-        if let Err(error) = ledger.settle(seq, end, None, self.timestamp(), Urgency::Urgent, done) {
+        if let Err(error) = ledger.settle(seq, end, notice.as_ref(), self.timestamp(), Urgency::Urgent, done) {
             tracing::error!(entry = %seq, %error, "cannot be ended");
         }
     }
@@ -302,8 +307,15 @@ impl Core {
     fn end_expired(&self) {
         let ledger = &self.storage.ledger;
         for seq in ledger.take_expired(self.timestamp(), ROUND) {
-            let origin = ledger.item(seq).map_or(Origin::Peer, |item| item.origin);
-            self.conclude(seq, origin, End::Expired);
+            let entry = ledger.get(seq).ok();
+            let origin = entry.as_ref().map_or(Origin::Peer, |entry| entry.origin);
+            let notice = entry.filter(|entry| entry.origin == Origin::Peer).and_then(|entry| {
+                let near = InstanceName::from(&*entry.near.instance);
+                let about =
+                    About { operation: &entry.operation, near: &near, created: entry.created, trace: entry.trace };
+                self.notice(&about, &End::Expired)
+            });
+            self.conclude(seq, origin, End::Expired, notice);
         }
     }
 
@@ -330,7 +342,7 @@ impl Core {
             Err(LedgerError::Unreadable(seq)) => {
                 tracing::error!(entry = %seq, "an entry of the ledger cannot be read: it counts as failed");
                 let failure = Failure::new(Side::Ours, Cause::InternalError).with_text("unreadable in the ledger");
-                self.conclude(seq, Origin::Peer, End::Failed(Box::new(failure)));
+                self.conclude(seq, Origin::Peer, End::Failed(Box::new(failure)), None);
                 self.retries.ended();
                 return now;
             }
@@ -345,15 +357,18 @@ impl Core {
         }
         let trace = TraceId(entry.trace);
         tracing::debug!(%trace, entry = %seq, attempts, repeat, "tried again");
-        let attempt = Try { seq, attempts, repeat, origin: entry.origin, created: entry.created };
-        self.route(Waiting {
-            trace,
-            operation: Arc::new(entry.operation),
-            near: InstanceName::from(&*entry.near.instance),
-            peer: "".into(),
-            owner: Owner::Ledger(attempt),
-            since: now,
-        });
+        let operation = Arc::new(entry.operation);
+        let near = InstanceName::from(&*entry.near.instance);
+        let attempt = Try {
+            seq,
+            attempts,
+            repeat,
+            origin: entry.origin,
+            created: entry.created,
+            operation: operation.clone(),
+            near: near.clone(),
+        };
+        self.route(Waiting { trace, operation, near, peer: "".into(), owner: Owner::Ledger(attempt), since: now });
         now
     }
 }

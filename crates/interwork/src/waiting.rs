@@ -31,7 +31,7 @@ pub(crate) enum Owner {
 }
 
 /// A try of an entry of the ledger.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Try {
     pub(crate) seq: Seq,
     /// This one included.
@@ -40,6 +40,9 @@ pub(crate) struct Try {
     pub(crate) repeat: bool,
     pub(crate) origin: Origin,
     pub(crate) created: Timestamp,
+    /// What is tried, and the instance it came in through: for telling its sender.
+    pub(crate) operation: Arc<Operation>,
+    pub(crate) near: InstanceName,
 }
 
 impl Waiting {

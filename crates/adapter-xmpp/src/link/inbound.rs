@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 use adapter_api::{Hub, Provenance, Settle, Settlement, Token};
 use impp_model::{Cause, DateTime, Domain, Failure, MessageId, Operation, Outcome, Side, TransId};
 use parking_lot::Mutex;
-use strict_xml::{Element, SharedStr};
+use strict_xml::Element;
 use tokio::sync::mpsc;
 use xmpp_proto::gateway::{EntityTime, GatewayInfo, Software};
 use xmpp_proto::jid::Jid;
@@ -166,13 +166,8 @@ impl Settlement for Senders {
 impl Sender {
     /// IM-013: to the sender's full JID, from the addressee, with the same id.
     fn error_stanza(&self, failure: &Failure) -> Element {
-        let message = Message::new(MessageType::Error)
-            .with_from(SharedStr::copy(self.to.as_str()))
-            .with_to(SharedStr::copy(self.from.as_str()))
-            .with_id(SharedStr::copy(self.id.as_ref().map_or("", MessageId::as_str)))
-            .into_element();
-        let ns = message.ns.clone();
-        message.with_child(error::to_stanza_error(failure).to_element(ns))
+        let id = self.id.as_ref().map_or("", MessageId::as_str);
+        error::error_message(self.to.as_str(), self.from.as_str(), id, failure)
     }
 }
 

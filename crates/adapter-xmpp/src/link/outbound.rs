@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 
 use adapter_api::{Carries, Delivery, Hub, Settle};
 use bytes::BytesMut;
-use impp_model::{Cause, Domain, Failure, MessageOperation, Operation, Outcome, Proof, Side};
+use impp_model::{Cause, DispositionOperation, Domain, Failure, MessageOperation, Operation, Outcome, Proof, Side};
 use strict_xml::Element;
 use xmpp_proto::barrier::{Barriers, Output};
 use xmpp_proto::jid::Jid;
@@ -182,10 +182,12 @@ impl Outbound {
 
     fn send(&mut self, delivery: Delivery, out: &mut BytesMut, hub: &Hub, now: Instant, wall: SystemTime) {
         let Delivery { operation, deadline, settle, trace, .. } = delivery;
-        let Operation::Message(operation) = &*operation else {
-            return settle.settle(Failure::new(Side::Ours, Cause::NotImplemented));
+        let written = match &*operation {
+            Operation::Message(operation) => self.write(operation, out, hub, wall),
+            Operation::Disposition(operation) => self.write_error(operation, out).map(Some),
+            _ => Err(Box::new(Failure::new(Side::Ours, Cause::NotImplemented))),
         };
-        match self.write(operation, out, hub, wall) {
+        match written {
             Ok(Some(written)) => {
                 tracing::trace!(%trace, octets = written.octets, "stanza written");
                 self.await_proof(written, settle, deadline, now);
@@ -226,6 +228,21 @@ impl Outbound {
         let from = mapped.value.from().unwrap_or_default().to_owned();
         let to_domain = operation.destination.address.domain().to_unicode().into();
         Ok(Some(Written { id: id.into_owned(), from, to_domain, octets }))
+    }
+
+    /// Appends the error stanza that tells a sender what became of its message (RFC 6120 §8.3.1).
+    fn write_error(&self, operation: &DispositionOperation, out: &mut BytesMut) -> Result<Written, Box<Failure>> {
+        if operation.source.address.domain() != &self.domain {
+            return Err(Box::new(Failure::new(Side::Ours, Cause::NoRoute)));
+        }
+        let stanza = error::to_error_message(operation)
+            .map_err(|error| Box::new(Failure::new(Side::Far, Cause::AddressMalformed).with_text(error.to_string())))?;
+        let before = out.len();
+        stanza::encode(out, &stanza);
+        let from = stanza.attr("from").unwrap_or_default().to_owned();
+        let to_domain = operation.destination.address.domain().to_unicode().into();
+        // It is nobody's to answer an error, so this id is for our own table alone.
+        Ok(Written { id: format!("told {}", operation.trans_id), from, to_domain, octets: out.len() - before })
     }
 
     fn await_proof(&mut self, written: Written, settle: Settle, deadline: Instant, now: Instant) {

@@ -3,17 +3,36 @@
 use std::borrow::Cow;
 
 use impp_model::uri::XmppUri;
-use impp_model::{Address, Cause, Failure, Retry, Side};
+use impp_model::{Address, Cause, DispositionOperation, Failure, MessageId, Retry, Side};
+use strict_xml::{Element, SharedStr};
 use xmpp_proto::jid::Jid;
-use xmpp_proto::stanza::{Condition, ErrorType, StanzaError};
+use xmpp_proto::stanza::{Condition, ErrorType, Message, MessageType, StanzaError};
 
-use super::address;
+use super::address::{self, AddressError, to_jid};
 
 /// The protocol whose codes [`Failure::native`] carries here: the error's type, for another XMPP adapter.
 const PROTOCOL: &str = "xmpp";
 
 /// Words for a person are cut to this many octets: a line or two in any client.
 const MAX_TEXT_LEN: usize = 256;
+
+/// The error stanza about a message that went from `to` to `from` (RFC 6120 §8.3.1); the id is that of the message, or empty.
+pub fn error_message(from: &str, to: &str, id: &str, failure: &Failure) -> Element {
+    let message = Message::new(MessageType::Error)
+        .with_from(SharedStr::copy(from))
+        .with_to(SharedStr::copy(to))
+        .with_id(SharedStr::copy(id))
+        .into_element();
+    let ns = message.ns.clone();
+    message.with_child(to_stanza_error(failure).to_element(ns))
+}
+
+/// The same for word that comes late.
+pub fn to_error_message(word: &DispositionOperation) -> Result<Element, AddressError> {
+    let (from, to) = (to_jid(&word.source)?, to_jid(&word.destination)?);
+    let id = word.message_id.as_ref().map_or("", MessageId::as_str);
+    Ok(error_message(from.as_str(), to.as_str(), id, &word.disposition.failure()))
+}
 
 /// The stanza error that tells of a failure.
 pub fn to_stanza_error(failure: &Failure) -> StanzaError {

@@ -119,7 +119,8 @@ pub struct Delivery {
     #[serde(with = "adapter_api::duration")]
     #[schemars(with = "String")]
     pub bounce_window: Duration,
-    /// How a SIP sender who has had a 2xx is told of a failure. No effect in this version.
+    /// How a SIP or native sender who was told of acceptance hears of a later failure: `text` is a message from
+    /// `gateway` at this gateway's name; `off` only counts it.
     pub notice: Notice,
 }
 

@@ -115,7 +115,6 @@ impl Check<'_> {
         let without_effect = [
             ("warn_after", delivery.warn_after != usual.warn_after),
             ("bounce_window", delivery.bounce_window != usual.bounce_window),
-            ("notice", delivery.notice != usual.notice),
         ];
         for (name, changed) in without_effect {
             if changed {
