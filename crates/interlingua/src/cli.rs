@@ -34,6 +34,7 @@ enum Command {
     Status(running::StatusArgs),
     Peers(running::PeersArgs),
     Trace(running::TraceArgs),
+    Queue(running::QueueArgs),
     Config(config::Args),
 }
 
@@ -71,6 +72,7 @@ pub fn main() -> ExitCode {
         Command::Status(args) => running::status(&args),
         Command::Peers(args) => running::peers(&args),
         Command::Trace(args) => running::trace(&args),
+        Command::Queue(args) => running::queue(&args),
         Command::Config(args) => config::run(&args),
     };
     match result {

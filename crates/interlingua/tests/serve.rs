@@ -280,10 +280,21 @@ fn what_was_accepted_survives_a_kill_and_arrives_once_in_order() {
     assert_eq!(second.code, 1);
     assert!(second.stderr.contains("in use by process"), "{}", second.stderr);
 
+    let admin = format!("http://{}", gateway.address("admin API, metrics and health checks", "interlingua"));
+    let token = gateway.folder.as_ref().unwrap().path().join("admin.token");
+    let as_admin = ["--admin", &admin, "--token-file", token.to_str().unwrap(), "--json"];
+    let queue = |action: &[&str]| run(&[&["queue"], action, &as_admin[..]].concat());
+    let listed = queue(&[]).json();
+    let last = text(&listed["entries"][4], "entry").to_owned();
+    assert_eq!((&listed["total"], text(&listed["entries"][4], "state")), (&Value::from(5), "waiting"));
+    assert_eq!((queue(&["retry", &last]).code, queue(&["delete", &last]).code), (0, 0));
+    assert_eq!(queue(&["delete", "ffff"]).code, 1);
+    assert!((0..200).any(|_| queue(&[]).json()["total"] == 4));
+
     let folder = gateway.kill();
     let received = component_server(listener);
     let mut gateway = Gateway::start_in(folder, &config);
-    for text in ["one", "two", "three", "four", "five"] {
+    for text in ["one", "two", "three", "four"] {
         assert_eq!(received.recv_timeout(Duration::from_secs(60)).unwrap(), text);
     }
     gateway.until("ready");
@@ -291,7 +302,7 @@ fn what_was_accepted_survives_a_kill_and_arrives_once_in_order() {
     let token = gateway.folder.as_ref().unwrap().path().join("admin.token");
     let status = ["status", "--json", "--admin", &admin, "--token-file", token.to_str().unwrap()];
     let ledger = (0..200).map(|_| run(&status).json()["ledger"].clone()).find(|ledger| ledger["pending"] == 0).unwrap();
-    assert_eq!((&ledger["accepted"], &ledger["delivered"]), (&Value::from(5), &Value::from(5)));
+    assert_eq!(ledger["delivered"], Value::from(4));
     gateway.signal("TERM");
     gateway.until("stopped");
     assert_eq!(gateway.exit_code(), Some(0));

@@ -271,6 +271,22 @@ impl Core {
         }
     }
 
+    /// Makes a waiting entry due at once; those of its pair before it are not overtaken.
+    pub fn retry(&self, seq: Seq) -> Result<(), LedgerError> {
+        self.storage.ledger.retry(seq, self.timestamp())?;
+        self.retries.look();
+        Ok(())
+    }
+
+    /// Ends a waiting entry as failed, for an operator.
+    pub fn give_up(&self, seq: Seq) -> Result<(), LedgerError> {
+        let origin = self.storage.ledger.item(seq)?.origin;
+        self.storage.ledger.take(seq)?;
+        let failure = Failure::new(Side::Ours, Cause::PolicyDenied).with_text("taken out of the queue by an operator");
+        self.conclude(seq, origin, End::Failed(Box::new(failure)));
+        Ok(())
+    }
+
     /// Tries again what is due, and ends what is over. Runs until dropped; only one at a time does anything.
     pub(crate) async fn try_again(&self) {
         let Some(mut claimed) = self.retries.claimed.lock().take() else { return };

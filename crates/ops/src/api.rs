@@ -1,12 +1,12 @@
 //! The routes of DESIGN B4.
 
 use crate::auth::{self, AdminToken};
-use crate::{Readiness, metrics};
+use crate::{Readiness, metrics, queue};
 use adapter_api::PeerState;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{delete, get, post};
 use axum::{Json, Router, middleware};
 use impp_model::Address;
 use interwork::{Core, Trace};
@@ -37,6 +37,9 @@ pub fn router(admin: Admin) -> Router {
         .route("/api/v1/explain", get(explain))
         .route("/api/v1/trace/{id}", get(trace))
         .route("/api/v1/traces", get(traces))
+        .route("/api/v1/queue", get(queue::list))
+        .route("/api/v1/queue/{id}", delete(queue::give_up))
+        .route("/api/v1/queue/{id}/retry", post(queue::retry))
         .route("/metrics", get(show_metrics))
         .route_layer(middleware::from_fn_with_state(admin.token.clone(), auth::require));
     Router::new()

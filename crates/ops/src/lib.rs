@@ -3,6 +3,7 @@
 mod api;
 mod auth;
 mod metrics;
+mod queue;
 mod readiness;
 
 pub use api::{Admin, router};

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 use crate::cli::Ended;
@@ -28,6 +28,32 @@ pub struct PeersArgs {
 pub struct TraceArgs {
     /// The trace, or the message's own id: Call-ID, stanza id, native id
     id: String,
+    #[command(flatten)]
+    admin: Admin,
+}
+
+/// List what waits to be tried again, or act on one entry of it
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct QueueArgs {
+    #[command(subcommand)]
+    action: Option<QueueAction>,
+    #[command(flatten)]
+    admin: Admin,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum QueueAction {
+    /// Try an entry at once
+    Retry(QueueEntry),
+    /// Give an entry up: it ends as failed
+    Delete(QueueEntry),
+}
+
+#[derive(Debug, clap::Args)]
+struct QueueEntry {
+    /// The entry's number, as `queue` lists it
+    entry: String,
     #[command(flatten)]
     admin: Admin,
 }
@@ -61,10 +87,23 @@ pub fn trace(args: &TraceArgs) -> Result<Ended> {
     args.admin.show("trace", &[&args.id])
 }
 
+/// Runs `queue`.
+pub fn queue(args: &QueueArgs) -> Result<Ended> {
+    match &args.action {
+        None => args.admin.show("queue", &[]),
+        Some(QueueAction::Retry(of)) => of.admin.ask(Method::POST, "queue", &[&of.entry, "retry"]),
+        Some(QueueAction::Delete(of)) => of.admin.ask(Method::DELETE, "queue", &[&of.entry]),
+    }
+}
+
 impl Admin {
     fn show(&self, call: &str, path: &[&str]) -> Result<Ended> {
+        self.ask(Method::GET, call, path)
+    }
+
+    fn ask(&self, method: Method, call: &str, path: &[&str]) -> Result<Ended> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let Some(answer) = runtime.block_on(self.get(call, path))? else {
+        let Some(answer) = runtime.block_on(self.call(method, call, path))? else {
             output::diagnose("there is no such thing, or it is too long ago");
             return Ok(Ended::Refused);
         };
@@ -76,12 +115,12 @@ impl Admin {
         Ok(Ended::Well)
     }
 
-    async fn get(&self, call: &str, path: &[&str]) -> Result<Option<Value>> {
+    async fn call(&self, method: Method, call: &str, path: &[&str]) -> Result<Option<Value>> {
         let mut url = reqwest::Url::parse(&self.url).with_context(|| format!("--admin {}", self.url))?;
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(["api", "v1", call]).extend(path);
         }
-        let mut request = reqwest::Client::builder().no_proxy().build()?.get(url);
+        let mut request = reqwest::Client::builder().no_proxy().build()?.request(method, url);
         if let Some(token) = self.token()? {
             request = request.bearer_auth(token);
         }
@@ -90,6 +129,7 @@ impl Admin {
         match response.status() {
             StatusCode::OK => Ok(Some(response.json().await.context("not an answer of the admin API")?)),
             StatusCode::NOT_FOUND if !path.is_empty() => Ok(None),
+            StatusCode::CONFLICT => bail!("{}", response.text().await.unwrap_or_default()),
             StatusCode::UNAUTHORIZED => bail!("the gateway wants its admin token: give --token-file"),
             status => bail!("{} answers {status}: is it the admin API? See --admin", self.url),
         }
