@@ -6,7 +6,7 @@ mod support;
 use std::time::Duration;
 
 use adapter_api::{Carries, PeerState, SourceProof, SpeaksFor};
-use impp_model::{Cause, Failure, Outcome, Proof, Side};
+use impp_model::{Cause, Disposition, DispositionOperation, Failure, Operation, Outcome, Proof, Side};
 use serde_json::json;
 use support::{PATIENCE, Peer, Server, config, operation, outcome, start};
 
@@ -41,6 +41,30 @@ async fn a_message_is_delivered_when_the_barrier_behind_it_is_answered() {
     assert_eq!(message.child("body", &message.ns).unwrap().text(), "hi");
     let ping = peer.next().await;
     assert_eq!((ping.attr("from"), ping.attr("to")), (Some("sip.example.com"), Some("example.com")));
+    peer.answer(&ping).await;
+    assert_eq!(outcome(outcome_to_come).await, Outcome::Success(Proof::Server));
+}
+
+// checks: ERR-008, IM-013
+#[tokio::test]
+async fn word_of_a_late_failure_is_an_error_stanza_with_the_id_of_the_message() {
+    let (_server, gateway, mut peer) = up().await;
+    let message = support::operation("hi");
+    let word = DispositionOperation {
+        source: message.source,
+        destination: message.destination,
+        message_id: Some("m1".into()),
+        trans_id: message.trans_id,
+        accepted: "2026-11-22T12:00:00Z".parse().unwrap(),
+        disposition: Disposition::Failed(Box::new(Failure::new(Side::Far, Cause::NotFound))),
+    };
+    let outcome_to_come = gateway.deliver_any(Operation::Disposition(Box::new(word)), LONG);
+    let stanza = peer.next().await;
+    assert_eq!((stanza.attr("type"), stanza.attr("id")), (Some("error"), Some("m1")));
+    assert_eq!((stanza.attr("from"), stanza.attr("to")), (Some("romeo@sip.example.com"), Some("juliet@example.com")));
+    let error = stanza.child("error", &stanza.ns).unwrap();
+    assert!(error.child("item-not-found", "urn:ietf:params:xml:ns:xmpp-stanzas").is_some(), "{error:?}");
+    let ping = peer.next().await;
     peer.answer(&ping).await;
     assert_eq!(outcome(outcome_to_come).await, Outcome::Success(Proof::Server));
 }

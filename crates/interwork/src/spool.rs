@@ -246,6 +246,18 @@ impl Core {
         self.retries.ended();
     }
 
+    /// Ends an entry that was taken while it waited.
+    fn end_waiting(&self, seq: Seq, end: End) {
+        let entry = self.storage.ledger.get(seq).ok();
+        let origin = entry.as_ref().map_or(Origin::Peer, |entry| entry.origin);
+        let notice = entry.filter(|entry| entry.origin == Origin::Peer).and_then(|entry| {
+            let near = InstanceName::from(&*entry.near.instance);
+            let about = About { operation: &entry.operation, near: &near, created: entry.created, trace: entry.trace };
+            self.notice(&about, &end)
+        });
+        self.conclude(seq, origin, end, notice);
+    }
+
     /// Ends an entry, its sender told of a failure within the same commit.
     fn conclude(&self, seq: Seq, origin: Origin, end: End, notice: Option<Entry>) {
         let ledger = &self.storage.ledger;
@@ -280,10 +292,9 @@ impl Core {
 
     /// Ends a waiting entry as failed, for an operator.
     pub fn give_up(&self, seq: Seq) -> Result<(), LedgerError> {
-        let origin = self.storage.ledger.item(seq)?.origin;
         self.storage.ledger.take(seq)?;
         let failure = Failure::new(Side::Ours, Cause::PolicyDenied).with_text("taken out of the queue by an operator");
-        self.conclude(seq, origin, End::Failed(Box::new(failure)));
+        self.end_waiting(seq, End::Failed(Box::new(failure)));
         Ok(())
     }
 
@@ -323,15 +334,7 @@ impl Core {
     fn end_expired(&self) {
         let ledger = &self.storage.ledger;
         for seq in ledger.take_expired(self.timestamp(), ROUND) {
-            let entry = ledger.get(seq).ok();
-            let origin = entry.as_ref().map_or(Origin::Peer, |entry| entry.origin);
-            let notice = entry.filter(|entry| entry.origin == Origin::Peer).and_then(|entry| {
-                let near = InstanceName::from(&*entry.near.instance);
-                let about =
-                    About { operation: &entry.operation, near: &near, created: entry.created, trace: entry.trace };
-                self.notice(&about, &End::Expired)
-            });
-            self.conclude(seq, origin, End::Expired, notice);
+            self.end_waiting(seq, End::Expired);
         }
     }
 

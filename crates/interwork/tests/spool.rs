@@ -6,7 +6,7 @@ mod common;
 
 use adapter_api::{Delivery, HubCore, PeerState, Provenance, settle_channel};
 use common::{PLENTY, Shelf, Table, World, from_sip, from_xmpp, message, text_of, world, world_on};
-use impp_model::{Cause, Failure, Outcome, Proof, Side};
+use impp_model::{Cause, Failure, Operation, Outcome, Proof, Side};
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Limits, MemoryStore, SteadyClock};
@@ -172,16 +172,26 @@ async fn what_waits_too_long_expires_once() {
     let outcome = world.sip_sends("1");
     one(&world.xmpp).settle(failure(Cause::LinkDown));
     assert_eq!(outcome.await, Ok(Outcome::Indeterminant));
-    let mut tries = 0;
-    for _ in 0..200 {
+    let (mut tries, mut notices) = (0, Vec::new());
+    while notices.is_empty() {
         sleep(Duration::from_secs(10)).await;
+        notices = world.sip.take();
         for delivery in world.xmpp.take() {
             tries += 1;
             delivery.settle(failure(Cause::LinkDown));
         }
     }
     assert!((12..30).contains(&tries), "{tries} tries in half an hour");
-    assert_eq!(world.books(), [0, 0, 1, 1, 0]);
+    assert_eq!(notices.len(), 1);
+    let notice = notices.remove(0);
+    assert_eq!(notice.operation.source().address.to_string(), "gateway@gw.example");
+    assert_eq!(notice.operation.destination().address.to_string(), "a@sip.example");
+    let text = text_of(&notice);
+    assert!(text.starts_with("Your message to b@xmpp.example of ") && text.contains("not delivered in time"), "{text}");
+    notice.settle(DELIVERED);
+    sleep(Duration::from_secs(900)).await;
+    assert!(world.xmpp.take().is_empty() && world.sip.take().is_empty());
+    assert_eq!(world.books(), [0, 0, 1, 0, 0]);
     running.abort();
 }
 
@@ -193,9 +203,32 @@ async fn a_final_failure_of_what_was_spooled_ends_it_once() {
     one(&world.xmpp).settle(failure(Cause::RemoteTimeout));
     assert_eq!(outcome.await, Ok(Outcome::Indeterminant));
     next(&world.xmpp).await.settle(failure(Cause::NotFound));
-    assert_eq!(world.books(), [0, 1, 0, 1, 0]);
+    assert_eq!(world.books(), [0, 1, 0, 0, 0]);
+    // He who refuses the notice is not told: counted, and never a notice about a notice.
+    next(&world.sip).await.settle(failure(Cause::Forbidden));
     sleep(Duration::from_secs(900)).await;
-    assert!(world.xmpp.take().is_empty());
+    assert_eq!(world.books(), [0, 1, 0, 1, 0]);
+    assert!(world.xmpp.take().is_empty() && world.sip.take().is_empty());
+    running.abort();
+}
+
+// checks: IM-013, ERR-007
+#[tokio::test(start_paused = true)]
+async fn a_protocol_with_a_form_for_it_tells_of_the_late_failure_in_its_own() {
+    let world = world(Table::new(0), PLENTY);
+    let running = world.run();
+    let outcome = world.xmpp_sends("m1");
+    one(&world.sip).settle(failure(Cause::RemoteTimeout));
+    assert_eq!(outcome.await, Ok(Outcome::Indeterminant));
+    next(&world.sip).await.settle(failure(Cause::NotFound));
+    let told = next(&world.xmpp).await;
+    let Operation::Disposition(word) = &*told.operation else { panic!("no disposition: {:?}", told.operation) };
+    assert_eq!(word.message_id.as_ref().map(|id| id.as_str()), Some("m1"));
+    assert_eq!(word.source.address.to_string(), "a@sip.example");
+    assert_eq!(word.disposition.failure().cause, Cause::NotFound);
+    told.settle(DELIVERED);
+    sleep(Duration::from_secs(900)).await;
+    assert_eq!(world.books(), [0, 1, 0, 0, 0]);
     running.abort();
 }
 

@@ -112,10 +112,14 @@ impl Gateway {
     }
 
     pub fn deliver_operation(&self, operation: MessageOperation, hold: Duration) -> oneshot::Receiver<Outcome> {
+        self.deliver_any(Operation::Message(Box::new(operation)), hold)
+    }
+
+    pub fn deliver_any(&self, operation: Operation, hold: Duration) -> oneshot::Receiver<Outcome> {
         let (settle, outcome) = settle_channel();
         let delivery = Delivery {
             trace: TraceId(7),
-            operation: Arc::new(Operation::Message(Box::new(operation))),
+            operation: Arc::new(operation),
             repeat: false,
             hop: Arc::new(Hop::Link),
             deadline: Instant::now() + hold,

@@ -36,7 +36,8 @@ impl Shelf {
             protocol: protocol.into(),
             srv_label: label.map(Into::into),
             standing_link,
-            kinds: vec![Kind::Message],
+            // As in the field: who has no answer for each message has a form for a late error.
+            kinds: if answers_each { vec![Kind::Message] } else { vec![Kind::Message, Kind::Disposition] },
             sends_as: SendsAs::Anyone,
             acknowledgement: Acknowledgement::Answer,
             answers_each,
