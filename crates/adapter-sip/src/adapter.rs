@@ -76,10 +76,13 @@ impl Adapter for SipAdapter {
     async fn examine(&self, request: Examine) -> Findings {
         let mut findings = Findings::default();
         match request {
-            Examine::DryRun { operation, hop } => match *operation {
-                Operation::Message(operation) => self.dry_run(&operation, &hop, &mut findings).await,
-                _ => findings.add("kind", "not carried"),
-            },
+            Examine::DryRun { operation, hop } => {
+                if let Operation::Message(operation) = *operation {
+                    self.dry_run(&operation, &hop, &mut findings).await;
+                } else {
+                    findings.add("kind", "not carried");
+                }
+            }
             Examine::Probe { domain } => findings.add("probe", format!("{domain}: not probed by this version")),
             _ => {}
         }

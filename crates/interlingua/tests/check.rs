@@ -181,10 +181,10 @@ fn a_secret_may_come_from_the_environment() {
 
 #[test]
 fn warnings_do_not_fail() {
-    let report = check("[gateway]\nname = \"gw.example.net\"\n[delivery]\nexpiry = \"1h\"\nnotice = \"off\"\n");
+    let report = check("[gateway]\nname = \"gw.example.net\"\n[delivery]\nexpiry = \"1h\"\nwarn_after = \"1m\"\n");
     let keys: Vec<_> = list(&report, "warnings").iter().map(|warning| text(warning, "key")).collect();
     assert_eq!(report["ok"], Value::Bool(true));
-    assert!(keys.contains(&"delivery.notice") && keys.contains(&"delivery.expiry"), "{keys:?}");
+    assert!(keys.contains(&"delivery.warn_after") && keys.contains(&"delivery.expiry"), "{keys:?}");
 }
 
 #[test]

@@ -94,7 +94,7 @@ mod tests {
         rules.admit(&mut operation, &provenance).map_err(|failure| failure.cause)?;
         match operation {
             Operation::Message(message) => Ok(message.max_forwards.0),
-            _ => Err(Cause::NotImplemented),
+            Operation::Disposition(_) | _ => Err(Cause::NotImplemented),
         }
     }
 

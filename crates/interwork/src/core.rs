@@ -572,10 +572,7 @@ impl Settlement for Core {
 }
 
 fn new_trace(id: TraceId, operation: &Operation, provenance: &Provenance) -> Trace {
-    let message_id = match operation {
-        Operation::Message(message) => message.message.id.clone(),
-        _ => None,
-    };
+    let message_id = if let Operation::Message(message) = operation { message.message.id.clone() } else { None };
     Trace {
         id,
         at: SystemTime::now(),

@@ -1,11 +1,13 @@
-"""Prosody stopped and started while messages flow: none is lost in silence."""
+"""Prosody stopped and started while messages flow: none is lost in silence, with and without the spool."""
+import shutil
 import threading
 import time
 
 import pytest
 
 import gateway
-from peers import SipUser, lab
+from gateway import Gateway, configuration
+from peers import SipUser, XmppUser, lab
 
 MESSAGES, RATE = 1000, 50
 
@@ -17,9 +19,8 @@ def restart(after, pause):
     lab("up", "prosody")
 
 
-@pytest.mark.timeout(180)
-# checks: IM-13
-def test_a_restart_of_prosody_loses_nothing_in_silence(gw, bob, capsys):
+def flow(bob):
+    """Sends at a steady rate over a restart of Prosody; the bodies that were accepted, and what bob got, in order."""
     # straight to the gateway: Kamailio's two workers may swap messages that stand close together
     sip = SipUser("alice", proxy=f"127.0.0.1:{gateway.SIP}", register=False)
     trouble = threading.Thread(target=restart, args=(6, 3))
@@ -30,16 +31,57 @@ def test_a_restart_of_prosody_loses_nothing_in_silence(gw, bob, capsys):
         calls.append(sip.send("sip:bob@xmpp.test", f"flow {number:04}", call_id=f"flow-{number}@127.0.0.1"))
     trouble.join()
     finals = [sip.final(call, 40) for call in calls]
+    sip.close()
     assert None not in finals, f"{finals.count(None)} senders were told nothing"
-    time.sleep(1)
-    got = [m["body"] for m in bob.inbox.items if m["type"] != "error" and m["body"].startswith("flow ")]
-    accepted = [f"flow {n:04}" for n, final in enumerate(finals) if final.startswith("2")]
-    told = MESSAGES - len(accepted)
+    return [f"flow {n:04}" for n, final in enumerate(finals) if final.startswith("2")]
+
+
+def received(bob):
+    return [m["body"] for m in bob.inbox.items if m["type"] != "error" and m["body"].startswith("flow ")]
+
+
+def report(capsys, name, accepted, got):
     with capsys.disabled():
-        print(f"\nrestart: {MESSAGES} sent at {RATE}/s, {len(accepted)} accepted, {told} senders told, {len(got)} delivered, "
-              f"{len(set(got) - set(accepted))} delivered though told, {len(got) - len(set(got))} twice")
+        print(f"\n{name}: {MESSAGES} sent at {RATE}/s, {len(accepted)} accepted, {MESSAGES - len(accepted)} senders told, "
+              f"{len(got)} delivered, {len(set(got) - set(accepted))} delivered though told, {len(got) - len(set(got))} twice")
+
+
+@pytest.mark.timeout(180)
+# checks: IM-13
+def test_a_restart_of_prosody_loses_nothing_in_silence(gw, bob, capsys):
+    accepted = flow(bob)
+    time.sleep(1)
+    got = received(bob)
+    report(capsys, "restart", accepted, got)
     assert set(accepted) <= set(got), sorted(set(accepted) - set(got))[:5]
     assert len(got) == len(set(got)), "delivered twice"
     assert got == sorted(got), "out of order"
-    assert told < MESSAGES, "nothing was delivered"
-    sip.close()
+    assert accepted, "nothing was delivered"
+
+
+@pytest.mark.timeout(180)
+# checks: IM-13
+def test_with_a_spool_a_restart_of_prosody_delivers_all(capsys):
+    shutil.rmtree(f"{gateway.RUN}/gateway", ignore_errors=True)
+    spooling = Gateway(configuration("prosody").replace('name = "gw.test"', f'name = "gw.test"\ndata_dir = "{gateway.RUN}/gateway"'))
+    spooling.wait_ready()
+    bob = XmppUser("bob@xmpp.test")
+    try:
+        accepted = flow(bob)
+        assert len(accepted) == MESSAGES, f"{MESSAGES - len(accepted)} were refused"
+        end = time.time() + 60
+        while spooling.json("/api/v1/status")["ledger"]["pending"] and time.time() < end:
+            time.sleep(0.2)
+        time.sleep(1)
+        got = received(bob)
+        report(capsys, "restart with a spool", accepted, got)
+        ledger = spooling.json("/api/v1/status")["ledger"]
+        # what ended undelivered was told by a notice: an error of the server between its start and bob's login is final
+        assert len(set(got)) + ledger["failed"] >= MESSAGES, ledger
+        assert ledger["pending"] == 0 and spooling.metric("interlingua_untold_total") == 0, ledger
+        first = sorted(set(got), key=got.index)
+        assert first == sorted(first), "out of order"
+        assert len(got) - len(set(got)) <= spooling.metric("interlingua_repeats_total"), "a repeat that was not flagged"
+    finally:
+        bob.close()
+        assert spooling.stop() == 0

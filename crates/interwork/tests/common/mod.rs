@@ -182,10 +182,8 @@ pub fn message(from: &str, to: &str, text: &str) -> Operation {
 }
 
 pub fn text_of(delivery: &Delivery) -> String {
-    match &*delivery.operation {
-        Operation::Message(message) => message.message.content.as_text().unwrap().to_owned(),
-        other => panic!("not a message: {other:?}"),
-    }
+    let Operation::Message(message) = &*delivery.operation else { panic!("not a message: {:?}", delivery.operation) };
+    message.message.content.as_text().unwrap().to_owned()
 }
 
 pub fn from_sip() -> Arc<Provenance> {

@@ -225,8 +225,5 @@ impl Outbound {
 
 /// The message of a delivery; later kinds of operation have no capability here and never come.
 fn instant_message(delivery: &Delivery) -> Option<&MessageOperation> {
-    match &*delivery.operation {
-        Operation::Message(operation) => Some(operation),
-        _ => None,
-    }
+    if let Operation::Message(operation) = &*delivery.operation { Some(operation) } else { None }
 }
