@@ -1,13 +1,11 @@
-"""Prosody stopped and started while messages flow: none is lost in silence, with and without the spool."""
-import shutil
+"""Prosody stopped and started while messages flow: none is lost in silence."""
 import threading
 import time
 
 import pytest
 
 import gateway
-from gateway import Gateway, configuration
-from peers import SipUser, XmppUser, lab
+from peers import SipUser, lab
 
 MESSAGES, RATE = 1000, 50
 
@@ -57,31 +55,3 @@ def test_a_restart_of_prosody_loses_nothing_in_silence(gw, bob, capsys):
     assert len(got) == len(set(got)), "delivered twice"
     assert got == sorted(got), "out of order"
     assert accepted, "nothing was delivered"
-
-
-@pytest.mark.timeout(180)
-# checks: IM-13
-def test_with_a_spool_a_restart_of_prosody_delivers_all(capsys):
-    shutil.rmtree(f"{gateway.RUN}/gateway", ignore_errors=True)
-    spooling = Gateway(configuration("prosody").replace('name = "gw.test"', f'name = "gw.test"\ndata_dir = "{gateway.RUN}/gateway"'))
-    spooling.wait_ready()
-    bob = XmppUser("bob@xmpp.test")
-    try:
-        accepted = flow(bob)
-        assert len(accepted) == MESSAGES, f"{MESSAGES - len(accepted)} were refused"
-        end = time.time() + 60
-        while spooling.json("/api/v1/status")["ledger"]["pending"] and time.time() < end:
-            time.sleep(0.2)
-        time.sleep(1)
-        got = received(bob)
-        report(capsys, "restart with a spool", accepted, got)
-        ledger = spooling.json("/api/v1/status")["ledger"]
-        # what ended undelivered was told by a notice: an error of the server between its start and bob's login is final
-        assert len(set(got)) + ledger["failed"] >= MESSAGES, ledger
-        assert ledger["pending"] == 0 and spooling.metric("interlingua_untold_total") == 0, ledger
-        first = sorted(set(got), key=got.index)
-        assert first == sorted(first), "out of order"
-        assert len(got) - len(set(got)) <= spooling.metric("interlingua_repeats_total"), "a repeat that was not flagged"
-    finally:
-        bob.close()
-        assert spooling.stop() == 0
