@@ -4,12 +4,12 @@
 
 use adapter_api::{
     Acknowledgement, Adapter, AdapterError, Capabilities, Configuration, Delivery, Dns, DomainEntry, Examine, Findings,
-    Full, Hub, Provenance, Role, SendsAs, Shutdown, SourceProof, SpeaksFor,
+    Full, Hub, PresenceCapabilities, Provenance, Role, SendsAs, Shutdown, SourceProof, SpeaksFor,
 };
 use async_trait::async_trait;
 use impp_model::{Address, Content, Domain, Endpoint, InstantMessage, Kind, MaxForwards, MessageOperation, Operation};
 use impp_resolve::{Answer, DnsError, Name, Record, RecordType, Srv};
-use interwork::{Core, CoreConfig, DeliveryLimits, Instance, Policy, RoutingConfig, Storage};
+use interwork::{Core, CoreConfig, DeliveryLimits, Instance, Policy, PresenceLimits, RoutingConfig, Storage};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,13 +37,22 @@ impl Shelf {
             srv_label: label.map(Into::into),
             standing_link,
             // As in the field: who has no answer for each message has a form for a late error.
-            kinds: if answers_each { vec![Kind::Message] } else { vec![Kind::Message, Kind::Disposition] },
+            kinds: if answers_each {
+                vec![Kind::Message, Kind::Subscribe, Kind::Notify, Kind::Authorize]
+            } else {
+                vec![Kind::Message, Kind::Disposition, Kind::Subscribe, Kind::Notify, Kind::Authorize]
+            },
             sends_as: SendsAs::Anyone,
             acknowledgement: Acknowledgement::Answer,
             answers_each,
             repeatable: true,
             max_content: None,
-            presence: None,
+            presence: Some(PresenceCapabilities {
+                refreshed: answers_each,
+                publishes: false,
+                devices: !answers_each,
+                checked: !answers_each,
+            }),
             fields: Vec::new(),
         };
         Arc::new(Self { capabilities, room, deliveries: Mutex::default() })
@@ -158,6 +167,7 @@ pub fn world_with(
         routing: RoutingConfig { routes: Vec::new(), supported: vec!["_sip".into(), "_xmpp".into()] },
         policy: Policy::default(),
         delivery,
+        presence: PresenceLimits::default(),
         own_listeners: Vec::new(),
     };
     let dns = Arc::new(dns);
