@@ -23,6 +23,7 @@ pub use impp_model as model;
 pub use impp_resolve::{Dns, Transport};
 pub use pattern::{DomainPattern, PatternError};
 pub use settle::{Settle, Settlement, Token, settle_channel};
+pub use transport::Tls;
 
 use async_trait::async_trait;
 

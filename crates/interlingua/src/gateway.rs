@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use adapter_api::{Configuration, Context as AdapterContext, DomainEntry, InstanceName};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use interwork::{Core, CoreConfig, DeliveryLimits, Instance, Policy, Relay, Route, RoutingConfig, Rule, Via};
 use serde_json::Value;
 use store::Store;
 use tokio::sync::watch;
+use transport::Tls;
 
 use crate::config::{self, Action, Checked, Config, Notice, Role};
 use crate::stored::Stored;
@@ -23,6 +24,8 @@ pub(crate) struct Gateway {
     pub(crate) store: Arc<dyn Store>,
     /// The adapters.
     pub(crate) instances: Vec<Instance>,
+    /// Our certificates.
+    pub(crate) tls: Arc<Tls>,
     /// Keeps the adapters' view of the configuration alive.
     pub(crate) configuration: watch::Sender<Arc<Configuration>>,
 }
@@ -33,7 +36,11 @@ impl Gateway {
         let shared = Arc::new(shared(&checked.config));
         let (sender, configuration) = watch::channel(shared.clone());
         let dns = zone::dns(&checked.config.dns)?;
-        let context = AdapterContext { configuration, dns: dns.clone() };
+        let tls = Tls::load(checked.config.tls.settings(), checked.config.gateway.name.clone());
+        let tls = Arc::new(tls.map_err(|errors| {
+            anyhow!("tls: {}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+        })?);
+        let context = AdapterContext { configuration, dns: dns.clone(), tls: tls.clone() };
         let mut instances = Vec::new();
         for (name, configured) in &checked.adapters {
             let name = InstanceName::from(name.as_str());
@@ -42,7 +49,7 @@ impl Gateway {
         }
         let Stored { store, storage } = stored;
         let core = Core::new(core_config(&checked.config, shared), instances.clone(), dns, storage, rand::random());
-        Ok(Self { core, store, instances, configuration: sender })
+        Ok(Self { core, store, instances, tls, configuration: sender })
     }
 }
 

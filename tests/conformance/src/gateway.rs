@@ -31,7 +31,8 @@ impl Gateway {
         let configuration = Arc::new(configuration(given, sip));
         let (sender, receiver) = watch::channel(Arc::clone(&configuration));
         let dns: Arc<dyn Dns> = Arc::new(zone(given, sip));
-        let context = Context { configuration: receiver, dns: Arc::clone(&dns) };
+        let tls = Arc::new(adapter_api::Tls::none(Domain::parse("gw.example.com").unwrap()));
+        let context = Context { configuration: receiver, dns: Arc::clone(&dns), tls };
         let instances = instances(given, xmpp, &context);
         let config = CoreConfig {
             configuration,
