@@ -7,11 +7,11 @@
 mod files; // PEM files and their changes
 mod handshake; // RFC 8446
 mod identity; // what a peer is proven to be
-mod names; // RFC 5280 §4.2.1.6
+mod names; // subjectAltName
 mod store; // [tls]
 #[cfg(any(test, feature = "testkit"))]
 pub mod testkit;
-mod verify; // RFC 5280 §6
+mod verify; // certification paths
 
 pub use files::{CertificateFiles, CertificateSource, TlsFileError, TlsSettings, Trust};
 pub use handshake::{HANDSHAKE_TIMEOUT, Handshake, HandshakeError, TlsAcceptor};

@@ -26,7 +26,7 @@ enum DnsName {
     Under(Domain),
 }
 
-/// RFC 4985 §2.
+/// id-on-dnsSRV (RFC 4985).
 const SRV_NAME: Oid<'static> = oid!(1.3.6.1.5.5.7.8.7);
 
 /// RFC 6120 §13.7.1.4.
@@ -159,7 +159,7 @@ fn explicit_text(value: &[u8]) -> Option<&str> {
     std::str::from_utf8(inner.data).ok()
 }
 
-/// RFC 4985 §2: `_Service.Name`.
+/// `_Service.Name`, as RFC 4985 has it.
 fn srv_name(name: &str) -> Option<(Box<str>, Domain)> {
     let (service, name) = name.strip_prefix('_')?.split_once('.')?;
     Some((service.to_ascii_lowercase().into(), Domain::parse_host(name).ok()?))

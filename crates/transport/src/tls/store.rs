@@ -225,7 +225,7 @@ impl Snapshot {
     }
 }
 
-/// RFC 6066 §3: the certificate for the name that the client asks for.
+/// RFC 6066, server_name: the certificate for the name that the client asks for.
 #[derive(Debug)]
 struct ByServerName {
     current: Arc<ArcSwap<Snapshot>>,

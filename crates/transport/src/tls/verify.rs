@@ -99,7 +99,7 @@ impl ClientCertVerifier for ShowsItsKey {
     }
 }
 
-/// RFC 5280 §6: whether a chain leads to one of `roots` at `now`, for any purpose that a server may have.
+/// Whether a chain leads to one of `roots` at `now`, for any purpose that a server may have.
 ///
 /// Public authorities issue certificates for servers alone, and peers show the same one when they connect to us.
 pub(super) fn verify_chain(
@@ -125,7 +125,7 @@ pub(super) fn verify_chain(
     Err(fault)
 }
 
-/// Servers, clients, SIP domains (RFC 5924 §4), anything.
+/// Servers, clients, SIP domains (RFC 5924), anything.
 fn purposes() -> [KeyUsage; 4] {
     [
         KeyUsage::server_auth(),
