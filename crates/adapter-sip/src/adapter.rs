@@ -54,6 +54,7 @@ pub fn capabilities(config: &Config) -> Capabilities {
         seals: Vec::new(),
         repeatable: true,
         max_content: Some(config.max_message),
+        presence: None,
         fields: message::FIELDS.to_vec(),
     }
 }

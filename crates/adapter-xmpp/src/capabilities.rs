@@ -36,6 +36,7 @@ pub(crate) fn capabilities(domain: &Domain, acknowledge: Acknowledge, max_stanza
         seals: Vec::new(),
         repeatable: false,
         max_content: Some(max_stanza),
+        presence: None,
         fields: FIELDS.to_vec(),
     }
 }

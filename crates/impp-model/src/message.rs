@@ -3,6 +3,7 @@
 use crate::annotation::{Hints, OutOfBand, Relation, Sealed};
 use crate::composing::ComposingOperation;
 use crate::disposition::{DispositionOperation, Receipts, ReturnPath};
+use crate::presence::{AuthorizeOperation, NotifyOperation, PublishOperation, SubscribeOperation};
 use crate::{Address, DateTime, Device};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,14 @@ pub enum Operation {
     Disposition(Box<DispositionOperation>),
     /// RFC 3994: whether somebody is composing.
     Composing(Box<ComposingOperation>),
+    /// RFC 3859 §3.1: a WATCHER asks.
+    Subscribe(Box<SubscribeOperation>),
+    /// RFC 3859 §3.1: a PRESENTITY tells one WATCHER.
+    Notify(Box<NotifyOperation>),
+    /// A PRESENTITY allows or refuses a WATCHER.
+    Authorize(Box<AuthorizeOperation>),
+    /// A PRESENTITY tells the gateway.
+    Publish(Box<PublishOperation>),
 }
 
 impl Operation {
@@ -31,6 +40,10 @@ impl Operation {
             Self::Message(_) => Kind::Message,
             Self::Disposition(_) => Kind::Disposition,
             Self::Composing(_) => Kind::Composing,
+            Self::Subscribe(_) => Kind::Subscribe,
+            Self::Notify(_) => Kind::Notify,
+            Self::Authorize(_) => Kind::Authorize,
+            Self::Publish(_) => Kind::Publish,
         }
     }
 
@@ -40,15 +53,20 @@ impl Operation {
             Self::Message(operation) => &operation.source,
             Self::Disposition(operation) => &operation.source,
             Self::Composing(operation) => &operation.source,
+            Self::Subscribe(operation) => &operation.watcher,
+            Self::Notify(operation) => &operation.target,
+            Self::Authorize(operation) => &operation.target,
+            Self::Publish(operation) => &operation.source,
         }
     }
 
-    /// How many gateways and relays it may still pass (RFC 3860 §3.4.2).
-    pub fn max_forwards_mut(&mut self) -> &mut MaxForwards {
+    /// How many gateways and relays it may still pass (RFC 3860 §3.4.2); the operations of presence count none.
+    pub fn max_forwards_mut(&mut self) -> Option<&mut MaxForwards> {
         match self {
-            Self::Message(operation) => &mut operation.max_forwards,
-            Self::Disposition(operation) => &mut operation.max_forwards,
-            Self::Composing(operation) => &mut operation.max_forwards,
+            Self::Message(operation) => Some(&mut operation.max_forwards),
+            Self::Disposition(operation) => Some(&mut operation.max_forwards),
+            Self::Composing(operation) => Some(&mut operation.max_forwards),
+            Self::Subscribe(_) | Self::Notify(_) | Self::Authorize(_) | Self::Publish(_) => None,
         }
     }
 
@@ -58,6 +76,11 @@ impl Operation {
             Self::Message(operation) => &operation.destination,
             Self::Disposition(operation) => &operation.destination,
             Self::Composing(operation) => &operation.destination,
+            Self::Subscribe(operation) => &operation.target,
+            Self::Notify(operation) => &operation.watcher,
+            Self::Authorize(operation) => &operation.watcher,
+            // What is published goes to nobody by name.
+            Self::Publish(operation) => &operation.source,
         }
     }
 }
@@ -73,15 +96,32 @@ pub enum Kind {
     Disposition,
     /// Whether one is being composed.
     Composing,
+    /// A WATCHER asks.
+    Subscribe,
+    /// A PRESENTITY tells a WATCHER.
+    Notify,
+    /// A PRESENTITY allows or refuses a WATCHER.
+    Authorize,
+    /// A PRESENTITY tells the gateway.
+    Publish,
 }
 
 impl Kind {
+    /// Whether it belongs to presence (RFC 3859) rather than to messages: never in the ledger, kept as state.
+    pub fn is_presence(self) -> bool {
+        matches!(self, Self::Subscribe | Self::Notify | Self::Authorize | Self::Publish)
+    }
+
     /// The label used in metrics and JSON.
     pub fn label(self) -> &'static str {
         match self {
             Self::Message => "message",
             Self::Disposition => "disposition",
             Self::Composing => "composing",
+            Self::Subscribe => "subscribe",
+            Self::Notify => "notify",
+            Self::Authorize => "authorize",
+            Self::Publish => "publish",
         }
     }
 }

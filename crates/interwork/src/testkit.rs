@@ -37,6 +37,7 @@ pub(crate) fn capabilities(protocol: &'static str, label: Option<&'static str>, 
         seals: Vec::new(),
         repeatable: true,
         max_content: None,
+        presence: None,
         fields: Vec::new(),
     }
 }

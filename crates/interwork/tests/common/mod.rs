@@ -45,6 +45,7 @@ impl Shelf {
             seals: Vec::new(),
             repeatable: true,
             max_content: None,
+            presence: None,
             fields: Vec::new(),
         };
         Arc::new(Self { capabilities, room, deliveries: Mutex::default() })
