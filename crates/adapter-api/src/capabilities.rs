@@ -28,6 +28,8 @@ pub struct Capabilities {
     pub repeatable: bool,
     /// The largest content it carries in octets, where there is such a limit.
     pub max_content: Option<usize>,
+    /// How presence works there; none where it is not carried.
+    pub presence: Option<PresenceCapabilities>,
     /// Each field of an INSTANT MESSAGE and how it fares.
     pub fields: Vec<FieldSupport>,
 }
@@ -37,6 +39,17 @@ impl Capabilities {
     pub fn carries(&self, kind: Kind) -> bool {
         self.kinds.contains(&kind)
     }
+}
+
+/// How presence works in a protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PresenceCapabilities {
+    /// Whether a subscription to a PRESENTITY there must be refreshed (SIP) or lasts until it is cancelled (XMPP).
+    pub refreshed: bool,
+    /// Whether its PRESENTITIES publish to the gateway, which answers WATCHERS for them (native), or notify each WATCHER.
+    pub publishes: bool,
+    /// Whether its WATCHERS should be looked for before a subscription is refreshed for them (RFC 8048 §8.1).
+    pub checked: bool,
 }
 
 /// How one field fares on the way out.

@@ -32,6 +32,7 @@ pub(crate) fn capabilities(limits: &Limits) -> Capabilities {
         repeatable: true,
         standing_link: true,
         max_content: Some(limits.max_message),
+        presence: None,
         fields: FIELDS.to_vec(),
     }
 }

@@ -53,6 +53,7 @@ pub fn capabilities(config: &Config) -> Capabilities {
         answers_each: true,
         repeatable: true,
         max_content: Some(config.max_message),
+        presence: None,
         fields: message::FIELDS.to_vec(),
     }
 }

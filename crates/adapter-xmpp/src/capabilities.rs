@@ -35,6 +35,7 @@ pub(crate) fn capabilities(domain: &Domain, acknowledge: Acknowledge, max_stanza
         answers_each: false,
         repeatable: false,
         max_content: Some(max_stanza),
+        presence: None,
         fields: FIELDS.to_vec(),
     }
 }

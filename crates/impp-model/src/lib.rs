@@ -7,6 +7,7 @@ pub mod datetime; // RFC 3339
 pub mod domain; // RFC 5890, RFC 3861 §3
 pub mod message; // RFC 3860 §3.1
 pub mod outcome; // RFC 3860 §3.4.1
+pub mod presence; // RFC 3859 §3
 pub mod uri; // RFC 3859 §A, RFC 3860 §A, RFC 5122
 
 pub use address::{Address, Device};
@@ -17,3 +18,7 @@ pub use message::{
     MessageId, MessageOperation, Operation, Receipts, Thread, TransId,
 };
 pub use outcome::{Cause, Failure, NativeCode, Outcome, Proof, Retry, Side};
+pub use presence::{
+    AuthorizeOperation, Basic, EndReason, News, NotifyOperation, PresenceInfo, PresenceTuple, PublishOperation, Show,
+    Standing, SubscribeOperation, SubscriptId, Wish,
+};

@@ -1,5 +1,6 @@
 //! RFC 3860 §3.1: the message operation and what it carries.
 
+use crate::presence::{AuthorizeOperation, NotifyOperation, PublishOperation, SubscribeOperation};
 use crate::{Address, Cause, DateTime, Device, Failure, Side};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,14 @@ pub enum Operation {
     Message(Box<MessageOperation>),
     /// Word to the sender of an accepted message about what became of it later.
     Disposition(Box<DispositionOperation>),
+    /// RFC 3859 §3.1: a WATCHER asks.
+    Subscribe(Box<SubscribeOperation>),
+    /// RFC 3859 §3.1: a PRESENTITY tells one WATCHER.
+    Notify(Box<NotifyOperation>),
+    /// A PRESENTITY allows or refuses a WATCHER.
+    Authorize(Box<AuthorizeOperation>),
+    /// A PRESENTITY tells the gateway.
+    Publish(Box<PublishOperation>),
 }
 
 impl Operation {
@@ -25,6 +34,10 @@ impl Operation {
         match self {
             Self::Message(_) => Kind::Message,
             Self::Disposition(_) => Kind::Disposition,
+            Self::Subscribe(_) => Kind::Subscribe,
+            Self::Notify(_) => Kind::Notify,
+            Self::Authorize(_) => Kind::Authorize,
+            Self::Publish(_) => Kind::Publish,
         }
     }
 
@@ -33,6 +46,10 @@ impl Operation {
         match self {
             Self::Message(operation) => &operation.source,
             Self::Disposition(operation) => &operation.source,
+            Self::Subscribe(operation) => &operation.watcher,
+            Self::Notify(operation) => &operation.target,
+            Self::Authorize(operation) => &operation.target,
+            Self::Publish(operation) => &operation.source,
         }
     }
 
@@ -41,6 +58,11 @@ impl Operation {
         match self {
             Self::Message(operation) => &operation.destination,
             Self::Disposition(operation) => &operation.destination,
+            Self::Subscribe(operation) => &operation.target,
+            Self::Notify(operation) => &operation.watcher,
+            Self::Authorize(operation) => &operation.watcher,
+            // What is published goes to nobody by name.
+            Self::Publish(operation) => &operation.source,
         }
     }
 }
@@ -54,14 +76,31 @@ pub enum Kind {
     Message,
     /// Word about one.
     Disposition,
+    /// A WATCHER asks.
+    Subscribe,
+    /// A PRESENTITY tells a WATCHER.
+    Notify,
+    /// A PRESENTITY allows or refuses a WATCHER.
+    Authorize,
+    /// A PRESENTITY tells the gateway.
+    Publish,
 }
 
 impl Kind {
+    /// Whether it belongs to presence (RFC 3859) rather than to messages: never in the ledger, kept as state.
+    pub fn is_presence(self) -> bool {
+        matches!(self, Self::Subscribe | Self::Notify | Self::Authorize | Self::Publish)
+    }
+
     /// The label used in metrics and JSON.
     pub fn label(self) -> &'static str {
         match self {
             Self::Message => "message",
             Self::Disposition => "disposition",
+            Self::Subscribe => "subscribe",
+            Self::Notify => "notify",
+            Self::Authorize => "authorize",
+            Self::Publish => "publish",
         }
     }
 }

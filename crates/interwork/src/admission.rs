@@ -94,7 +94,12 @@ mod tests {
         rules.admit(&mut operation, &provenance).map_err(|failure| failure.cause)?;
         match operation {
             Operation::Message(message) => Ok(message.max_forwards.0),
-            Operation::Disposition(_) | _ => Err(Cause::NotImplemented),
+            Operation::Disposition(_)
+            | Operation::Subscribe(_)
+            | Operation::Notify(_)
+            | Operation::Authorize(_)
+            | Operation::Publish(_)
+            | _ => Err(Cause::NotImplemented),
         }
     }
 

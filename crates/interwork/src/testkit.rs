@@ -36,6 +36,7 @@ pub(crate) fn capabilities(protocol: &'static str, label: Option<&'static str>, 
         answers_each: true,
         repeatable: true,
         max_content: None,
+        presence: None,
         fields: Vec::new(),
     }
 }

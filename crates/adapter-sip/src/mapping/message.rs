@@ -169,7 +169,7 @@ fn language(request: &Message) -> Option<LanguageTag> {
 }
 
 /// RFC 5646 §2.1, as far as it keeps a header or an attribute sound.
-fn is_language_tag(tag: &str) -> bool {
+pub(super) fn is_language_tag(tag: &str) -> bool {
     !tag.is_empty()
         && tag.split('-').all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric()))
 }

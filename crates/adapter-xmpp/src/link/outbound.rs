@@ -185,7 +185,9 @@ impl Outbound {
         let written = match &*operation {
             Operation::Message(operation) => self.write(operation, out, hub, wall),
             Operation::Disposition(operation) => self.write_error(operation, out).map(Some),
-            _ => Err(Box::new(Failure::new(Side::Ours, Cause::NotImplemented))),
+            Operation::Subscribe(_) | Operation::Notify(_) | Operation::Authorize(_) | Operation::Publish(_) | _ => {
+                Err(Box::new(Failure::new(Side::Ours, Cause::NotImplemented)))
+            }
         };
         match written {
             Ok(Some(written)) => {

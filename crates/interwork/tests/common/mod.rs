@@ -44,6 +44,7 @@ impl Shelf {
             answers_each,
             repeatable: true,
             max_content: None,
+            presence: None,
             fields: Vec::new(),
         };
         Arc::new(Self { capabilities, room, deliveries: Mutex::default() })
