@@ -228,7 +228,7 @@ mod tests {
 
     // checks: AR-12
     #[tokio::test]
-    async fn rfc8305_s5_a_silent_address_delays_the_next_by_a_moment_only() {
+    async fn rfc8305_s5_silence_of_one_address_delays_the_next_by_a_moment_only() {
         let (_listener, _waiting, silent) = silent();
         let listener = bind_tcp(loopback()).unwrap();
         let open = listener.local_addr().unwrap();
