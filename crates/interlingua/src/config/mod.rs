@@ -23,7 +23,7 @@ pub use problem::{Key, Problem, Report, Step};
 pub(crate) use read::{nearest, read};
 pub use reference::reference;
 pub use schema::schema;
-pub use tables::{Admin, Delivery, Dns, Gateway, Log, LogFormat, Notice, Policy, Relay, Routing};
+pub use tables::{Admin, Delivery, Dns, Gateway, Log, LogFormat, Notice, Policy, Relay, Routing, StoreLimits};
 
 use crate::adapters::{self, Configured};
 use document::Document;

@@ -21,6 +21,34 @@ pub struct Gateway {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"var/interlingua")]
     pub data_dir: Option<PathBuf>,
+    /// The file with the key that what is stored is encrypted with: 32 random octets, as they are, as 64 hexadecimal digits
+    /// or in base64. Without one it stands in the folder as it is. A store keeps the key, or the lack of one, that it was
+    /// made with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"data.key")]
+    pub data_key_file: Option<PathBuf>,
+    /// Bounds of what is stored.
+    #[serde(default)]
+    pub limits: StoreLimits,
+}
+
+/// Bounds of what is stored; what is beyond them is refused, and its sender may try again later.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreLimits {
+    /// Messages that wait. Some 300 octets of memory each.
+    pub messages: usize,
+    /// Octets of messages that wait, with some 500 for each beside its own.
+    pub octets: u64,
+    /// Octets that stay free on the disk, for ending what is stored already.
+    pub disk_reserve: u64,
+}
+
+impl Default for StoreLimits {
+    fn default() -> Self {
+        let store::Limits { records, octets, .. } = store::Limits::default();
+        Self { messages: records, octets, disk_reserve: store::DISK_RESERVE }
+    }
 }
 
 /// The admin API, metrics and health checks.

@@ -41,6 +41,35 @@ impl Check<'_> {
             let remedy = "write the full name under which others reach this host, as \"gw.example.net\"";
             self.problem(Key::parse("gateway.name"), "not a fully qualified domain name", remedy);
         }
+        self.store();
+    }
+
+    fn store(&mut self) {
+        let gateway = &self.config.gateway;
+        let (key_file, limits) = (Key::parse("gateway.data_key_file"), gateway.limits);
+        match (&gateway.data_dir, &gateway.data_key_file) {
+            (Some(_), None) => {
+                let remedy =
+                    "put a key into a file, as from `openssl rand -hex 32`, and name it in gateway.data_key_file";
+                self.warning(Key::parse("gateway.data_dir"), "what is stored there is not encrypted", remedy);
+            }
+            (None, Some(_)) => {
+                self.warning(key_file, "no effect: nothing is stored without gateway.data_dir", "set gateway.data_dir");
+            }
+            (Some(_), Some(path)) => {
+                if let Err(error) = store::SealKey::read(path) {
+                    let problem = format!("{}: {:#}", path.display(), anyhow::Error::new(error));
+                    self.problem(key_file, problem, "put a key into the file, as from `openssl rand -hex 32`");
+                }
+            }
+            (None, None) => {}
+        }
+        for (name, nothing) in [("messages", limits.messages == 0), ("octets", limits.octets == 0)] {
+            if nothing {
+                let remedy = "remove gateway.data_dir to store nothing";
+                self.problem(Key::parse("gateway.limits").name(name), "nothing could be stored", remedy);
+            }
+        }
     }
 
     fn admin(&mut self) {
