@@ -26,6 +26,10 @@ pub struct Capabilities {
     pub answers_each: bool,
     /// Whether peers repeat what was not confirmed when a link breaks.
     pub repeatable: bool,
+    /// When a sender on this side is told of a failure in the protocol's own form; else by a text message from the gateway.
+    pub tells_failure: TellsFailure,
+    /// The schemes of [`Sealed`](impp_model::Sealed) content it carries as they are; messages sealed otherwise are refused.
+    pub seals: Vec<Cow<'static, str>>,
     /// The largest content it carries in octets, where there is such a limit.
     pub max_content: Option<usize>,
     /// How presence works there; none where it is not carried.
@@ -100,6 +104,18 @@ impl SendsAs {
             Self::Domains(domains) => domains.contains(domain),
         }
     }
+}
+
+/// When a protocol has a form of its own for word of a late failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TellsFailure {
+    /// Always (XMPP's error stanzas).
+    Always,
+    /// When the message asked for it (IMDN's negative-delivery).
+    WhenAsked,
+    /// Never.
+    Never,
 }
 
 /// Who confirms what was sent.

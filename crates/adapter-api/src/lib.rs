@@ -12,7 +12,9 @@ mod hub;
 mod pattern;
 mod settle;
 
-pub use capabilities::{Acknowledgement, Capabilities, Carries, FieldSupport, PresenceCapabilities, SendsAs};
+pub use capabilities::{
+    Acknowledgement, Capabilities, Carries, FieldSupport, PresenceCapabilities, SendsAs, TellsFailure,
+};
 pub use configuration::{Configuration, Context, DomainEntry, Problem, Role};
 pub use delivery::{Delivery, Full, Hop, Target};
 pub use examine::{Examine, Finding, Findings};

@@ -1,6 +1,6 @@
 //! What an XMPP component carries, as data.
 
-use adapter_api::{Acknowledgement, Capabilities, Carries, FieldSupport, SendsAs};
+use adapter_api::{Acknowledgement, Capabilities, Carries, FieldSupport, SendsAs, TellsFailure};
 use impp_model::{Domain, Kind};
 
 use crate::config::Acknowledge;
@@ -33,6 +33,8 @@ pub(crate) fn capabilities(domain: &Domain, acknowledge: Acknowledge, max_stanza
             Acknowledge::None => Acknowledgement::None,
         },
         answers_each: false,
+        tells_failure: TellsFailure::Always,
+        seals: Vec::new(),
         repeatable: false,
         max_content: Some(max_stanza),
         presence: None,

@@ -4,7 +4,7 @@
 
 use adapter_api::{
     Acknowledgement, Adapter, AdapterError, Capabilities, Configuration, Delivery, Dns, DomainEntry, Examine, Findings,
-    Full, Hub, Provenance, Role, SendsAs, Shutdown, SourceProof, SpeaksFor, Transport,
+    Full, Hub, Provenance, Role, SendsAs, Shutdown, SourceProof, SpeaksFor, TellsFailure, Transport,
 };
 use async_trait::async_trait;
 use impp_model::{Address, Content, Domain, Endpoint, InstantMessage, Kind, MaxForwards, MessageOperation, Operation};
@@ -42,6 +42,8 @@ impl Shelf {
             sends_as: SendsAs::Anyone,
             acknowledgement: Acknowledgement::Answer,
             answers_each,
+            tells_failure: if answers_each { TellsFailure::Never } else { TellsFailure::Always },
+            seals: Vec::new(),
             repeatable: true,
             max_content: None,
             presence: None,
