@@ -46,6 +46,7 @@ pub fn capabilities(config: &Config) -> Capabilities {
         protocol: Cow::Borrowed("sip"),
         srv_label: Some(Cow::Borrowed("_sip")),
         standing_link: false,
+        transports: core::SUPPORTED.to_vec(),
         kinds: vec![Kind::Message],
         sends_as: SendsAs::Anyone,
         acknowledgement: Acknowledgement::Answer,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use adapter_api::{Configuration, Context as AdapterContext, DomainEntry, InstanceName};
 use anyhow::{Context, Result, anyhow};
+use impp_resolve::Limits;
 use interwork::{Core, CoreConfig, DeliveryLimits, Instance, Policy, Relay, Route, RoutingConfig, Rule, Via};
 use serde_json::Value;
 use store::Store;
@@ -86,7 +87,7 @@ fn core_config(config: &Config, configuration: Arc<Configuration>) -> CoreConfig
             supported: config.routing.supported.iter().map(|label| label.as_str().into()).collect(),
         },
         policy: Policy { relay, rules: rules.collect() },
-        own_listeners: own_listeners(config),
+        discovery: discovery_limits(config),
         delivery: DeliveryLimits {
             hold_timeout: config.delivery.hold_timeout,
             write_ahead_after: config.delivery.write_ahead_after,
@@ -95,6 +96,11 @@ fn core_config(config: &Config, configuration: Arc<Configuration>) -> CoreConfig
             ..DeliveryLimits::default()
         },
     }
+}
+
+/// The bounds of discovery: what leads back to this gateway is no way to anybody.
+pub(crate) fn discovery_limits(config: &Config) -> Limits {
+    Limits { own_listeners: own_listeners(config), is_here: transport::is_here, ..Limits::default() }
 }
 
 /// Every address of this gateway that the configuration names: a message never goes there.

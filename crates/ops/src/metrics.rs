@@ -130,8 +130,13 @@ impl HubCollector {
     }
 
     fn others(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let mut family = encoder.encode_descriptor("dns_queries", "Domains looked up", None, MetricType::Counter)?;
-        for (outcome, count) in self.core.counters().dns_queries() {
+        let mut family = encoder.encode_descriptor(
+            "dns_queries",
+            "Queries of name service for next hops",
+            None,
+            MetricType::Counter,
+        )?;
+        for (outcome, count) in self.core.dns_queries() {
             ConstCounter::new(count).encode(family.encode_family(&[("outcome", outcome)])?)?;
         }
         let mut info = encoder.encode_descriptor("build", "This program", None, MetricType::Info)?;

@@ -8,5 +8,7 @@ pub mod tls; // RFC 8446, RFC 6125, RFC 5922
 pub use dns::{DnsSettings, DnsSetupError, HickoryDns, parse_nameserver};
 pub use impp_resolve::Transport;
 pub use listen::{ListenAddr, ListenError};
-pub use socket::{BindError, ConnectError, bind_tcp, bind_udp, connect_any, connect_tcp, tune_stream};
+pub use socket::{
+    BindError, ConnectError, bind_tcp, bind_udp, by_turns, connect_any, connect_tcp, is_here, tune_stream,
+};
 pub use tls::Tls;

@@ -39,7 +39,7 @@ impl Gateway {
             routing: RoutingConfig { routes: vec![], supported: vec!["_sip".into(), "_xmpp".into()] },
             policy: Policy::default(),
             delivery: DeliveryLimits { hold_timeout: given.hold, ..DeliveryLimits::default() },
-            own_listeners: vec![],
+            discovery: impp_resolve::Limits::default(),
         };
         let core = Core::new(config, instances.clone(), dns, no_spool(), 1);
         let (listening, mut listeners) = mpsc::unbounded_channel();
