@@ -58,13 +58,13 @@ fn count_hop(operation: &mut Operation) -> Result<(), Refusal> {
         // RFC 3859 §3.1: these operations count no hops.
         return Ok(());
     }
-    let Operation::Message(message) = operation else {
+    let Some(hops) = operation.max_forwards_mut() else {
         // An open set: what this hub does not know it does not carry.
         return Err(Failure::new(Side::Ours, Cause::NotImplemented));
     };
-    match message.max_forwards.decremented() {
+    match hops.decremented() {
         Some(left) => {
-            message.max_forwards = left;
+            *hops = left;
             Ok(())
         }
         None => Err(Failure::new(Side::Near, Cause::HopsExhausted)),

@@ -4,7 +4,8 @@
 
 use adapter_api::{
     Acknowledgement, Adapter, AdapterError, Capabilities, Configuration, Delivery, Dns, DomainEntry, Examine, Findings,
-    Full, Hub, PresenceCapabilities, Provenance, Role, SendsAs, Shutdown, SourceProof, SpeaksFor,
+    Full, Hub, PresenceCapabilities, Provenance, Role, SendsAs, Shutdown, SourceProof, SpeaksFor, TellsFailure,
+    Transport,
 };
 use async_trait::async_trait;
 use impp_model::{Address, Content, Domain, Endpoint, InstantMessage, Kind, MaxForwards, MessageOperation, Operation};
@@ -42,9 +43,12 @@ impl Shelf {
             } else {
                 vec![Kind::Message, Kind::Disposition, Kind::Subscribe, Kind::Notify, Kind::Authorize]
             },
+            transports: vec![Transport::Tcp, Transport::Udp],
             sends_as: SendsAs::Anyone,
             acknowledgement: Acknowledgement::Answer,
             answers_each,
+            tells_failure: if answers_each { TellsFailure::Never } else { TellsFailure::Always },
+            seals: Vec::new(),
             repeatable: true,
             max_content: None,
             presence: Some(PresenceCapabilities {
@@ -149,6 +153,22 @@ pub fn world_with(
     limits: Limits,
     delivery: DeliveryLimits,
 ) -> World {
+    build(dns, room, store, clock, limits, |config| config.delivery = delivery)
+}
+
+/// A world that differs in its configuration.
+pub fn tuned(dns: Table, tune: impl FnOnce(&mut CoreConfig)) -> World {
+    build(dns, PLENTY, Arc::new(MemoryStore::new()), SteadyClock::start(), Limits::default(), tune)
+}
+
+fn build(
+    dns: Table,
+    room: usize,
+    store: Arc<MemoryStore>,
+    clock: SteadyClock,
+    limits: Limits,
+    tune: impl FnOnce(&mut CoreConfig),
+) -> World {
     let sip = Shelf::new("sip", Some("_sip"), false, true, room);
     let xmpp = Shelf::new("xmpp", Some("_xmpp"), true, false, room);
     let entry = |name: &str, adapter: &str, next_hop: Option<&str>| DomainEntry {
@@ -162,14 +182,15 @@ pub fn world_with(
         gateway: Domain::parse_host("gw.example").unwrap(),
         domains: vec![entry("sip.example", "sip", Some("sip:192.0.2.1")), entry("xmpp.example", "xmpp", None)],
     };
-    let config = CoreConfig {
+    let mut config = CoreConfig {
         configuration: Arc::new(configuration),
         routing: RoutingConfig { routes: Vec::new(), supported: vec!["_sip".into(), "_xmpp".into()] },
         policy: Policy::default(),
-        delivery,
         presence: PresenceLimits::default(),
-        own_listeners: Vec::new(),
+        delivery: DeliveryLimits::default(),
+        discovery: impp_resolve::Limits::default(),
     };
+    tune(&mut config);
     let dns = Arc::new(dns);
     let instances = vec![
         Instance { name: "sip".into(), adapter: sip.clone() },
