@@ -326,6 +326,7 @@ fn read_receipts(receipts: &[Receipt]) -> Receipts {
         delivery: receipts.contains(&Receipt::Delivery),
         display: receipts.contains(&Receipt::Display),
         failure: receipts.contains(&Receipt::Failure),
+        ..Receipts::default()
     }
 }
 
@@ -404,7 +405,7 @@ mod tests {
         let operation = map(FULL).unwrap();
         assert_eq!(operation.destination.address.local(), "o'malley");
         assert_eq!(operation.message.content.as_text(), Some("a\r\nbü"));
-        assert_eq!(operation.message.receipts, Receipts { delivery: true, display: true, failure: false });
+        assert_eq!(operation.message.receipts, Receipts { delivery: true, display: true, ..Receipts::default() });
         let mapped = to_event(&operation, Some(TraceId(10))).unwrap();
         assert_eq!(mapped.losses, []);
         let expected = MessageEvent {

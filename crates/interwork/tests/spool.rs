@@ -225,7 +225,7 @@ async fn a_protocol_with_a_form_for_it_tells_of_the_late_failure_in_its_own() {
     let Operation::Disposition(word) = &*told.operation else { panic!("no disposition: {:?}", told.operation) };
     assert_eq!(word.message_id.as_ref().map(|id| id.as_str()), Some("m1"));
     assert_eq!(word.source.address.to_string(), "a@sip.example");
-    assert_eq!(word.disposition.failure().cause, Cause::NotFound);
+    assert_eq!(word.disposition.failure().map(|failure| failure.cause), Some(Cause::NotFound));
     told.settle(DELIVERED);
     sleep(Duration::from_secs(900)).await;
     assert_eq!(world.books(), [0, 1, 0, 0, 0]);

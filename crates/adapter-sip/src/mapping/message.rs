@@ -108,13 +108,11 @@ pub fn from_request(request: &Message, now: i64, threads: &ThreadTable) -> Resul
     }
     let body = body(request)?;
     let message = InstantMessage {
-        id: None,
         thread: Some(threads.thread(key.call_id.as_str(), &source.address, &destination.address)),
         subjects: subject(request),
         sent: date.filter(|date| now.saturating_sub(*date) > OLD).and_then(|date| DateTime::from_epoch(date, 0)),
-        receipts: Receipts::default(),
-        content: body.value.content,
         alternatives: body.value.alternatives,
+        ..InstantMessage::new(body.value.content)
     };
     let operation = MessageOperation {
         source,
