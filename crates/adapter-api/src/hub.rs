@@ -68,6 +68,8 @@ pub enum SourceProof {
     Secret,
     /// A bearer token.
     Token,
+    /// It answers within a dialog that this gateway has begun with it.
+    Dialog,
 }
 
 /// Whom a peer may name as a source.

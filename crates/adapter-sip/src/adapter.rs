@@ -6,7 +6,7 @@ use crate::ids::RequestIds;
 use crate::mapping::{address, message};
 use adapter_api::{
     Acknowledgement, Adapter, AdapterError, Capabilities, Context, Delivery, Examine, Findings, Full, Hop, Hub,
-    InstanceName, SendsAs, Shutdown, TellsFailure, Transport,
+    InstanceName, PresenceCapabilities, SendsAs, Shutdown, TellsFailure, Transport,
 };
 use async_trait::async_trait;
 use impp_model::{Kind, MessageOperation, Operation};
@@ -47,7 +47,7 @@ pub fn capabilities(config: &Config) -> Capabilities {
         srv_label: Some(Cow::Borrowed("_sip")),
         standing_link: false,
         transports: core::SUPPORTED.to_vec(),
-        kinds: vec![Kind::Message],
+        kinds: vec![Kind::Message, Kind::Subscribe, Kind::Notify, Kind::Authorize],
         sends_as: SendsAs::Anyone,
         acknowledgement: Acknowledgement::Answer,
         answers_each: true,
@@ -55,7 +55,7 @@ pub fn capabilities(config: &Config) -> Capabilities {
         seals: Vec::new(),
         repeatable: true,
         max_content: Some(config.max_message),
-        presence: None,
+        presence: Some(PresenceCapabilities { refreshed: true, publishes: false, devices: false, checked: false }),
         fields: message::FIELDS.to_vec(),
     }
 }

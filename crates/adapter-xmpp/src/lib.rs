@@ -8,6 +8,7 @@ mod capabilities;
 mod config;
 mod link; // XEP-0114, RFC 6120 §4
 pub mod mapping; // RFC 7247, RFC 7572
+mod presence; // RFC 6121 §3, §4, RFC 8048
 
 pub use adapter::XmppComponent;
 pub use capabilities::FIELDS;

@@ -1,10 +1,11 @@
 //! Requests from SIP peers, and the answers to them.
 
 use super::Core;
+use super::events::Accepting;
 use super::route::{Channel, Route, Source};
 use crate::config::Config;
 use crate::mapping::message::{Refusal, from_request};
-use crate::mapping::{Mapped, content, error};
+use crate::mapping::{Mapped, content, error, presence};
 use adapter_api::{Carries, Token};
 use bytes::Bytes;
 use impp_model::{MessageOperation, Operation, Outcome, Proof};
@@ -24,11 +25,13 @@ use std::time::{Instant, SystemTime};
 /// What is kept of a request until it is answered.
 #[derive(Debug)]
 pub(crate) struct Pending {
-    request: Message,
-    source: Source,
-    route: Route,
-    tag: String,
+    pub(super) request: Message,
+    pub(super) source: Source,
+    pub(super) route: Route,
+    pub(super) tag: String,
     full: bool, // the addressee was one device
+    /// What a SUBSCRIBE is to be answered.
+    pub(super) event: Option<Accepting>,
 }
 
 /// What this gateway serves.
@@ -36,16 +39,21 @@ pub(crate) fn policy(config: &Config) -> Policy {
     let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
     Policy {
         agent: String::new(),
-        methods: vec![Method::Message, Method::Options, Method::Cancel],
+        methods: vec![Method::Message, Method::Subscribe, Method::Notify, Method::Options, Method::Cancel],
         schemes: list(&["sip", "sips", "im"]),
         refuse_sips: true,
         accept: list(content::ACCEPTED),
         encodings: Vec::new(),
         languages: Vec::new(),
         extensions: Vec::new(),
-        events: Vec::new(),
+        events: list(&[presence::EVENT]),
         max_body: config.max_message,
     }
+}
+
+/// What is served of requests about events.
+pub(crate) fn event_policy(config: &Config) -> Policy {
+    Policy { accept: vec![presence::ACCEPT.to_owned()], ..policy(config) }
 }
 
 /// Seconds after which a sender may come back when a table or queue here is full.
@@ -85,11 +93,12 @@ impl Core {
             return;
         }
         let tag = self.tag(&key);
-        let pending = Pending { request, source, route, tag, full: false };
+        let pending = Pending { request, source, route, tag, full: false, event: None };
         if self.is_loop(&pending.request) {
             return self.answer(&pending, 482, now);
         }
-        let merge_key = match uas::check(&pending.request, &self.policy, uas::Context { in_dialog: false }) {
+        let (policy, context) = self.policy_for(&pending.request);
+        let merge_key = match uas::check(&pending.request, policy, context) {
             Ok(verified) => self.merge_key(&verified),
             Err(rejection) => {
                 tracing::debug!(peer = %source.peer, status = rejection.status, reason = %rejection.reason, "refused");
@@ -98,6 +107,8 @@ impl Core {
         };
         match pending.request.method() {
             Some(Method::Message) => self.handle_instant_message(pending, key, merge_key, now),
+            Some(Method::Subscribe) => self.handle_subscribe(pending, key, merge_key, now),
+            Some(Method::Notify) => self.handle_notify(&pending, now),
             Some(Method::Options) => self.answer_options(&pending, now),
             // RFC 3261 §9.2: a MESSAGE goes on; only whether it is known matters.
             Some(Method::Cancel) if self.knows_cancelled(&pending.request) => self.answer(&pending, 200, now),
@@ -105,6 +116,16 @@ impl Core {
             // The policy has no other methods.
             Some(_) | None => {}
         }
+    }
+
+    /// What a request is judged by, and whether it is in a dialog of ours.
+    fn policy_for(&self, request: &Message) -> (&Policy, uas::Context) {
+        if !matches!(request.method(), Some(Method::Subscribe | Method::Notify)) {
+            return (&self.policy, uas::Context { in_dialog: false });
+        }
+        let tag = request.to().ok().and_then(|to| to.tag().map(str::to_owned));
+        let found = tag.zip(request.call_id().ok()).and_then(|(tag, id)| self.events.find(id.as_str(), &tag));
+        (&self.event_policy, uas::Context { in_dialog: found.is_some() })
     }
 
     fn handle_instant_message(&mut self, mut pending: Pending, key: Key, merge_key: Option<Key>, now: Instant) {
@@ -148,7 +169,7 @@ impl Core {
         self.send_built(pending, response, now);
     }
 
-    fn answer_overload(&mut self, pending: &Pending, now: Instant) {
+    pub(super) fn answer_overload(&mut self, pending: &Pending, now: Instant) {
         let response = ResponseBuilder::new(&pending.request, 503).header(HeaderId::RetryAfter, OVERLOAD_PAUSE);
         self.send_built(pending, response, now);
     }
@@ -160,11 +181,11 @@ impl Core {
     }
 
     /// Answers without keeping anything (RFC 3261 §8.2.7): a copy of the request is judged again and answered the same.
-    fn answer(&mut self, pending: &Pending, status: u16, now: Instant) {
+    pub(super) fn answer(&mut self, pending: &Pending, status: u16, now: Instant) {
         self.send_built(pending, ResponseBuilder::new(&pending.request, status), now);
     }
 
-    fn send_built(&mut self, pending: &Pending, response: ResponseBuilder<'_>, now: Instant) {
+    pub(super) fn send_built(&mut self, pending: &Pending, response: ResponseBuilder<'_>, now: Instant) {
         let response = response.source(pending.source.peer).to_tag(&pending.tag).encode();
         self.send_response(pending.route, response, now);
     }
@@ -193,9 +214,18 @@ impl Core {
     pub(super) fn handle_answer(&mut self, token: Token, outcome: &Outcome, now: Instant) {
         let handle = Handle::from_bits(token);
         let Some(pending) = self.server.user(handle) else { return };
-        let response = pending.answer(outcome);
+        let event = pending.event.clone();
+        let response = match &event {
+            Some(accepting) if !matches!(outcome, Outcome::Failure(_)) => pending.accepted(accepting),
+            // RFC 6665 §4.2.1.4: what is refreshed is not there any more.
+            Some(accepting) if accepting.is_unknown(outcome) => pending.response(481).encode(),
+            Some(_) | None => pending.answer(outcome),
+        };
         if self.server.respond(handle, response, now).is_some() {
             self.unanswered = self.unanswered.saturating_sub(1);
+        }
+        if let Some(accepting) = event {
+            self.subscribe_answered(&accepting, outcome, now);
         }
     }
 
@@ -285,7 +315,7 @@ impl Core {
 }
 
 impl Pending {
-    fn response(&self, status: u16) -> ResponseBuilder<'_> {
+    pub(super) fn response(&self, status: u16) -> ResponseBuilder<'_> {
         ResponseBuilder::new(&self.request, status).source(self.source.peer).to_tag(&self.tag)
     }
 
@@ -321,7 +351,7 @@ impl Pending {
 }
 
 /// RFC 3261 §20.5, for a 405 that the far side caused.
-const ALLOW: &str = "MESSAGE, OPTIONS, CANCEL";
+const ALLOW: &str = "MESSAGE, SUBSCRIBE, NOTIFY, OPTIONS, CANCEL";
 
 /// RFC 3261 §18.2.2, RFC 3581 §4.
 fn response_route(via: &Via<'_>, source: Source) -> Route {

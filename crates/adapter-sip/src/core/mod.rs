@@ -6,6 +6,7 @@
 
 mod answers;
 mod datagrams;
+mod events; // RFC 6665
 mod hop;
 mod inbound;
 mod names;
@@ -23,6 +24,7 @@ use adapter_api::{AdapterError, Context, Delivery, Hub, Shutdown, Transport};
 use answers::Answers;
 use bytes::Bytes;
 use datagrams::Datagrams;
+use events::Events;
 use impp_model::Outcome;
 use names::Names;
 use outbound::Outbounds;
@@ -57,6 +59,8 @@ struct Core {
     keys: Keys,
     tag_seed: u64,
     policy: Policy,
+    /// For requests about events, which have bodies of other types.
+    event_policy: Policy,
     large_messages: LargeMessages,
     trust: Trust,
     threads: ThreadTable,
@@ -69,6 +73,7 @@ struct Core {
     scratch: String,
     streams: Streams,
     outbounds: Outbounds,
+    events: Events,
     draining: bool,
 }
 
@@ -98,6 +103,7 @@ pub(crate) async fn run(setup: Setup, mut shutdown: Shutdown) -> Result<(), Adap
     let mut core = Core::new(&config, context, hub, stream_sender, located_sender, answers)?;
     let (lost_sender, mut lost) = mpsc::channel(BATCH);
     let mut helpers = core.open(&config)?;
+    core.restore_events();
     helpers.extend(core.datagrams.watch(&lost_sender));
     let (mut batch, mut outcomes, mut events) = (Vec::new(), Vec::new(), Vec::new());
     let mut end: Option<Instant> = None;
@@ -126,7 +132,7 @@ pub(crate) async fn run(setup: Setup, mut shutdown: Shutdown) -> Result<(), Adap
             }
             Turn::Datagrams => core.handle_datagrams(now),
             Turn::Streams => events.drain(..).for_each(|event| core.handle_stream_event(event, now)),
-            Turn::Deliveries => batch.drain(..).for_each(|delivery| core.handle_delivery(delivery)),
+            Turn::Deliveries => batch.drain(..).for_each(|delivery| core.handle_delivery(delivery, now)),
             Turn::Answers => outcomes.drain(..).for_each(|(token, outcome)| core.handle_answer(token, &outcome, now)),
             Turn::Located(found) => core.handle_located(found, now),
             Turn::Unreachable(lost) => core.handle_unreachable(lost, now),
@@ -170,6 +176,7 @@ impl Core {
             tag_seed: rand::random(),
             names: Names::new(config, &[]),
             policy: inbound::policy(config),
+            event_policy: inbound::event_policy(config),
             large_messages: config.large_messages,
             trust: Trust::new(hub.instance().clone(), context.configuration.clone()),
             threads: ThreadTable::default(),
@@ -182,6 +189,11 @@ impl Core {
             scratch: String::new(),
             streams: Streams::new(streams, settings),
             outbounds: Outbounds::new(config.limits.queue_per_uri, located),
+            events: Events::new(
+                config.presence.notify_interval,
+                u32::try_from(config.presence.min_expires.as_secs()).unwrap_or(u32::MAX),
+                config.presence.dialogs,
+            ),
             draining: false,
             hub,
             context,
@@ -204,6 +216,7 @@ impl Core {
         }
         self.names = Names::new(config, &bound);
         self.policy.agent = self.names.agent();
+        self.event_policy.agent = self.names.agent();
         self.outbounds.own_listeners = bound.into_iter().map(|(_, address)| address).collect();
         Ok(acceptors)
     }
@@ -240,16 +253,22 @@ impl Core {
     }
 
     fn next_timeout(&mut self) -> Option<Instant> {
-        [self.client.poll_timeout(), self.server.poll_timeout(), self.outbounds.poll_timeout()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.client.poll_timeout(),
+            self.server.poll_timeout(),
+            self.outbounds.poll_timeout(),
+            self.events.poll_timeout(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     fn handle_timeout(&mut self, now: Instant) {
         self.client.handle_timeout(now);
         self.server.handle_timeout(now);
         self.handle_deadlines(now);
+        self.handle_event_timeouts(now);
     }
 
     fn handle_stream_event(&mut self, event: StreamEvent, now: Instant) {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use adapter_api::{Hub, Provenance, Settle, Settlement, Token};
+use adapter_api::{Hub, Provenance, Settle, Settlement, Token, settle_channel};
 use impp_model::{Cause, DateTime, Domain, Failure, MessageId, Operation, Outcome, Side, TransId};
 use parking_lot::Mutex;
 use strict_xml::Element;
@@ -15,6 +15,7 @@ use xmpp_proto::stanza::{Condition, Iq, Message, MessageType, Presence, Stanza};
 
 use super::outbound::Outbound;
 use crate::mapping::{error, message};
+use crate::presence::{self, Received};
 
 /// The way of stanzas into the gateway.
 pub(crate) struct Inbound {
@@ -45,6 +46,8 @@ struct Sender {
     from: Jid,
     to: Jid,
     id: Option<MessageId>,
+    /// The name of the stanza.
+    kind: &'static str,
 }
 
 impl Inbound {
@@ -79,7 +82,7 @@ impl Inbound {
         outbound.handle_received(now);
         match Stanza::from_element(element) {
             Ok(Stanza::Message(message)) => self.handle_message(&message, outbound, now),
-            Ok(Stanza::Presence(presence)) => ignore_presence(&presence),
+            Ok(Stanza::Presence(presence)) => self.handle_presence(&presence, outbound),
             Ok(Stanza::Iq(iq)) => self.handle_iq(&iq, outbound, now, wall),
             Err(rejected) => rejected.reply(),
         }
@@ -104,7 +107,7 @@ impl Inbound {
         match message::from_stanza(message, &from, &to, trans_id) {
             Ok(Some(mapped)) => {
                 let id = mapped.value.message.id.clone();
-                self.senders.open.lock().senders.insert(token, Sender { from, to, id });
+                self.senders.open.lock().senders.insert(token, Sender { from, to, id, kind: "message" });
                 let settle = Settle::new(Arc::clone(&self.senders) as Arc<dyn Settlement>, token);
                 self.hub.submit(Operation::Message(Box::new(mapped.value)), Arc::clone(&self.provenance), settle);
                 None
@@ -114,6 +117,35 @@ impl Inbound {
             Err(_) if to.is_domain() => message.error_reply(&Condition::ServiceUnavailable.into()),
             Err(refusal) => refuse(message, &refusal),
         }
+    }
+
+    /// The gateway is the server of who is addressed (RFC 6121 §3, §4).
+    fn handle_presence(&self, presence: &Presence, outbound: &mut Outbound) -> Option<Element> {
+        let Some((token, trans_id)) = self.senders.reserve(self.nonce) else {
+            return presence.error_reply(&error::to_stanza_error(&Failure::new(Side::Ours, Cause::Overload)));
+        };
+        let own = |domain: &str| Domain::parse_host(domain).is_ok_and(|domain| domain == self.domain);
+        let operation = match presence::from_stanza(presence, own, trans_id) {
+            Ok(Received::Operation(operation)) => *operation,
+            Ok(Received::Word(user, word)) => {
+                outbound.handle_word(&user, &word);
+                return None;
+            }
+            // XSU-018: presence to who cannot be is ignored.
+            Ok(Received::Nothing) | Err(_) => return None,
+        };
+        let settle = if presence::is_told(&operation) {
+            let parse = |jid: Option<&str>| Jid::parse(jid.unwrap_or_default()).ok();
+            let (from, to) = (parse(presence.from())?, parse(presence.to())?);
+            let id = presence.id().map(MessageId::from);
+            let sender = Sender { from: from.to_bare(), to: to.to_bare(), id, kind: "presence" };
+            self.senders.open.lock().senders.insert(token, sender);
+            Settle::new(Arc::clone(&self.senders) as Arc<dyn Settlement>, token)
+        } else {
+            settle_channel().0
+        };
+        self.hub.submit(operation, Arc::clone(&self.provenance), settle);
+        None
     }
 
     fn handle_iq(&self, iq: &Iq, outbound: &mut Outbound, now: Instant, wall: SystemTime) -> Option<Element> {
@@ -167,7 +199,9 @@ impl Sender {
     /// IM-013: to the sender's full JID, from the addressee, with the same id.
     fn error_stanza(&self, failure: &Failure) -> Element {
         let id = self.id.as_ref().map_or("", MessageId::as_str);
-        error::error_message(self.to.as_str(), self.from.as_str(), id, failure)
+        let mut stanza = error::error_message(self.to.as_str(), self.from.as_str(), id, failure);
+        stanza.name = self.kind.into();
+        stanza
     }
 }
 
@@ -178,11 +212,4 @@ fn refuse(message: &Message, refusal: &message::Refusal) -> Option<Element> {
 
 fn overloaded(message: &Message) -> Option<Element> {
     message.error_reply(&error::to_stanza_error(&Failure::new(Side::Ours, Cause::Overload)))
-}
-
-/// XSU-018: where there is no presence, presence is ignored; probes too, for `unsubscribed` would end an authorization
-/// that the user's server keeps.
-fn ignore_presence(presence: &Presence) -> Option<Element> {
-    tracing::trace!(kind = ?presence.kind(), "presence ignored");
-    None
 }

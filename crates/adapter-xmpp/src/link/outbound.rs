@@ -6,7 +6,9 @@ use std::time::{Instant, SystemTime};
 
 use adapter_api::{Carries, Delivery, Hub, Settle};
 use bytes::BytesMut;
-use impp_model::{Cause, DispositionOperation, Domain, Failure, MessageOperation, Operation, Outcome, Proof, Side};
+use impp_model::{
+    Cause, DispositionOperation, Domain, Failure, MessageOperation, Operation, Outcome, Proof, Side, Wish,
+};
 use strict_xml::Element;
 use xmpp_proto::barrier::{Barriers, Output};
 use xmpp_proto::jid::Jid;
@@ -16,6 +18,7 @@ use xmpp_proto::stanza::{self, Iq, IqType};
 use super::sent::SentTable;
 use crate::config::{Acknowledge, Settings};
 use crate::mapping::{Mapped, error, message};
+use crate::presence::{self, Checks};
 
 /// The deliveries of one component. Reads no clock and does no I/O.
 #[derive(Debug)]
@@ -29,6 +32,7 @@ pub(crate) struct Outbound {
     /// No delivery in `waiting` is due before this.
     waiting_due: Option<Instant>,
     sent: SentTable,
+    checks: Checks,
     link: Option<Link>,
 }
 
@@ -65,6 +69,7 @@ impl Outbound {
             waiting: VecDeque::new(),
             waiting_due: None,
             sent: SentTable::new(now),
+            checks: Checks::default(),
             link: None,
         }
     }
@@ -80,7 +85,7 @@ impl Outbound {
     /// When to call [`expire`](Self::expire) or [`pump`](Self::pump) at the latest.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let barriers = self.link.as_ref().and_then(|link| link.barriers.poll_timeout());
-        [self.waiting_due, self.sent.next_deadline(), barriers].into_iter().flatten().min()
+        [self.waiting_due, self.sent.next_deadline(), self.checks.next_timeout(), barriers].into_iter().flatten().min()
     }
 
     /// Takes a delivery into the queue.
@@ -97,6 +102,7 @@ impl Outbound {
     /// The link is gone: what was sent and not proven may or may not have arrived.
     pub(crate) fn link_lost(&mut self) {
         self.link = None;
+        self.checks.end();
         for sent in self.sent.drain() {
             sent.settle.settle(unconfirmed("the link broke before the addressee's server confirmed"));
         }
@@ -113,6 +119,7 @@ impl Outbound {
 
     /// Settles what is past its deadline.
     pub(crate) fn expire(&mut self, now: Instant) {
+        self.checks.expire(now);
         for (token, sent) in self.sent.expired(now) {
             if let Some(link) = &mut self.link {
                 link.barriers.handle_settled(token, &sent.domain, now);
@@ -185,12 +192,12 @@ impl Outbound {
         let written = match &*operation {
             Operation::Message(operation) => self.write(operation, out, hub, wall),
             Operation::Disposition(operation) => self.write_error(operation, out).map(Some),
-            Operation::Composing(_)
-            | Operation::Subscribe(_)
-            | Operation::Notify(_)
-            | Operation::Authorize(_)
-            | Operation::Publish(_)
-            | _ => Err(Box::new(Failure::new(Side::Ours, Cause::NotImplemented))),
+            Operation::Subscribe(_) | Operation::Notify(_) | Operation::Authorize(_) => {
+                return self.send_presence(&operation, settle, out, now);
+            }
+            Operation::Composing(_) | Operation::Publish(_) | _ => {
+                Err(Box::new(Failure::new(Side::Ours, Cause::NotImplemented)))
+            }
         };
         match written {
             Ok(Some(written)) => {
@@ -200,6 +207,37 @@ impl Outbound {
             // RFC 3428 §9: an empty message is taken and shown to nobody.
             Ok(None) => settle.settle(Outcome::Success(Proof::Server)),
             Err(failure) => settle.settle(*failure),
+        }
+    }
+
+    /// Word of a user that was asked after.
+    pub(crate) fn handle_word(&mut self, user: &Jid, word: &Result<bool, Box<Failure>>) {
+        self.checks.handle_word(user, word);
+    }
+
+    /// Writes presence, which is state: nobody confirms it, and after a break it is told anew.
+    fn send_presence(&mut self, operation: &Operation, settle: Settle, out: &mut BytesMut, now: Instant) {
+        // XEP-0114 §3: the server closes a component that speaks as another domain.
+        if presence::source_domain(operation, &self.domain) != &self.domain {
+            return settle.settle(Failure::new(Side::Ours, Cause::NoRoute));
+        }
+        let stanzas = match presence::to_stanzas(operation, &self.own) {
+            Ok(stanzas) => stanzas,
+            Err(failure) => return settle.settle(*failure),
+        };
+        for stanza in &stanzas {
+            let before = out.len();
+            stanza::encode(out, stanza);
+            if out.len() - before > self.max_stanza {
+                out.truncate(before);
+                return settle.settle(Failure::new(Side::Far, Cause::TooLarge));
+            }
+        }
+        match (operation, stanzas.first().and_then(|stanza| stanza.attr("to"))) {
+            (Operation::Subscribe(subscribe), Some(user)) if subscribe.wish == Wish::Check => {
+                self.checks.ask(user, settle, now);
+            }
+            _ => settle.settle(Outcome::HandedOver),
         }
     }
 
