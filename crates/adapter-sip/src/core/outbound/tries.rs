@@ -66,8 +66,10 @@ impl Core {
         let started = self.client.start(key, request, route, route.reliability(), id, now);
         let handle = started.map_err(|refused| match refused {
             Refused::Full(_) => Box::new(Failure::new(Side::Ours, Cause::Overload)),
-            // Identifiers are not used twice while they are remembered.
-            Refused::Duplicate(_) => Box::new(Failure::new(Side::Ours, Cause::Conflict)),
+            // A repeat has the identifiers of its first try; while that is remembered (RFC 3261 §17.1.2.2, Timer K) it waits.
+            Refused::Duplicate(_) => Box::new(
+                Failure::new(Side::Ours, Cause::Unconfirmed).with_text("an earlier try of it is still remembered"),
+            ),
         })?;
         let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return Ok(()) };
         let silent_until = now + SILENCE;
