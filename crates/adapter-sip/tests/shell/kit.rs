@@ -165,7 +165,8 @@ impl Gateway {
         change(&mut operation);
         let (settle, outcome) = settle_channel();
         let operation = Arc::new(Operation::Message(Box::new(operation)));
-        let delivery = Delivery { trace: TraceId(2), operation, repeat, hop: Arc::new(hop), deadline, settle };
+        let delivery =
+            Delivery { trace: TraceId(2), operation, repeat, edition: 0, hop: Arc::new(hop), deadline, settle };
         self.adapter.deliver(delivery).unwrap();
         outcome
     }

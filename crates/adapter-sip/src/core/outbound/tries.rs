@@ -6,8 +6,9 @@ use crate::core::Core;
 use crate::core::hop::via_name;
 use crate::core::route::{Place, Route};
 use crate::core::streams::Handed;
+use crate::ids::Try;
 use crate::mapping::{Mapped, message};
-use adapter_api::{Carries, Transport};
+use adapter_api::{Carries, Delivery, Transport};
 use bytes::Bytes;
 use impp_model::{Cause, Failure, Outcome, Side};
 use sip_proto::build::TopVia;
@@ -87,7 +88,8 @@ impl Core {
             return;
         }
         let Some(operation) = instant_message(&outbound.delivery) else { return };
-        let ids = self.outbounds.recent.ids(operation, outbound.delivery.repeat, now);
+        let Delivery { trace, repeat, edition, .. } = outbound.delivery;
+        let ids = self.outbounds.recent.ids(operation, Try { trace, repeat, edition }, now);
         let call_id = match &operation.message.thread {
             Some(thread) => self.threads.call_id(thread, &operation.source.address, &operation.destination.address),
             None => ids.call_id(),
