@@ -246,10 +246,10 @@ async fn later_calls_are_answered_with_501_and_unknown_ones_with_404_or_405() {
     let gateway = Gateway::start().await;
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     for (method, path, status) in [
-        ("PUT", "/v1/presence", 501),
-        ("POST", "/v1/subscriptions", 501),
-        ("DELETE", "/v1/subscriptions/1", 501),
-        ("POST", "/v1/authorizations", 501),
+        ("PUT", "/v1/presence", 415),
+        ("POST", "/v1/subscriptions", 415),
+        ("DELETE", "/v1/subscriptions/1", 404),
+        ("POST", "/v1/authorizations", 415),
         ("POST", "/v1/composing", 501),
         ("POST", "/v1/dispositions", 501),
         ("GET", "/v1/nothing", 404),

@@ -9,11 +9,7 @@ from gateway import ADMIN, BASE, DNS, RUN, SIP, Gateway
 EXCEPTIONS = {
     "sip_cpim": "message/cpim is refused with 415 and Accept",
     "sip_cpim_subject": "message/cpim is refused with 415 and Accept",
-    "sip_subscribe": "presence is not carried yet: 405 with Allow",
-    "sip_subscribe_notify": "presence is not carried yet: 405 with Allow",
-    "sip_unknown_event": "SUBSCRIBE is answered 405 whatever its event",
     "xmpp_special_localparts_a&amp;b": "& is no part of a localpart (RFC 7622 3.3.1): jid-malformed",
-    "xmpp_subscribe": "presence is not carried yet: ignored",
 }
 
 CONFIGURATION = f"""

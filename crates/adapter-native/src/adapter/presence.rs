@@ -1,7 +1,7 @@
 //! Operations of presence on their way to native users: events that nobody has to acknowledge.
 
 use super::Shared;
-use crate::mapping::presence::{event_losses, to_event};
+use crate::mapping::presence::to_event;
 use crate::wire::SubscriptionEvent;
 use adapter_api::{Carries, Delivery};
 use impp_model::{
@@ -62,10 +62,11 @@ impl Shared {
             }
         };
         if let Some(info) = info {
+            let mapped = to_event(info, target, watcher);
             if let Some(hub) = self.hub.get() {
-                event_losses(info).into_iter().for_each(|field| hub.translation_loss(field, Carries::Dropped));
+                mapped.dropped.iter().for_each(|field| hub.translation_loss(field, Carries::Dropped));
             }
-            self.tell(watcher, "presence", &to_event(info, target, watcher));
+            self.tell(watcher, "presence", &mapped.value);
         }
         let standing = match &notify.standing {
             Standing::Pending { .. } => standing_event(watcher, target, "pending", None),

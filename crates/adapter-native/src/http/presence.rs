@@ -66,7 +66,7 @@ fn from_pidf(device: &Device, document: &[u8]) -> Result<PresenceInfo, Refusal> 
     let refuse = |problem: String| Refusal::Malformed { field: None, problem };
     let parsed = pidf::parse(document).map_err(|error| refuse(error.to_string()))?;
     let now = DateTime::from_system_time(SystemTime::now());
-    let (mut info, _) = pidf::mapping::to_info(&parsed.presence, now.as_ref());
+    let mut info = pidf::mapping::to_info(&parsed.presence, now.as_ref()).value;
     for tuple in &mut info.tuples {
         tuple.device.get_or_insert_with(|| device.clone());
     }

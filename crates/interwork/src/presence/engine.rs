@@ -342,6 +342,10 @@ impl<'a> Engine<'a> {
 
     /// Tells a watcher what its presentity has published, if it may know.
     pub(super) fn tell_published(&mut self, pair: &Pair) {
+        // After a restart nothing is known until a device tells: no "closed" because we restarted.
+        if !self.published.contains_key(&pair.target) {
+            return;
+        }
         let info = self.published_state(&pair.target);
         let now = self.core.timestamp();
         if let Some(entry) = self.pairs.get_mut(pair) {

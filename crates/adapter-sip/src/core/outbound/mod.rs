@@ -141,7 +141,8 @@ impl Core {
         self.outbounds.next += 1;
         let id = self.outbounds.next;
         let (settle, deadline) = (settle_channel().0, now + EVENT_PATIENCE);
-        let delivery = Delivery { trace: TraceId(0), operation: about, repeat: false, hop, deadline, settle };
+        let delivery =
+            Delivery { trace: TraceId(0), operation: about, repeat: false, edition: 0, hop, deadline, settle };
         // Requests of a dialog wait for nobody: each dialog sends one at a time.
         let uri: Arc<str> = format!("event {id}").into();
         self.outbounds.queues.enter(&uri, id);
