@@ -27,6 +27,10 @@ pub struct Config {
     /// Octets of the largest body accepted in a MESSAGE; more is answered with 413. Default: 65536.
     #[serde(default = "default_max_message")]
     pub max_message: usize,
+    /// The web pages that may open a WebSocket, as `https://chat.example.com`; empty for all.
+    #[serde(default)]
+    #[schemars(example = ["https://chat.example.com"])]
+    pub origins: Vec<String>,
     /// Bounds of what peers can make this gateway keep.
     #[serde(default)]
     pub limits: Limits,
@@ -54,9 +58,11 @@ pub struct Limits {
     pub queue: usize,
     /// Messages that wait for the answer to an earlier one to the same URI. Default: 100.
     pub queue_per_uri: usize,
-    /// TCP connections, both ways together; further ones are closed at once. Default: 4096.
+    /// Connections, both ways together; further ones are closed at once. Default: 4096.
     pub connections: usize,
-    /// A TCP connection without traffic for so long is closed. Default: "10m".
+    /// Connections that are accepted from one address; further ones are closed at once. Default: 512.
+    pub connections_per_address: usize,
+    /// A connection without traffic for so long is closed. Default: "10m".
     #[serde(with = "adapter_api::duration")]
     #[schemars(with = "String")]
     pub idle_timeout: Duration,
@@ -69,6 +75,7 @@ impl Default for Limits {
             queue: 8192,
             queue_per_uri: 100,
             connections: 4096,
+            connections_per_address: 512,
             idle_timeout: Duration::from_secs(600),
         }
     }
@@ -109,7 +116,8 @@ impl Listen {
         let transport = match transport {
             "udp" => Transport::Udp,
             "tcp" => Transport::Tcp,
-            "tls" | "ws" | "wss" => return Err(ListenError::Later),
+            "ws" => Transport::Ws,
+            "tls" | "wss" => return Err(ListenError::Later),
             _ => return Err(ListenError::Form),
         };
         let (host, port) = rest.rsplit_once(':').ok_or(ListenError::Address)?;
@@ -202,6 +210,7 @@ impl Config {
             ("limits.queue", limits.queue),
             ("limits.queue_per_uri", limits.queue_per_uri),
             ("limits.connections", limits.connections),
+            ("limits.connections_per_address", limits.connections_per_address),
         ];
         for (key, count) in counts {
             if count == 0 {

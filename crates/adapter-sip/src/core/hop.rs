@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The transports that this version sends over.
-pub(crate) const SUPPORTED: &[Transport] = &[Transport::Udp, Transport::Tcp];
+pub(crate) const SUPPORTED: &[Transport] = &[Transport::Udp, Transport::Tcp, Transport::Ws];
 
 /// A next hop as configured: `sip:host:port;transport=tcp`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,10 +2,11 @@
 
 use super::Core;
 use super::route::{Channel, Route, Source};
+use super::streams::Peering;
 use crate::config::Config;
 use crate::mapping::message::{Refusal, from_request};
 use crate::mapping::{Mapped, content, error};
-use adapter_api::{Carries, Token};
+use adapter_api::{Carries, Token, Transport};
 use bytes::Bytes;
 use impp_model::{MessageOperation, Operation, Outcome, Proof};
 use sip_proto::build::ResponseBuilder;
@@ -133,7 +134,7 @@ impl Core {
         for field in &mapped.dropped {
             self.hub.translation_loss(field, Carries::Dropped);
         }
-        let provenance = self.trust.provenance(source.peer.ip(), source.transport());
+        let provenance = self.trust.provenance(source.peer.ip(), source.transport);
         let operation = Operation::Message(Box::new(mapped.value));
         self.hub.submit(operation, provenance, self.answers.settle(handle.to_bits()));
     }
@@ -214,9 +215,10 @@ impl Core {
                 }
             }
             Route::Stream { connection, reopen } => {
-                if self.streams.contains(connection) {
+                if self.streams.peer(connection).is_some() {
                     self.respond_on(connection, response, now);
-                } else if let Some(connection) = reopen.and_then(|peer| self.streams.connect(peer)) {
+                } else if let Some(connection) = reopen.and_then(|address| self.streams.connect(&Peering::tcp(address)))
+                {
                     // RFC 3261 §18.2.2: the connection of the request is gone.
                     self.respond_on(connection, response, now);
                 }
@@ -327,8 +329,9 @@ const ALLOW: &str = "MESSAGE, OPTIONS, CANCEL";
 fn response_route(via: &Via<'_>, source: Source) -> Route {
     match source.channel {
         Channel::Connection(connection) => {
+            // Whom a connection opened anew would lead to is proven by no certificate, and browsers take none.
             let reopen = SocketAddr::new(source.peer.ip(), via.port_or_default());
-            Route::Stream { connection, reopen: Some(reopen) }
+            Route::Stream { connection, reopen: (source.transport == Transport::Tcp).then_some(reopen) }
         }
         Channel::Socket(socket) => match via.response_target(source.peer) {
             ResponseTarget::Address(peer) => Route::Datagram { socket, peer },

@@ -17,7 +17,7 @@ mod streams;
 mod trust;
 mod unreachable;
 
-use crate::config::{Config, LargeMessages, Listen};
+use crate::config::{Config, LargeMessages};
 use crate::mapping::thread::ThreadTable;
 use adapter_api::{AdapterError, Context, Delivery, Hub, Shutdown, Transport};
 use answers::Answers;
@@ -75,8 +75,8 @@ struct Core {
 /// Deliveries and outcomes taken in one turn, so that sockets are not starved.
 const BATCH: usize = 256;
 
-/// How long unfinished requests are waited for at the end: as long as the hub holds a message (DESIGN A5).
-const DRAIN: Duration = Duration::from_millis(2500);
+/// RFC 3261 §17.1.2.2, Timer F: what is unfinished at the end is waited for no longer, for no sender is.
+const DRAIN: Duration = Duration::from_secs(32);
 
 enum Turn {
     Stop,
@@ -162,6 +162,8 @@ impl Core {
         let datagrams = Datagrams::bind(&config.listens()).map_err(listen_error)?;
         let settings = Settings {
             max_connections: config.limits.connections,
+            max_per_address: config.limits.connections_per_address,
+            origins: config.origins.clone(),
             max_body: config.max_message,
             idle: config.limits.idle_timeout,
         };
@@ -188,15 +190,16 @@ impl Core {
         })
     }
 
-    /// Opens the TCP listeners and learns what this instance is called.
+    /// Opens the listeners for connections and learns what this instance is called.
     fn open(&mut self, config: &Config) -> Result<Vec<JoinHandle<()>>, AdapterError> {
         let mut bound: Vec<(Transport, SocketAddr)> =
             self.datagrams.locals().map(|local| (Transport::Udp, local)).collect();
         let mut acceptors = Vec::new();
-        for address in config.listens().iter().filter(|listen| !listen.is_udp()).filter_map(Listen::address) {
+        for listen in config.listens().iter().filter(|listen| !listen.is_udp()) {
+            let Some(address) = listen.address() else { continue };
             let listener = transport::bind_tcp(address).map_err(listen_error)?;
-            bound.push((Transport::Tcp, listener.local_addr().unwrap_or(address)));
-            acceptors.push(self.streams.listen(listener));
+            bound.push((listen.transport, listener.local_addr().unwrap_or(address)));
+            acceptors.push(self.streams.listen(listener, listen.transport));
         }
         for (transport, address) in &bound {
             tracing::info!(instance = %self.hub.instance(), %transport, %address, "listening");
@@ -254,26 +257,30 @@ impl Core {
 
     fn handle_stream_event(&mut self, event: StreamEvent, now: Instant) {
         match event {
-            StreamEvent::Accepted(stream, peer) => self.streams.accept(stream, peer),
-            StreamEvent::Message(connection, peer, message) => {
-                self.handle_message(
-                    message,
-                    route::Source { peer, channel: route::Channel::Connection(connection) },
-                    now,
-                );
+            StreamEvent::Accepted(stream, peer, transport) => self.streams.accept(stream, peer, transport),
+            StreamEvent::Message(connection, message) => {
+                if let Some(source) = self.source(connection) {
+                    self.handle_message(message, source, now);
+                }
             }
-            StreamEvent::Broken(connection, peer, rejected) => {
-                self.answer_broken(
-                    &rejected,
-                    route::Source { peer, channel: route::Channel::Connection(connection) },
-                    now,
-                );
+            StreamEvent::Broken(connection, rejected) => {
+                if let Some(source) = self.source(connection) {
+                    self.answer_broken(&rejected, source, now);
+                }
             }
             StreamEvent::Closed { connection, opened } => {
                 self.streams.close(connection);
                 self.handle_broken_connection(connection, opened, now);
             }
         }
+    }
+}
+
+impl Core {
+    /// Where a message on a connection comes from; `None` when the connection was given up meanwhile.
+    fn source(&self, connection: ConnectionId) -> Option<route::Source> {
+        let (peer, transport) = self.streams.peer(connection)?;
+        Some(route::Source { peer, transport, channel: route::Channel::Connection(connection) })
     }
 }
 

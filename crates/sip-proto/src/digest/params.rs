@@ -48,7 +48,7 @@ impl<'a> AuthParams<'a> {
         if found.next().is_some() {
             return Err(DigestError::Repeated(name));
         }
-        let value = if *quoted { grammar::unescape_quoted(value) } else { Cow::Borrowed(value) };
+        let value = if *quoted { grammar::unescape_quoted(value) } else { Cow::Borrowed(*value) };
         // What is sent back must be the same octets, and controls are never sent.
         if value.chars().any(char::is_control) { Err(DigestError::Value(name)) } else { Ok(Some(value)) }
     }

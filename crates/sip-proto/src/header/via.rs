@@ -102,7 +102,10 @@ impl<'a> Via<'a> {
     /// RFC 3261 §18.1.1: the port of `sent-by`, else the default of the transport.
     pub fn port_or_default(&self) -> u16 {
         self.port.unwrap_or(match self.transport {
-            secure if secure.eq_ignore_ascii_case("TLS") || secure.eq_ignore_ascii_case("WSS") => 5061,
+            secure if secure.eq_ignore_ascii_case("TLS") => 5061,
+            // RFC 7118 §5.2: those of HTTP.
+            plain if plain.eq_ignore_ascii_case("WS") => 80,
+            secure if secure.eq_ignore_ascii_case("WSS") => 443,
             _ => 5060,
         })
     }

@@ -5,7 +5,7 @@ use crate::config::LargeMessages;
 use crate::core::Core;
 use crate::core::hop::via_name;
 use crate::core::route::{Place, Route};
-use crate::core::streams::Handed;
+use crate::core::streams::{Handed, Peering};
 use crate::mapping::{Mapped, message};
 use adapter_api::{Carries, Transport};
 use bytes::Bytes;
@@ -143,7 +143,7 @@ impl Core {
         if place.transport == Transport::Udp {
             return self.datagrams.route(place.address);
         }
-        let connection = self.streams.connect(place.address)?;
+        let connection = self.streams.connect(&Peering { address: place.address, transport: place.transport })?;
         Some(Route::Stream { connection, reopen: None })
     }
 
