@@ -12,7 +12,9 @@ mod hub;
 mod pattern;
 mod settle;
 
-pub use capabilities::{Acknowledgement, Capabilities, Carries, FieldSupport, PresenceCapabilities, SendsAs};
+pub use capabilities::{
+    Acknowledgement, Capabilities, Carries, FieldSupport, PresenceCapabilities, SendsAs, TellsFailure,
+};
 pub use configuration::{Configuration, Context, DomainEntry, Problem, Role};
 pub use delivery::{Delivery, Full, Hop, Target};
 pub use examine::{Examine, Finding, Findings};
@@ -23,6 +25,7 @@ pub use impp_model as model;
 pub use impp_resolve::{Dns, Transport};
 pub use pattern::{DomainPattern, PatternError};
 pub use settle::{Settle, Settlement, Token, settle_channel};
+pub use transport::Tls;
 
 use async_trait::async_trait;
 

@@ -54,13 +54,13 @@ impl<F: Fn(&InstanceName, &InstanceName) -> bool> Rules<'_, F> {
 
 // RFC 3860 §3.4.2: discarded at zero, otherwise one less on the way on.
 fn count_hop(operation: &mut Operation) -> Result<(), Refusal> {
-    let Operation::Message(message) = operation else {
+    let Some(hops) = operation.max_forwards_mut() else {
         // An open set: what this hub does not know it does not carry.
         return Err(Failure::new(Side::Ours, Cause::NotImplemented));
     };
-    match message.max_forwards.decremented() {
+    match hops.decremented() {
         Some(left) => {
-            message.max_forwards = left;
+            *hops = left;
             Ok(())
         }
         None => Err(Failure::new(Side::Near, Cause::HopsExhausted)),

@@ -3,6 +3,7 @@
 use crate::admission::Rules;
 use crate::counters::{Counters, Direction, OperationKey};
 use crate::decisions::Decisions;
+use crate::dns::{CountedDns, DnsCounts};
 use crate::inflight::{Held, InFlight};
 use crate::journal::Young;
 use crate::locate::Locator;
@@ -18,7 +19,7 @@ use adapter_api::{
     Settlement, Token, TraceId,
 };
 use impp_model::{Cause, Domain, Failure, Kind, Operation, Outcome, Side};
-use impp_resolve::Dns;
+use impp_resolve::{Dns, Limits};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -38,8 +39,8 @@ pub struct CoreConfig {
     pub policy: Policy,
     /// `[delivery]`.
     pub delivery: DeliveryLimits,
-    /// Where this gateway listens itself: never a way to anybody else.
-    pub own_listeners: Vec<std::net::SocketAddr>,
+    /// What bounds discovery, with where this gateway listens itself: never a way to anybody else.
+    pub discovery: Limits,
 }
 
 /// How long the hub waits for confirmations.
@@ -106,6 +107,7 @@ pub struct Core {
     pub(crate) storage: Storage,
     pub(crate) retries: Retries,
     pub(crate) counters: Counters,
+    dns_counts: Arc<DnsCounts>,
     pub(crate) traces: Traces,
     peers: Mutex<BTreeMap<(InstanceName, String), (PeerState, SystemTime)>>,
     next_trace: AtomicU64,
@@ -138,14 +140,16 @@ impl Core {
         };
         let candidates = instances.iter().map(candidate).collect();
         let configuration = watch::Sender::new(config.configuration.clone());
-        let own_listeners = config.own_listeners.clone();
+        let discovery = config.discovery.clone();
+        let dns = CountedDns::new(dns);
+        let dns_counts = dns.counts();
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
             config,
             adapters: instances.into_iter().map(|instance| instance.adapter).collect(),
             candidates,
             configuration,
-            locator: Locator::new(dns, own_listeners, seed),
+            locator: Locator::new(Arc::new(dns), discovery, seed),
             decisions: RwLock::default(),
             waiting: Mutex::default(),
             waiting_pairs: AtomicU64::new(0),
@@ -155,6 +159,7 @@ impl Core {
             storage,
             retries: Retries::new(seed),
             counters: Counters::default(),
+            dns_counts,
             traces: Traces::default(),
             peers: Mutex::default(),
             next_trace: AtomicU64::new(seed),
@@ -207,6 +212,11 @@ impl Core {
     /// What has happened, in numbers.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// How queries of name service ended.
+    pub fn dns_queries(&self) -> [(&'static str, u64); 3] {
+        self.dns_counts.read()
     }
 
     /// What was accepted and has not ended.
@@ -375,11 +385,6 @@ impl Core {
 
     async fn look_up(&self, pair: PairOfDomains) {
         let decision = self.locate(&pair).await;
-        self.counters.dns(match &decision.result {
-            Ok(_) => "found",
-            Err(failure) if failure.cause == Cause::DnsFailure => "failed",
-            Err(_) => "not_found",
-        });
         let decision = self.remember(pair.clone(), decision);
         // Those who came meanwhile go first; the pair is open again only when nobody is left.
         loop {

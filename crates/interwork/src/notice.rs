@@ -1,10 +1,10 @@
 //! Word to the sender of a message that was accepted and then not delivered (DESIGN A5).
 
 use crate::core::Core;
-use adapter_api::InstanceName;
+use adapter_api::{InstanceName, TellsFailure};
 use bytes::Bytes;
 use impp_model::{
-    Address, Content, DateTime, Disposition, DispositionOperation, Domain, Endpoint, Failure, InstantMessage, Kind,
+    Address, Content, DateTime, Disposition, DispositionOperation, Domain, Endpoint, Failure, InstantMessage,
     MaxForwards, MessageOperation, Operation, TransId,
 };
 use store::{Class, End, Entry, Near, Origin, Timestamp};
@@ -35,7 +35,13 @@ impl Core {
         };
         let word = word(message, disposition, about.created)?;
         let near = self.candidates.iter().find(|candidate| candidate.name == *about.near)?;
-        let operation = if near.capabilities.carries(Kind::Disposition) {
+        let tells = match near.capabilities.tells_failure {
+            TellsFailure::Always => true,
+            // RFC 5438 §7.2.1: only what was asked for is told.
+            TellsFailure::WhenAsked => message.message.receipts.failure,
+            TellsFailure::Never => false,
+        };
+        let operation = if tells {
             Operation::Disposition(Box::new(word))
         } else if self.config.delivery.notice {
             let gateway = &self.config.configuration.gateway;
@@ -66,16 +72,18 @@ fn word(message: &MessageOperation, disposition: Disposition, accepted: Timestam
     Some(DispositionOperation {
         source: message.destination.clone(),
         destination: message.source.clone(),
+        max_forwards: HOPS,
         message_id: message.message.id.clone(),
         trans_id: message.trans_id.clone(),
         accepted: DateTime::from_epoch(i64::try_from(accepted.0 / 1000).ok()?, 0)?,
         disposition,
+        return_path: message.message.return_path.clone(),
     })
 }
 
 /// For protocols without a form of their own: one line of text from the gateway itself.
 fn as_text(word: &DispositionOperation, gateway: &Domain, trace: u64) -> Option<MessageOperation> {
-    let failure = word.disposition.failure();
+    let failure = word.disposition.failure()?;
     let text = format!(
         "Your message to {} of {} was not delivered: {}.",
         word.source.address,

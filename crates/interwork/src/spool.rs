@@ -177,9 +177,19 @@ impl Core {
             Ok(seq) => self.spooled(&held.ended(), near, seq),
             Err(error) => {
                 tracing::debug!(trace = %held.trace, %error, "not spooled");
-                self.close(&held.ended(), near, failure.into());
+                self.close(&held.ended(), near, self.refusal(&error, failure).into());
             }
         }
+    }
+
+    /// What a sender hears when the ledger refuses his message: that there is no room, which passes, unless it may have
+    /// arrived all the same.
+    fn refusal(&self, error: &LedgerError, failure: Failure) -> Failure {
+        if !error.is_overload() || may_have_arrived(&failure) {
+            return failure;
+        }
+        self.counters.queue_full();
+        Failure::new(Side::Ours, Cause::Overload).with_text("no room to store the message")
     }
 
     /// The ledger holds it durably: it is accepted.

@@ -225,7 +225,7 @@ async fn a_protocol_with_a_form_for_it_tells_of_the_late_failure_in_its_own() {
     let Operation::Disposition(word) = &*told.operation else { panic!("no disposition: {:?}", told.operation) };
     assert_eq!(word.message_id.as_ref().map(|id| id.as_str()), Some("m1"));
     assert_eq!(word.source.address.to_string(), "a@sip.example");
-    assert_eq!(word.disposition.failure().cause, Cause::NotFound);
+    assert_eq!(word.disposition.failure().map(|failure| failure.cause), Some(Cause::NotFound));
     told.settle(DELIVERED);
     sleep(Duration::from_secs(900)).await;
     assert_eq!(world.books(), [0, 1, 0, 0, 0]);
@@ -233,9 +233,25 @@ async fn a_protocol_with_a_form_for_it_tells_of_the_late_failure_in_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_ledger_refuses_fails_as_it_would_without_one() {
-    let full = Limits { records: 0, ..Limits::default() };
+async fn a_full_ledger_refuses_and_keeps_what_it_has() {
+    let full = Limits { records: 1, ..Limits::default() };
     let world = world_on(Table::new(0), PLENTY, Arc::new(MemoryStore::new()), SteadyClock::start(), full);
+    for (from, reason) in [("a@sip.example", ""), ("c@sip.example", Cause::Overload.code())] {
+        let outcome = world.submit(from, "b@xmpp.example", "1", from_sip());
+        one(&world.xmpp).settle(failure(Cause::LinkDown));
+        assert_eq!(outcome.await.map(|outcome| outcome.reason()), Ok(reason));
+    }
+    // What may have arrived keeps its own reason: a sender must not send it again without a thought.
+    let outcome = world.submit("c@sip.example", "b@xmpp.example", "2", from_sip());
+    one(&world.xmpp).settle(failure(Cause::Unconfirmed));
+    assert_eq!(outcome.await.map(|outcome| outcome.reason()), Ok(Cause::Unconfirmed.code()));
+    assert_eq!(world.books(), [0, 2, 0, 0, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_ledger_all_fails_with_its_own_reason() {
+    let none = Limits { records: 0, ..Limits::default() };
+    let world = world_on(Table::new(0), PLENTY, Arc::new(MemoryStore::new()), SteadyClock::start(), none);
     let outcome = world.sip_sends("1");
     one(&world.xmpp).settle(failure(Cause::LinkDown));
     assert_eq!(outcome.await, Ok(failure(Cause::LinkDown).into()));
@@ -255,7 +271,7 @@ async fn nothing_is_accepted_before_the_disk_has_it_nor_when_the_disk_fails() {
     world.store.fail();
     let outcome = world.submit("c@sip.example", "b@xmpp.example", "2", from_sip());
     one(&world.xmpp).settle(failure(Cause::LinkDown));
-    assert_eq!(outcome.await, Ok(failure(Cause::LinkDown).into()));
+    assert_eq!(outcome.await.map(|outcome| outcome.reason()), Ok(Cause::Overload.code()));
     assert_eq!(world.books(), [0, 1, 0, 0, 1]);
 }
 

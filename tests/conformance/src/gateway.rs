@@ -31,14 +31,15 @@ impl Gateway {
         let configuration = Arc::new(configuration(given, sip));
         let (sender, receiver) = watch::channel(Arc::clone(&configuration));
         let dns: Arc<dyn Dns> = Arc::new(zone(given, sip));
-        let context = Context { configuration: receiver, dns: Arc::clone(&dns) };
+        let tls = Arc::new(adapter_api::Tls::none(Domain::parse("gw.example.com").unwrap()));
+        let context = Context { configuration: receiver, dns: Arc::clone(&dns), tls };
         let instances = instances(given, xmpp, &context);
         let config = CoreConfig {
             configuration,
             routing: RoutingConfig { routes: vec![], supported: vec!["_sip".into(), "_xmpp".into()] },
             policy: Policy::default(),
             delivery: DeliveryLimits { hold_timeout: given.hold, ..DeliveryLimits::default() },
-            own_listeners: vec![],
+            discovery: impp_resolve::Limits::default(),
         };
         let core = Core::new(config, instances.clone(), dns, no_spool(), 1);
         let (listening, mut listeners) = mpsc::unbounded_channel();
