@@ -5,6 +5,7 @@
 //! single message.
 
 mod answers;
+mod auth; // RFC 3261 §22
 mod datagrams;
 mod hop;
 mod inbound;
@@ -13,6 +14,7 @@ mod outbound;
 mod peers;
 mod queues;
 mod route;
+mod strangers; // RFC 3261 §26.1.5
 mod streams;
 mod trust;
 mod unreachable;
@@ -21,6 +23,7 @@ use crate::config::{Config, LargeMessages};
 use crate::mapping::thread::ThreadTable;
 use adapter_api::{AdapterError, Context, Delivery, Hub, Shutdown, Transport};
 use answers::Answers;
+use auth::Auth;
 use bytes::Bytes;
 use datagrams::Datagrams;
 use impp_model::Outcome;
@@ -32,9 +35,11 @@ use sip_proto::uas::Policy;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use streams::{Handed, Settings, StreamEvent, Streams};
+use strangers::Strangers;
+use streams::{End, Handed, Settings, StreamEvent, Streams};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use transport::tls::TlsAcceptor;
 use trust::Trust;
 
 pub(crate) use hop::{FixedHop, SUPPORTED, located_places, via_name};
@@ -59,6 +64,8 @@ struct Core {
     policy: Policy,
     large_messages: LargeMessages,
     trust: Trust,
+    auth: Auth,
+    strangers: Strangers,
     threads: ThreadTable,
     client: Client<outbound::Id, Route>,
     server: Server<inbound::Pending, Route>,
@@ -160,9 +167,12 @@ impl Core {
         answers: Answers,
     ) -> Result<Self, AdapterError> {
         let datagrams = Datagrams::bind(&config.listens()).map_err(listen_error)?;
+        let auth = Auth::new(config, hub.instance(), &context.configuration.borrow().gateway);
         let settings = Settings {
             max_connections: config.limits.connections,
             max_per_address: config.limits.connections_per_address,
+            acceptor: TlsAcceptor::new(context.tls.clone(), &[]),
+            tls: context.tls.clone(),
             origins: config.origins.clone(),
             max_body: config.max_message,
             idle: config.limits.idle_timeout,
@@ -173,6 +183,8 @@ impl Core {
             names: Names::new(config, &[]),
             policy: inbound::policy(config),
             large_messages: config.large_messages,
+            auth,
+            strangers: Strangers::default(),
             trust: Trust::new(hub.instance().clone(), context.configuration.clone()),
             threads: ThreadTable::default(),
             client: Client::new(Timers::default(), config.limits.transactions),
@@ -238,7 +250,7 @@ impl Core {
     fn respond_on(&mut self, connection: ConnectionId, octets: Bytes, now: Instant) {
         if self.streams.send(connection, octets) != Handed::Taken {
             self.streams.close(connection);
-            self.handle_broken_connection(connection, true, now);
+            self.handle_broken_connection(connection, End::Broken, now);
         }
     }
 
@@ -268,9 +280,10 @@ impl Core {
                     self.answer_broken(&rejected, source, now);
                 }
             }
-            StreamEvent::Closed { connection, opened } => {
+            StreamEvent::Secured(connection, identity) => self.streams.secured(connection, identity),
+            StreamEvent::Closed { connection, end } => {
                 self.streams.close(connection);
-                self.handle_broken_connection(connection, opened, now);
+                self.handle_broken_connection(connection, end, now);
             }
         }
     }

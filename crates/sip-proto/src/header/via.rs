@@ -123,9 +123,14 @@ impl<'a> Via<'a> {
                 Err(_) => ResponseTarget::Name(maddr.to_owned(), self.port_or_default()),
             };
         }
+        ResponseTarget::Address(self.reply_address(source))
+    }
+
+    /// As [`response_target`](Self::response_target), but for `maddr`: always the host the request came from.
+    pub fn reply_address(&self, source: SocketAddr) -> SocketAddr {
         // RFC 3581 §4: with rport the answer goes back to where the request really came from.
         let port = if self.rport().is_some() { source.port() } else { self.port_or_default() };
-        ResponseTarget::Address(SocketAddr::new(source.ip(), port))
+        SocketAddr::new(source.ip(), port)
     }
 
     fn take(cursor: &mut Cursor<'a>) -> Option<Self> {

@@ -1,7 +1,7 @@
 //! One connection: opening, framing, keep-alives, writing.
 
 use super::super::route::ConnectionId;
-use super::{Settings, StreamEvent, websocket};
+use super::{End, Ends, Settings, StreamEvent, websocket};
 use adapter_api::Transport;
 use bytes::{Bytes, BytesMut};
 use sip_proto::framer::{Event as Frame, PING, PONG, StreamFramer};
@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
+use transport::tls::Handshake;
 
 /// What the task of a connection holds.
 #[derive(Debug)]
@@ -77,12 +78,15 @@ pub(super) const LINGER: Duration = Duration::from_millis(200);
 
 impl Flow {
     /// Opens the connection and serves it.
-    pub(super) async fn open(self) {
+    pub(super) async fn open(self, ends: Option<Ends>) {
         match transport::connect_tcp(self.peer, CONNECT_TIMEOUT).await {
-            Ok(stream) => self.secure(stream, Side::Ours).await,
+            Ok(stream) => match ends {
+                Some(ends) => self.protect(stream, &ends).await,
+                None => self.plain(stream, Side::Ours).await,
+            },
             Err(error) => {
                 tracing::debug!(peer = %self.peer, error = &error as &dyn std::error::Error, "connection refused");
-                self.closed(false).await;
+                self.closed(End::Refused).await;
             }
         }
     }
@@ -91,17 +95,58 @@ impl Flow {
     pub(super) async fn accepted(self, stream: TcpStream) {
         // A connection that can't be tuned works all the same.
         let _ = transport::tune_stream(&stream);
-        self.secure(stream, Side::Theirs).await;
+        match self.transport {
+            Transport::Tls | Transport::Wss => self.accept_tls(stream).await,
+            Transport::Udp | Transport::Tcp | Transport::Ws => self.plain(stream, Side::Theirs).await,
+        }
     }
 
-    async fn secure(self, stream: TcpStream, side: Side) {
-        match self.transport {
-            Transport::Ws | Transport::Wss => websocket::serve(self, stream, side).await,
-            Transport::Udp | Transport::Tcp | Transport::Tls => {
-                let (reader, writer) = stream.into_split();
-                self.serve(reader, writer, side).await;
+    async fn plain(self, stream: TcpStream, side: Side) {
+        if self.transport == Transport::Ws {
+            return websocket::serve(self, stream, side).await;
+        }
+        let (reader, writer) = stream.into_split();
+        self.serve(reader, writer, side).await;
+    }
+
+    async fn accept_tls(self, stream: TcpStream) {
+        match self.settings.acceptor.accept(stream).await {
+            Ok(handshake) => self.protected(handshake, Side::Theirs).await,
+            Err(error) => {
+                tracing::debug!(peer = %self.peer, %error, "no TLS");
+                self.closed(End::Refused).await;
             }
         }
+    }
+
+    async fn protect(self, stream: TcpStream, ends: &Ends) {
+        let Some(wanted) = ends.peer.first() else { return self.closed(End::Refused).await };
+        let handshake = match self.settings.tls.connect(stream, wanted, ends.source.as_ref(), &[]).await {
+            Ok(handshake) => handshake,
+            Err(error) => {
+                tracing::warn!(peer = %self.peer, domain = %wanted, %error, "no TLS");
+                return self.closed(End::Refused).await;
+            }
+        };
+        // RFC 5922 §7.3: compared with the domain that was looked up; nothing is sent to anybody else.
+        let fault = match handshake.peer.sip(wanted) {
+            Err(fault) if ends.peer.iter().all(|domain| handshake.peer.sip(domain).is_err()) => fault,
+            Ok(()) | Err(_) => return self.protected(handshake, Side::Ours).await,
+        };
+        tracing::warn!(peer = %self.peer, domain = %wanted, reason = fault.code(), "not the server that was wanted");
+        self.closed(End::Unproven(fault)).await;
+    }
+
+    async fn protected(self, handshake: Handshake<TcpStream>, side: Side) {
+        let secured = StreamEvent::Secured(self.id, Arc::new(handshake.peer));
+        if self.events.send(secured).await.is_err() {
+            return;
+        }
+        if self.transport == Transport::Wss {
+            return websocket::serve(self, handshake.stream, side).await;
+        }
+        let (reader, writer) = tokio::io::split(handshake.stream);
+        self.serve(reader, writer, side).await;
     }
 
     /// Reads and writes messages until either way ends.
@@ -114,13 +159,13 @@ impl Flow {
             () = write(writer, receiver, &line_ends.unwritten) => {}
         }
         // The core is gone when nobody listens.
-        let _ = events.send(StreamEvent::Closed { connection: id, opened: true }).await;
+        let _ = events.send(StreamEvent::Closed { connection: id, end: End::Broken }).await;
     }
 
-    /// Tells that the connection has ended; whether anything can have been written to it.
-    pub(super) async fn closed(self, opened: bool) {
+    /// Tells that the connection has ended.
+    pub(super) async fn closed(self, end: End) {
         // The core is gone when nobody listens.
-        let _ = self.events.send(StreamEvent::Closed { connection: self.id, opened }).await;
+        let _ = self.events.send(StreamEvent::Closed { connection: self.id, end }).await;
     }
 }
 

@@ -1,12 +1,13 @@
 //! The connections: a task for each that frames what comes in and writes what goes out.
 
-mod flow; // RFC 3261 §18.3, RFC 5626 §4.4.1
+mod flow; // RFC 3261 §18.3, RFC 5626 §4.4.1, RFC 5922
 mod websocket; // RFC 7118
 
 use super::route::ConnectionId;
-use adapter_api::Transport;
+use adapter_api::{Tls, Transport};
 use bytes::Bytes;
 use flow::{Flow, Outgoing};
+use impp_model::Domain;
 use sip_proto::framer::Rejected;
 use sip_proto::message::Message;
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
+use transport::tls::{IdentityFault, PeerIdentity, TlsAcceptor};
 
 /// What happened on a connection.
 #[derive(Debug)]
@@ -27,8 +29,21 @@ pub(crate) enum StreamEvent {
     Message(ConnectionId, Message),
     /// Something came that is no message.
     Broken(ConnectionId, Rejected),
-    /// It ended; whether anything was ever written to it.
-    Closed { connection: ConnectionId, opened: bool },
+    /// RFC 5922 §7.3, §7.4: it is protected, and its peer showed this certificate.
+    Secured(ConnectionId, Arc<PeerIdentity>),
+    /// It ended.
+    Closed { connection: ConnectionId, end: End },
+}
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It was never open: nothing has been written.
+    Refused,
+    /// It was open, and its peer was not whom we wanted: nothing has been written.
+    Unproven(IdentityFault),
+    /// What was handed to it may have arrived.
+    Broken,
 }
 
 /// All connections of an instance.
@@ -36,6 +51,7 @@ pub(crate) enum StreamEvent {
 pub(crate) struct Streams {
     connections: BTreeMap<ConnectionId, Connection>,
     by_peer: BTreeMap<Peering, ConnectionId>,
+    aliases: BTreeMap<SocketAddr, ConnectionId>,
     accepted: BTreeMap<IpAddr, usize>,
     next: u64,
     events: mpsc::Sender<StreamEvent>,
@@ -47,22 +63,35 @@ pub(crate) struct Streams {
 pub(crate) struct Peering {
     pub(crate) address: SocketAddr,
     pub(crate) transport: Transport,
+    /// For TLS alone.
+    pub(crate) ends: Option<Ends>,
+}
+
+/// Whom the two ends of a protected connection must be, and are shown as.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Ends {
+    /// RFC 5922 §7.3: the peer must prove to be one of these; the first is asked for.
+    pub(crate) peer: Arc<[Domain]>,
+    /// On whose behalf we connect.
+    pub(crate) source: Option<Domain>,
 }
 
 impl Peering {
     /// An address over TCP.
     pub(crate) fn tcp(address: SocketAddr) -> Self {
-        Self { address, transport: Transport::Tcp }
+        Self { address, transport: Transport::Tcp, ends: None }
     }
 }
 
-/// Bounds of each connection.
+/// What all connections share.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) max_connections: usize,
     pub(crate) max_per_address: usize,
     pub(crate) max_body: usize,
     pub(crate) idle: Duration,
+    pub(crate) tls: Arc<Tls>,
+    pub(crate) acceptor: TlsAcceptor,
     /// RFC 6454 §6.1: pages that may open a WebSocket; empty for any.
     pub(crate) origins: Vec<String>,
 }
@@ -72,6 +101,8 @@ struct Connection {
     peer: SocketAddr,
     transport: Transport,
     peering: Option<Peering>, // of those that we opened
+    identity: Option<Arc<PeerIdentity>>,
+    alias: Option<SocketAddr>, // RFC 5923 §8.2: the peer's listener that it stands for
     outgoing: mpsc::UnboundedSender<Bytes>,
     unwritten: Arc<AtomicUsize>,
     task: tokio::task::JoinHandle<()>,
@@ -101,7 +132,7 @@ impl Streams {
     pub(crate) fn new(events: mpsc::Sender<StreamEvent>, settings: Settings) -> Self {
         let settings = Arc::new(settings);
         let (connections, by_peer, accepted) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { connections, by_peer, accepted, next: 0, events, settings }
+        Self { connections, by_peer, aliases: BTreeMap::new(), accepted, next: 0, events, settings }
     }
 
     /// Accepts connections until the task is aborted.
@@ -142,15 +173,47 @@ impl Streams {
 
     /// The connection to a peer, opened if there is none; `None` when there are too many.
     pub(crate) fn connect(&mut self, peering: &Peering) -> Option<ConnectionId> {
-        if let Some(id) = self.by_peer.get(peering) {
-            return Some(*id);
+        if let Some(id) = self.by_peer.get(peering).copied().or_else(|| self.alias(peering)) {
+            return Some(id);
         }
         if self.connections.len() >= self.settings.max_connections {
             return None;
         }
-        let id = self.add(peering.address, peering.transport, Some(peering.clone()), Flow::open);
+        let id =
+            self.add(peering.address, peering.transport, Some(peering.clone()), |flow| flow.open(peering.ends.clone()));
         self.by_peer.insert(peering.clone(), id);
         Some(id)
+    }
+
+    /// RFC 5923 §8.2: a connection of the peer's own making, if it has proven to be whom we want.
+    fn alias(&self, peering: &Peering) -> Option<ConnectionId> {
+        let (id, ends) = (*self.aliases.get(&peering.address)?, peering.ends.as_ref()?);
+        let connection = self.connections.get(&id).filter(|connection| connection.transport == peering.transport)?;
+        let identity = connection.identity.as_ref()?;
+        ends.peer.iter().any(|domain| identity.sip(domain).is_ok()).then_some(id)
+    }
+
+    /// RFC 5923 §8.2: the peer lets requests go backwards over a connection of its making, in place of one to `listener`.
+    /// Heeded only where the peer is proven.
+    pub(crate) fn offer_alias(&mut self, id: ConnectionId, listener: SocketAddr) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let proven = connection.identity.as_ref().is_some_and(|identity| identity.chain().is_ok());
+        if proven && connection.peering.is_none() && connection.alias.is_none() {
+            connection.alias = Some(listener);
+            self.aliases.insert(listener, id);
+        }
+    }
+
+    /// Notes the certificate that the peer of a connection has shown.
+    pub(crate) fn secured(&mut self, id: ConnectionId, identity: Arc<PeerIdentity>) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.identity = Some(identity);
+        }
+    }
+
+    /// The certificate of a connection's peer.
+    pub(crate) fn identity(&self, id: ConnectionId) -> Option<&Arc<PeerIdentity>> {
+        self.connections.get(&id)?.identity.as_ref()
     }
 
     /// By what the connection runs and with whom; `None` when it is gone.
@@ -185,6 +248,9 @@ impl Streams {
     pub(crate) fn close(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.remove(&id) else { return };
         connection.task.abort();
+        if let Some(listener) = connection.alias.filter(|listener| self.aliases.get(listener) == Some(&id)) {
+            self.aliases.remove(&listener);
+        }
         match connection.peering {
             Some(peering) if self.by_peer.get(&peering) == Some(&id) => drop(self.by_peer.remove(&peering)),
             Some(_) => {}
@@ -216,7 +282,9 @@ impl Streams {
         let flow =
             Flow { id, peer, transport, events: self.events.clone(), outgoing: own, settings: self.settings.clone() };
         let task = tokio::spawn(serve(flow));
-        self.connections.insert(id, Connection { peer, transport, peering, outgoing, unwritten, task });
+        let (identity, alias) = (None, None);
+        let connection = Connection { peer, transport, peering, identity, alias, outgoing, unwritten, task };
+        self.connections.insert(id, connection);
         id
     }
 }

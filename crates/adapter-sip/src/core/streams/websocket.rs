@@ -1,7 +1,7 @@
 //! RFC 7118: SIP in WebSocket messages.
 
-use super::StreamEvent;
 use super::flow::{Flow, LINGER, MESSAGE_TIMEOUT, Side};
+use super::{End, StreamEvent};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use sip_proto::framer::{PING, datagram};
@@ -45,9 +45,9 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send>(flow: Flow, 
         Ok(Ok(socket)) => talk(flow, socket, side).await,
         Ok(Err(error)) => {
             tracing::debug!(peer = %flow.peer, %error, "no WebSocket");
-            flow.closed(false).await;
+            flow.closed(End::Refused).await;
         }
-        Err(_) => flow.closed(false).await,
+        Err(_) => flow.closed(End::Refused).await,
     }
 }
 
@@ -143,7 +143,7 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin + Send>(mut flow: Flow, socket: 
     }
     // A peer that goes before it hears of the end has heard enough.
     let _ = timeout(LINGER, sink.close()).await;
-    flow.closed(true).await;
+    flow.closed(End::Broken).await;
 }
 
 /// RFC 7118 §4.2: what is not UTF-8 goes in a binary frame.
