@@ -82,8 +82,8 @@ struct Core {
 /// Deliveries and outcomes taken in one turn, so that sockets are not starved.
 const BATCH: usize = 256;
 
-/// RFC 3261 §17.1.2.2, Timer F: what is unfinished at the end is waited for no longer, for no sender is.
-const DRAIN: Duration = Duration::from_secs(32);
+/// How much longer than the hub holds a message (DESIGN A5) its answer is waited for at the end.
+const DRAIN_MARGIN: Duration = Duration::from_millis(500);
 
 enum Turn {
     Stop,
@@ -129,7 +129,8 @@ pub(crate) async fn run(setup: Setup, mut shutdown: Shutdown) -> Result<(), Adap
             Turn::Stop => {
                 deliveries.close();
                 core.draining = true;
-                end = Some(now + DRAIN);
+                let hold = core.context.configuration.borrow().hold_timeout;
+                end = Some(now + hold + DRAIN_MARGIN);
             }
             Turn::Datagrams => core.handle_datagrams(now),
             Turn::Streams => events.drain(..).for_each(|event| core.handle_stream_event(event, now)),

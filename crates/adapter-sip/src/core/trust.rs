@@ -130,7 +130,7 @@ mod tests {
             next_hop: None,
             trusted: trusted.iter().map(|net| net.parse().unwrap()).collect(),
         };
-        Arc::new(Configuration { gateway: "gw.example".parse().unwrap(), domains: vec![entry] })
+        Arc::new(Configuration::new("gw.example".parse().unwrap(), vec![entry]))
     }
 
     fn proof(trust: &mut Trust, peer: &str, transport: Transport) -> SourceProof {

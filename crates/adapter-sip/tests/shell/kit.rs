@@ -108,7 +108,7 @@ impl Gateway {
             next_hop: None,
             trusted: trusted.iter().map(|net| net.parse().unwrap()).collect(),
         };
-        let configuration = Configuration { gateway: "gw.example.com".parse().unwrap(), domains: vec![local] };
+        let configuration = Configuration::new("gw.example.com".parse().unwrap(), vec![local]);
         let configuration = watch::channel(Arc::new(configuration)).1;
         let context = Context { configuration: configuration.clone(), dns: Arc::new(dns), tls: Arc::new(tls) };
         let listens = config["listen"].as_array().unwrap().len();
