@@ -92,7 +92,7 @@ pub(crate) struct Settings {
     pub(crate) idle: Duration,
     pub(crate) tls: Arc<Tls>,
     pub(crate) acceptor: TlsAcceptor,
-    /// RFC 6454 §6.1: pages that may open a WebSocket; empty for any.
+    /// RFC 6455 §10.2: pages that may open a WebSocket; empty for any.
     pub(crate) origins: Vec<String>,
 }
 
