@@ -36,9 +36,9 @@ pub struct DomainTable {
     #[serde(default)]
     #[schemars(example = ["127.0.0.1/32"])]
     pub trusted: Vec<Network>,
-    /// How this gateway makes itself known to the domain's SIP server; a table `[domain.trunk]` of its own.
+    /// How this gateway makes itself known to the domain's SIP server; not in this version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "TrunkTable")]
+    #[schemars(skip)]
     pub trunk: Option<TrunkTable>,
     /// For a domain that lives in two networks; not in this version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
