@@ -70,6 +70,10 @@ pub enum SourceProof {
     Token,
     /// It answers within a dialog that this gateway has begun with it.
     Dialog,
+    /// A user name and password that never crossed the network (RFC 8760).
+    Digest,
+    /// A certificate for the domain, with the key to it (RFC 5922, RFC 6120 §13.7).
+    Certificate,
 }
 
 /// Whom a peer may name as a source.

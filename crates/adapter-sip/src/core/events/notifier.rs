@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use adapter_api::{Carries, Delivery, Hop, Settle};
+use adapter_api::{Carries, Delivery, Hop, Settle, SourceProof, Transport};
 use impp_model::{
     Cause, EndReason, Endpoint, Failure, News, NotifyOperation, Operation, Outcome, PresenceInfo, Proof, Side,
     Standing, SubscribeOperation, SubscriptId, Wish,
@@ -65,23 +65,30 @@ impl Core {
     }
 
     fn handle_refresh(&mut self, mut pending: Pending, key: Key, id: &EventId, expires: u32, now: Instant) {
-        let Some(watching) = self.events.watchers.get_mut(id) else { return self.answer(&pending, 481, now) };
+        let Some(watcher) = self.events.watchers.get(id).map(|watching| watching.dialog.watcher.clone()) else {
+            return self.answer(&pending, 481, now);
+        };
+        // RFC 3856 §6.6.1: each subscription is authenticated, and so is each refresh.
+        let provenance = match self.prove(&pending, &watcher.address, now) {
+            Ok(provenance) => provenance,
+            Err(demand) => return self.demand(&pending, demand, now),
+        };
+        let Some(watching) = self.events.watchers.get_mut(id) else { return };
         // RFC 3261 §12.2.2.
         if pending.request.cseq().is_ok_and(|cseq| cseq.number <= watching.dialog.remote_cseq) {
             return self.answer(&pending, 500, now);
         }
         watching.dialog.refresh(&pending.request);
-        let (watcher, target) = (watching.dialog.watcher.clone(), watching.dialog.target.clone());
+        let target = watching.dialog.target.clone();
         let contact = watching.dialog.contact.clone();
         let wish = if expires == 0 { Wish::Pause } else { Wish::Extend(seconds(expires)) };
         pending.event = Some(Accepting { id: id.clone(), expires, new: false, contact });
-        let (route, source) = (pending.route, pending.source);
+        let route = pending.route;
         match self.server.handle_request(key, None, route, route.reliability(), pending, now) {
             RequestMatch::New(handle) => {
                 self.unanswered += 1;
                 let trans_id = self.events.trans_id();
                 let subscribe = SubscribeOperation { watcher, target, wish, subscript_id: id.clone(), trans_id };
-                let provenance = self.trust.provenance(source.peer.ip(), source.transport());
                 let settle = self.answers.settle(handle.to_bits());
                 self.hub.submit(Operation::Subscribe(Box::new(subscribe)), provenance, settle);
             }
@@ -95,12 +102,19 @@ impl Core {
             Ok(dialog) => dialog,
             Err(status) => return self.answer(&pending, status, now),
         };
+        let provenance = match self.prove(&pending, &dialog.watcher.address, now) {
+            Ok(provenance) => provenance,
+            Err(demand) => return self.demand(&pending, demand, now),
+        };
         if self.draining || self.events.is_full() {
             return self.answer_overload(&pending, now);
         }
+        if provenance.proof == SourceProof::None && pending.source.transport == Transport::Udp {
+            pending.limit = Some(pending.request.octets().len());
+        }
         let id = SubscriptId::from(crate::ids::hex(&rand::random::<[u8; 16]>()));
         pending.event = Some(Accepting { id: id.clone(), expires, new: true, contact: dialog.contact.clone() });
-        let (route, source) = (pending.route, pending.source);
+        let route = pending.route;
         let handle = match self.server.handle_request(key, merge_key, route, route.reliability(), pending, now) {
             RequestMatch::New(handle) => handle,
             RequestMatch::Repeated => return,
@@ -113,7 +127,6 @@ impl Core {
         let (watcher, target) = (dialog.watcher.clone(), dialog.target.clone());
         let subscribe = SubscribeOperation { watcher, target, wish, subscript_id: id.clone(), trans_id };
         let operation = Operation::Subscribe(Box::new(subscribe));
-        let provenance = self.trust.provenance(source.peer.ip(), source.transport());
         let settle: Settle = self.answers.settle(handle.to_bits());
         self.events.enter(Role::Watcher, &id, &dialog);
         if expires == 0 {
@@ -254,7 +267,7 @@ impl Core {
 
 impl Pending {
     /// RFC 6665 §4.2.1.2, RFC 3261 §12.1.1.
-    pub(in crate::core) fn accepted(&self, accepting: &Accepting) -> bytes::Bytes {
+    pub(in crate::core) fn accepted(&self, accepting: &Accepting) -> ResponseBuilder<'_> {
         let mut response = self
             .response(200)
             .header(HeaderId::Contact, &format!("<{}>", accepting.contact))
@@ -263,7 +276,7 @@ impl Pending {
         for route in self.request.values(HeaderId::RecordRoute).filter_map(Result::ok) {
             response = response.header(HeaderId::RecordRoute, route);
         }
-        response.encode()
+        response
     }
 }
 
