@@ -70,6 +70,15 @@ pub enum SourceProof {
     Token,
 }
 
+impl SourceProof {
+    /// Whether a certificate proved the peer over TLS.
+    pub fn is_tls(self) -> bool {
+        match self {
+            Self::None | Self::TrustedAddress | Self::Secret | Self::Token => false,
+        }
+    }
+}
+
 /// Whom a peer may name as a source.
 #[derive(Debug, Clone)]
 pub enum SpeaksFor {

@@ -4,6 +4,7 @@ use impp_model::{Address, Endpoint};
 use strict_xml::{Limits, Scope, parse_element};
 
 use super::*;
+use impp_model::MaxForwards;
 
 fn stanza(xml: &str) -> stanza::Message {
     let scope = Scope::with_default(ns::CLIENT);
