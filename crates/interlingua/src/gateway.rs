@@ -8,7 +8,8 @@ use adapter_api::{Configuration, Context as AdapterContext, DomainEntry, Instanc
 use anyhow::{Context, Result, anyhow};
 use impp_resolve::Limits;
 use interwork::{
-    Blocklist, Core, CoreConfig, DeliveryLimits, Instance, Policy, Relay, Route, RoutingConfig, Rule, Via,
+    Blocklist, Core, CoreConfig, DeliveryLimits, Instance, Policy, PresenceLimits, Relay, Route, RoutingConfig, Rule,
+    Via,
 };
 use serde_json::Value;
 use store::Store;
@@ -89,6 +90,13 @@ fn core_config(config: &Config, configuration: Arc<Configuration>, blocklist: Bl
             expiry: config.delivery.expiry,
             notice: config.delivery.notice == Notice::Text,
             ..DeliveryLimits::default()
+        },
+        presence: PresenceLimits {
+            per_watcher: config.presence.per_watcher,
+            per_presentity: config.presence.per_presentity,
+            per_domain: config.presence.per_domain,
+            restart_rate: config.presence.restart_rate,
+            polls: config.presence.polls,
         },
     }
 }

@@ -1,10 +1,9 @@
 use std::time::UNIX_EPOCH;
 
-use impp_model::{Address, Endpoint};
+use impp_model::{Address, Endpoint, MaxForwards};
 use strict_xml::{Limits, Scope, parse_element};
 
 use super::*;
-use impp_model::MaxForwards;
 
 fn stanza(xml: &str) -> stanza::Message {
     let scope = Scope::with_default(ns::CLIENT);
