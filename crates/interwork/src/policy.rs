@@ -197,7 +197,6 @@ mod tests {
         found
     }
 
-    // checks: SEC-005
     #[test]
     fn the_first_rule_that_matches_decides() {
         let plain = |rules, from| verdict(rules, "", from, SourceProof::None);
