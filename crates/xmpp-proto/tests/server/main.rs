@@ -19,5 +19,4 @@ mod liveness; // RFC 6120 §4.6
 mod management; // XEP-0198
 mod support;
 mod tls;
-mod torture; // RFC 6120 §11.1 // RFC 6120 §5, RFC 7590
 mod vectors; // tests/vectors/interwork/xmpp-layer.json

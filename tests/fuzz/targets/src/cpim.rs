@@ -42,9 +42,7 @@ fn written_anew(message: &Message<'_>) {
     assert_eq!(again.to().count(), message.to().count(), "no address begins another");
     assert_eq!(again.required(), message.required(), "no requirement is lost");
     assert_eq!(again.content(), message.content(), "the content is untouched");
-    // A URI read leniently is written by the letter, so the octets are compared, not the drafts.
-    let second = Draft::like(&again).encode();
-    assert_eq!(second.as_ref(), Ok(&octets), "nothing is lost on the second way");
+    assert_eq!(Draft::like(&again), draft, "nothing is lost on the second way");
 }
 
 fn wrapped(input: &[u8]) {
