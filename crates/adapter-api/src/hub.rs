@@ -68,13 +68,18 @@ pub enum SourceProof {
     Secret,
     /// A bearer token.
     Token,
+    /// A user name and password that never crossed the network (RFC 8760).
+    Digest,
+    /// A certificate for the domain, with the key to it (RFC 5922, RFC 6120 §13.7).
+    Certificate,
 }
 
 impl SourceProof {
     /// Whether a certificate proved the peer over TLS.
     pub fn is_tls(self) -> bool {
         match self {
-            Self::None | Self::TrustedAddress | Self::Secret | Self::Token => false,
+            Self::Certificate => true,
+            Self::None | Self::TrustedAddress | Self::Secret | Self::Token | Self::Digest => false,
         }
     }
 }

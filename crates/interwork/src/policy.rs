@@ -230,9 +230,10 @@ mod tests {
     #[test]
     fn required_tls_is_required_of_foreign_ends_both_ways() {
         let strict = Rule { require_tls: true, ..rule("*", Action::Allow) };
-        for proof in [SourceProof::None, SourceProof::TrustedAddress, SourceProof::Secret, SourceProof::Token] {
+        for proof in [SourceProof::None, SourceProof::TrustedAddress, SourceProof::Secret, SourceProof::Digest] {
             assert_eq!(verdict(vec![strict.clone()], "", "a@far.example", proof), Err(Cause::PolicyDenied));
         }
+        assert_eq!(verdict(vec![strict.clone()], "", "a@far.example", SourceProof::Certificate), Ok(()));
         let policy = Policy { rules: vec![strict], ..Policy::default() };
         let configuration = configuration(&[("local.example", "office")]);
         let out = message("a@local.example", "b@far.example");

@@ -83,7 +83,7 @@ const CONFIG: &str = r#"{"listen":"127.0.0.1:0",
 
 impl Gateway {
     pub(crate) async fn start() -> Self {
-        let gateway = Configuration { gateway: "gw.example.net".parse().unwrap(), domains: vec![] };
+        let gateway = Configuration::new("gw.example.net".parse().unwrap(), vec![]);
         let configuration = watch::Sender::new(Arc::new(gateway));
         let tls = Arc::new(adapter_api::Tls::none("gw.example.net".parse().unwrap()));
         let context = Context { configuration: configuration.subscribe(), dns: Arc::new(NoDns), tls };
@@ -161,6 +161,7 @@ pub(crate) fn delivery(to: &str, body: &str, settle: Settle) -> Delivery {
         trace: TraceId(7),
         operation: Arc::new(Operation::Message(Box::new(operation))),
         repeat: false,
+        edition: 0,
         hop: Arc::new(Hop::Link),
         deadline: Instant::now() + Duration::from_secs(600),
         settle,
