@@ -18,7 +18,7 @@ pub const TIMER_N: Duration = Duration::from_secs(32);
 /// RFC 6665 §4.2.1.1: no duration from here on is ever too short.
 pub const NEVER_TOO_BRIEF: u32 = 3600;
 
-/// RFC 6665 §4.1.2.2, §4.2.2: whether a failure takes the subscription with it (RFC 5057 §5.1).
+/// RFC 6665 §4.1.2.2, §4.2.2: whether a failure takes the subscription with it.
 pub fn ends_subscription(status: u16) -> bool {
     matches!(status, 404 | 405 | 410 | 416 | 480..=485 | 489 | 501 | 604)
 }
