@@ -90,6 +90,7 @@ impl<B> Notifier<B> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a test takes its origin once")]
 mod tests {
     use super::*;
 

@@ -126,6 +126,7 @@ impl Subscriber {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a test takes its origin once")]
 mod tests {
     use super::*;
     use ResponseVerdict as R;
