@@ -276,7 +276,7 @@ async fn the_openapi_document_lists_every_call_that_exists() {
     for path in ["/v1/messages", "/v1/events", "/v1/events/ack", "/v1/ws", "/v1/openapi.json"] {
         assert!(paths.iter().any(|other| other == path), "{path}");
     }
-    assert_eq!(paths.len(), 5);
+    assert_eq!(paths.len(), 9);
     let schema = &document["components"]["schemas"]["SendMessage"];
     assert!(schema["properties"]["content_type"].is_object());
     assert_eq!(document["components"]["securitySchemes"]["token"]["scheme"], "bearer");
