@@ -1,12 +1,12 @@
-//! The identifiers of a request this gateway sends: a pure function of the message, where its sender gave it an id.
+//! The identifiers of a request this gateway sends: a pure function of the message.
 //!
-//! A message that a crash makes us send twice then carries the same Call-ID, From tag, CSeq and branch, by which the far
-//! side can tell the copy (DESIGN A5). Within one life of the process no two requests have the same ones: clients use ids
-//! again, and the far side would take the second message for a copy of the first.
+//! A message that is sent twice, as after a crash, carries the same Call-ID, From tag, CSeq and branch, by which the far
+//! side can tell the copy (DESIGN A5). No two messages have the same ones at the same time: clients use ids again, and the
+//! far side would take the second message for a copy of the first.
 
-use impp_model::{MessageId, MessageOperation};
+use impp_model::{MessageOperation, TransId};
 use sha2::{Digest, Sha256};
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 /// What distinguishes one request from all others.
@@ -22,17 +22,18 @@ const DOMAIN: &[u8] = b"interlingua sip request 1";
 pub const CSEQ: u32 = 1;
 
 impl RequestIds {
-    /// Those of a message whose sender calls it `id`, the same however often they are made.
-    pub fn of_message(operation: &MessageOperation, id: &MessageId) -> Self {
+    /// Those of a message, the same however often they are made; `series` is [`Delivery::series`](adapter_api::Delivery).
+    pub fn of_message(operation: &MessageOperation, series: u32) -> Self {
         let mut hash = Sha256::new();
         hash.update(DOMAIN);
+        hash.update(series.to_be_bytes());
         let (source, inbox, message) = (&operation.source, &operation.destination.address, &operation.message);
         let device = source.device.as_ref().map_or("", |device| device.as_str());
         let subject = message.subjects.first().map_or("", |subject| subject.text.as_str());
         let ends =
             [source.address.local(), source.address.domain().as_str(), device, inbox.local(), inbox.domain().as_str()];
-        for field in
-            ends.iter().chain(&[id.as_str(), subject]).map(|field| field.as_bytes()).chain([&*message.content.octets])
+        let id = operation.carried_id();
+        for field in ends.iter().chain(&[&id, subject]).map(|field| field.as_bytes()).chain([&*message.content.octets])
         {
             hash.update(field.len().to_be_bytes());
             hash.update(field);
@@ -40,9 +41,10 @@ impl RequestIds {
         Self { seed: hash.finalize().into() }
     }
 
-    /// Those of a message whose sender named none; `random` must be.
-    pub fn random(random: [u8; 32]) -> Self {
-        Self { seed: random }
+    /// Others for a message whose own are in use by an earlier one of the same id and text.
+    fn of_transaction(&self, trans_id: &TransId) -> Self {
+        let hash = Sha256::new_with_prefix(TWIN_DOMAIN).chain_update(self.seed).chain_update(trans_id.as_str());
+        Self { seed: hash.finalize().into() }
     }
 
     /// RFC 3261 §19.3: 64 bits, enough to be unique beside the Call-ID.
@@ -67,38 +69,40 @@ impl RequestIds {
     }
 }
 
+const TWIN_DOMAIN: &[u8] = b"interlingua sip twin 1";
 const BRANCH_DOMAIN: &[u8] = b"interlingua sip branch 1";
 
-/// The identifiers this process has used lately.
+/// The identifiers this process has used lately, and for which transaction of the near side.
 #[derive(Debug, Default)]
 pub(crate) struct Recent {
-    used: HashSet<[u8; 32]>,
+    used: HashMap<[u8; 32], TransId>,
     order: VecDeque<(Instant, [u8; 32])>,
 }
 
 /// RFC 3261 §17.2.2, Timer J, counted from the last retransmission: how long the far side remembers a request.
 const REMEMBERED: Duration = Duration::from_secs(64);
 
-/// Entries kept: 4,000 messages with an id a second for that long.
+/// Entries kept: 4,000 messages a second for that long.
 const MAX_RECENT: usize = 262_144;
 
 impl Recent {
-    /// The identifiers for a message: those of its id, unless another message had them a moment ago. A repeat has those of
-    /// the first try.
-    pub(crate) fn ids(&mut self, operation: &MessageOperation, repeat: bool, now: Instant) -> RequestIds {
-        let fresh = || RequestIds::random(rand::random());
-        let Some(id) = &operation.message.id else { return fresh() };
-        let ids = RequestIds::of_message(operation, id);
+    /// The identifiers for a message: the same for a repeat of it, others for another message of the same id and text.
+    pub(crate) fn ids(&mut self, operation: &MessageOperation, series: u32, now: Instant) -> RequestIds {
         while self.order.len() >= MAX_RECENT || self.order.front().is_some_and(|(until, _)| *until <= now) {
             if let Some((_, seed)) = self.order.pop_front() {
                 self.used.remove(&seed);
             }
         }
-        if !self.used.insert(ids.seed) {
-            return if repeat { ids } else { fresh() };
+        let ids = RequestIds::of_message(operation, series);
+        match self.used.get(&ids.seed) {
+            Some(user) if *user != operation.trans_id => ids.of_transaction(&operation.trans_id),
+            Some(_) => ids,
+            None => {
+                self.used.insert(ids.seed, operation.trans_id.clone());
+                self.order.push_back((now + REMEMBERED, ids.seed));
+                ids
+            }
         }
-        self.order.push_back((now + REMEMBERED, ids.seed));
-        ids
     }
 }
 
@@ -125,23 +129,19 @@ mod tests {
     fn message(from: &str, id: &str, text: &str) -> MessageOperation {
         let end = |address: &str| Endpoint::bare(address.parse().unwrap());
         let mut message = InstantMessage::new(Content::text(text));
-        message.id = Some(MessageId::from(id));
+        message.id = Some(id.into());
         let (source, destination) = (end(from), end("juliet@example.com"));
         MessageOperation { source, destination, max_forwards: MaxForwards(70), trans_id: "t".into(), message }
-    }
-
-    fn ids(operation: &MessageOperation) -> RequestIds {
-        RequestIds::of_message(operation, operation.message.id.as_ref().unwrap())
     }
 
     // checks: SIP-007, SIP-044, IM-007
     #[test]
     fn the_same_message_always_has_the_same_ids_and_another_has_others() {
-        let first = ids(&message("romeo@example.net", "a b;c", "hi"));
-        assert_eq!(first, ids(&message("romeo@example.net", "a b;c", "hi")));
-        assert_ne!(first, ids(&message("romeo@example.net", "a b;d", "hi")));
-        assert_ne!(first, ids(&message("paris@example.net", "a b;c", "hi")));
-        assert_ne!(first, ids(&message("romeo@example.net", "a b;c", "ho")));
+        let first = RequestIds::of_message(&message("romeo@example.net", "a b;c", "hi"), 0);
+        assert_eq!(first, RequestIds::of_message(&message("romeo@example.net", "a b;c", "hi"), 0));
+        assert_ne!(first, RequestIds::of_message(&message("romeo@example.net", "a b;d", "hi"), 0));
+        assert_ne!(first, RequestIds::of_message(&message("paris@example.net", "a b;c", "hi"), 0));
+        assert_ne!(first, RequestIds::of_message(&message("romeo@example.net", "a b;c", "ho"), 0));
         assert_eq!((first.from_tag().len(), first.call_id().len(), first.branch(0).len()), (16, 32, 39));
         assert!(first.branch(0).starts_with("z9hG4bK") && first.branch(0) != first.branch(1));
     }
@@ -151,11 +151,28 @@ mod tests {
     fn an_id_used_again_gives_other_identifiers_while_the_far_side_remembers() {
         let (mut recent, now) = (Recent::default(), Instant::now());
         let operation = message("romeo@example.net", "1", "hi");
-        let first = recent.ids(&operation, false, now);
-        assert_eq!(first, ids(&operation));
-        assert_ne!(recent.ids(&operation, false, now + REMEMBERED / 2), first);
-        assert_eq!(recent.ids(&operation, true, now + REMEMBERED / 2), first);
-        assert_eq!(recent.ids(&operation, false, now + REMEMBERED), first);
+        let twin = MessageOperation { trans_id: "u".into(), ..operation.clone() };
+        let (first, half) = (recent.ids(&operation, 0, now), now + REMEMBERED / 2);
+        assert_eq!(first, RequestIds::of_message(&operation, 0));
+        let other = recent.ids(&twin, 0, half);
+        assert_ne!(other, first);
+        // What was answered and is sent anew must not look like a copy.
+        assert_ne!(recent.ids(&operation, 1, half), first);
+        // Whatever the try, and whether or not the one before it arrived.
+        assert_eq!((recent.ids(&operation, 0, half), recent.ids(&twin, 0, half)), (first.clone(), other));
+        assert_eq!(recent.ids(&twin, 0, now + REMEMBERED), first);
         assert_eq!(recent.order.len(), recent.used.len());
+    }
+
+    // checks: SIP-007
+    #[test]
+    fn a_message_without_an_id_has_those_of_its_transaction() {
+        let nameless = |trans_id: &str| {
+            let mut operation = message("romeo@example.net", "1", "hi");
+            (operation.message.id, operation.trans_id) = (None, trans_id.into());
+            RequestIds::of_message(&operation, 0)
+        };
+        assert_eq!(nameless("z9hG4bK1"), nameless("z9hG4bK1"));
+        assert_ne!(nameless("z9hG4bK1"), nameless("z9hG4bK2"));
     }
 }

@@ -5,6 +5,7 @@
 pub mod address; // RFC 2778 §3
 pub mod datetime; // RFC 3339
 pub mod domain; // RFC 5890, RFC 3861 §3
+mod identity; // RFC 3860 §3.1, RFC 5438 §6.3
 pub mod message; // RFC 3860 §3.1
 pub mod outcome; // RFC 3860 §3.4.1
 pub mod uri; // RFC 3859 §A, RFC 3860 §A, RFC 5122

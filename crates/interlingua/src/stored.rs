@@ -7,7 +7,10 @@ use anyhow::{Context, Result};
 use interwork::Storage;
 use store::{
     Batch, DataDir, FjallStore, Ledger, Limits, MemoryStore, Opened, Options, Recovered, Shard, SteadyClock, Store,
+    TraceLimits, TraceLog, WindowLimits,
 };
+
+use crate::config::Config;
 
 /// An open store with its ledger.
 pub(crate) struct Stored {
@@ -19,33 +22,44 @@ pub(crate) struct Stored {
 
 impl Stored {
     /// The store of `data_dir`; without one nothing is kept, and so nothing is accepted that is not delivered.
-    pub(crate) fn open(data_dir: Option<&Path>) -> Result<Self> {
-        match data_dir {
-            Some(path) => Self::on_disk(path).with_context(|| format!("gateway.data_dir = \"{}\"", path.display())),
+    pub(crate) fn open(config: &Config) -> Result<Self> {
+        match &config.gateway.data_dir {
+            Some(path) => Self::on_disk(path, config).with_context(|| format!("gateway.data_dir = \"{}\"", path.display())),
             None => {
                 tracing::warn!("no gateway.data_dir: a message that cannot be delivered at once is refused");
-                Self::none()
+                Self::counting(window(config))
             }
         }
     }
 
     /// A ledger that only counts.
     pub(crate) fn none() -> Result<Self> {
-        Self::ledger(Arc::new(MemoryStore::new()), Limits { records: 0, ..Limits::default() })
+        Self::counting(WindowLimits::default())
     }
 
-    fn on_disk(path: &Path) -> Result<Self> {
+    fn counting(window: WindowLimits) -> Result<Self> {
+        let limits = Limits { records: 0, window, ..Limits::default() };
+        Self::ledger(Arc::new(MemoryStore::new()), limits, TraceLimits { records: 0, ..TraceLimits::default() })
+    }
+
+    fn on_disk(path: &Path, config: &Config) -> Result<Self> {
         let (store, opened) = FjallStore::open(DataDir::open(path)?, &Options::default())?;
         report_opened(&opened);
-        Self::ledger(Arc::new(store), Limits::default())
+        let traces = TraceLimits { keep: config.trace.keep, records: config.trace.stored };
+        Self::ledger(Arc::new(store), Limits { window: window(config), ..Limits::default() }, traces)
     }
 
-    fn ledger(store: Arc<dyn Store>, limits: Limits) -> Result<Self> {
+    fn ledger(store: Arc<dyn Store>, limits: Limits, traces: TraceLimits) -> Result<Self> {
         let clock = SteadyClock::start();
         let (ledger, recovered) = Ledger::open(store.clone(), Shard::all(), limits, clock.now())?;
         report_recovered(&recovered);
-        Ok(Self { store, storage: Storage { ledger, clock } })
+        let traces = TraceLog::open(store.clone(), traces)?;
+        Ok(Self { store, storage: Storage { ledger, clock, traces } })
     }
+}
+
+fn window(config: &Config) -> WindowLimits {
+    WindowLimits { keep: config.delivery.bounce_window, ..WindowLimits::default() }
 }
 
 /// Waits until everything that was committed before is on disk.

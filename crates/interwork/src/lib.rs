@@ -7,12 +7,16 @@ mod admission; // RFC 3860 §3.4.1, steps 1 and 3
 mod core; // RFC 3860 §3.4
 mod counters;
 mod decisions;
+mod dispatch;
+mod ending;
 mod explain;
 mod inflight; // RFC 3860 §3.4.1: the answer follows the indication
 mod journal;
 mod locate; // RFC 3861 §4, RFC 3263 §4, RFC 6120 §3.2
 mod notice; // RFC 3860 §3.4.1: the indication that comes late
+mod once;
 mod order;
+mod pace;
 mod policy;
 mod retry;
 mod routing; // RFC 3861 §4
@@ -28,4 +32,4 @@ pub use counters::{Counters, Direction, Histogram, OperationKey, PairKey};
 pub use explain::Explanation;
 pub use policy::{Action, Policy, Relay, Rule};
 pub use routing::{Decision, Route, RoutingConfig, Via};
-pub use trace::{Trace, Traces};
+pub use trace::{Event, Trace, Traces};

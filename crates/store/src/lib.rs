@@ -15,6 +15,7 @@ mod portable;
 mod queue;
 mod seal;
 mod survey;
+mod traces;
 mod watermark;
 
 pub use api::{
@@ -25,10 +26,11 @@ pub use data_dir::{DataDir, DataDirError, FORMAT, MIGRATIONS, Migration};
 pub use embedded::{Checked, DISK_RESERVE, FjallStore, MemoryStore, OpenError, Options};
 pub use key::{Fence, Shard, Table, Version};
 pub use ledger::{
-    Claimed, Class, Counts, End, Entry, Item, Ledger, LedgerError, Limits, Near, OnceKey, Origin, Pair, Recovered,
-    Schedule, Seen, Seq, State, SteadyClock, Timestamp, Totals, WindowLimits,
+    Claimed, Class, Conclusion, Counts, End, Entry, Item, Ledger, LedgerError, Limits, Near, OnceKey, Origin, Pair,
+    Recall, Recovered, Schedule, Seen, Seq, State, SteadyClock, Timestamp, Totals, WindowLimits,
 };
 pub use portable::{PortableError, export, import};
 pub use queue::{MAX_QUEUED, MAX_QUEUED_OCTETS, WRITE_BEHIND};
 pub use seal::{KEY_LENGTH, KeyError, SealKey};
 pub use survey::{DamagedRecord, Gap, MAX_DAMAGED_NAMED, Opened};
+pub use traces::{TraceLimits, TraceLog};

@@ -13,6 +13,7 @@ use sip_proto::framer::{Event, StreamFramer};
 use sip_proto::message::Message;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -143,17 +144,21 @@ impl Gateway {
             source: end("juliet@example.com"),
             destination: end("romeo@example.net"),
             max_forwards: MaxForwards(70),
-            trans_id: "t".into(),
+            trans_id: format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed)).into(),
             message: InstantMessage::new(Content::text("hi")),
         };
         change(&mut operation);
         let (settle, outcome) = settle_channel();
         let operation = Arc::new(Operation::Message(Box::new(operation)));
-        let delivery = Delivery { trace: TraceId(2), operation, repeat: false, hop: Arc::new(hop), deadline, settle };
+        let delivery =
+            Delivery { trace: TraceId(2), operation, repeat: false, series: 0, hop: Arc::new(hop), deadline, settle };
         self.adapter.deliver(delivery).unwrap();
         outcome
     }
 }
+
+/// Makes each message of a test one of its own.
+static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// What became of a delivery.
 pub async fn outcome(receiver: oneshot::Receiver<Outcome>) -> Outcome {

@@ -121,6 +121,7 @@ impl Gateway {
             trace: TraceId(7),
             operation: Arc::new(operation),
             repeat: false,
+            series: 0,
             hop: Arc::new(Hop::Link),
             deadline: Instant::now() + hold,
             settle,

@@ -23,7 +23,7 @@ pub use problem::{Key, Problem, Report, Step};
 pub(crate) use read::{nearest, read};
 pub use reference::reference;
 pub use schema::schema;
-pub use tables::{Admin, Delivery, Dns, Gateway, Log, LogFormat, Notice, Policy, Relay, Routing};
+pub use tables::{Admin, Delivery, Dns, Gateway, Log, LogFormat, Notice, Policy, Relay, Routing, Trace};
 
 use crate::adapters::{self, Configured};
 use document::Document;
@@ -64,6 +64,9 @@ pub struct Config {
     /// How long a sender waits, and what is reported to whom.
     #[serde(default)]
     pub delivery: Delivery,
+    /// How long is remembered where each message went.
+    #[serde(default)]
+    pub trace: Trace,
     /// Who may send what to whom.
     #[serde(default)]
     pub policy: Policy,

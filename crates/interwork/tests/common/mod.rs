@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use store::{Ledger, Limits, MemoryStore, Shard, SteadyClock};
+use store::{Ledger, Limits, MemoryStore, Shard, SteadyClock, TraceLimits, TraceLog};
 use tokio::sync::Semaphore;
 
 /// Keeps what it is asked to deliver, up to `room`.
@@ -158,6 +158,7 @@ pub fn world_with(
         policy: Policy::default(),
         delivery,
         own_listeners: Vec::new(),
+        traces: 1_000,
     };
     let dns = Arc::new(dns);
     let instances = vec![
@@ -166,7 +167,8 @@ pub fn world_with(
     ];
     let now = clock.at(tokio::time::Instant::now().into_std());
     let (ledger, _) = Ledger::open(store.clone(), Shard::all(), limits, now).unwrap();
-    let storage = Storage { ledger, clock };
+    let traces = TraceLog::open(store.clone(), TraceLimits::default()).unwrap();
+    let storage = Storage { ledger, clock, traces };
     World { core: Core::new(config, instances, dns.clone(), storage, 1), sip, xmpp, dns, store, clock }
 }
 
