@@ -1,6 +1,7 @@
 //! What a protocol can carry, as data.
 
 use impp_model::{Kind, domain::Domain};
+use impp_resolve::Transport;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
@@ -13,6 +14,8 @@ pub struct Capabilities {
     pub srv_label: Option<Cow<'static, str>>,
     /// Whether it reaches everybody over links of its own, so that there is nothing to discover in DNS.
     pub standing_link: bool,
+    /// What it can send over, best first: discovery looks for these alone. For XMPP TLS means from the first octet on.
+    pub transports: Vec<Transport>,
     /// The kinds of operation it carries.
     pub kinds: Vec<Kind>,
     /// Whom it can speak as on the wire.
@@ -23,8 +26,14 @@ pub struct Capabilities {
     pub answers_each: bool,
     /// Whether peers repeat what was not confirmed when a link breaks.
     pub repeatable: bool,
+    /// When a sender on this side is told of a failure in the protocol's own form; else by a text message from the gateway.
+    pub tells_failure: TellsFailure,
+    /// The schemes of [`Sealed`](impp_model::Sealed) content it carries as they are; messages sealed otherwise are refused.
+    pub seals: Vec<Cow<'static, str>>,
     /// The largest content it carries in octets, where there is such a limit.
     pub max_content: Option<usize>,
+    /// How presence works there; none where it is not carried.
+    pub presence: Option<PresenceCapabilities>,
     /// Each field of an INSTANT MESSAGE and how it fares.
     pub fields: Vec<FieldSupport>,
 }
@@ -34,6 +43,17 @@ impl Capabilities {
     pub fn carries(&self, kind: Kind) -> bool {
         self.kinds.contains(&kind)
     }
+}
+
+/// How presence works in a protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PresenceCapabilities {
+    /// Whether a subscription to a PRESENTITY there must be refreshed (SIP) or lasts until it is cancelled (XMPP).
+    pub refreshed: bool,
+    /// Whether its PRESENTITIES publish to the gateway, which answers WATCHERS for them (native), or notify each WATCHER.
+    pub publishes: bool,
+    /// Whether its WATCHERS should be looked for before a subscription is refreshed for them (RFC 8048 §8.1).
+    pub checked: bool,
 }
 
 /// How one field fares on the way out.
@@ -84,6 +104,18 @@ impl SendsAs {
             Self::Domains(domains) => domains.contains(domain),
         }
     }
+}
+
+/// When a protocol has a form of its own for word of a late failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TellsFailure {
+    /// Always (XMPP's error stanzas).
+    Always,
+    /// When the message asked for it (IMDN's negative-delivery).
+    WhenAsked,
+    /// Never.
+    Never,
 }
 
 /// Who confirms what was sent.

@@ -12,7 +12,9 @@ mod hub;
 mod pattern;
 mod settle;
 
-pub use capabilities::{Acknowledgement, Capabilities, Carries, FieldSupport, SendsAs};
+pub use capabilities::{
+    Acknowledgement, Capabilities, Carries, FieldSupport, PresenceCapabilities, SendsAs, TellsFailure,
+};
 pub use configuration::{Configuration, Context, DomainEntry, Problem, Role};
 pub use delivery::{Delivery, Full, Hop, Target};
 pub use examine::{Examine, Finding, Findings};
@@ -23,6 +25,7 @@ pub use impp_model as model;
 pub use impp_resolve::{Dns, Transport};
 pub use pattern::{DomainPattern, PatternError};
 pub use settle::{Settle, Settlement, Token, settle_channel};
+pub use transport::Tls;
 
 use async_trait::async_trait;
 
@@ -40,7 +43,8 @@ pub trait Adapter: Send + Sync {
     /// Takes one operation to carry out.
     ///
     /// Returns at once, keeps the order of calls, and settles the delivery exactly once, at the latest at its deadline.
-    /// A delivery that is dropped unsettled counts as indeterminant. [`Full`] gives it back: the queue has no room.
+    /// A delivery that is dropped unsettled is a failure to the hub, unconfirmed: it may have arrived, so it is kept and tried
+    /// again, or its sender told. [`Full`] gives it back: the queue has no room.
     fn deliver(&self, delivery: Delivery) -> Result<(), Full>;
 
     /// A dry run of one operation, or a live probe of one peer: mapping, transport, TLS, acknowledgement, size path.

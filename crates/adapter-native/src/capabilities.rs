@@ -2,7 +2,7 @@
 
 use crate::config::Limits;
 use crate::mapping::field;
-use adapter_api::{Acknowledgement, Capabilities, Carries, FieldSupport, SendsAs};
+use adapter_api::{Acknowledgement, Capabilities, Carries, FieldSupport, SendsAs, TellsFailure};
 use impp_model::Kind;
 
 /// Each field of an INSTANT MESSAGE and how it fares on the way to a native user.
@@ -25,12 +25,16 @@ pub(crate) fn capabilities(limits: &Limits) -> Capabilities {
         protocol: "native".into(),
         srv_label: None,
         kinds: vec![Kind::Message],
+        transports: Vec::new(),
         sends_as: SendsAs::Anyone,
         acknowledgement: Acknowledgement::Device,
         answers_each: true,
+        tells_failure: TellsFailure::Never,
+        seals: Vec::new(),
         repeatable: true,
         standing_link: true,
         max_content: Some(limits.max_message),
+        presence: None,
         fields: FIELDS.to_vec(),
     }
 }

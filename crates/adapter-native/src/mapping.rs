@@ -1,5 +1,7 @@
 //! Native JSON to message operations and back: pure functions, used by the server and by `translate`.
 
+pub mod presence; // RFC 3863, RFC 6121 §4.7
+
 use crate::wire::{Alternative, DeliveryStatus, MessageEvent, Receipt, SendMessage, SendResult};
 use adapter_api::{Carries, TraceId};
 use impp_model::address::AddressError;
@@ -8,6 +10,7 @@ use impp_model::{
     Address, Cause, Content, Endpoint, Failure, InstantMessage, LangText, LanguageTag, MaxForwards, MessageOperation,
     Outcome, Receipts, Side, TransId,
 };
+use serde::de::DeserializeOwned;
 use std::borrow::Cow;
 
 /// Why JSON is not a message that can be sent.
@@ -125,6 +128,10 @@ impl Refusal {
 
 /// Reads the body of `POST /v1/messages`.
 pub fn parse(json: &[u8]) -> Result<SendMessage, Refusal> {
+    parse_json(json)
+}
+
+fn parse_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, Refusal> {
     let mut reader = serde_json::Deserializer::from_slice(json);
     let parsed = serde_path_to_error::deserialize(&mut reader)
         .map_err(|error| Refusal::Json { path: error.path().to_string(), source: error.into_inner() });
@@ -319,6 +326,7 @@ fn read_receipts(receipts: &[Receipt]) -> Receipts {
         delivery: receipts.contains(&Receipt::Delivery),
         display: receipts.contains(&Receipt::Display),
         failure: receipts.contains(&Receipt::Failure),
+        ..Receipts::default()
     }
 }
 
@@ -397,7 +405,7 @@ mod tests {
         let operation = map(FULL).unwrap();
         assert_eq!(operation.destination.address.local(), "o'malley");
         assert_eq!(operation.message.content.as_text(), Some("a\r\nbü"));
-        assert_eq!(operation.message.receipts, Receipts { delivery: true, display: true, failure: false });
+        assert_eq!(operation.message.receipts, Receipts { delivery: true, display: true, ..Receipts::default() });
         let mapped = to_event(&operation, Some(TraceId(10))).unwrap();
         assert_eq!(mapped.losses, []);
         let expected = MessageEvent {

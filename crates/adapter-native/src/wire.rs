@@ -1,5 +1,8 @@
 //! The JSON documents of the native protocol, as the server reads and the client writes them, and the other way.
 
+mod presence;
+
+pub use presence::{BasicStatus, DevicePresence, NoteText, PresenceEvent, SetPresence, ShowValue};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use utoipa::ToSchema;

@@ -6,7 +6,7 @@ use crate::ids::RequestIds;
 use crate::mapping::{address, message};
 use adapter_api::{
     Acknowledgement, Adapter, AdapterError, Capabilities, Context, Delivery, Examine, Findings, Full, Hop, Hub,
-    InstanceName, SendsAs, Shutdown, Transport,
+    InstanceName, SendsAs, Shutdown, TellsFailure, Transport,
 };
 use async_trait::async_trait;
 use impp_model::{Kind, MessageOperation, Operation};
@@ -46,12 +46,16 @@ pub fn capabilities(config: &Config) -> Capabilities {
         protocol: Cow::Borrowed("sip"),
         srv_label: Some(Cow::Borrowed("_sip")),
         standing_link: false,
+        transports: core::SUPPORTED.to_vec(),
         kinds: vec![Kind::Message],
         sends_as: SendsAs::Anyone,
         acknowledgement: Acknowledgement::Answer,
         answers_each: true,
+        tells_failure: TellsFailure::Never,
+        seals: Vec::new(),
         repeatable: true,
         max_content: Some(config.max_message),
+        presence: None,
         fields: message::FIELDS.to_vec(),
     }
 }

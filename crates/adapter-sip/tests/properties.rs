@@ -9,7 +9,7 @@ use bytes::Bytes;
 use impp_model::datetime::DateTime;
 use impp_model::{
     Address, Content, Device, Endpoint, InstantMessage, LangText, LanguageTag, MaxForwards, MessageId,
-    MessageOperation, Receipts, Thread,
+    MessageOperation, Thread,
 };
 use proptest::prelude::*;
 use sip_proto::build::TopVia;
@@ -45,9 +45,7 @@ fn operation() -> impl Strategy<Value = MessageOperation> {
             thread: thread.map(Thread::from),
             subjects: subjects.into_iter().map(|text| LangText { language: None, text }).collect(),
             sent: DateTime::from_epoch(sent, 0),
-            receipts: Receipts::default(),
-            content: Content { language: language.map(LanguageTag::from), ..Content::text(body) },
-            alternatives: Vec::new(),
+            ..InstantMessage::new(Content { language: language.map(LanguageTag::from), ..Content::text(body) })
         },
     })
 }

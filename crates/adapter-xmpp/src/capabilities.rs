@@ -1,6 +1,6 @@
 //! What an XMPP component carries, as data.
 
-use adapter_api::{Acknowledgement, Capabilities, Carries, FieldSupport, SendsAs};
+use adapter_api::{Acknowledgement, Capabilities, Carries, FieldSupport, SendsAs, TellsFailure};
 use impp_model::{Domain, Kind};
 
 use crate::config::Acknowledge;
@@ -26,14 +26,18 @@ pub(crate) fn capabilities(domain: &Domain, acknowledge: Acknowledge, max_stanza
         srv_label: Some("_xmpp".into()),
         standing_link: true,
         kinds: vec![Kind::Message, Kind::Disposition],
+        transports: Vec::new(),
         sends_as: SendsAs::Domains(vec![domain.clone()]),
         acknowledgement: match acknowledge {
             Acknowledge::Barrier => Acknowledgement::Barrier,
             Acknowledge::None => Acknowledgement::None,
         },
         answers_each: false,
+        tells_failure: TellsFailure::Always,
+        seals: Vec::new(),
         repeatable: false,
         max_content: Some(max_stanza),
+        presence: None,
         fields: FIELDS.to_vec(),
     }
 }

@@ -6,7 +6,7 @@ mod support;
 use std::time::Duration;
 
 use adapter_api::{Carries, PeerState, SourceProof, SpeaksFor};
-use impp_model::{Cause, Disposition, DispositionOperation, Failure, Operation, Outcome, Proof, Side};
+use impp_model::{Cause, Disposition, DispositionOperation, Failure, MaxForwards, Operation, Outcome, Proof, Side};
 use serde_json::json;
 use support::{PATIENCE, Peer, Server, config, operation, outcome, start};
 
@@ -56,6 +56,8 @@ async fn word_of_a_late_failure_is_an_error_stanza_with_the_id_of_the_message() 
         message_id: Some("m1".into()),
         trans_id: message.trans_id,
         accepted: "2026-11-22T12:00:00Z".parse().unwrap(),
+        max_forwards: MaxForwards::INITIAL,
+        return_path: None,
         disposition: Disposition::Failed(Box::new(Failure::new(Side::Far, Cause::NotFound))),
     };
     let outcome_to_come = gateway.deliver_any(Operation::Disposition(Box::new(word)), LONG);

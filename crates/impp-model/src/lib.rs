@@ -3,18 +3,29 @@
 //! Every adapter maps its protocol to and from these types and no other.
 
 pub mod address; // RFC 2778 §3
+pub mod annotation; // XEP-0308, XEP-0334, XEP-0444, XEP-0461
+pub mod composing; // RFC 3994, XEP-0085
 pub mod datetime; // RFC 3339
+pub mod disposition; // RFC 5438
 pub mod domain; // RFC 5890, RFC 3861 §3
 mod identity; // RFC 3860 §3.1, RFC 5438 §6.3
 pub mod message; // RFC 3860 §3.1
 pub mod outcome; // RFC 3860 §3.4.1
+pub mod presence; // RFC 3859 §3
 pub mod uri; // RFC 3859 §A, RFC 3860 §A, RFC 5122
 
 pub use address::{Address, Device};
+pub use annotation::{Hints, OutOfBand, Relation, Sealed};
+pub use composing::{ComposingOperation, ComposingState};
 pub use datetime::DateTime;
+pub use disposition::{Disposition, DispositionOperation, Receipts, Report, ReturnPath};
 pub use domain::{Domain, DomainError};
 pub use message::{
-    Content, Disposition, DispositionOperation, Endpoint, InstantMessage, Kind, LangText, LanguageTag, MaxForwards,
-    MessageId, MessageOperation, Operation, Receipts, Thread, TransId,
+    Content, Endpoint, InstantMessage, Kind, LangText, LanguageTag, MaxForwards, MessageId, MessageOperation,
+    Operation, Thread, TransId,
 };
 pub use outcome::{Cause, Failure, NativeCode, Outcome, Proof, Retry, Side};
+pub use presence::{
+    AuthorizeOperation, Basic, EndReason, News, NotifyOperation, PresenceInfo, PresenceTuple, PublishOperation, Show,
+    Standing, SubscribeOperation, SubscriptId, Wish,
+};

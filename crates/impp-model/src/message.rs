@@ -1,6 +1,10 @@
 //! RFC 3860 §3.1: the message operation and what it carries.
 
-use crate::{Address, Cause, DateTime, Device, Failure, Side};
+use crate::annotation::{Hints, OutOfBand, Relation, Sealed};
+use crate::composing::ComposingOperation;
+use crate::disposition::{DispositionOperation, Receipts, ReturnPath};
+use crate::presence::{AuthorizeOperation, NotifyOperation, PublishOperation, SubscribeOperation};
+use crate::{Address, DateTime, Device};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -15,8 +19,18 @@ use std::sync::Arc;
 pub enum Operation {
     /// RFC 3860 §3.1.
     Message(Box<MessageOperation>),
-    /// Word to the sender of an accepted message about what became of it later.
+    /// RFC 5438: word to the sender of an accepted message about what became of it later.
     Disposition(Box<DispositionOperation>),
+    /// RFC 3994: whether somebody is composing.
+    Composing(Box<ComposingOperation>),
+    /// RFC 3859 §3.1: a WATCHER asks.
+    Subscribe(Box<SubscribeOperation>),
+    /// RFC 3859 §3.1: a PRESENTITY tells one WATCHER.
+    Notify(Box<NotifyOperation>),
+    /// A PRESENTITY allows or refuses a WATCHER.
+    Authorize(Box<AuthorizeOperation>),
+    /// A PRESENTITY tells the gateway.
+    Publish(Box<PublishOperation>),
 }
 
 impl Operation {
@@ -25,6 +39,11 @@ impl Operation {
         match self {
             Self::Message(_) => Kind::Message,
             Self::Disposition(_) => Kind::Disposition,
+            Self::Composing(_) => Kind::Composing,
+            Self::Subscribe(_) => Kind::Subscribe,
+            Self::Notify(_) => Kind::Notify,
+            Self::Authorize(_) => Kind::Authorize,
+            Self::Publish(_) => Kind::Publish,
         }
     }
 
@@ -33,6 +52,21 @@ impl Operation {
         match self {
             Self::Message(operation) => &operation.source,
             Self::Disposition(operation) => &operation.source,
+            Self::Composing(operation) => &operation.source,
+            Self::Subscribe(operation) => &operation.watcher,
+            Self::Notify(operation) => &operation.target,
+            Self::Authorize(operation) => &operation.target,
+            Self::Publish(operation) => &operation.source,
+        }
+    }
+
+    /// How many gateways and relays it may still pass (RFC 3860 §3.4.2); the operations of presence count none.
+    pub fn max_forwards_mut(&mut self) -> Option<&mut MaxForwards> {
+        match self {
+            Self::Message(operation) => Some(&mut operation.max_forwards),
+            Self::Disposition(operation) => Some(&mut operation.max_forwards),
+            Self::Composing(operation) => Some(&mut operation.max_forwards),
+            Self::Subscribe(_) | Self::Notify(_) | Self::Authorize(_) | Self::Publish(_) => None,
         }
     }
 
@@ -41,6 +75,12 @@ impl Operation {
         match self {
             Self::Message(operation) => &operation.destination,
             Self::Disposition(operation) => &operation.destination,
+            Self::Composing(operation) => &operation.destination,
+            Self::Subscribe(operation) => &operation.target,
+            Self::Notify(operation) => &operation.watcher,
+            Self::Authorize(operation) => &operation.watcher,
+            // What is published goes to nobody by name.
+            Self::Publish(operation) => &operation.source,
         }
     }
 }
@@ -54,14 +94,34 @@ pub enum Kind {
     Message,
     /// Word about one.
     Disposition,
+    /// Whether one is being composed.
+    Composing,
+    /// A WATCHER asks.
+    Subscribe,
+    /// A PRESENTITY tells a WATCHER.
+    Notify,
+    /// A PRESENTITY allows or refuses a WATCHER.
+    Authorize,
+    /// A PRESENTITY tells the gateway.
+    Publish,
 }
 
 impl Kind {
+    /// Whether it belongs to presence (RFC 3859) rather than to messages: never in the ledger, kept as state.
+    pub fn is_presence(self) -> bool {
+        matches!(self, Self::Subscribe | Self::Notify | Self::Authorize | Self::Publish)
+    }
+
     /// The label used in metrics and JSON.
     pub fn label(self) -> &'static str {
         match self {
             Self::Message => "message",
             Self::Disposition => "disposition",
+            Self::Composing => "composing",
+            Self::Subscribe => "subscribe",
+            Self::Notify => "notify",
+            Self::Authorize => "authorize",
+            Self::Publish => "publish",
         }
     }
 }
@@ -79,46 +139,6 @@ pub struct MessageOperation {
     pub trans_id: TransId,
     /// What the message says.
     pub message: InstantMessage,
-}
-
-/// What became of a message that was accepted before (RFC 3860 §3.4.1: the authoritative indication, come late).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct DispositionOperation {
-    /// The INSTANT INBOX that the message was for.
-    pub source: Endpoint,
-    /// Its SENDER.
-    pub destination: Endpoint,
-    /// The message's id as its sender gave it.
-    pub message_id: Option<MessageId>,
-    /// The transaction it came in.
-    pub trans_id: TransId,
-    /// When it was accepted.
-    pub accepted: DateTime,
-    /// What became of it.
-    pub disposition: Disposition,
-}
-
-/// What became of a message.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Disposition {
-    /// It can't be delivered.
-    Failed(Box<Failure>),
-    /// It was not delivered in the time it had.
-    Expired,
-}
-
-impl Disposition {
-    /// The failure to tell; for an expired message one that says so.
-    pub fn failure(&self) -> Failure {
-        match self {
-            Self::Failed(failure) => (**failure).clone(),
-            Self::Expired => {
-                Failure::new(Side::Far, Cause::RemoteTimeout).with_text("not delivered in time; no further tries")
-            }
-        }
-    }
 }
 
 /// One end of an operation: an address, and the device there when it is known.
@@ -146,6 +166,10 @@ impl MaxForwards {
     // DEVIATES RFC 3860 §3.4.2: it recommends more than one hundred; one above SIP's 70 (RFC 3261 §8.1.1.6)
     // lets the far side of this gateway start with the value that SIP elements expect.
     pub const INITIAL: Self = Self(71);
+
+    pub(crate) fn initial() -> Self {
+        Self::INITIAL
+    }
 
     /// One hop less, or `None` when it was used up.
     pub fn decremented(self) -> Option<Self> {
@@ -221,6 +245,21 @@ pub struct InstantMessage {
     pub content: Content,
     /// The same in other languages or richer types, best last.
     pub alternatives: Vec<Content>,
+    /// How it refers to earlier messages.
+    #[serde(default)]
+    pub relations: Vec<Relation>,
+    /// How it wants to be treated on its way.
+    #[serde(default)]
+    pub hints: Hints,
+    /// Files that lie elsewhere; their URLs stand in the content, too.
+    #[serde(default)]
+    pub files: Vec<OutOfBand>,
+    /// What only the addressee can read; `content` is a stand-in then.
+    #[serde(default)]
+    pub sealed: Option<Sealed>,
+    /// What the adapter it came by wants back with every word about it.
+    #[serde(default)]
+    pub return_path: Option<ReturnPath>,
 }
 
 impl InstantMessage {
@@ -234,6 +273,11 @@ impl InstantMessage {
             receipts: Receipts::default(),
             content,
             alternatives: Vec::new(),
+            relations: Vec::new(),
+            hints: Hints::default(),
+            files: Vec::new(),
+            sealed: None,
+            return_path: None,
         }
     }
 }
@@ -245,17 +289,6 @@ pub struct LangText {
     pub language: Option<LanguageTag>,
     /// The text.
     pub text: String,
-}
-
-/// Which reports a sender wants about its message.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Receipts {
-    /// When it reaches the addressee.
-    pub delivery: bool,
-    /// When it is shown.
-    pub display: bool,
-    /// When it can't be delivered after it was accepted.
-    pub failure: bool,
 }
 
 /// One MIME entity. Text is always UTF-8: adapters recode on the way in.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    address, check, config, demo, explain, inspect, resolve, running, send, serve, translate, watch,
+    address, check, config, demo, explain, inspect, resolve, running, send, serve, store, translate, watch,
 };
 
 /// A gateway between instant-messaging networks: SIP/SIMPLE, XMPP and a native protocol.
@@ -35,6 +35,7 @@ enum Command {
     Peers(running::PeersArgs),
     Trace(running::TraceArgs),
     Queue(running::QueueArgs),
+    Store(store::Args),
     Config(config::Args),
 }
 
@@ -73,6 +74,7 @@ pub fn main() -> ExitCode {
         Command::Peers(args) => running::peers(&args),
         Command::Trace(args) => running::trace(&args),
         Command::Queue(args) => running::queue(&args),
+        Command::Store(args) => store::run(&args),
         Command::Config(args) => config::run(&args),
     };
     match result {

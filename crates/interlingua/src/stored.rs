@@ -1,16 +1,56 @@
 //! What survives a crash: the store in `gateway.data_dir`, and the ledger on it.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use interwork::Storage;
 use store::{
-    Batch, DataDir, FjallStore, Ledger, Limits, MemoryStore, Opened, Options, Recovered, Shard, SteadyClock, Store,
-    TraceLimits, TraceLog, WindowLimits,
+    Batch, DataDir, DataDirError, FjallStore, Ledger, Limits, MemoryStore, OpenError, Opened, Options, Recovered,
+    SealKey, Shard, SteadyClock, Store, TraceLimits, TraceLog, WindowLimits,
 };
 
-use crate::config::Config;
+use crate::config::{Config, Gateway, StoreLimits};
+
+/// Where a store is, and its key.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    /// The data directory.
+    pub(crate) path: PathBuf,
+    /// The file with the key.
+    pub(crate) key_file: Option<PathBuf>,
+}
+
+impl Place {
+    /// The store that a configuration names, if it does.
+    pub(crate) fn of(gateway: &Gateway) -> Option<Self> {
+        Some(Self { path: gateway.data_dir.clone()?, key_file: gateway.data_key_file.clone() })
+    }
+
+    /// What the store is opened with.
+    pub(crate) fn options(&self) -> Result<Options> {
+        let read = |path: &PathBuf| SealKey::read(path).with_context(|| format!("data_key_file: {}", path.display()));
+        Ok(Options { key: self.key_file.as_ref().map(read).transpose()?, ..Options::default() })
+    }
+
+    /// Why the store can't be opened, and what to do.
+    pub(crate) fn explain(&self, error: OpenError) -> anyhow::Error {
+        let remedy = match &error {
+            OpenError::KeyMissing => "name the file with its key in gateway.data_key_file",
+            OpenError::KeyWrong => "gateway.data_key_file must name the key that the store was made with",
+            OpenError::KeyUnused => {
+                "`interlingua store export --content`, then `store import` into a new data_dir with the key"
+            }
+            OpenError::DataDir(DataDirError::InUse { .. }) => "stop it first; a data_dir serves one process",
+            OpenError::DataDir(DataDirError::Newer { .. }) => "run the version that wrote it, or a newer one",
+            OpenError::DataDir(DataDirError::Older { .. }) => "start a version in between once, to migrate it",
+            OpenError::DataDir(_) | OpenError::Engine(_) | OpenError::Io(_) | _ => {
+                "see deploy/docs/operating.md, \"Looking after the store\""
+            }
+        };
+        anyhow::Error::new(error).context(format!("data_dir {}: {remedy}", self.path.display()))
+    }
+}
 
 /// An open store with its ledger.
 pub(crate) struct Stored {
@@ -23,8 +63,8 @@ pub(crate) struct Stored {
 impl Stored {
     /// The store of `data_dir`; without one nothing is kept, and so nothing is accepted that is not delivered.
     pub(crate) fn open(config: &Config) -> Result<Self> {
-        match &config.gateway.data_dir {
-            Some(path) => Self::on_disk(path, config).with_context(|| format!("gateway.data_dir = \"{}\"", path.display())),
+        match Place::of(&config.gateway) {
+            Some(place) => Self::on_disk(&place, config),
             None => {
                 tracing::warn!("no gateway.data_dir: a message that cannot be delivered at once is refused");
                 Self::counting(window(config))
@@ -42,11 +82,14 @@ impl Stored {
         Self::ledger(Arc::new(MemoryStore::new()), limits, TraceLimits { records: 0, ..TraceLimits::default() })
     }
 
-    fn on_disk(path: &Path, config: &Config) -> Result<Self> {
-        let (store, opened) = FjallStore::open(DataDir::open(path)?, &Options::default())?;
+    fn on_disk(place: &Place, config: &Config) -> Result<Self> {
+        let StoreLimits { messages: records, octets, disk_reserve, .. } = config.gateway.limits;
+        let options = Options { disk_reserve, ..place.options()? };
+        let open = || FjallStore::open(DataDir::open(&place.path)?, &options);
+        let (store, opened) = open().map_err(|error| place.explain(error))?;
         report_opened(&opened);
-        let traces = TraceLimits { keep: config.trace.keep, records: config.trace.stored };
-        Self::ledger(Arc::new(store), Limits { window: window(config), ..Limits::default() }, traces)
+        let limits = Limits { records, octets, window: window(config), ..Limits::default() };
+        Self::ledger(Arc::new(store), limits, TraceLimits { keep: config.trace.keep, records: config.trace.stored })
     }
 
     fn ledger(store: Arc<dyn Store>, limits: Limits, traces: TraceLimits) -> Result<Self> {

@@ -24,6 +24,7 @@ fn help_lists_every_command() {
         "status",
         "peers",
         "trace",
+        "store",
         "config",
     ];
     for command in commands {
@@ -43,6 +44,8 @@ fn wrong_usage_ends_with_2() {
         &["inspect", "cpim", "--profile", "x"],
         &["resolve"],
         &["send"],
+        &["store", "check"],
+        &["store", "export", "--data-dir", "x", "--json"],
     ] {
         let wrong = run(args);
         assert_eq!(wrong.code, 2, "{args:?}");

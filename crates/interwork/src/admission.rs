@@ -54,13 +54,13 @@ impl<F: Fn(&InstanceName, &InstanceName) -> bool> Rules<'_, F> {
 
 // RFC 3860 §3.4.2: discarded at zero, otherwise one less on the way on.
 fn count_hop(operation: &mut Operation) -> Result<(), Refusal> {
-    let Operation::Message(message) = operation else {
+    let Some(hops) = operation.max_forwards_mut() else {
         // An open set: what this hub does not know it does not carry.
         return Err(Failure::new(Side::Ours, Cause::NotImplemented));
     };
-    match message.max_forwards.decremented() {
+    match hops.decremented() {
         Some(left) => {
-            message.max_forwards = left;
+            *hops = left;
             Ok(())
         }
         None => Err(Failure::new(Side::Near, Cause::HopsExhausted)),
@@ -94,7 +94,12 @@ mod tests {
         rules.admit(&mut operation, &provenance).map_err(|failure| failure.cause)?;
         match operation {
             Operation::Message(message) => Ok(message.max_forwards.0),
-            Operation::Disposition(_) | _ => Err(Cause::NotImplemented),
+            Operation::Disposition(_)
+            | Operation::Subscribe(_)
+            | Operation::Notify(_)
+            | Operation::Authorize(_)
+            | Operation::Publish(_)
+            | _ => Err(Cause::NotImplemented),
         }
     }
 

@@ -4,6 +4,7 @@ use crate::admission::Rules;
 use crate::counters::{Counters, Direction, OperationKey};
 use crate::decisions::Decisions;
 use crate::dispatch::hop_name;
+use crate::dns::{CountedDns, DnsCounts};
 use crate::inflight::InFlight;
 use crate::journal::Young;
 use crate::locate::Locator;
@@ -21,7 +22,7 @@ use adapter_api::{
     TraceId,
 };
 use impp_model::{Cause, Domain, Failure, Operation, Outcome, Side};
-use impp_resolve::Dns;
+use impp_resolve::{Dns, Limits};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -41,8 +42,8 @@ pub struct CoreConfig {
     pub policy: Policy,
     /// `[delivery]`.
     pub delivery: DeliveryLimits,
-    /// Where this gateway listens itself: never a way to anybody else.
-    pub own_listeners: Vec<std::net::SocketAddr>,
+    /// What bounds discovery, with where this gateway listens itself: never a way to anybody else.
+    pub discovery: Limits,
     /// How many traces are kept in memory.
     pub traces: usize,
 }
@@ -119,6 +120,7 @@ pub struct Core {
     pub(crate) storage: Storage,
     pub(crate) retries: Retries,
     pub(crate) counters: Counters,
+    dns_counts: Arc<DnsCounts>,
     pub(crate) traces: Traces,
     peers: Mutex<BTreeMap<(InstanceName, String), (PeerState, SystemTime)>>,
     next_trace: AtomicU64,
@@ -151,15 +153,17 @@ impl Core {
         };
         let candidates = instances.iter().map(candidate).collect();
         let configuration = watch::Sender::new(config.configuration.clone());
-        let own_listeners = config.own_listeners.clone();
+        let discovery = config.discovery.clone();
         let traces = Traces::new(config.traces);
+        let dns = CountedDns::new(dns);
+        let dns_counts = dns.counts();
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
             config,
             adapters: instances.into_iter().map(|instance| instance.adapter).collect(),
             candidates,
             configuration,
-            locator: Locator::new(dns, own_listeners, seed),
+            locator: Locator::new(Arc::new(dns), discovery, seed),
             decisions: RwLock::default(),
             waiting: Mutex::default(),
             waiting_pairs: AtomicU64::new(0),
@@ -172,6 +176,7 @@ impl Core {
             storage,
             retries: Retries::new(seed),
             counters: Counters::default(),
+            dns_counts,
             traces,
             peers: Mutex::default(),
             next_trace: AtomicU64::new(seed),
@@ -224,6 +229,11 @@ impl Core {
     /// What has happened, in numbers.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// How queries of name service ended.
+    pub fn dns_queries(&self) -> [(&'static str, u64); 3] {
+        self.dns_counts.read()
     }
 
     /// What was accepted and has not ended.
@@ -399,11 +409,6 @@ impl Core {
         // However many queries it takes: senders wait no longer, and what may pass is tried again.
         let limit = self.config.delivery.hold_timeout;
         let decision = tokio::time::timeout(limit, self.locate(&pair)).await.unwrap_or_else(|_| too_slow(now()));
-        self.counters.dns(match &decision.result {
-            Ok(_) => "found",
-            Err(failure) if failure.cause == Cause::DnsFailure => "failed",
-            Err(_) => "not_found",
-        });
         let decision = self.remember(pair.clone(), decision);
         // Those who came meanwhile go first; the pair is open again only when nobody is left.
         loop {

@@ -6,7 +6,7 @@ use crate::inflight::Held;
 use adapter_api::{InstanceName, Settle, TraceId};
 use impp_model::{Kind, Operation, Outcome, Proof};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use store::{End, OnceKey, Recall, Timestamp};
 
 /// What a report of an outcome names.
@@ -71,6 +71,21 @@ impl Core {
 
     /// Counts, logs and traces an outcome.
     pub(crate) fn report(&self, ended: &Ended, outcome: &Outcome) {
+        let took = self.count(ended, outcome);
+        self.traces.update(ended.trace, |record| {
+            record.end(outcome.label(), outcome);
+            record.took = Some(took);
+        });
+    }
+
+    /// The same for the gateway's own word, in the trace of what it is about.
+    pub(crate) fn report_told(&self, ended: &Ended, outcome: &Outcome) {
+        self.count(ended, outcome);
+        let told = if matches!(outcome, Outcome::Failure(_)) { "not told" } else { "told" };
+        self.traces.update(ended.trace, |record| record.note(told, outcome.reason()));
+    }
+
+    fn count(&self, ended: &Ended, outcome: &Outcome) -> Duration {
         let Ended { trace, from, to, since, .. } = ended;
         let took = now().saturating_duration_since(*since);
         self.counters.latency(from, to, took);
@@ -81,10 +96,7 @@ impl Core {
         if let Outcome::Failure(failure) = outcome {
             tracing::info!(trace = %trace, %from, %to, reason = failure.cause.code(), "not delivered");
         }
-        self.traces.update(*trace, |record| {
-            record.end(outcome.label(), outcome);
-            record.took = Some(took);
-        });
+        took
     }
 }
 
@@ -109,6 +121,8 @@ pub(crate) fn recall(
         message_id: message.message.id.clone(),
         trans_id: message.trans_id.clone(),
         created,
+        receipts: message.message.receipts,
+        return_path: message.message.return_path.clone(),
     };
     Some((OnceKey::new(&message.source.address, &message.carried_id()), recall))
 }

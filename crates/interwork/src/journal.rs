@@ -3,7 +3,9 @@
 use crate::core::{Core, now};
 use crate::ending::Ended;
 use crate::inflight::Held;
+use crate::retry::is_retryable;
 use crate::routing::Choice;
+use crate::spool::must_not_wait;
 use crate::waiting::Owner;
 use adapter_api::{Settle, Token, TraceId};
 use impp_model::{Cause, Failure, Outcome, Side};
@@ -196,7 +198,7 @@ impl Core {
             return Err(near);
         }
         let failure = match outcome {
-            Outcome::Failure(failure) if crate::retry::is_retryable(&failure) => failure,
+            Outcome::Failure(failure) if is_retryable(&failure) && !must_not_wait(&ended.operation) => failure,
             outcome @ (Outcome::Success(_) | Outcome::HandedOver | Outcome::Indeterminant | Outcome::Failure(_)) => {
                 drop(state);
                 return self.conclude_journalled(ended, near, journal.seq, outcome);

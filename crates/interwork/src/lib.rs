@@ -8,6 +8,7 @@ mod core; // RFC 3860 §3.4
 mod counters;
 mod decisions;
 mod dispatch;
+mod dns;
 mod ending;
 mod explain;
 mod inflight; // RFC 3860 §3.4.1: the answer follows the indication
@@ -29,6 +30,7 @@ mod waiting;
 pub use admission::Refusal;
 pub use core::{Core, CoreConfig, DeliveryLimits, Instance, Storage};
 pub use counters::{Counters, Direction, Histogram, OperationKey, PairKey};
+pub use dns::{CountedDns, DnsCounts};
 pub use explain::Explanation;
 pub use policy::{Action, Policy, Relay, Rule};
 pub use routing::{Decision, Route, RoutingConfig, Via};

@@ -2,10 +2,10 @@
 
 use crate::core::{Core, now};
 use crate::waiting::{Owner, Waiting};
-use adapter_api::{InstanceName, TraceId};
+use adapter_api::{InstanceName, TellsFailure, TraceId};
 use bytes::Bytes;
 use impp_model::{
-    Address, Cause, Content, DateTime, Disposition, DispositionOperation, Endpoint, Failure, InstantMessage, Kind,
+    Address, Cause, Content, DateTime, Disposition, DispositionOperation, Endpoint, Failure, InstantMessage,
     MaxForwards, MessageOperation, Operation, Outcome, Proof, Side, TransId,
 };
 use parking_lot::Mutex;
@@ -62,11 +62,17 @@ impl Core {
             End::Delivered(_) | End::HandedOver => return None,
         };
         let near = self.candidates.iter().find(|candidate| *candidate.name.as_str() == *about.near)?;
-        if near.capabilities.carries(Kind::Disposition) {
+        let tells = match near.capabilities.tells_failure {
+            TellsFailure::Always => true,
+            // RFC 5438 §7.2.1: only what was asked for is told.
+            TellsFailure::WhenAsked => about.receipts.failure,
+            TellsFailure::Never => false,
+        };
+        if tells {
             let word = word(about, disposition)?;
             return Some(self.own_entry(Operation::Disposition(Box::new(word)), about, Origin::Gateway));
         }
-        let reason = in_words(&disposition.failure());
+        let reason = in_words(&disposition.failure()?);
         let mut entry = self.text_entry(about, "notice", &format!("was not delivered: {reason}."), Origin::Gateway)?;
         entry.next_try = self.notices.turn(pair_of(about), self.timestamp());
         Some(entry)
@@ -95,7 +101,9 @@ impl Core {
     /// told to the sender, once.
     pub(crate) fn hear(&self, waiting: Waiting) {
         let Operation::Disposition(word) = &*waiting.operation else { return };
-        let failure = word.disposition.failure();
+        let Some(failure) = word.disposition.failure() else {
+            return self.refuse(waiting, Failure::new(Side::Ours, Cause::NotImplemented));
+        };
         let key = word.message_id.as_ref().map(|id| OnceKey::new(&word.destination.address, id.as_str()));
         // Only the addressee's word counts.
         let is_meant = |about: &Recall| about.destination.address == word.source.address;
@@ -218,10 +226,12 @@ fn word(about: &Recall, disposition: Disposition) -> Option<DispositionOperation
     Some(DispositionOperation {
         source: about.destination.clone(),
         destination: about.source.clone(),
+        max_forwards: HOPS,
         message_id: about.message_id.clone(),
         trans_id: about.trans_id.clone(),
         accepted: date_time(about.created)?,
         disposition,
+        return_path: about.return_path.clone(),
     })
 }
 

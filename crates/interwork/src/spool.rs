@@ -97,7 +97,11 @@ impl Core {
             Some(Owner::Sender(near)) => near,
             Some(Owner::Ledger(attempt)) => {
                 if !matches!(&outcome, Outcome::Failure(failure) if may_pass(failure)) {
-                    self.report(&Ended { since: self.instant(attempt.created), ..ended }, &outcome);
+                    let ended = Ended { since: self.instant(attempt.created), ..ended };
+                    match attempt.origin {
+                        Origin::Peer => self.report(&ended, &outcome),
+                        Origin::Gateway | Origin::Warning => self.report_told(&ended, &outcome),
+                    }
                 }
                 if !matches!(outcome, Outcome::Success(_) | Outcome::HandedOver) {
                     self.paces.broken_off(&held.hop);
@@ -105,6 +109,7 @@ impl Core {
                 return self.tried(held.trace, attempt, outcome);
             }
             Some(Owner::Nobody) => {
+                self.report_told(&ended, &outcome);
                 if matches!(outcome, Outcome::Failure(_)) {
                     self.storage.ledger.count_untold();
                 }
@@ -170,6 +175,10 @@ impl Core {
     /// Appends to the ledger; the sender hears of it when that is durable.
     fn spool(&self, parked: Parked) {
         let Some(core) = self.me() else { return };
+        if must_not_wait(&parked.held.operation) {
+            // XEP-0334 §4.3: it is not kept; without the spool it fails as it would have.
+            return self.close(&parked.held.ended(), parked.near, parked.failure.into());
+        }
         let arrived = parked.attempts > 0 && may_have_arrived(&parked.failure);
         let mut entry = self.entry(&parked.held, Class::Spool, parked.attempts, arrived);
         if parked.attempts > 0 {
@@ -191,9 +200,19 @@ impl Core {
             Ok(seq) => self.spooled(&held.ended(), near, seq),
             Err(error) => {
                 tracing::debug!(trace = %held.trace, %error, "not spooled");
-                self.close(&held.ended(), near, failure.into());
+                self.close(&held.ended(), near, self.refusal(&error, failure).into());
             }
         }
+    }
+
+    /// What a sender hears when the ledger refuses his message: that there is no room, which passes, unless it may have
+    /// arrived all the same.
+    fn refusal(&self, error: &LedgerError, failure: Failure) -> Failure {
+        if !error.is_overload() || may_have_arrived(&failure) {
+            return failure;
+        }
+        self.counters.queue_full();
+        Failure::new(Side::Ours, Cause::Overload).with_text("no room to store the message")
     }
 
     /// The ledger holds it durably: it is accepted.
@@ -251,7 +270,7 @@ impl Core {
     /// A try of an entry has ended.
     pub(crate) fn tried(&self, trace: TraceId, attempt: Try, outcome: Outcome) {
         match outcome {
-            Outcome::Failure(failure) if may_pass(&failure) => {
+            Outcome::Failure(failure) if may_pass(&failure) && !must_not_wait(&attempt.operation) => {
                 self.traces.update(trace, |record| record.note("tried", failure.cause.code()));
                 for seq in std::iter::once(&attempt.seq).chain(&attempt.others) {
                     if let Err(error) = self.postpone(*seq, attempt.attempts, &failure) {
@@ -446,6 +465,11 @@ impl Core {
         self.route(Waiting { trace, operation, near, peer: "".into(), owner, since: now, once: None });
         now
     }
+}
+
+/// Whether an operation is not to be kept on its way (XEP-0334 §4.3).
+pub(crate) fn must_not_wait(operation: &Operation) -> bool {
+    matches!(operation, Operation::Message(message) if message.message.hints.no_store)
 }
 
 /// Operations of one pair that are parked: as many as may wait behind one in the spool (DESIGN A5).

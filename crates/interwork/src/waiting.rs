@@ -34,6 +34,17 @@ pub(crate) enum Owner {
     Nobody,
 }
 
+impl Owner {
+    /// Whether the operation is the gateway's own word about another, in whose trace it stands.
+    pub(crate) fn is_gateway(&self) -> bool {
+        match self {
+            Self::Sender(_) => false,
+            Self::Ledger(attempt) => attempt.origin != Origin::Peer,
+            Self::Nobody => true,
+        }
+    }
+}
+
 /// A try of an entry of the ledger.
 #[derive(Debug, Clone)]
 pub(crate) struct Try {

@@ -5,7 +5,7 @@
 mod common;
 
 use adapter_api::{DomainPattern, Hop, HubCore, Provenance, SourceProof, SpeaksFor, settle_channel};
-use common::{PLENTY, Table, World, from_sip, message, text_of, world, world_with};
+use common::{PLENTY, Table, World, from_sip, message, text_of, tuned, world, world_with};
 use impp_model::{Address, Cause, Failure, Outcome, Proof, Side};
 use interwork::DeliveryLimits;
 use std::sync::Arc;
@@ -106,6 +106,23 @@ async fn a_dns_failure_is_told_as_one_and_absence_as_absence() {
     }
 }
 
+// checks: AR-12
+#[tokio::test]
+async fn a_domain_that_resolves_to_this_gateway_is_a_loop_and_told_at_once() {
+    let own = impp_resolve::Limits { own_listeners: vec!["0.0.0.0:5269".parse().unwrap()], ..Default::default() };
+    let world = tuned(Table::new(PLENTY), |config| config.discovery = own);
+    let (settle, outcome) = settle_channel();
+    world.core.submit(message("a@sip.example", "b@far.example", "x"), from_sip(), settle);
+    let Ok(Outcome::Failure(failure)) = outcome.await else { panic!("not refused") };
+    assert_eq!(failure.cause, Cause::Loop);
+    assert!(world.xmpp.take().is_empty());
+    let trace = world.core.traces().find("x").unwrap();
+    let steps = trace.decision.unwrap().steps.clone();
+    assert!(steps.iter().any(|step| step.contains("it is a listener of this gateway")), "{steps:?}");
+    let queries: u64 = world.core.dns_queries().iter().map(|(_, count)| count).sum();
+    assert!(queries >= 2, "each query is counted");
+}
+
 #[tokio::test]
 async fn a_full_adapter_is_overload_and_a_dropped_delivery_is_told_as_unconfirmed() {
     let world = keeping_nothing(Table::new(0), 1, DeliveryLimits::default());
@@ -180,9 +197,13 @@ async fn what_was_looked_up_too_late_is_not_sent_and_its_sender_told() {
     let Ok(Outcome::Failure(failure)) = outcome.await else { panic!("not told") };
     assert_eq!(failure.cause, Cause::DnsFailure);
     assert!(world.xmpp.take().is_empty(), "its sender may send it again");
-    // The answer came all the same: the next message is sent at once.
+    // A moment later it is asked anew.
+    tokio::time::sleep(Duration::from_secs(1)).await;
     let (settle, _) = settle_channel();
     world.core.submit(message("a@sip.example", "b@far.example", "2"), from_sip(), settle);
+    while world.core.held() == 0 {
+        tokio::task::yield_now().await;
+    }
     assert_eq!(world.xmpp.take().len(), 1);
 }
 

@@ -34,6 +34,9 @@ pub mod framer;
 /// RFC 3261 §8.2: what a user agent server checks, in order.
 pub mod uas;
 
+/// RFC 3261 §22, RFC 7616, RFC 8760: digest authentication.
+pub mod digest;
+
 /// RFC 3261 §17.1.2, §17.2.2, RFC 4320: non-INVITE transactions.
 pub mod transaction;
 

@@ -5,7 +5,8 @@
 //! store/FORMAT     the number of the format
 //! store/...        the engine's files and the watermark
 //! store.format-N/  what a migration started from; an operator may delete it
-//! store.next/      a migration under way; a start begins it anew
+//! store.next/      a migration or a rewriting under way; a start begins it anew
+//! store.old/       what was rewritten; a start removes it
 //! ```
 
 use std::fs::{self, File, TryLockError};
@@ -17,6 +18,7 @@ pub const FORMAT: u32 = 1;
 const LOCK: &str = "LOCK";
 const STORE: &str = "store";
 const NEXT: &str = "store.next";
+const OLD: &str = "store.old";
 const FORMAT_FILE: &str = "FORMAT";
 /// Octets of a format or lock file that are read.
 const MAX_SMALL_FILE: u64 = 64;
@@ -129,7 +131,9 @@ impl DataDir {
             sync_folder(&self.root)?;
         }
         remove_folder(&next)?;
-        if !exists(&store)? {
+        if exists(&store)? {
+            remove_folder(&self.root.join(OLD))?;
+        } else {
             return self.create(&store, format);
         }
         let path = store.join(FORMAT_FILE);
@@ -151,6 +155,26 @@ impl DataDir {
         sync_folder(&self.root)
     }
 
+    /// Lets `fill` make a new store folder, and puts it in the place of the one there is, which goes.
+    pub(crate) fn replace<E: From<DataDirError>>(&self, fill: impl FnOnce(&Path) -> Result<(), E>) -> Result<(), E> {
+        let (store, next, old) = (self.store(), self.root.join(NEXT), self.root.join(OLD));
+        let format = read_format(&store.join(FORMAT_FILE))?;
+        remove_folder(&next)?;
+        fs::create_dir(&next).map_err(io_error(&next, "cannot make the folder"))?;
+        fill(&next)?;
+        write_format(&next, format)?;
+        self.swap(&store, &old, &next)?;
+        Ok(remove_folder(&old)?)
+    }
+
+    /// Puts `next` in the place of `store`, which becomes `kept`. A start completes it.
+    fn swap(&self, store: &Path, kept: &Path, next: &Path) -> Result<(), DataDirError> {
+        remove_folder(kept)?;
+        rename(store, kept)?;
+        rename(next, store)?;
+        sync_folder(&self.root)
+    }
+
     /// Migrates a copy and puts it in place; the original stays under another name.
     fn migrate(&mut self, found: u32, format: u32, migrations: &[Migration]) -> Result<(), DataDirError> {
         let (store, next) = (self.store(), self.root.join(NEXT));
@@ -167,10 +191,7 @@ impl DataDir {
         }
         write_format(&next, format)?;
         let kept = self.root.join(format!("{STORE}.format-{found}"));
-        remove_folder(&kept)?;
-        rename(&store, &kept)?;
-        rename(&next, &store)?;
-        sync_folder(&self.root)?;
+        self.swap(&store, &kept, &next)?;
         self.migrated_from = Some(found);
         Ok(())
     }

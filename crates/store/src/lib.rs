@@ -7,6 +7,7 @@ mod core;
 mod data_dir;
 mod embedded;
 mod engine;
+mod forget;
 mod frame;
 mod head;
 mod key;
@@ -24,6 +25,7 @@ pub use api::{
 };
 pub use data_dir::{DataDir, DataDirError, FORMAT, MIGRATIONS, Migration};
 pub use embedded::{Checked, DISK_RESERVE, FjallStore, MemoryStore, OpenError, Options};
+pub use forget::{Forgotten, forget};
 pub use key::{Fence, Shard, Table, Version};
 pub use ledger::{
     Claimed, Class, Conclusion, Counts, End, Entry, Item, Ledger, LedgerError, Limits, Near, OnceKey, Origin, Pair,

@@ -1,6 +1,7 @@
 //! The look at every record when a store is opened: what is damaged, lost or brought back is found and told, never passed over.
 
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
@@ -87,11 +88,15 @@ pub struct DamagedRecord {
 }
 
 /// Looks at every record.
-pub(crate) fn survey<E: Engine>(engine: &E, watermark: Option<&[u64]>) -> Result<(Opened, Heads), EngineError> {
+pub(crate) fn survey<E: Engine>(
+    engine: &E,
+    watermark: Option<&[u64]>,
+    looked: &AtomicU64,
+) -> Result<(Opened, Heads), EngineError> {
     let mut opened = Opened::default();
     let mut found = Heads::default();
     for table in Table::ALL {
-        walk_table(engine, table, &mut found, &mut opened)?;
+        walk_table(engine, table, &mut found, &mut opened, looked)?;
     }
     engine.scan(Space::Damaged, b"", None, |_, _| {
         opened.put_aside += 1;
@@ -106,8 +111,15 @@ pub(crate) fn survey<E: Engine>(engine: &E, watermark: Option<&[u64]>) -> Result
     Ok((opened, found))
 }
 
-fn walk_table<E: Engine>(engine: &E, table: Table, found: &mut Heads, opened: &mut Opened) -> Result<(), EngineError> {
+fn walk_table<E: Engine>(
+    engine: &E,
+    table: Table,
+    found: &mut Heads,
+    opened: &mut Opened,
+    looked: &AtomicU64,
+) -> Result<(), EngineError> {
     engine.scan(Space::Table(table), b"", None, |whole, octets| {
+        looked.fetch_add(1, Ordering::Relaxed);
         let head = split_engine_key(whole).and_then(|(shard, _)| found.get_mut(shard.index()));
         match (frame::verify(whole, octets), head) {
             (Ok((header, _)), Some(head)) => {

@@ -51,7 +51,7 @@ impl Disk {
 
 impl Kit for Disk {
     fn new(key: Option<SealKey>) -> Self {
-        Self::open(tempfile::tempdir().unwrap(), Options { key, disk_reserve: 0 }).0
+        Self::open(tempfile::tempdir().unwrap(), Options { key, disk_reserve: 0, ..Options::default() }).0
     }
 
     fn store(&self) -> &dyn Store {

@@ -12,7 +12,7 @@ use store::{
 const SECRET: &str = "wherefore art thou";
 
 fn options(key: Option<u8>) -> Options {
-    Options { key: key.map(|octet| SealKey::new([octet; 32])), disk_reserve: 0 }
+    Options { key: key.map(|octet| SealKey::new([octet; 32])), disk_reserve: 0, ..Options::default() }
 }
 
 fn open(folder: &Path, key: Option<u8>) -> Result<(FjallStore, Opened), OpenError> {
@@ -166,4 +166,36 @@ fn a_check_counts_what_it_does_not_understand() {
     drop(store);
     let checked = FjallStore::check(&DataDir::open(folder.path()).unwrap(), &options(None)).unwrap();
     assert_eq!((checked.unreadable, checked.opened.records, checked.opened.is_sound()), (1, 2, true));
+}
+
+#[test]
+fn what_was_deleted_leaves_the_disk_with_a_rewriting() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = open(folder.path(), Some(3)).unwrap();
+    fill(&store, 300);
+    let mut batch = Batch::new(shard(), store.position(shard()).0);
+    batch.delete(Table::State, 7_u32.to_be_bytes());
+    commit_and_wait(&store, batch).unwrap();
+    let before = store.position(shard());
+    drop(store);
+    FjallStore::rewrite(&DataDir::open(folder.path()).unwrap()).unwrap();
+    assert!(!folder.path().join("store.old").exists());
+    let (store, opened) = open(folder.path(), Some(3)).unwrap();
+    assert!(opened.is_sound() && opened.records == 299, "{opened:?}");
+    assert_eq!(store.position(shard()), before);
+    assert!(store.get(shard(), Table::State, &7_u32.to_be_bytes()).unwrap().is_none());
+}
+
+#[test]
+fn a_rewriting_leaves_no_trace_of_what_was_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = open(folder.path(), None).unwrap();
+    fill(&store, 3);
+    let mut batch = Batch::new(shard(), store.position(shard()).0);
+    (0..3_u32).for_each(|number| batch.delete(Table::State, number.to_be_bytes()));
+    commit_and_wait(&store, batch).unwrap();
+    drop(store);
+    assert_eq!(holding(folder.path(), SECRET).len(), 1);
+    FjallStore::rewrite(&DataDir::open(folder.path()).unwrap()).unwrap();
+    assert_eq!(holding(folder.path(), SECRET), []);
 }

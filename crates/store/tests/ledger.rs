@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use impp_model::{
-    Cause, Content, Endpoint, Failure, InstantMessage, MaxForwards, MessageOperation, Operation, Proof, Side,
+    Cause, Content, Endpoint, Failure, InstantMessage, MaxForwards, MessageOperation, Operation, Proof, Receipts, Side,
 };
 use store::{
     Batch, Claimed, Class, Completion, Conclusion, End, Entry, Fence, Ledger, LedgerError, Limits, MemoryStore, Near,
@@ -437,6 +437,8 @@ fn what_a_late_error_needs_survives_a_crash_and_is_given_once() {
         message_id: Some("id-1".into()),
         trans_id: "t".into(),
         created: NOW,
+        receipts: Receipts::default(),
+        return_path: None,
     };
     let settle = |lab: &Lab| {
         let seq = lab.append(&message).unwrap();

@@ -11,7 +11,7 @@ use impp_model::{Domain, Operation};
 use impp_resolve::{Dns, Zone};
 use interwork::{Core, CoreConfig, DeliveryLimits, Instance, Policy, RoutingConfig, Storage};
 use serde_json::json;
-use store::{Ledger, Limits, MemoryStore, Shard, SteadyClock};
+use store::{Ledger, Limits, MemoryStore, Shard, SteadyClock, TraceLimits, TraceLog};
 use tokio::sync::{mpsc, watch};
 
 use crate::given::{Given, SIP_DOMAIN};
@@ -31,14 +31,16 @@ impl Gateway {
         let configuration = Arc::new(configuration(given, sip));
         let (sender, receiver) = watch::channel(Arc::clone(&configuration));
         let dns: Arc<dyn Dns> = Arc::new(zone(given, sip));
-        let context = Context { configuration: receiver, dns: Arc::clone(&dns) };
+        let tls = Arc::new(adapter_api::Tls::none(Domain::parse("gw.example.com").unwrap()));
+        let context = Context { configuration: receiver, dns: Arc::clone(&dns), tls };
         let instances = instances(given, xmpp, &context);
         let config = CoreConfig {
             configuration,
             routing: RoutingConfig { routes: vec![], supported: vec!["_sip".into(), "_xmpp".into()] },
             policy: Policy::default(),
             delivery: DeliveryLimits { hold_timeout: given.hold, ..DeliveryLimits::default() },
-            own_listeners: vec![],
+            discovery: impp_resolve::Limits::default(),
+            traces: 100,
         };
         let core = Core::new(config, instances.clone(), dns, no_spool(), 1);
         let (listening, mut listeners) = mpsc::unbounded_channel();
@@ -72,8 +74,9 @@ impl Gateway {
 fn no_spool() -> Storage {
     let (store, clock) = (Arc::new(MemoryStore::new()), SteadyClock::start());
     let limits = Limits { records: 0, ..Limits::default() };
-    let (ledger, _) = Ledger::open(store, Shard::all(), limits, clock.now()).unwrap();
-    Storage { ledger, clock }
+    let (ledger, _) = Ledger::open(store.clone(), Shard::all(), limits, clock.now()).unwrap();
+    let traces = TraceLog::open(store, TraceLimits::default()).unwrap();
+    Storage { ledger, clock, traces }
 }
 
 fn configuration(given: &Given, sip: &SipPeer) -> Configuration {

@@ -37,7 +37,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use trust::Trust;
 
-pub(crate) use hop::{FixedHop, located_places, via_name};
+pub(crate) use hop::{FixedHop, SUPPORTED, located_places, via_name};
 pub(crate) use outbound::{MAX_UNSAFE_REQUEST, fits_datagram};
 pub(crate) use route::Place;
 

@@ -108,13 +108,11 @@ pub fn from_request(request: &Message, now: i64, threads: &ThreadTable) -> Resul
     }
     let body = body(request)?;
     let message = InstantMessage {
-        id: None,
         thread: Some(threads.thread(key.call_id.as_str(), &source.address, &destination.address)),
         subjects: subject(request),
         sent: date.filter(|date| now.saturating_sub(*date) > OLD).and_then(|date| DateTime::from_epoch(date, 0)),
-        receipts: Receipts::default(),
-        content: body.value.content,
         alternatives: body.value.alternatives,
+        ..InstantMessage::new(body.value.content)
     };
     let operation = MessageOperation {
         source,
@@ -181,7 +179,7 @@ fn language(request: &Message) -> Option<LanguageTag> {
 }
 
 /// RFC 5646 §2.1, as far as it keeps a header or an attribute sound.
-fn is_language_tag(tag: &str) -> bool {
+pub(super) fn is_language_tag(tag: &str) -> bool {
     !tag.is_empty()
         && tag.split('-').all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric()))
 }

@@ -6,7 +6,8 @@ use std::time::{Instant, SystemTime};
 
 use adapter_api::{Hub, Provenance, Settle, Settlement, Token};
 use impp_model::{
-    Cause, DateTime, Disposition, DispositionOperation, Domain, Failure, MessageId, Operation, Outcome, Side, TransId,
+    Cause, DateTime, Disposition, DispositionOperation, Domain, Failure, MaxForwards, MessageId, Operation, Outcome,
+    Side, TransId,
 };
 use parking_lot::Mutex;
 use strict_xml::Element;
@@ -132,10 +133,12 @@ impl Inbound {
         let word = DispositionOperation {
             source,
             destination,
+            max_forwards: MaxForwards::INITIAL,
             message_id: Some(id.into()),
             trans_id: TransId::from(format!("{:016x}-late", self.nonce)),
             accepted,
             disposition: Disposition::Failed(Box::new(error::failure_of(message))),
+            return_path: None,
         };
         // ERR-007: nobody is told what becomes of an error.
         let settle = Settle::new(Arc::clone(&self.senders) as Arc<dyn Settlement>, NOBODY);

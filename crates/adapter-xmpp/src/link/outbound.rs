@@ -181,7 +181,12 @@ impl Outbound {
         let written = match &*operation {
             Operation::Message(operation) => self.write(operation, out, hub, wall),
             Operation::Disposition(operation) => self.write_error(operation, out).map(Some),
-            _ => Err(Box::new(Failure::new(Side::Ours, Cause::NotImplemented))),
+            Operation::Composing(_)
+            | Operation::Subscribe(_)
+            | Operation::Notify(_)
+            | Operation::Authorize(_)
+            | Operation::Publish(_)
+            | _ => Err(Box::new(Failure::new(Side::Ours, Cause::NotImplemented))),
         };
         match written {
             Ok(Some(written)) => {
@@ -231,7 +236,10 @@ impl Outbound {
         if operation.source.address.domain() != &self.domain {
             return Err(Box::new(Failure::new(Side::Ours, Cause::NoRoute)));
         }
-        let stanza = error::to_error_message(operation)
+        let Some(failure) = operation.disposition.failure() else {
+            return Err(Box::new(Failure::new(Side::Ours, Cause::NotImplemented)));
+        };
+        let stanza = error::to_error_message(operation, &failure)
             .map_err(|error| Box::new(Failure::new(Side::Far, Cause::AddressMalformed).with_text(error.to_string())))?;
         let before = out.len();
         stanza::encode(out, &stanza);

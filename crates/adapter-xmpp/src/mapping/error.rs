@@ -27,11 +27,11 @@ pub fn error_message(from: &str, to: &str, id: &str, failure: &Failure) -> Eleme
     message.with_child(to_stanza_error(failure).to_element(ns))
 }
 
-/// The same for word that comes late.
-pub fn to_error_message(word: &DispositionOperation) -> Result<Element, AddressError> {
+/// The same for word of a failure that comes late.
+pub fn to_error_message(word: &DispositionOperation, failure: &Failure) -> Result<Element, AddressError> {
     let (from, to) = (to_jid(&word.source)?, to_jid(&word.destination)?);
     let id = word.message_id.as_ref().map_or("", MessageId::as_str);
-    Ok(error_message(from.as_str(), to.as_str(), id, &word.disposition.failure()))
+    Ok(error_message(from.as_str(), to.as_str(), id, failure))
 }
 
 /// The stanza error that tells of a failure.

@@ -101,8 +101,8 @@ pub fn from_stanza(
         subjects: subjects(message),
         sent: message.delay().and_then(|delay| DateTime::parse(delay.stamp).ok()),
         receipts: receipts(message),
-        content,
         alternatives: others,
+        ..InstantMessage::new(content)
     };
     let max_forwards = MaxForwards::INITIAL;
     Ok(Some(Mapped::whole(MessageOperation { source, destination, max_forwards, trans_id, message })))
@@ -327,7 +327,7 @@ fn receipts(message: &stanza::Message) -> Receipts {
     Receipts {
         delivery: message.payload("request", ns::RECEIPTS).is_some(),
         display: message.payload("markable", ns::CHAT_MARKERS).is_some(),
-        failure: false,
+        ..Receipts::default()
     }
 }
 

@@ -91,7 +91,8 @@ pub fn config(port: u16, more: serde_json::Value) -> Config {
 pub fn start(config: Config) -> Gateway {
     let configuration = Arc::new(Configuration { gateway: Domain::parse("gw.example.net").unwrap(), domains: vec![] });
     let configuration = watch::channel(configuration).1;
-    let context = Context { configuration: configuration.clone(), dns: Arc::new(NoDns) };
+    let tls = Arc::new(adapter_api::Tls::none(Domain::parse("gw.example.net").unwrap()));
+    let context = Context { configuration: configuration.clone(), dns: Arc::new(NoDns), tls };
     let adapter = adapter_xmpp::new("office".into(), config, context).unwrap();
     let (submitted_sender, submitted) = mpsc::unbounded_channel();
     let (peers_sender, peers) = mpsc::unbounded_channel();

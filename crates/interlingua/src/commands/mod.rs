@@ -11,5 +11,6 @@ pub mod running;
 pub mod send;
 pub mod serve;
 mod server;
+pub mod store;
 pub mod translate;
 pub mod watch;

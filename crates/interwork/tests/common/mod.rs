@@ -4,18 +4,25 @@
 
 use adapter_api::{
     Acknowledgement, Adapter, AdapterError, Capabilities, Configuration, Delivery, Dns, DomainEntry, Examine, Findings,
-    Full, Hub, Provenance, Role, SendsAs, Shutdown, SourceProof, SpeaksFor,
+    Full, Hub, HubCore, Provenance, Role, SendsAs, Shutdown, SourceProof, SpeaksFor, TellsFailure, Transport,
+    settle_channel,
 };
 use async_trait::async_trait;
-use impp_model::{Address, Content, Domain, Endpoint, InstantMessage, Kind, MaxForwards, MessageOperation, Operation};
+use impp_model::{
+    Address, Cause, Content, Domain, Endpoint, Failure, InstantMessage, Kind, MaxForwards, MessageOperation, Operation,
+    Outcome, Proof, Side,
+};
 use impp_resolve::{Answer, DnsError, Name, Record, RecordType, Srv};
 use interwork::{Core, CoreConfig, DeliveryLimits, Instance, Policy, RoutingConfig, Storage};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use store::{Ledger, Limits, MemoryStore, Shard, SteadyClock, TraceLimits, TraceLog};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
 /// Keeps what it is asked to deliver, up to `room`.
 pub struct Shelf {
@@ -38,11 +45,15 @@ impl Shelf {
             standing_link,
             // As in the field: who has no answer for each message has a form for a late error.
             kinds: if answers_each { vec![Kind::Message] } else { vec![Kind::Message, Kind::Disposition] },
+            transports: vec![Transport::Tcp, Transport::Udp],
             sends_as: SendsAs::Anyone,
             acknowledgement: Acknowledgement::Answer,
             answers_each,
+            tells_failure: if answers_each { TellsFailure::Never } else { TellsFailure::Always },
+            seals: Vec::new(),
             repeatable: true,
             max_content: None,
+            presence: None,
             fields: Vec::new(),
         };
         Arc::new(Self { capabilities, room, deliveries: Mutex::default() })
@@ -113,6 +124,8 @@ impl Dns for Table {
 pub const PLENTY: usize = 1_000;
 pub const EXPIRY: Duration = Duration::from_secs(1800);
 
+static SEED: AtomicU64 = AtomicU64::new(1);
+
 pub struct World {
     pub core: Arc<Core>,
     pub sip: Arc<Shelf>,
@@ -139,6 +152,22 @@ pub fn world_with(
     limits: Limits,
     delivery: DeliveryLimits,
 ) -> World {
+    build(dns, room, store, clock, limits, |config| config.delivery = delivery)
+}
+
+/// A world that differs in its configuration.
+pub fn tuned(dns: Table, tune: impl FnOnce(&mut CoreConfig)) -> World {
+    build(dns, PLENTY, Arc::new(MemoryStore::new()), SteadyClock::start(), Limits::default(), tune)
+}
+
+fn build(
+    dns: Table,
+    room: usize,
+    store: Arc<MemoryStore>,
+    clock: SteadyClock,
+    limits: Limits,
+    tune: impl FnOnce(&mut CoreConfig),
+) -> World {
     let sip = Shelf::new("sip", Some("_sip"), false, true, room);
     let xmpp = Shelf::new("xmpp", Some("_xmpp"), true, false, room);
     let entry = |name: &str, adapter: &str, next_hop: Option<&str>| DomainEntry {
@@ -152,14 +181,15 @@ pub fn world_with(
         gateway: Domain::parse_host("gw.example").unwrap(),
         domains: vec![entry("sip.example", "sip", Some("sip:192.0.2.1")), entry("xmpp.example", "xmpp", None)],
     };
-    let config = CoreConfig {
+    let mut config = CoreConfig {
         configuration: Arc::new(configuration),
         routing: RoutingConfig { routes: Vec::new(), supported: vec!["_sip".into(), "_xmpp".into()] },
         policy: Policy::default(),
-        delivery,
-        own_listeners: Vec::new(),
+        delivery: DeliveryLimits::default(),
+        discovery: impp_resolve::Limits::default(),
         traces: 1_000,
     };
+    tune(&mut config);
     let dns = Arc::new(dns);
     let instances = vec![
         Instance { name: "sip".into(), adapter: sip.clone() },
@@ -169,7 +199,9 @@ pub fn world_with(
     let (ledger, _) = Ledger::open(store.clone(), Shard::all(), limits, now).unwrap();
     let traces = TraceLog::open(store.clone(), TraceLimits::default()).unwrap();
     let storage = Storage { ledger, clock, traces };
-    World { core: Core::new(config, instances, dns.clone(), storage, 1), sip, xmpp, dns, store, clock }
+    // As in the field, no trace has the id of one in an earlier life.
+    let seed = SEED.fetch_add(1 << 32, Ordering::Relaxed);
+    World { core: Core::new(config, instances, dns.clone(), storage, seed), sip, xmpp, dns, store, clock }
 }
 
 pub fn message(from: &str, to: &str, text: &str) -> Operation {
@@ -204,4 +236,55 @@ pub fn from_xmpp() -> Arc<Provenance> {
         proof: SourceProof::Secret,
         speaks_for: SpeaksFor::Domains([Domain::parse_host("xmpp.example").unwrap()].into()),
     })
+}
+
+pub const DELIVERED: Outcome = Outcome::Success(Proof::Server);
+
+impl World {
+    pub fn run(&self) -> JoinHandle<()> {
+        let core = self.core.clone();
+        tokio::spawn(async move { core.run().await })
+    }
+
+    pub fn submit(&self, from: &str, to: &str, text: &str, by: Arc<Provenance>) -> oneshot::Receiver<Outcome> {
+        let (settle, outcome) = settle_channel();
+        self.core.submit(message(from, to, text), by, settle);
+        outcome
+    }
+
+    pub fn sip_sends(&self, text: &str) -> oneshot::Receiver<Outcome> {
+        self.submit("a@sip.example", "b@xmpp.example", text, from_sip())
+    }
+
+    pub fn xmpp_sends(&self, text: &str) -> oneshot::Receiver<Outcome> {
+        self.submit("b@xmpp.example", "a@sip.example", text, from_xmpp())
+    }
+
+    /// Delivered, failed, expired, untold, pending.
+    pub fn books(&self) -> [u64; 5] {
+        let totals = self.core.ledger().totals();
+        assert_eq!(totals.accepted(), totals.settled() + totals.pending);
+        [totals.delivered, totals.failed, totals.expired, totals.untold, totals.pending]
+    }
+}
+
+pub fn failure(cause: Cause) -> Failure {
+    Failure::new(Side::Far, cause)
+}
+
+pub async fn next(shelf: &Shelf) -> Delivery {
+    loop {
+        let mut taken = shelf.take();
+        assert!(taken.len() < 2, "one at a time");
+        if let Some(delivery) = taken.pop() {
+            return delivery;
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+pub fn one(shelf: &Shelf) -> Delivery {
+    let mut taken = shelf.take();
+    assert_eq!(taken.len(), 1);
+    taken.pop().unwrap()
 }

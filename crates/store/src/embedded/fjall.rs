@@ -1,6 +1,7 @@
 //! The store on disk: one thread writes, everyone's batches of the moment with one fsync.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
@@ -13,7 +14,7 @@ use super::open::{OpenError, open};
 use crate::api::{Batch, Completion, Record, Store, StoreError, Urgency};
 use crate::core::{Core, Kind, Request};
 use crate::data_dir::DataDir;
-use crate::engine::{Engine, FjallEngine};
+use crate::engine::{Engine, FjallEngine, Space};
 use crate::key::{Fence, Shard, Table, Version};
 use crate::ledger::is_readable;
 use crate::queue::{Queue, Refused};
@@ -26,6 +27,11 @@ const FREE_INTERVAL: Duration = Duration::from_secs(1);
 /// The usual [`Options::disk_reserve`] in octets: the engine's journals and one round of its compaction.
 pub const DISK_RESERVE: u64 = 256 * 1024 * 1024;
 
+/// The engine's folder in that of the store.
+const ENGINE: &str = "fjall";
+/// The watermark's file there.
+const WATERMARK: &str = "watermark";
+
 /// What a store is opened with.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -34,11 +40,13 @@ pub struct Options {
     /// Octets that stay free on the disk for concluding what is stored; when there are fewer, only essential batches are
     /// taken.
     pub disk_reserve: u64,
+    /// Counts the records that opening or checking looks at, for whoever shows how far it has come.
+    pub looked: Arc<AtomicU64>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { key: None, disk_reserve: DISK_RESERVE }
+        Self { key: None, disk_reserve: DISK_RESERVE, looked: Arc::default() }
     }
 }
 
@@ -103,6 +111,22 @@ impl FjallStore {
         }
     }
 
+    /// Writes a closed store anew, so that what was deleted from it leaves the files, and damaged records that were put aside
+    /// go. Needs the space of both; a crash leaves one of them.
+    pub fn rewrite(data_dir: &DataDir) -> Result<(), OpenError> {
+        data_dir.replace(|next| {
+            let open = |folder: &Path| -> Result<FjallEngine, OpenError> {
+                let (watermark, _) = Watermark::open(&folder.join(WATERMARK))?;
+                Ok(FjallEngine::open(&folder.join(ENGINE), watermark)?)
+            };
+            let (old, new) = (open(&data_dir.store())?, open(next)?);
+            for space in Space::all().filter(|space| *space != Space::Damaged) {
+                old.copy_space(space, &new)?;
+            }
+            Ok(())
+        })
+    }
+
     /// Looks at every record and changes none (the engine itself completes what a crash left of its last write).
     pub fn check(data_dir: &DataDir, options: &Options) -> Result<Checked, OpenError> {
         let (core, opened) = Self::core(data_dir, options, true)?;
@@ -115,10 +139,10 @@ impl FjallStore {
 
     fn core(data_dir: &DataDir, options: &Options, read_only: bool) -> Result<(Core<FjallEngine>, Opened), OpenError> {
         let folder = data_dir.store();
-        let (watermark, noted) = Watermark::open(&folder.join("watermark"))?;
-        let engine = FjallEngine::open(&folder.join("fjall"), watermark)?;
+        let (watermark, noted) = Watermark::open(&folder.join(WATERMARK))?;
+        let engine = FjallEngine::open(&folder.join(ENGINE), watermark)?;
         let noted = noted.as_ref().map(<[u64; Shard::COUNT as usize]>::as_slice);
-        let (core, mut opened) = open(engine, options.key.as_ref(), noted, read_only)?;
+        let (core, mut opened) = open(engine, options.key.as_ref(), noted, read_only, &options.looked)?;
         opened.migrated_from = data_dir.migrated_from();
         Ok((core, opened))
     }

@@ -1,5 +1,7 @@
 //! The store in memory: for tests, with faults, losses and pauses on request.
 
+use std::sync::atomic::AtomicU64;
+
 use bytes::Bytes;
 use parking_lot::Mutex;
 
@@ -46,7 +48,7 @@ impl MemoryStore {
     }
 
     fn from_engine(engine: MemoryEngine, key: Option<SealKey>) -> Result<(Self, Opened), OpenError> {
-        let (core, opened) = open(engine, key.as_ref(), None, false)?;
+        let (core, opened) = open(engine, key.as_ref(), None, false, &AtomicU64::default())?;
         Ok((Self { core, state: Mutex::default(), key }, opened))
     }
 

@@ -1,6 +1,7 @@
 //! What both stores do when they are opened.
 
 use std::io;
+use std::sync::atomic::AtomicU64;
 
 use crate::api::EngineError;
 use crate::core::{Core, Heads};
@@ -44,10 +45,11 @@ pub(super) fn open<E: Engine>(
     key: Option<&SealKey>,
     watermark: Option<&[u64]>,
     read_only: bool,
+    looked: &AtomicU64,
 ) -> Result<(Core<E>, Opened), OpenError> {
     let sealer = key.map(Sealer::new);
     check_key(&engine, sealer.as_ref())?;
-    let (opened, heads): (Opened, Heads) = survey::survey(&engine, watermark)?;
+    let (opened, heads): (Opened, Heads) = survey::survey(&engine, watermark, looked)?;
     if !read_only {
         survey::accept(&engine, &opened, &heads)?;
     }

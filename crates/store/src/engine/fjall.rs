@@ -21,6 +21,9 @@ const MEMTABLE: u64 = 32 * 1024 * 1024;
 /// out, and that one spins through the queue of tasks for as long as another compacts.
 const WORKERS: usize = 1;
 
+/// Records of one write of a copy.
+const COPIED: usize = 256;
+
 /// The engine of [`FjallStore`](crate::FjallStore).
 pub(crate) struct FjallEngine {
     database: Database,
@@ -41,6 +44,19 @@ impl FjallEngine {
         let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE);
         let spaces = Space::all().map(|space| database.keyspace(space.name(), options)).collect::<Result<_, _>>()?;
         Ok(Self { database, spaces, folder: folder.to_owned(), watermark })
+    }
+
+    /// Puts all that is in a key space into the same one of `other`.
+    pub(crate) fn copy_space(&self, space: Space, other: &Self) -> Result<(), EngineError> {
+        let mut writes: Vec<Write> = Vec::new();
+        for guard in self.space(space).iter() {
+            let (key, octets) = guard.into_inner()?;
+            writes.push(((space, key.to_vec()), Some(octets.to_vec())));
+            if writes.len() >= COPIED {
+                other.apply(std::mem::take(&mut writes))?;
+            }
+        }
+        other.apply(writes)
     }
 
     fn space(&self, space: Space) -> &Keyspace {

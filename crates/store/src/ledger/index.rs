@@ -105,6 +105,9 @@ impl Index {
 
     /// Whether there is room for a further entry of a pair.
     pub(super) fn admit(&self, limits: &Limits, pair: Pair, size: u64) -> Result<(), LedgerError> {
+        if limits.records == 0 {
+            return Err(LedgerError::CountsOnly);
+        }
         let records = self.slots.len();
         if records >= limits.records || self.octets + size + OVERHEAD > limits.octets {
             return Err(LedgerError::Full { records, octets: self.octets });

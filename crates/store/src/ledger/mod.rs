@@ -46,7 +46,7 @@ const TOTALS_KEY: &[u8] = b"totals";
 /// The bounds of a ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Entries.
+    /// Entries; with none the ledger only counts.
     pub records: usize,
     /// Octets of their records, with some 500 for each entry beside.
     pub octets: u64,
@@ -75,6 +75,9 @@ pub enum LedgerError {
         /// Octets.
         octets: u64,
     },
+    /// This ledger only counts ([`Limits::records`] is zero): nothing was accepted.
+    #[error("nothing is stored")]
+    CountsOnly,
     /// Too many of the pair wait: nothing was accepted, the sender may try again later.
     #[error("{limit} messages of this pair wait already")]
     PairFull {

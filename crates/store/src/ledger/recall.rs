@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use impp_model::{Endpoint, MessageId, TransId};
+use impp_model::{Endpoint, MessageId, Receipts, ReturnPath, TransId};
 use serde::{Deserialize, Serialize};
 
 use super::hashing::DigestMap;
@@ -29,6 +29,10 @@ pub struct Recall {
     pub trans_id: TransId,
     /// When the gateway took it.
     pub created: Timestamp,
+    /// Which reports its sender wants.
+    pub receipts: Receipts,
+    /// What the adapter it came by wants back with every word about it.
+    pub return_path: Option<ReturnPath>,
 }
 
 /// A recall as it is stored.
@@ -100,6 +104,8 @@ mod tests {
             message_id: None,
             trans_id: "t".into(),
             created: Timestamp(1),
+            receipts: Receipts::default(),
+            return_path: None,
         }
     }
 

@@ -82,7 +82,7 @@ impl Core {
         outbound.last = Some(Box::new(failure));
         let domain = outbound.delivery.operation.destination().address.domain();
         let peers = &mut self.outbounds.peers;
-        peers.down(attempt.place.address, now);
+        peers.servers.down(attempt.place.address, now);
         peers.note(&self.hub, domain, PeerState::Down);
         self.outbounds.silences.remove(&(attempt.silent_until, id));
         self.try_next(id, now);
@@ -134,10 +134,10 @@ impl Core {
         if let (503, Outcome::Failure(failure)) = (status, &outcome) {
             // RFC 3263 §4.3: this status and no other moves on to the next server.
             outbound.last = Some(failure.clone());
-            self.outbounds.peers.down(attempt.place.address, now);
+            self.outbounds.peers.servers.down(attempt.place.address, now);
             return self.try_next(id, now);
         }
-        self.outbounds.peers.up(attempt.place.address);
+        self.outbounds.peers.servers.up(attempt.place.address);
         self.outbounds.peers.note(&self.hub, &domain, PeerState::Up);
         self.finish(id, outcome);
     }

@@ -36,14 +36,8 @@ pub(crate) fn fits_datagram(octets: usize) -> bool {
 impl Core {
     /// Begins with the first of the servers, those that did not answer lately last.
     pub(super) fn try_places(&mut self, id: Id, places: Arc<[Place]>, now: Instant) {
-        let peers = &self.outbounds.peers;
-        let places = match &*places {
-            several @ [_, _, ..] if several.iter().any(|place| peers.is_down(place.address, now)) => {
-                let (down, up): (Vec<_>, Vec<_>) = several.iter().partition(|place| peers.is_down(place.address, now));
-                up.into_iter().chain(down).collect()
-            }
-            _ => places,
-        };
+        let servers = &self.outbounds.peers.servers;
+        let places = servers.reorder(&places, |place| place.address, now).map_or(places, Arc::from);
         let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return };
         outbound.places = places;
         self.try_next(id, now);

@@ -1,21 +1,23 @@
 //! The single tables, and the names of adapters.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
+use transport::tls::{CertificateSource, EXPIRY_WARNING, Tls};
 
 use super::super::problem::Key;
 use super::super::{Config, Delivery};
 use super::Check;
 use crate::zone;
 
-/// `data_dir` is relative to the file, as the keys that end in `_file` are.
+/// `data_dir` and the files of `[tls]` are relative to the file, as the keys that end in `_file` are.
 pub(super) fn make_absolute(config: &mut Config, folder: &Path) {
     if let Some(data_dir) = &mut config.gateway.data_dir {
         *data_dir = folder.join(&*data_dir);
     }
+    config.tls.resolve(folder);
 }
 
 /// Longer than this a SIP sender has given up (RFC 3261 §17.1.2.2, Timer F of 32 s).
@@ -29,17 +31,42 @@ impl Check<'_> {
         self.dns();
         self.delivery();
         self.routing();
-        if self.config.tls.is_some() {
-            let remedy =
-                "remove the table; put a TLS proxy in front, or use tcp: and udp: listeners on closed networks";
-            self.problem(Key::parse("tls"), "TLS is not in this version", remedy);
-        }
+        self.tls();
     }
 
     fn gateway(&mut self) {
         if !self.config.gateway.name.is_fqdn() {
             let remedy = "write the full name under which others reach this host, as \"gw.example.net\"";
             self.problem(Key::parse("gateway.name"), "not a fully qualified domain name", remedy);
+        }
+        self.store();
+    }
+
+    fn store(&mut self) {
+        let gateway = &self.config.gateway;
+        let (key_file, limits) = (Key::parse("gateway.data_key_file"), gateway.limits);
+        match (&gateway.data_dir, &gateway.data_key_file) {
+            (Some(_), None) => {
+                let remedy =
+                    "put a key into a file, as from `openssl rand -hex 32`, and name it in gateway.data_key_file";
+                self.warning(Key::parse("gateway.data_dir"), "what is stored there is not encrypted", remedy);
+            }
+            (None, Some(_)) => {
+                self.warning(key_file, "no effect: nothing is stored without gateway.data_dir", "set gateway.data_dir");
+            }
+            (Some(_), Some(path)) => {
+                if let Err(error) = store::SealKey::read(path) {
+                    let problem = format!("{}: {:#}", path.display(), anyhow::Error::new(error));
+                    self.problem(key_file, problem, "put a key into the file, as from `openssl rand -hex 32`");
+                }
+            }
+            (None, None) => {}
+        }
+        for (name, nothing) in [("messages", limits.messages == 0), ("octets", limits.octets == 0)] {
+            if nothing {
+                let remedy = "remove gateway.data_dir to store nothing";
+                self.problem(Key::parse("gateway.limits").name(name), "nothing could be stored", remedy);
+            }
         }
     }
 
@@ -92,6 +119,39 @@ impl Check<'_> {
         if !self.config.dns.nameservers.is_empty() {
             let odd = "no effect: zone_file answers everything";
             self.warning(Key::parse("dns.nameservers"), odd, "remove one of the two");
+        }
+    }
+
+    fn tls(&mut self) {
+        let table = Key::parse("tls");
+        match Tls::load(self.config.tls.settings(), self.config.gateway.name.clone()) {
+            Ok(tls) => {
+                if tls.trusts_nobody() && tls.has_certificates() {
+                    let remedy = "install the package ca-certificates, or name a file of trusted certificates";
+                    self.warning(
+                        table.name("trust"),
+                        "nobody's signature counts: no peer has a valid certificate",
+                        remedy,
+                    );
+                }
+                for (number, info) in tls.certificates().into_iter().enumerate() {
+                    if let Some(odd) = expiry(info.not_after, SystemTime::now()) {
+                        let key = table.name("certificates").index(number).name("certificate");
+                        self.warning(key, odd, "renew it; the changed files are loaded without a restart");
+                    }
+                }
+            }
+            Err(errors) => {
+                for error in errors {
+                    let own = table.name("certificates");
+                    let key = match error.entry() {
+                        CertificateSource::Certificate(number) => own.index(number).name("certificate"),
+                        CertificateSource::PrivateKey(number) => own.index(number).name("private_key"),
+                        CertificateSource::Trust(number) => table.name("trust").index(number),
+                    };
+                    self.problem(key, error.to_string(), error.remedy());
+                }
+            }
         }
     }
 
@@ -148,6 +208,15 @@ impl Check<'_> {
                 self.problem(table.name(name), "not a name for an adapter", remedy);
             }
         }
+    }
+}
+
+/// What is odd about a certificate that is valid until then.
+fn expiry(not_after: SystemTime, now: SystemTime) -> Option<String> {
+    match not_after.duration_since(now) {
+        Err(_) => Some("has expired: peers refuse it".to_owned()),
+        Ok(left) if left < EXPIRY_WARNING => Some(format!("expires in {} days", left.as_secs() / (24 * 3600))),
+        Ok(_) => None,
     }
 }
 

@@ -1,0 +1,295 @@
+//! NOTIFY requests and presence documents (RFC 3856, RFC 8048 §6): who tells whom, and what stands in the body.
+//!
+//! A document goes from one PIDF speaker to another in its own octets ([`Document::octets`]); it is read with
+//! [`Document::parse`] only where somebody needs states of devices. Dialogs are not this module's business.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use impp_model::{Endpoint, LanguageTag};
+use pidf::mapping::States;
+use sip_proto::build::RequestBuilder;
+use sip_proto::header::{HeaderError, MediaType};
+use sip_proto::header_id::HeaderId;
+use sip_proto::message::Message;
+use sip_proto::method::Method;
+
+use super::address::{AddressRefusal, from_sip_uri, to_sip_uri};
+use super::message::is_language_tag;
+
+/// The event package (RFC 3856 §6.1).
+pub const EVENT: &str = "presence";
+
+/// What a NOTIFY of presence may hold (RFC 3856 §6.7).
+pub const ACCEPT: &str = pidf::MEDIA_TYPE;
+
+/// What a NOTIFY says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notification {
+    /// The PRESENTITY: From of a NOTIFY.
+    pub presentity: Endpoint,
+    /// The WATCHER: To of a NOTIFY.
+    pub watcher: Endpoint,
+    /// Subscription-State as it is written, as `active;expires=3600`.
+    pub subscription: String,
+    /// The state; `None` where nothing is known or may be told (RFC 8048 §5.2.1).
+    pub document: Option<Document>,
+}
+
+/// A presence document in a body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// The Content-Type as it is written.
+    pub media_type: Arc<str>,
+    /// Its octets, as they came.
+    pub octets: Bytes,
+    /// Content-Language: that of notes which have none of their own (RFC 3863 §4.1.6, RFC 8048 §6).
+    pub language: Option<LanguageTag>,
+}
+
+/// Why a NOTIFY is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// A header is missing or malformed.
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+    /// RFC 6665 §8.2.1: another event package.
+    #[error("not an event of the presence package")]
+    Event,
+    /// The From URI names no PRESENTITY.
+    #[error("From: {0}")]
+    Presentity(AddressRefusal),
+    /// The To URI names no WATCHER.
+    #[error("To: {0}")]
+    Watcher(AddressRefusal),
+    /// RFC 3261 §8.2.3: an encoding or a type of body that is not understood.
+    #[error("the body is not a presence document")]
+    MediaType,
+    /// The body is no document that can be read.
+    #[error("presence document: {0}")]
+    Document(#[from] pidf::ParseError),
+}
+
+impl Refusal {
+    /// The status to answer with.
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Header(_) | Self::Presentity(_) | Self::Watcher(_) | Self::Document(_) => 400,
+            // RFC 6665 §4.1.3.
+            Self::Event => 489,
+            Self::MediaType => 415,
+        }
+    }
+}
+
+/// What a verified NOTIFY says.
+pub fn from_notify(request: &Message) -> Result<Notification, Refusal> {
+    let key = request.key_headers()?;
+    let event = request.only(HeaderId::Event)?.ok_or(Refusal::Event)?;
+    if before_params(event) != EVENT {
+        return Err(Refusal::Event);
+    }
+    let missing = HeaderError::Missing(HeaderId::SubscriptionState);
+    let subscription = request.only(HeaderId::SubscriptionState)?.ok_or(missing)?.to_owned();
+    Ok(Notification {
+        presentity: from_sip_uri(key.from.uri).map_err(Refusal::Presentity)?,
+        watcher: from_sip_uri(key.to.uri).map_err(Refusal::Watcher)?,
+        subscription,
+        document: document(request)?,
+    })
+}
+
+/// The document in the body of a NOTIFY or PUBLISH; `None` without a body.
+pub fn document(request: &Message) -> Result<Option<Document>, Refusal> {
+    let octets = request.body_bytes();
+    if octets.is_empty() {
+        return Ok(None);
+    }
+    for encoding in request.values(HeaderId::ContentEncoding) {
+        if !encoding?.eq_ignore_ascii_case("identity") {
+            return Err(Refusal::MediaType);
+        }
+    }
+    let media = request.only(HeaderId::ContentType)?.ok_or(HeaderError::Missing(HeaderId::ContentType))?;
+    if !is_presence(&MediaType::parse(media)?) {
+        return Err(Refusal::MediaType);
+    }
+    let language = request.values(HeaderId::ContentLanguage).next().transpose()?;
+    let language = language.filter(|tag| is_language_tag(tag)).map(LanguageTag::from);
+    Ok(Some(Document { media_type: media.into(), octets, language }))
+}
+
+fn is_presence(media: &MediaType<'_>) -> bool {
+    [pidf::MEDIA_TYPE, pidf::DIFF_MEDIA_TYPE].iter().any(|known| media.essence() == *known)
+}
+
+fn before_params(value: &str) -> &str {
+    value.split(';').next().unwrap_or_default().trim()
+}
+
+impl Document {
+    /// The body that says what a model says.
+    pub fn of(presence: &pidf::Presence) -> Result<Self, pidf::EncodeError> {
+        Ok(Self {
+            media_type: pidf::MEDIA_TYPE.into(),
+            octets: presence.encode()?.into(),
+            language: one_language(presence),
+        })
+    }
+
+    /// Reads the document; notes without a language have that of the body.
+    pub fn parse(&self) -> Result<pidf::Presence, pidf::ParseError> {
+        let mut presence = pidf::parse_as(&self.octets, &self.media_type)?.presence;
+        let Some(language) = &self.language else { return Ok(presence) };
+        let of_tuples = presence.tuples.iter_mut().flat_map(|tuple| &mut tuple.notes);
+        for note in of_tuples.chain(&mut presence.notes).filter(|note| note.lang.is_none()) {
+            note.lang = Some(language.as_str().to_owned().into());
+        }
+        Ok(presence)
+    }
+}
+
+/// PRS-042: the language of all notes, when they have one.
+fn one_language(presence: &pidf::Presence) -> Option<LanguageTag> {
+    let notes = presence.tuples.iter().flat_map(|tuple| &tuple.notes).chain(&presence.notes);
+    let mut languages = notes.map(|note| note.lang.as_deref());
+    let first = languages.next()??;
+    (languages.all(|other| other == Some(first)) && is_language_tag(first)).then(|| LanguageTag::from(first))
+}
+
+/// What a NOTIFY has of its dialog (RFC 3261 §12.2.1.1).
+#[derive(Debug, Clone, Copy)]
+pub struct InDialog<'a> {
+    /// Where it goes: the remote target.
+    pub target: &'a str,
+    /// The dialog's Call-ID.
+    pub call_id: &'a str,
+    /// The PRESENTITY's tag.
+    pub from_tag: &'a str,
+    /// The WATCHER's tag.
+    pub to_tag: &'a str,
+    /// Where the WATCHER's side sends requests within the dialog.
+    pub contact: &'a str,
+    /// The sequence number.
+    pub cseq: u32,
+    /// How many elements it may pass.
+    pub max_forwards: u8,
+}
+
+/// The NOTIFY that tells of a notification, but for its Via.
+pub fn to_notify(notification: &Notification, dialog: &InDialog<'_>) -> RequestBuilder {
+    let tagged = |end: &Endpoint, tag: &str| {
+        let uri = to_sip_uri(&Endpoint::bare(end.address.clone()));
+        if tag.is_empty() { format!("<{uri}>") } else { format!("<{uri}>;tag={tag}") }
+    };
+    let request = RequestBuilder::new(Method::Notify, dialog.target)
+        .header(HeaderId::MaxForwards, &dialog.max_forwards.to_string())
+        .header(HeaderId::From, &tagged(&notification.presentity, dialog.from_tag))
+        .header(HeaderId::To, &tagged(&notification.watcher, dialog.to_tag))
+        .header(HeaderId::CallId, dialog.call_id)
+        .cseq(dialog.cseq)
+        .header(HeaderId::Contact, &format!("<{}>", dialog.contact))
+        .header(HeaderId::Event, EVENT)
+        .header(HeaderId::SubscriptionState, &notification.subscription);
+    let Some(document) = &notification.document else { return request };
+    let request = match &document.language {
+        Some(language) => request.header(HeaderId::ContentLanguage, language.as_str()),
+        None => request,
+    };
+    request.body(&document.media_type, document.octets.clone())
+}
+
+/// Whether a document tells of a device that is there.
+pub fn is_available(presence: &pidf::Presence) -> bool {
+    let States::Devices(states) = States::of(presence, None) else { return false };
+    states.iter().any(|state| state.basic == pidf::Basic::Open)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use impp_model::Address;
+    use pidf::Basic;
+    use pidf::mapping::{DeviceState, to_document};
+    use sip_proto::build::TopVia;
+
+    fn notification() -> Notification {
+        let [presentity, watcher]: [Address; 2] =
+            ["juliet@example.com", "romeo@example.net"].map(|text| text.parse().unwrap());
+        let notes = vec![pidf::Note::new(Some("en".into()), "on the balcony")];
+        let state = DeviceState { device: "b".into(), basic: Basic::Open, show: None, priority: Some(1), notes };
+        let document = Document::of(&to_document(&presentity, &[state], None)).unwrap();
+        Notification {
+            presentity: Endpoint::bare(presentity),
+            watcher: Endpoint::bare(watcher),
+            subscription: "active;expires=60".to_owned(),
+            document: Some(document),
+        }
+    }
+
+    fn notify(notification: &Notification) -> Message {
+        let dialog = InDialog {
+            target: "sip:romeo@192.0.2.10",
+            call_id: "c1",
+            from_tag: "f",
+            to_tag: "t",
+            contact: "sip:gw.example.com",
+            cseq: 7,
+            max_forwards: 70,
+        };
+        let via = TopVia { transport: "TCP", sent_by: "gw.example.com", branch: "z9hG4bK1", rport: true, alias: false };
+        let request = Message::parse(to_notify(notification, &dialog).encode(&via)).unwrap();
+        request.verify().unwrap();
+        request
+    }
+
+    fn changed(from: &str, to: &str) -> Result<Notification, Refusal> {
+        let text = String::from_utf8(notify(&notification()).octets().to_vec()).unwrap();
+        assert!(text.contains(from), "{text}");
+        from_notify(&Message::parse(text.replace(from, to).into()).unwrap())
+    }
+
+    // checks: PRS-042, PRS-048, PR-15, PD-24
+    #[test]
+    fn rfc3856_s6_a_notification_makes_a_notify_and_comes_back_with_its_octets() {
+        let sent = notification();
+        let request = notify(&sent);
+        assert_eq!(request.header(HeaderId::ContentLanguage).unwrap().display(), "en");
+        assert_eq!(from_notify(&request).unwrap(), sent);
+        let presence = sent.document.unwrap().parse().unwrap();
+        assert!(is_available(&presence));
+        let empty = Notification { document: None, ..notification() };
+        assert_eq!(from_notify(&notify(&empty)).unwrap().document, None);
+    }
+
+    // checks: PRS-042, PD-12
+    #[test]
+    fn rfc3863_s4_1_6_notes_have_the_language_of_the_body() {
+        let document = Document {
+            media_type: "application/pidf+xml;charset=UTF-8".into(),
+            octets: Bytes::from_static(
+                b"<presence xmlns='urn:ietf:params:xml:ns:pidf' entity='pres:a@b'><tuple id='t'><status><basic>closed</basic>\
+                  </status><note>x</note><note xml:lang='de'>y</note></tuple></presence>",
+            ),
+            language: Some("cs".into()),
+        };
+        let presence = document.parse().unwrap();
+        let languages: Vec<_> = presence.tuples[0].notes.iter().map(|note| note.lang.as_deref()).collect();
+        assert_eq!(languages, [Some("cs"), Some("de")]);
+        assert!(!is_available(&presence));
+        assert_eq!(Document::of(&presence).unwrap().language, None, "notes of two languages have none in common");
+    }
+
+    // checks: EVT-011, PD-28
+    #[test]
+    fn what_is_no_notification_of_presence_is_refused() {
+        assert_eq!(changed("Event: presence", "Event: dialog"), Err(Refusal::Event));
+        assert_eq!(changed("Event: presence", "Subject: presence"), Err(Refusal::Event));
+        assert_eq!(changed("application/pidf+xml", "application/xpidf+xml"), Err(Refusal::MediaType));
+        let missing = HeaderError::Missing(HeaderId::SubscriptionState);
+        assert_eq!(changed("Subscription-State", "X-State"), Err(missing.into()));
+        assert_eq!(changed("<sip:juliet@", "<tel:juliet@").map_err(|refusal| refusal.status()), Err(400));
+        assert_eq!((Refusal::Event.status(), Refusal::MediaType.status()), (489, 415));
+    }
+}

@@ -1,0 +1,145 @@
+//! `store forget`: everything that is stored about one person goes.
+
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+
+use impp_model::{Address, Cause, Failure, Operation, Side};
+
+use crate::api::{Batch, MAX_OPERATIONS, Store, StoreError, Urgency, commit_and_wait};
+use crate::key::{Shard, Table};
+use crate::ledger::{End, Ledger, LedgerError, Limits, Origin, Seq, Timestamp, walk};
+
+/// What was removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Forgotten {
+    /// Messages from or to the person that waited: they count as failed, and as untold.
+    pub messages: u64,
+    /// Other records that name the person.
+    pub records: u64,
+}
+
+/// Entries looked at together.
+const PAGE: usize = 1000;
+
+/// Ends the messages from and to `address` undelivered and removes every other record that names it. Takes over all shards
+/// and waits for the disk.
+///
+/// Nobody is told: a notice would name the person. Ends in the window of repeats stay until their time is over; they hold
+/// hashes alone.
+pub fn forget(store: &Arc<dyn Store>, address: &Address, now: Timestamp) -> Result<Forgotten, LedgerError> {
+    let (ledger, _) = Ledger::open(Arc::clone(store), Shard::all(), Limits::default(), now)?;
+    let mut forgotten = Forgotten::default();
+    let mut after = None;
+    loop {
+        let page = ledger.list(after, PAGE);
+        let Some(last) = page.last() else { break };
+        after = Some(last.seq);
+        for item in page {
+            forgotten.messages += u64::from(end(&ledger, item.seq, address, now)?);
+        }
+    }
+    ledger.checkpoint(now, true);
+    for shard in Shard::all() {
+        for table in [Table::State, Table::Trace] {
+            forgotten.records += remove(&**store, shard, table, address)?;
+        }
+    }
+    Ok(forgotten)
+}
+
+/// Ends an entry if the person is its source or destination; returns whether.
+fn end(ledger: &Arc<Ledger>, seq: Seq, address: &Address, now: Timestamp) -> Result<bool, LedgerError> {
+    let entry = match ledger.get(seq) {
+        Ok(entry) => entry,
+        Err(LedgerError::Unreadable(_)) => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    if !concerns(&entry.operation, address) {
+        return Ok(false);
+    }
+    ledger.take(seq)?;
+    let failure = Failure::new(Side::Ours, Cause::PolicyDenied).with_text("removed by an operator");
+    let (sender, ended) = sync_channel(1);
+    // An error means that nobody waits.
+    let done = move |result| drop(sender.send(result));
+    ledger.settle(seq, End::Failed(Box::new(failure)), now, Urgency::Urgent, done)?;
+    ended.recv().unwrap_or(Err(StoreError::Closed.into()))?;
+    if entry.origin == Origin::Peer {
+        ledger.count_untold();
+    }
+    Ok(true)
+}
+
+fn concerns(operation: &Operation, address: &Address) -> bool {
+    operation.source().address == *address || operation.destination().address == *address
+}
+
+fn remove(store: &dyn Store, shard: Shard, table: Table, address: &Address) -> Result<u64, StoreError> {
+    let mut keys = Vec::new();
+    let name = address.to_string();
+    walk(store, shard, table, |key, record| {
+        if names(&record.value, name.as_bytes()) {
+            keys.push(key.to_vec());
+        }
+    })?;
+    let removed = keys.len() as u64;
+    for some in keys.chunks(MAX_OPERATIONS) {
+        let mut batch = Batch::new(shard, store.position(shard).0).essential();
+        some.iter().for_each(|key| batch.delete(table, key.as_slice()));
+        commit_and_wait(store, batch)?;
+    }
+    Ok(removed)
+}
+
+/// Whether `octets`, of a form that only their owner knows, hold `name` as an address of its own: not as a part of a longer one.
+fn names(octets: &[u8], name: &[u8]) -> bool {
+    let found = octets.windows(name.len()).enumerate().filter(|(_, window)| *window == name);
+    found.into_iter().any(|(at, _)| {
+        let (before, rest) = octets.split_at_checked(at).unwrap_or_default();
+        let after = rest.get(name.len()).copied();
+        let starts = !before.last().copied().is_some_and(is_local);
+        let ends = !after.is_some_and(|octet| octet.is_ascii_alphanumeric() || b".-".contains(&octet));
+        (starts && ends) || is_counted(before, name.len())
+    })
+}
+
+/// Octets that stand in local parts as they are; those of other scripts have their high bit set.
+fn is_local(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric() || b".-_~!$&'()*+,;=%".contains(&octet) || octet >= 0x80
+}
+
+/// Whether MessagePack's header of a text of this length comes right before it (JSON has quotes, which are no part of a name).
+fn is_counted(before: &[u8], length: usize) -> bool {
+    match (before, u8::try_from(length)) {
+        ([.., 0xd9, counted], Ok(length)) => *counted == length,
+        ([.., header], Ok(length @ 0..32)) => *header == 0xa0 | length,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROMEO: &[u8] = b"romeo@sip.example";
+
+    #[test]
+    fn an_address_is_found_whole_and_in_every_form() {
+        let packed = rmp_serde::to_vec_named(&serde_json::json!({"peer": "romeo@sip.example", "next": 97})).unwrap();
+        let long = format!("{}@sip.example", "r".repeat(60));
+        let packed_long = rmp_serde::to_vec_named(&serde_json::json!({ "peer": long, "n": 98 })).unwrap();
+        assert!(names(&packed, ROMEO) && names(&packed_long, long.as_bytes()));
+        for text in [
+            "romeo@sip.example",
+            "{\"a\":\"romeo@sip.example/phone\"}",
+            "sip:romeo@sip.example;ob",
+            "<romeo@sip.example>",
+        ] {
+            assert!(names(text.as_bytes(), ROMEO), "{text}");
+        }
+        for text in ["a.romeo@sip.example", "romeo@sip.example.org", "öromeo@sip.example", "romeo@sip.exampl", ""] {
+            assert!(!names(text.as_bytes(), ROMEO), "{text}");
+        }
+    }
+}
