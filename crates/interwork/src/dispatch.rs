@@ -43,7 +43,8 @@ impl Core {
         let pair = Pair::of(&waiting.operation);
         let hop = self.hop_name(choice, &waiting);
         let spooled = || self.storage.ledger.pair(pair).1;
-        let from_sender = matches!(waiting.owner, Owner::Sender(_));
+        // What becomes of presence is its engine's business: it is neither kept nor in any order with messages.
+        let from_sender = matches!(waiting.owner, Owner::Sender(_)) && !waiting.operation.kind().is_presence();
         if from_sender && self.order.enter(pair, waiting.trace, spooled) == Turn::Behind {
             return self.follow(waiting, pair, hop);
         }
@@ -90,7 +91,8 @@ impl Core {
 
     /// When an operation must be settled: for senders that wait for an answer, while they do.
     fn deadline(&self, waiting: &Waiting) -> Instant {
-        let answered = matches!(waiting.owner, Owner::Sender(_)) && self.answers_each(&waiting.near);
+        let message = !waiting.operation.kind().is_presence();
+        let answered = message && matches!(waiting.owner, Owner::Sender(_)) && self.answers_each(&waiting.near);
         let limits = &self.config.delivery;
         waiting.since + if answered { limits.hold_timeout } else { limits.unanswered }
     }

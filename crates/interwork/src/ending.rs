@@ -38,7 +38,7 @@ impl Held {
 }
 
 impl Ended {
-    fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> Kind {
         self.operation.kind()
     }
 }

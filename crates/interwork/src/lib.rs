@@ -19,6 +19,7 @@ mod once;
 mod order;
 mod pace;
 mod policy;
+mod presence; // RFC 3859 §3.4
 mod retry;
 mod routing; // RFC 3861 §4
 mod spool;
@@ -33,5 +34,6 @@ pub use counters::{Counters, Direction, Histogram, OperationKey, PairKey};
 pub use dns::{CountedDns, DnsCounts};
 pub use explain::Explanation;
 pub use policy::{Action, Policy, Relay, Rule};
+pub use presence::{PresenceLimits, Subscription, SubscriptionCounts};
 pub use routing::{Decision, Route, RoutingConfig, Via};
 pub use trace::{Event, Trace, Traces};

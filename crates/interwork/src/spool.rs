@@ -93,6 +93,14 @@ impl Core {
             Outcome::Success(_) | Outcome::HandedOver | Outcome::Failure(_) => outcome,
         };
         let ended = held.ended();
+        if ended.kind().is_presence() {
+            // State, not post: who sent it knows what to do.
+            self.report(&ended, &outcome);
+            if let Some(Owner::Sender(near)) = held.owner.take() {
+                near.settle(outcome);
+            }
+            return;
+        }
         let mut near = match held.owner.take() {
             Some(Owner::Sender(near)) => near,
             Some(Owner::Ledger(attempt)) => {
@@ -137,6 +145,9 @@ impl Core {
 
     /// Keeps what found no way for a while.
     pub(crate) fn keep(&self, waiting: Waiting, failure: Failure) {
+        if waiting.operation.kind().is_presence() {
+            return self.refuse(waiting, failure);
+        }
         let pair = Pair::of(&waiting.operation);
         self.hold_back(waiting, pair, "".into(), failure, 1);
     }
