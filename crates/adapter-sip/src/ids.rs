@@ -22,11 +22,11 @@ const DOMAIN: &[u8] = b"interlingua sip request 1";
 pub const CSEQ: u32 = 1;
 
 impl RequestIds {
-    /// Those of a message, the same however often they are made; `series` is [`Delivery::series`](adapter_api::Delivery).
-    pub fn of_message(operation: &MessageOperation, series: u32) -> Self {
+    /// Those of a message, the same however often they are made; each edition has others.
+    pub fn of_message(operation: &MessageOperation, edition: u32) -> Self {
         let mut hash = Sha256::new();
         hash.update(DOMAIN);
-        hash.update(series.to_be_bytes());
+        hash.update(edition.to_be_bytes());
         let (source, inbox, message) = (&operation.source, &operation.destination.address, &operation.message);
         let device = source.device.as_ref().map_or("", |device| device.as_str());
         let subject = message.subjects.first().map_or("", |subject| subject.text.as_str());
@@ -87,13 +87,13 @@ const MAX_RECENT: usize = 262_144;
 
 impl Recent {
     /// The identifiers for a message: the same for a repeat of it, others for another message of the same id and text.
-    pub(crate) fn ids(&mut self, operation: &MessageOperation, series: u32, now: Instant) -> RequestIds {
+    pub(crate) fn ids(&mut self, operation: &MessageOperation, edition: u32, now: Instant) -> RequestIds {
         while self.order.len() >= MAX_RECENT || self.order.front().is_some_and(|(until, _)| *until <= now) {
             if let Some((_, seed)) = self.order.pop_front() {
                 self.used.remove(&seed);
             }
         }
-        let ids = RequestIds::of_message(operation, series);
+        let ids = RequestIds::of_message(operation, edition);
         match self.used.get(&ids.seed) {
             Some(user) if *user != operation.trans_id => ids.of_transaction(&operation.trans_id),
             Some(_) => ids,

@@ -64,8 +64,8 @@ impl Core {
     pub(crate) fn hand_on(&self, held: Held, choice: &Choice, young: bool) {
         let (Some(adapter), Some(me)) = (self.adapters.get(choice.index), self.me()) else { return };
         let (trace, operation, deadline, since) = (held.trace, held.operation.clone(), held.deadline, held.since);
-        let (repeat, series) = match &held.owner {
-            Some(Owner::Ledger(attempt)) => (attempt.repeat, attempt.series),
+        let (repeat, edition) = match &held.owner {
+            Some(Owner::Ledger(attempt)) => (attempt.repeat, attempt.edition),
             Some(Owner::Sender(_) | Owner::Nobody) | None => (false, 0),
         };
         let token = self.inflight.hold(held);
@@ -73,7 +73,7 @@ impl Core {
             self.young.add(since + self.config.delivery.write_ahead_after, token, trace);
         }
         let settle = Settle::new(me, token);
-        let delivery = Delivery { trace, operation, repeat, series, hop: choice.hop.clone(), deadline, settle };
+        let delivery = Delivery { trace, operation, repeat, edition, hop: choice.hop.clone(), deadline, settle };
         if let Err(Full(delivery)) = adapter.deliver(delivery) {
             self.counters.queue_full();
             delivery.settle(Failure::new(Side::Ours, Cause::Overload));

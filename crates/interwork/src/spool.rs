@@ -434,7 +434,7 @@ impl Core {
     /// Sends a claimed entry on its way. Returns until when to rest: the ledger may have no working disk.
     fn start_try(&self, seq: Seq, claim: Result<Claimed, LedgerError>) -> Instant {
         let now = now();
-        let Claimed { seq, entry, attempts, repeat, series } = match claim {
+        let Claimed { seq, entry, attempts, repeat, edition } = match claim {
             Ok(claimed) => claimed,
             Err(LedgerError::Unreadable(seq)) => {
                 tracing::error!(entry = %seq, "an entry of the ledger cannot be read: it counts as failed");
@@ -465,7 +465,7 @@ impl Core {
             seq,
             attempts,
             repeat,
-            series,
+            edition,
             others,
             origin,
             created,

@@ -53,8 +53,8 @@ pub(crate) struct Try {
     pub(crate) attempts: u32,
     /// Whether an earlier one may have arrived.
     pub(crate) repeat: bool,
-    /// As [`adapter_api::Delivery::series`].
-    pub(crate) series: u32,
+    /// See [`store::Claimed::edition`].
+    pub(crate) edition: u32,
     /// Notices that go with this one in one text.
     pub(crate) others: Vec<Seq>,
     pub(crate) origin: Origin,

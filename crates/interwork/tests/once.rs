@@ -69,7 +69,7 @@ async fn what_was_spooled_is_recognised_after_a_restart() {
     let running = world.run();
     assert_eq!(world.sip_sends("m1").await, Ok(Outcome::Indeterminant));
     let again = next(&world.xmpp).await;
-    assert_eq!((again.repeat, again.series), (true, 0));
+    assert_eq!((again.repeat, again.edition), (true, 0));
     again.settle(DELIVERED);
     sleep(Duration::from_millis(100)).await;
     assert_eq!(world.sip_sends("m1").await, Ok(DELIVERED));
@@ -86,12 +86,12 @@ async fn a_try_after_a_certain_failure_is_of_a_new_series() {
     let mut tries = Vec::new();
     for (cause, reached) in [(Cause::ResourceConstraint, 1), (Cause::Unconfirmed, 2), (Cause::ResourceConstraint, 3)] {
         let delivery = next(&world.xmpp).await;
-        tries.push((delivery.repeat, delivery.series));
+        tries.push((delivery.repeat, delivery.edition));
         delivery.settle(failure(cause));
         assert_eq!(tries.len(), reached);
     }
     let last = next(&world.xmpp).await;
-    tries.push((last.repeat, last.series));
+    tries.push((last.repeat, last.edition));
     assert_eq!(tries, [(false, 0), (false, 1), (true, 1), (true, 1)]);
     drop(outcome);
     running.abort();

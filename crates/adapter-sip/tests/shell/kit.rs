@@ -134,9 +134,24 @@ impl Gateway {
         self.deliver_until(Instant::now() + PATIENCE, hop, change)
     }
 
+    /// The same for one that an earlier try may have brought there.
+    pub fn repeat(&self, hop: Hop, change: impl FnOnce(&mut MessageOperation)) -> oneshot::Receiver<Outcome> {
+        self.hand_over(Instant::now() + PATIENCE, true, hop, change)
+    }
+
     pub fn deliver_until(
         &self,
         deadline: Instant,
+        hop: Hop,
+        change: impl FnOnce(&mut MessageOperation),
+    ) -> oneshot::Receiver<Outcome> {
+        self.hand_over(deadline, false, hop, change)
+    }
+
+    fn hand_over(
+        &self,
+        deadline: Instant,
+        repeat: bool,
         hop: Hop,
         change: impl FnOnce(&mut MessageOperation),
     ) -> oneshot::Receiver<Outcome> {
@@ -145,21 +160,21 @@ impl Gateway {
             source: end("juliet@example.com"),
             destination: end("romeo@example.net"),
             max_forwards: MaxForwards(70),
-            trans_id: format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed)).into(),
+            trans_id: if repeat { 0 } else { NEXT.fetch_add(1, Ordering::Relaxed) }.to_string().into(),
             message: InstantMessage::new(Content::text("hi")),
         };
         change(&mut operation);
         let (settle, outcome) = settle_channel();
         let operation = Arc::new(Operation::Message(Box::new(operation)));
         let delivery =
-            Delivery { trace: TraceId(2), operation, repeat: false, series: 0, hop: Arc::new(hop), deadline, settle };
+            Delivery { trace: TraceId(2), operation, repeat, edition: 0, hop: Arc::new(hop), deadline, settle };
         self.adapter.deliver(delivery).unwrap();
         outcome
     }
 }
 
 /// Makes each message of a test one of its own.
-static NEXT: AtomicU64 = AtomicU64::new(0);
+static NEXT: AtomicU64 = AtomicU64::new(1);
 
 /// What became of a delivery.
 pub async fn outcome(receiver: oneshot::Receiver<Outcome>) -> Outcome {

@@ -122,7 +122,7 @@ impl Gateway {
             trace: TraceId(7),
             operation: Arc::new(operation),
             repeat: false,
-            series: 0,
+            edition: 0,
             hop: Arc::new(Hop::Link),
             deadline: Instant::now() + hold,
             settle,

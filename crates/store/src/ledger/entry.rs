@@ -236,9 +236,9 @@ pub(super) struct Progress {
     pub(super) next_try: Timestamp,
     pub(super) uncertain: bool,
     pub(super) last: Option<Cause>,
-    /// Tries that certainly did not arrive.
+    /// See [`Claimed::edition`](super::Claimed::edition).
     #[serde(default)]
-    pub(super) series: u32,
+    pub(super) edition: u32,
 }
 
 impl Progress {
@@ -250,7 +250,7 @@ impl Progress {
             next_try: entry.next_try,
             uncertain: entry.uncertain || entry.class == Class::Journal,
             last: None,
-            series: 0,
+            edition: 0,
         }
     }
 }

@@ -22,12 +22,6 @@ pub(crate) const MAX_UNSAFE_REQUEST: usize = 1300;
 /// RFC 4320 §4.1: a server that has the request sends 100 within 3.5 s; one that is silent longer does not have it.
 const SILENCE: Duration = Duration::from_secs(4);
 
-/// Repeats of one request that may be remembered at once: Timer K is shorter than the pauses of that many tries.
-const MAX_COPIES: u32 = 8;
-
-/// More than the servers of a domain that are tried, so that no copy has another's branch.
-const COPY_STEP: u32 = 1024;
-
 /// Whether a request may go over UDP.
 pub(crate) fn fits_datagram(octets: usize) -> bool {
     octets <= MAX_UNSAFE_REQUEST
@@ -66,20 +60,17 @@ impl Core {
 
     fn try_place(&mut self, id: Id, place: Place, now: Instant) -> Result<(), Box<Failure>> {
         self.prepare(id, now);
-        let mut copy = 0;
-        let (handle, place, oversize) = loop {
-            let (request, branch, oversize, place) = self.encode(id, place, copy)?;
-            let key = self.keys.client(branch.as_bytes(), Method::Message.as_str().as_bytes());
-            let route = self.route(place).ok_or_else(|| Box::new(Failure::new(Side::Ours, Cause::LinkDown)))?;
-            match self.client.start(key, request, route, route.reliability(), id, now) {
-                Ok(handle) => break (handle, place, oversize),
-                Err(Refused::Full(_)) => return Err(Box::new(Failure::new(Side::Ours, Cause::Overload))),
-                // A repeat so soon after an answer that its transaction is still remembered: the server sees by the rest
-                // that it is one.
-                Err(Refused::Duplicate(_)) if copy < MAX_COPIES => copy += 1,
-                Err(Refused::Duplicate(_)) => return Err(Box::new(Failure::new(Side::Ours, Cause::LinkDown))),
-            }
-        };
+        let (request, branch, oversize, place) = self.encode(id, place)?;
+        let key = self.keys.client(branch.as_bytes(), Method::Message.as_str().as_bytes());
+        let route = self.route(place).ok_or_else(|| Box::new(Failure::new(Side::Ours, Cause::LinkDown)))?;
+        let started = self.client.start(key, request, route, route.reliability(), id, now);
+        let handle = started.map_err(|refused| match refused {
+            Refused::Full(_) => Box::new(Failure::new(Side::Ours, Cause::Overload)),
+            // A repeat has the identifiers of its first try; while that is remembered (RFC 3261 §17.1.2.2, Timer K) it waits.
+            Refused::Duplicate(_) => Box::new(
+                Failure::new(Side::Ours, Cause::Unconfirmed).with_text("an earlier try of it is still remembered"),
+            ),
+        })?;
         let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return Ok(()) };
         let silent_until = now + SILENCE;
         outbound.attempt = Some(Attempt { handle, place, since: now, silent_until, oversize });
@@ -96,7 +87,7 @@ impl Core {
             return;
         }
         let Some(operation) = instant_message(&outbound.delivery) else { return };
-        let ids = self.outbounds.recent.ids(operation, outbound.delivery.series, now);
+        let ids = self.outbounds.recent.ids(operation, outbound.delivery.edition, now);
         let call_id = match &operation.message.thread {
             Some(thread) => self.threads.call_id(thread, &operation.source.address, &operation.destination.address),
             None => ids.call_id(),
@@ -109,14 +100,13 @@ impl Core {
     }
 
     /// The octets for a server, over TCP when they are too many for UDP (RFC 3261 §18.1.1).
-    fn encode(&self, id: Id, place: Place, copy: u32) -> Result<(Bytes, String, bool, Place), Box<Failure>> {
+    fn encode(&self, id: Id, place: Place) -> Result<(Bytes, String, bool, Place), Box<Failure>> {
         let failure = |cause| Box::new(Failure::new(Side::Ours, cause));
         let outbound = self.outbounds.entries.get(&id).ok_or_else(|| failure(Cause::LinkDown))?;
         let (Some(request), Some(ids)) = (&outbound.request, &outbound.ids) else {
             return Err(failure(Cause::NotImplemented));
         };
-        let server = u32::try_from(outbound.tried.saturating_sub(1)).unwrap_or(u32::MAX);
-        let branch = ids.branch(server.saturating_add(copy.saturating_mul(COPY_STEP)));
+        let branch = ids.branch(u32::try_from(outbound.tried.saturating_sub(1)).unwrap_or(u32::MAX));
         let encode = |transport| {
             let sent_by = self.names.sent_by(transport, place.address)?;
             Some(request.encode(&TopVia {
