@@ -7,7 +7,7 @@ use crate::core::hop::{FixedHop, via_name};
 use crate::core::route::{Place, Route};
 use crate::core::streams::{End, Ends, Handed, Peering};
 use crate::mapping::{Mapped, message};
-use adapter_api::{Carries, Hop, Transport};
+use adapter_api::{Carries, Delivery, Hop, Transport};
 use bytes::Bytes;
 use impp_model::{Cause, Failure, Outcome, Side};
 use sip_proto::build::TopVia;
