@@ -14,6 +14,7 @@ use crate::order::Order;
 use crate::pace::Paces;
 use crate::policy::Policy;
 use crate::presence::{Engine, KeptState, Presence, PresenceLimits, Subscription, SubscriptionCounts};
+use crate::rates::{RateLimits, Rates};
 use crate::routing::{Candidate, Choice, Decision, Router, RoutingConfig};
 use crate::spool::{Parked, Retries};
 use crate::trace::{Trace, Traces};
@@ -41,6 +42,8 @@ pub struct CoreConfig {
     pub routing: RoutingConfig,
     /// `[policy]`.
     pub policy: Policy,
+    /// `[policy.rates]`.
+    pub rates: RateLimits,
     /// `[delivery]`.
     pub delivery: DeliveryLimits,
     /// `[presence]`.
@@ -110,6 +113,7 @@ pub struct Core {
     pub(crate) candidates: Vec<Candidate>,
     configuration: watch::Sender<Arc<Configuration>>,
     pub(crate) locator: Locator,
+    rates: Rates,
     decisions: RwLock<Decisions>,
     waiting: Mutex<WaitingRoom>,
     /// How many pairs have somebody waiting; while none has, the lock above is not touched.
@@ -163,6 +167,7 @@ impl Core {
         let dns_counts = dns.counts();
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
+            rates: Rates::new(config.rates),
             config,
             adapters: instances.into_iter().map(|instance| instance.adapter).collect(),
             candidates,
@@ -330,7 +335,8 @@ impl Core {
             policy: &self.config.policy,
             same_network: |a: &InstanceName, b: &InstanceName| self.same_network(a, b),
         };
-        rules.admit(operation, provenance)
+        rules.admit(operation, provenance)?;
+        self.rates.count(operation, now())
     }
 
     pub(crate) fn refuse(&self, waiting: Waiting, failure: Failure) {
