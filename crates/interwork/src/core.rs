@@ -512,8 +512,7 @@ impl HubCore for Core {
                 }
             }
             (Ok(()), Operation::Disposition(_)) => self.hear(waiting),
-            // An open set: what this hub does not know it does not carry.
-            (Ok(()), _) => self.refuse(waiting, Failure::new(Side::Ours, Cause::NotImplemented)),
+            (Ok(()), _) => self.route(waiting),
             (Err(failure), _) => self.refuse(waiting, failure),
         }
         trace

@@ -102,7 +102,7 @@ impl Core {
     pub(crate) fn hear(&self, waiting: Waiting) {
         let Operation::Disposition(word) = &*waiting.operation else { return };
         let Some(failure) = word.disposition.failure() else {
-            return self.refuse(waiting, Failure::new(Side::Ours, Cause::NotImplemented));
+            return self.route(waiting);
         };
         let key = word.message_id.as_ref().map(|id| OnceKey::new(&word.destination.address, id.as_str()));
         // Only the addressee's word counts.
