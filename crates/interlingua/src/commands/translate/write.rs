@@ -51,7 +51,7 @@ fn ours(error: impl std::fmt::Display) -> Failure {
 fn write_sip(operation: &MessageOperation, setting: &Setting) -> Result<Mapped<Bytes>, Stop> {
     let (source, destination) = (&operation.source, &operation.destination);
     let ids = match &operation.message.id {
-        Some(id) => RequestIds::of_message(operation, id),
+        Some(id) => RequestIds::of_message(operation, id, 0),
         None => RequestIds::random(rand::random()),
     };
     let call_id = match &operation.message.thread {
