@@ -10,6 +10,7 @@ use crate::locate::Locator;
 use crate::order::{Order, Turn};
 use crate::policy::Policy;
 use crate::presence::{Engine, KeptState, Presence, PresenceLimits, Subscription, SubscriptionCounts};
+use crate::rates::{RateLimits, Rates};
 use crate::retry::is_retryable;
 use crate::routing::{Candidate, Choice, Decision, Router, RoutingConfig, carries};
 use crate::spool::{Parked, Retries};
@@ -38,6 +39,8 @@ pub struct CoreConfig {
     pub routing: RoutingConfig,
     /// `[policy]`.
     pub policy: Policy,
+    /// `[policy.rates]`.
+    pub rates: RateLimits,
     /// `[delivery]`.
     pub delivery: DeliveryLimits,
     /// `[presence]`.
@@ -100,6 +103,7 @@ pub struct Core {
     pub(crate) candidates: Vec<Candidate>,
     configuration: watch::Sender<Arc<Configuration>>,
     pub(crate) locator: Locator,
+    rates: Rates,
     decisions: RwLock<Decisions>,
     waiting: Mutex<WaitingRoom>,
     /// How many pairs have somebody waiting; while none has, the lock above is not touched.
@@ -149,6 +153,7 @@ impl Core {
         let dns_counts = dns.counts();
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
+            rates: Rates::new(config.rates),
             config,
             adapters: instances.into_iter().map(|instance| instance.adapter).collect(),
             candidates,
@@ -313,7 +318,8 @@ impl Core {
             policy: &self.config.policy,
             same_network: |a: &InstanceName, b: &InstanceName| self.same_network(a, b),
         };
-        rules.admit(operation, provenance)
+        rules.admit(operation, provenance)?;
+        self.rates.count(operation, now())
     }
 
     pub(crate) fn refuse(&self, waiting: Waiting, failure: Failure) {
