@@ -106,6 +106,12 @@ impl Address {
         &self.domain
     }
 
+    /// The same local part in another domain.
+    #[must_use]
+    pub fn with_domain(&self, domain: Domain) -> Self {
+        Self { domain, local: self.local.clone() }
+    }
+
     /// The `im:` URI of this inbox.
     ///
     /// A local part that is neither dot-atom nor quoted string is percent-encoded all the same; only

@@ -103,6 +103,7 @@ pub struct Core {
     pub(crate) candidates: Vec<Candidate>,
     configuration: watch::Sender<Arc<Configuration>>,
     pub(crate) locator: Locator,
+    pub(crate) policy: RwLock<Arc<Policy>>,
     rates: Rates,
     decisions: RwLock<Decisions>,
     waiting: Mutex<WaitingRoom>,
@@ -115,7 +116,7 @@ pub struct Core {
     pub(crate) retries: Retries,
     pub(crate) presence: Presence,
     pub(crate) counters: Counters,
-    dns_counts: Arc<DnsCounts>,
+    pub(crate) dns_counts: Arc<DnsCounts>,
     pub(crate) traces: Traces,
     peers: Mutex<BTreeMap<(InstanceName, String), (PeerState, SystemTime)>>,
     next_trace: AtomicU64,
@@ -148,7 +149,7 @@ impl Core {
         };
         let candidates = instances.iter().map(candidate).collect();
         let configuration = watch::Sender::new(config.configuration.clone());
-        let discovery = config.discovery.clone();
+        let (discovery, policy) = (config.discovery.clone(), Arc::new(config.policy.clone()));
         let dns = CountedDns::new(dns);
         let dns_counts = dns.counts();
         Arc::new_cyclic(|me| Self {
@@ -159,6 +160,7 @@ impl Core {
             candidates,
             configuration,
             locator: Locator::new(Arc::new(dns), discovery, seed),
+            policy: RwLock::new(policy),
             decisions: RwLock::default(),
             waiting: Mutex::default(),
             waiting_pairs: AtomicU64::new(0),
@@ -228,11 +230,6 @@ impl Core {
     /// What has happened, in numbers.
     pub fn counters(&self) -> &Counters {
         &self.counters
-    }
-
-    /// How queries of name service ended.
-    pub fn dns_queries(&self) -> [(&'static str, u64); 3] {
-        self.dns_counts.read()
     }
 
     /// What was accepted and has not ended.
@@ -313,9 +310,10 @@ impl Core {
         if self.draining.load(Relaxed) {
             return Err(Failure::new(Side::Ours, Cause::ShuttingDown));
         }
+        let policy = self.policy();
         let rules = Rules {
             configuration: &self.config.configuration,
-            policy: &self.config.policy,
+            policy: &policy,
             same_network: |a: &InstanceName, b: &InstanceName| self.same_network(a, b),
         };
         rules.admit(operation, provenance)?;
@@ -468,19 +466,23 @@ impl Core {
         let (Some(adapter), Some(me), true) = (self.adapters.get(choice.index), self.me.upgrade(), carried) else {
             return self.refuse(waiting, Failure::new(Side::Ours, Cause::NotImplemented));
         };
+        let hop = match self.way_on(&waiting.operation, &choice.hop) {
+            Ok(hop) => hop,
+            Err(failure) => return self.refuse(waiting, failure),
+        };
         if now() >= self.deadline(&waiting) {
             let failure = Failure::new(Side::Far, Cause::DnsFailure).with_text("the lookup took too long; not sent");
             return self.keep(waiting, failure);
         }
         let pair = Pair::of(&waiting.operation);
-        let hop = self.hop_name(choice, &waiting);
+        let hop_name = self.hop_name(choice, &waiting);
         let spooled = || self.storage.ledger.pair(pair).1;
         let presence = waiting.operation.kind().is_presence();
         if !presence
             && matches!(waiting.owner, Owner::Sender(_))
             && self.order.enter(pair, waiting.trace, spooled) == Turn::Behind
         {
-            return self.follow(waiting, pair, hop);
+            return self.follow(waiting, pair, hop_name);
         }
         let deadline = self.deadline(&waiting);
         let Waiting { trace, operation, near: from, owner, since, .. } = waiting;
@@ -496,7 +498,7 @@ impl Core {
             deadline,
             operation: operation.clone(),
             pair,
-            hop,
+            hop: hop_name,
             journal: None,
             owner: Some(owner),
         };
@@ -505,7 +507,8 @@ impl Core {
             self.young.add(since + self.config.delivery.write_ahead_after, token, trace);
         }
         let settle = Settle::new(me, token);
-        let delivery = Delivery { trace, operation, repeat, edition, hop: choice.hop.clone(), deadline, settle };
+        let operation = self.named_for_its_network(operation);
+        let delivery = Delivery { trace, operation, repeat, edition, hop, deadline, settle };
         if let Err(Full(delivery)) = adapter.deliver(delivery) {
             self.counters.queue_full();
             delivery.settle(Failure::new(Side::Ours, Cause::Overload));
@@ -516,7 +519,7 @@ impl Core {
     fn hop_name(&self, choice: &Choice, waiting: &Waiting) -> Box<str> {
         let peer = match &*choice.hop {
             Hop::Link => waiting.operation.source().address.domain(),
-            Hop::Fixed(_) | Hop::Located { .. } => waiting.operation.destination().address.domain(),
+            Hop::Fixed(_) | Hop::Located { .. } => self.wire_name(waiting.operation.destination().address.domain()),
         };
         hop_name(&choice.adapter, peer.as_str())
     }

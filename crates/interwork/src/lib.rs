@@ -4,6 +4,7 @@
 //! admission, routing, delivery, settlement. What can't be delivered at once goes on in `spool`.
 
 mod admission; // RFC 3860 §3.4.1, steps 1 and 3
+mod blocklist;
 mod core; // RFC 3860 §3.4
 mod counters;
 mod decisions;
@@ -13,6 +14,7 @@ mod inflight; // RFC 3860 §3.4.1: the answer follows the indication
 mod journal;
 mod locate; // RFC 3861 §4, RFC 3263 §4, RFC 6120 §3.2
 mod notice; // RFC 3860 §3.4.1: the indication that comes late
+mod onward;
 mod order;
 mod policy;
 mod presence; // RFC 3859 §3.4
@@ -26,6 +28,7 @@ mod trace;
 mod waiting;
 
 pub use admission::Refusal;
+pub use blocklist::{Blocklist, BlocklistError};
 pub use core::{Core, CoreConfig, DeliveryLimits, Instance, Storage};
 pub use counters::{Counters, Direction, Histogram, OperationKey, PairKey};
 pub use dns::{CountedDns, DnsCounts};

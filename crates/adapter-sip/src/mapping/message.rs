@@ -7,7 +7,9 @@ use super::{Mapped, content::Body};
 use crate::ids::{CSEQ, RequestIds};
 use adapter_api::{Carries, FieldSupport};
 use impp_model::datetime::DateTime;
-use impp_model::{Content, InstantMessage, LangText, LanguageTag, MaxForwards, MessageOperation, Receipts, TransId};
+use impp_model::{
+    Content, InstantMessage, LangText, LanguageTag, MaxForwards, MessageOperation, Passed, Receipts, TransId,
+};
 use sip_proto::build::RequestBuilder;
 use sip_proto::header::{Date, HeaderError, MediaType, delta_seconds};
 use sip_proto::header_id::HeaderId;
@@ -112,6 +114,7 @@ pub fn from_request(request: &Message, now: i64, threads: &ThreadTable) -> Resul
         subjects: subject(request),
         sent: date.filter(|date| now.saturating_sub(*date) > OLD).and_then(|date| DateTime::from_epoch(date, 0)),
         alternatives: body.value.alternatives,
+        passed: passed(request),
         ..InstantMessage::new(body.value.content)
     };
     let operation = MessageOperation {
@@ -214,8 +217,19 @@ pub fn to_request(operation: &MessageOperation, ids: &RequestIds, call_id: &str)
     if !message.alternatives.is_empty() {
         dropped.push("alternatives");
     }
+    if !message.passed.is_empty() {
+        request = request.header_named(PASSED, &message.passed.to_string());
+    }
     let (media, octets) = content::to_body(&message.content);
     Mapped { value: request.body(&media, octets), degraded, dropped }
+}
+
+/// The header with the marks of the gateways passed: other elements leave alone what they do not know (RFC 3261 §16.6).
+const PASSED: &str = "Interlingua-Passed";
+
+fn passed(request: &Message) -> Passed {
+    let text = request.headers_named(PASSED).next().and_then(|header| header.text().ok());
+    text.map_or_else(Passed::default, Passed::parse)
 }
 
 /// SEC-003, IM-003: each run of line breaks becomes one space.
