@@ -68,6 +68,10 @@ pub enum SourceProof {
     Secret,
     /// A bearer token.
     Token,
+    /// A certificate that names the domain.
+    Certificate,
+    /// A key that the domain's own server knew (XEP-0220): as good as the name system.
+    Dialback,
 }
 
 /// Whom a peer may name as a source.
@@ -103,6 +107,10 @@ pub trait HubCore: Send + Sync {
     fn translation_loss(&self, adapter: &InstanceName, field: &str, how: Carries);
     /// See [`Hub::configuration`].
     fn configuration(&self) -> watch::Receiver<Arc<Configuration>>;
+    /// See [`Hub::peer_proven`]; what only carries operations need not care.
+    fn peer_proven(&self, adapter: &InstanceName, peer: &str, proof: &str, protection: &str) {
+        let _ = (adapter, peer, proof, protection);
+    }
     /// See [`Hub::listening`]; what only carries operations need not care.
     fn listening(&self, adapter: &InstanceName, transport: &str, address: SocketAddr) {
         let _ = (adapter, transport, address);
@@ -142,6 +150,11 @@ impl Hub {
     /// Tells that `peer` (a domain or hop address) can be reached, or can't.
     pub fn peer_changed(&self, peer: &str, state: PeerState) {
         self.core.peer_changed(&self.instance, peer, state);
+    }
+
+    /// Tells how `peer` has proven itself, as `certificate` or `dialback`, and how the connection is protected, as `TLS 1.3`.
+    pub fn peer_proven(&self, peer: &str, proof: &str, protection: &str) {
+        self.core.peer_proven(&self.instance, peer, proof, protection);
     }
 
     /// Tells that a listener is open: `udp`, `tcp` or `http`, at this address, with the port that was chosen for port 0.
