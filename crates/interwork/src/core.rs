@@ -8,6 +8,7 @@ use crate::inflight::{Held, InFlight};
 use crate::journal::Young;
 use crate::locate::Locator;
 use crate::order::{Order, Turn};
+use crate::peers::{PeerProof, Proofs};
 use crate::policy::Policy;
 use crate::retry::is_retryable;
 use crate::routing::{Candidate, Choice, Decision, Router, RoutingConfig, carries};
@@ -110,6 +111,7 @@ pub struct Core {
     dns_counts: Arc<DnsCounts>,
     pub(crate) traces: Traces,
     peers: Mutex<BTreeMap<(InstanceName, String), (PeerState, SystemTime)>>,
+    pub(crate) proofs: Proofs,
     next_trace: AtomicU64,
     draining: AtomicBool,
     started: SystemTime,
@@ -162,6 +164,7 @@ impl Core {
             dns_counts,
             traces: Traces::default(),
             peers: Mutex::default(),
+            proofs: Proofs::default(),
             next_trace: AtomicU64::new(seed),
             draining: AtomicBool::new(false),
             started: SystemTime::now(),
@@ -257,6 +260,16 @@ impl Core {
     /// The instances, with what each can do.
     pub fn instances(&self) -> impl Iterator<Item = (&InstanceName, &adapter_api::Capabilities)> {
         self.candidates.iter().map(|candidate| (&candidate.name, &candidate.capabilities))
+    }
+
+    /// How peers have proven themselves, at most one proof for each and the latest.
+    pub fn proofs(&self) -> Vec<PeerProof> {
+        self.proofs.latest()
+    }
+
+    /// How often peers of an instance have proven themselves in this way under this protection.
+    pub fn proof_counts(&self) -> Vec<((InstanceName, String, String), u64)> {
+        self.proofs.counts()
     }
 
     /// Every peer that an adapter has spoken of, with its state and since when.
@@ -555,6 +568,10 @@ impl HubCore for Core {
         }
     }
 
+    fn peer_proven(&self, adapter: &InstanceName, peer: &str, proof: &str, protection: &str) {
+        self.proofs.add(adapter, peer, proof, protection, SystemTime::now());
+    }
+
     fn translation_loss(&self, adapter: &InstanceName, field: &str, how: Carries) {
         self.counters.loss(adapter, field, how);
     }
@@ -584,6 +601,7 @@ fn new_trace(id: TraceId, operation: &Operation, provenance: &Provenance) -> Tra
         kind: operation.kind(),
         adapter: provenance.adapter.clone(),
         peer: provenance.peer.clone(),
+        proof: provenance.proof,
         message_id,
         from: operation.source().address.domain().clone(),
         to: operation.destination().address.domain().clone(),

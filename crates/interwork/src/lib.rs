@@ -14,6 +14,7 @@ mod journal;
 mod locate; // RFC 3861 §4, RFC 3263 §4, RFC 6120 §3.2
 mod notice; // RFC 3860 §3.4.1: the indication that comes late
 mod order;
+mod peers;
 mod policy;
 mod retry;
 mod routing; // RFC 3861 §4
@@ -28,6 +29,7 @@ pub use core::{Core, CoreConfig, DeliveryLimits, Instance, Storage};
 pub use counters::{Counters, Direction, Histogram, OperationKey, PairKey};
 pub use dns::{CountedDns, DnsCounts};
 pub use explain::Explanation;
+pub use peers::PeerProof;
 pub use policy::{Action, Policy, Relay, Rule};
 pub use routing::{Decision, Route, RoutingConfig, Via};
 pub use trace::{Trace, Traces};

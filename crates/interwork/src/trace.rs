@@ -1,6 +1,6 @@
 //! Where each recent operation went and why, in bounded memory.
 
-use adapter_api::{InstanceName, TraceId};
+use adapter_api::{InstanceName, SourceProof, TraceId};
 use impp_model::{Domain, Kind, MessageId, Outcome};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -22,6 +22,8 @@ pub struct Trace {
     pub adapter: InstanceName,
     /// The peer it came from.
     pub peer: Arc<str>,
+    /// How that peer was authenticated.
+    pub proof: SourceProof,
     /// The id its sender gave it.
     pub message_id: Option<MessageId>,
     /// The source's domain.

@@ -14,6 +14,11 @@ pub use config::{Config, PeerTable};
 use adapter_api::{Adapter, AdapterError, Context, InstanceName};
 use std::sync::Arc;
 
+/// Whether text names a next hop, as `xmpp:192.0.2.1:5269`.
+pub fn is_next_hop(text: &str) -> bool {
+    core::is_next_hop(text)
+}
+
 /// Makes the adapter of one table `[adapter.NAME]` with `type = "xmpp"`.
 pub fn new(instance: InstanceName, config: Config, context: Context) -> Result<Arc<dyn Adapter>, AdapterError> {
     Ok(Arc::new(XmppServer::new(instance, &config, context)?))

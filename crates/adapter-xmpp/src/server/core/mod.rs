@@ -283,6 +283,10 @@ impl Core {
     }
 }
 
+pub(super) fn is_next_hop(text: &str) -> bool {
+    routes::fixed_target(text).is_some()
+}
+
 /// What this gateway is to other servers: the server of its local domains that are not on this network.
 fn server_config(settings: &Settings, context: &Context, instance: &str, secret: &Secret) -> ServerConfig {
     let configuration: Arc<Configuration> = context.configuration.borrow().clone();

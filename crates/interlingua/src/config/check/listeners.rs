@@ -9,7 +9,7 @@ use super::super::problem::Key;
 use super::Check;
 
 /// Transports of the contract that later versions bring.
-const LATER: [&str; 3] = ["tls:", "ws:", "wss:"];
+const LATER: [&str; 2] = ["ws:", "wss:"];
 
 impl Check<'_> {
     pub(super) fn listeners(&mut self) {
@@ -19,6 +19,10 @@ impl Check<'_> {
             if let Some(transport) = LATER.iter().find(|later| listen.starts_with(**later)) {
                 self.later(key, transport);
                 continue;
+            }
+            if listen.starts_with("tls:") && self.config.tls.certificates.is_empty() {
+                let remedy = "add certificates = [{ certificate = \"FILE\", private_key = \"FILE\" }] to [tls]";
+                self.problem(key.clone(), "TLS without a certificate", remedy);
             }
             let Some((layer, address)) = parse(&listen) else {
                 continue;
@@ -82,7 +86,7 @@ enum Layer {
 fn parse(listen: &str) -> Option<(Layer, SocketAddr)> {
     let (layer, address) = match listen.split_once(':') {
         Some(("udp", address)) => (Layer::Datagram, address),
-        Some(("tcp", address)) => (Layer::Stream, address),
+        Some(("tcp" | "tls", address)) => (Layer::Stream, address),
         _ => (Layer::Stream, listen),
     };
     Some((layer, address.parse().ok()?))
