@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use adapter_api::{
-    Adapter, AdapterError, Capabilities, Context, Delivery, Examine, Findings, Full, Hub, InstanceName, Problem, Shutdown,
+    Adapter, AdapterError, Capabilities, Context, Delivery, Examine, Findings, Full, Hub, InstanceName, Problem,
+    Shutdown,
 };
 use async_trait::async_trait;
 use bytes::BytesMut;

@@ -74,8 +74,7 @@ impl XmppServer {
                 (false, false) => "used where offered; the peer is proven by its certificate alone",
             },
         );
-        let acknowledge =
-            domain.as_ref().map_or(self.settings.acknowledge, |domain| self.settings.acknowledge(domain));
+        let acknowledge = domain.as_ref().map_or(self.settings.acknowledge, |domain| self.settings.acknowledge(domain));
         findings.add(
             "acknowledgement",
             match (self.settings.stream_management, acknowledge) {

@@ -34,6 +34,10 @@ pub struct Config {
     /// Whether one stream may be used both ways (XEP-0288).
     #[serde(default = "yes")]
     pub bidi: bool,
+    /// Whether further domains here are added to a stream that dialback has opened, instead of a stream for each (XEP-0220 §2.6).
+    /// Prosody 0.12 answers such domains over the wrong stream.
+    #[serde(default)]
+    pub multiplex: bool,
     /// Whether stanzas are acknowledged and streams resumed where the peer does so, too (XEP-0198).
     #[serde(default = "yes")]
     pub stream_management: bool,
@@ -92,6 +96,7 @@ pub(crate) struct Settings {
     pub(crate) acknowledge: Acknowledge,
     pub(crate) acknowledge_of: BTreeMap<jid::Domain, Acknowledge>,
     pub(crate) bidi: bool,
+    pub(crate) multiplex: bool,
     pub(crate) stream_management: bool,
     pub(crate) secret: Option<Arc<SecretText>>,
     pub(crate) limits: Limits,
@@ -131,6 +136,7 @@ impl Config {
             acknowledge: self.acknowledge,
             acknowledge_of,
             bidi: self.bidi,
+            multiplex: self.multiplex,
             stream_management: self.stream_management,
             secret: secret.map(Arc::new),
             limits: self.limits.clone(),

@@ -57,7 +57,8 @@ impl Core {
             is_incoming && stream.address.is_some_and(|other| other.ip() == address.ip())
         };
         // XEP-0205 §3: what one address may hold.
-        if self.streams.len() >= MAX_CONNECTIONS || self.streams.values().filter(from_there).count() >= MAX_PER_ADDRESS {
+        if self.streams.len() >= MAX_CONNECTIONS || self.streams.values().filter(from_there).count() >= MAX_PER_ADDRESS
+        {
             tracing::warn!(hop = %address, reason = "too-many-connections", "connection refused");
             return;
         }
@@ -152,7 +153,8 @@ impl Core {
             let back = pair.inverse();
             if let Some(route) = self.route(&back, now) {
                 route.reply(reply);
-                self.touched_routes.insert(back);
+                // Before the acknowledgement, lest the peer take the message for delivered.
+                self.pump(&back, now);
             }
         }
         if let Some(stream) = self.streams.get_mut(&id) {

@@ -28,11 +28,15 @@ impl Core {
             if let Some(id) = self.carrier(pair) {
                 return self.way_found(id, pair, now);
             }
-            if !route.is_alone && let Some(id) = self.ask_carrier(pair, now) {
+            if self.settings.multiplex
+                && !route.is_alone
+                && let Some(id) = self.ask_carrier(pair, now)
+            {
                 return self.set_way(pair, Way::Asked(id));
             }
         }
-        let targets: VecDeque<_> = self.routes.get(pair).map(|route| route.known.iter().cloned().collect()).unwrap_or_default();
+        let targets: VecDeque<_> =
+            self.routes.get(pair).map(|route| route.known.iter().cloned().collect()).unwrap_or_default();
         if targets.is_empty() {
             self.set_way(pair, Way::Locating);
             return self.locate(pair.to.clone());
@@ -54,8 +58,11 @@ impl Core {
             self.routes.get(pair).map(|route| route.known.iter().map(|target| target.address).collect())?;
         for (id, stream) in &mut self.streams {
             let Machine::Out(machine) = &mut stream.machine else { continue };
-            let is_same = machine.pair().to == pair.to || stream.address.is_some_and(|address| known.contains(&address));
-            if is_same && !machine.is_closed() && machine.authorize(pair.clone(), now).is_ok() {
+            let is_same =
+                machine.pair().to == pair.to || stream.address.is_some_and(|address| known.contains(&address));
+            // COMPAT ejabberd 23.01: where certificates are demanded it leaves keys without an answer.
+            if is_same && !machine.is_external() && !machine.is_closed() && machine.authorize(pair.clone(), now).is_ok()
+            {
                 self.touched_streams.insert(*id);
                 return Some(*id);
             }
@@ -65,7 +72,9 @@ impl Core {
 
     /// Calls the next target; without any, who waits for it has failed.
     pub(super) fn call(&mut self, mut call: Call, now: Instant) {
-        let Some(target) = call.targets.pop_front() else { return self.uncalled(call, "no server of the domain answers", now) };
+        let Some(target) = call.targets.pop_front() else {
+            return self.uncalled(call, "no server of the domain answers", now);
+        };
         let (Some(domain), Some(source)) = (to_domain(&call.pair.to), to_domain(&call.pair.from)) else {
             return self.uncalled(call, "no domain of the name system", now);
         };

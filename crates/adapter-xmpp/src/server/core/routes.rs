@@ -149,10 +149,11 @@ impl Core {
     pub(super) fn pump(&mut self, pair: &Pair, now: Instant) {
         let Some(route) = self.routes.get_mut(pair) else { return };
         route.outbound.expire(now);
-        match route.way {
-            Way::Open(id) => self.send(pair, id, now),
-            Way::None if route.wants_way() || route.session.is_some() => self.find_way(pair, now),
-            Way::None | Way::Locating | Way::Calling(_) | Way::Asked(_) => {}
+        if route.way == Way::None && (route.wants_way() || route.session.is_some()) {
+            self.find_way(pair, now);
+        }
+        if let Some(Way::Open(id)) = self.routes.get(pair).map(|route| route.way) {
+            self.send(pair, id, now);
         }
         self.arm_route(pair, now);
     }
@@ -230,7 +231,11 @@ impl Core {
         let Some(pair) = self.route_numbers.get(&(token >> TOKEN_BITS)) else { return };
         let Some(route) = self.routes.get_mut(pair) else { return };
         let token = token & ((1 << TOKEN_BITS) - 1);
-        if is_taken { route.outbound.handle_acked(token) } else { route.outbound.handle_lost(token) }
+        if is_taken {
+            route.outbound.handle_acked(token)
+        } else {
+            route.outbound.handle_lost(token)
+        }
         self.touched_routes.insert(pair.clone());
     }
 

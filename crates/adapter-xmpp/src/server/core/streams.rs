@@ -7,7 +7,9 @@ use std::time::Instant;
 use adapter_api::{PeerState, Target};
 use transport::tls::{IdentityFault, PeerIdentity};
 use xmpp_proto::jid;
-use xmpp_proto::server::{self, Flow, IncomingStream, NotSent, Output, OutgoingStream, Pair, Proof, Session, Verification};
+use xmpp_proto::server::{
+    self, Flow, IncomingStream, NotSent, OutgoingStream, Output, Pair, Proof, Session, Verification,
+};
 
 use super::super::connection::{Command, Handle, Happened, Secured};
 use super::{ConnectionId, Core, Timer, to_domain};
