@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adapter_api::{
-    AdapterError, Carries, Configuration, Hub, HubCore, InstanceName, PeerState, Provenance, Settle, Shutdown,
-    ShutdownTrigger, TraceId,
+    AdapterError, AdapterState, Carries, Configuration, Hub, HubCore, InstanceName, PeerState, Provenance, Settle,
+    Shutdown, ShutdownTrigger, TraceId,
 };
 use anyhow::{Context, Result, anyhow};
 use impp_model::Operation;
@@ -263,6 +263,10 @@ impl HubCore for Observer {
 
     fn configuration(&self) -> watch::Receiver<Arc<Configuration>> {
         self.core.configuration()
+    }
+
+    fn state(&self) -> Option<Arc<dyn AdapterState>> {
+        self.core.state()
     }
 
     fn listening(&self, adapter: &InstanceName, transport: &str, address: SocketAddr) {

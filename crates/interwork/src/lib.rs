@@ -16,6 +16,7 @@ mod notice; // RFC 3860 §3.4.1: the indication that comes late
 mod order;
 mod peers;
 mod policy;
+mod presence; // RFC 3859 §3.4
 mod retry;
 mod routing; // RFC 3861 §4
 mod spool;
@@ -31,5 +32,6 @@ pub use dns::{CountedDns, DnsCounts};
 pub use explain::Explanation;
 pub use peers::PeerProof;
 pub use policy::{Action, Policy, Relay, Rule};
+pub use presence::{PresenceLimits, Subscription, SubscriptionCounts};
 pub use routing::{Decision, Route, RoutingConfig, Via};
 pub use trace::{Trace, Traces};
