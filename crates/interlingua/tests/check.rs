@@ -6,6 +6,8 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
+use transport::tls::testkit::{Authority, San};
+
 use common::{list, repository, run, text};
 use serde_json::Value;
 
@@ -200,13 +202,14 @@ fn toml_files(folder: &Path) -> Vec<PathBuf> {
     entries.filter(|path| path.extension().is_some_and(|extension| extension == "toml")).collect()
 }
 
-/// The examples name files with secrets; here they exist.
+/// The examples name files with secrets and certificates; here they exist.
 #[test]
 fn every_configuration_in_the_repository_is_sound() {
     let folder = tempfile::tempdir().unwrap();
     for secret in ["prosody.secret", "ejabberd.secret", "component.secret", "carol.token", "alerts.token"] {
         std::fs::write(folder.path().join(secret), format!("{secret}\n")).unwrap();
     }
+    Authority::new("CA").issue(&[San::Dns("sip.example.com")]).write(folder.path(), "sip.example.com");
     let files = [toml_files(&repository("configs")), toml_files(&repository("configs/examples"))].concat();
     assert!(files.len() >= 6, "{files:?}");
     for file in files {
