@@ -1,7 +1,7 @@
 //! What goes from one domain here to one domain elsewhere, and the stream that takes it there.
 
 use std::collections::VecDeque;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use adapter_api::{Delivery, Hop, PeerState, Target};
 use bytes::BytesMut;
@@ -32,7 +32,12 @@ pub(super) struct Route {
     backoff: Backoff,
     /// After a failure nothing is tried before this, and all that comes fails alike.
     barred: Option<(Instant, Failure)>,
+    /// Something could not be sent: until then the domain is called again by itself, so that the hub hears when it is back.
+    missed_until: Option<Instant>,
 }
+
+/// As long as a restart of a server takes; after that it is called when there is something to send.
+const MISSED_FOR: Duration = Duration::from_secs(60);
 
 /// How far the way to a domain is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +113,7 @@ impl Core {
                 session: None,
                 backoff: Backoff::default(),
                 barred: None,
+                missed_until: None,
             };
             self.route_numbers.insert(number, pair.clone());
             self.routes.insert(pair.clone(), route);
@@ -149,7 +155,8 @@ impl Core {
     pub(super) fn pump(&mut self, pair: &Pair, now: Instant) {
         let Some(route) = self.routes.get_mut(pair) else { return };
         route.outbound.expire(now);
-        if route.way == Way::None && (route.wants_way() || route.session.is_some()) {
+        let is_missed = route.missed_until.is_some_and(|until| now < until);
+        if route.way == Way::None && (route.wants_way() || route.session.is_some() || is_missed) {
             self.find_way(pair, now);
         }
         if let Some(Way::Open(id)) = self.routes.get(pair).map(|route| route.way) {
@@ -161,7 +168,8 @@ impl Core {
     fn arm_route(&mut self, pair: &Pair, now: Instant) {
         let Some(route) = self.routes.get(pair) else { return };
         let barred = route.barred.as_ref().map(|(until, _)| *until).filter(|until| *until > now);
-        let is_forgotten = route.is_idle() && route.way == Way::None && route.session.is_none() && barred.is_none();
+        let is_over = route.way == Way::None && route.session.is_none() && barred.is_none();
+        let is_forgotten = is_over && route.is_idle() && route.missed_until.is_none_or(|until| until <= now);
         if is_forgotten {
             self.route_numbers.remove(&route.number);
             self.routes.remove(pair);
@@ -255,7 +263,7 @@ impl Core {
             return;
         }
         route.way = Way::Open(id);
-        route.barred = None;
+        (route.barred, route.missed_until) = (None, None);
         route.is_alone = false;
         route.backoff.reset();
         if is_managed {
@@ -301,8 +309,8 @@ impl Core {
 
     /// There is no way: what waits is told, and for a moment nothing is tried.
     pub(super) fn fail_route(&mut self, pair: &Pair, why: &str, now: Instant) {
-        // RFC 6120 §10.4.3: the domain exists, and no stream to it can be had.
-        let failure = Failure::new(Side::Far, Cause::RemoteTimeout).with_text(why);
+        // Nothing was sent: other than RFC 6120 §10.4.3 has it, this is not a timeout after which a message may have arrived.
+        let failure = Failure::new(Side::Far, Cause::LinkDown).with_text(why);
         self.bar_route(pair, failure, now);
     }
 
@@ -310,8 +318,15 @@ impl Core {
         let Some(route) = self.routes.get_mut(pair) else { return };
         route.way = Way::None;
         tracing::info!(%pair, reason = failure.cause.code(), why = failure.text, "no stream");
+        if route.wants_way() && route.missed_until.is_none() {
+            route.missed_until = Some(now + MISSED_FOR);
+        }
         route.outbound.fail_waiting(&failure);
         route.replies.clear();
+        // Whoever comes next says, or looks up, where the domain is by then.
+        if route.missed_until.is_none_or(|until| until <= now) {
+            (route.missed_until, route.known) = (None, Vec::new());
+        }
         route.barred = Some((now + route.backoff.next(rand::random()), failure));
         if let Some(peer) = to_domain(&pair.to) {
             self.hub.peer_changed(peer.as_str(), PeerState::Down);
