@@ -491,9 +491,9 @@ impl Core {
         }
         let deadline = self.deadline(&waiting);
         let Waiting { trace, operation, near: from, owner, since, .. } = waiting;
-        let (journalled, repeat) = match &owner {
-            Owner::Sender(_) => (!presence && !self.answers_each(&from), false),
-            Owner::Ledger(attempt) => (false, attempt.repeat),
+        let (journalled, repeat, edition) = match &owner {
+            Owner::Sender(_) => (!presence && !self.answers_each(&from), false, 0),
+            Owner::Ledger(attempt) => (false, attempt.repeat, attempt.edition),
         };
         let held = Held {
             trace,
@@ -512,7 +512,7 @@ impl Core {
             self.young.add(since + self.config.delivery.write_ahead_after, token, trace);
         }
         let settle = Settle::new(me, token);
-        let delivery = Delivery { trace, operation, repeat, hop: choice.hop.clone(), deadline, settle };
+        let delivery = Delivery { trace, operation, repeat, edition, hop: choice.hop.clone(), deadline, settle };
         if let Err(Full(delivery)) = adapter.deliver(delivery) {
             self.counters.queue_full();
             delivery.settle(Failure::new(Side::Ours, Cause::Overload));

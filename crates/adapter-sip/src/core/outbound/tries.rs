@@ -6,8 +6,9 @@ use crate::core::Core;
 use crate::core::hop::via_name;
 use crate::core::route::{Place, Route};
 use crate::core::streams::Handed;
+use crate::ids::Try;
 use crate::mapping::{Mapped, message};
-use adapter_api::{Carries, Transport};
+use adapter_api::{Carries, Delivery, Transport};
 use bytes::Bytes;
 use impp_model::{Cause, Failure, Outcome, Side};
 use sip_proto::build::TopVia;
@@ -66,8 +67,10 @@ impl Core {
         let started = self.client.start(key, request, route, route.reliability(), id, now);
         let handle = started.map_err(|refused| match refused {
             Refused::Full(_) => Box::new(Failure::new(Side::Ours, Cause::Overload)),
-            // Identifiers are not used twice while they are remembered.
-            Refused::Duplicate(_) => Box::new(Failure::new(Side::Ours, Cause::Conflict)),
+            // A repeat has the identifiers of its first try; while that is remembered (RFC 3261 §17.1.2.2, Timer K) it waits.
+            Refused::Duplicate(_) => Box::new(
+                Failure::new(Side::Ours, Cause::Unconfirmed).with_text("an earlier try of it is still remembered"),
+            ),
         })?;
         let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return Ok(()) };
         let silent_until = now + SILENCE;
@@ -85,7 +88,8 @@ impl Core {
             return;
         }
         let Some(operation) = instant_message(&outbound.delivery) else { return };
-        let ids = self.outbounds.recent.ids(operation, outbound.delivery.repeat, now);
+        let Delivery { trace, repeat, edition, .. } = outbound.delivery;
+        let ids = self.outbounds.recent.ids(operation, Try { trace, repeat, edition }, now);
         let call_id = match &operation.message.thread {
             Some(thread) => self.threads.call_id(thread, &operation.source.address, &operation.destination.address),
             None => ids.call_id(),
