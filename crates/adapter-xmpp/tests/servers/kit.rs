@@ -187,6 +187,7 @@ impl Org {
             trace: TraceId(1),
             operation: Arc::new(operation),
             repeat: false,
+            edition: 0,
             hop: Arc::new(hop),
             deadline: Instant::now() + PATIENCE,
             settle,
