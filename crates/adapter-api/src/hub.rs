@@ -68,7 +68,9 @@ pub enum SourceProof {
     Secret,
     /// A bearer token.
     Token,
-    /// A certificate that names the domain.
+    /// A user name and password that never crossed the network (RFC 8760).
+    Digest,
+    /// A certificate for the domain, with the key to it (RFC 5922, RFC 6120 §13.7).
     Certificate,
     /// A key that the domain's own server knew (XEP-0220): as good as the name system.
     Dialback,

@@ -90,10 +90,10 @@ fn configuration(given: &Given, sip: &SipPeer) -> Configuration {
         trusted: trusted.iter().map(|network| network.parse().unwrap()).collect(),
     };
     let next_hop = (!given.two_servers).then_some(hop.as_str());
-    Configuration {
-        gateway: Domain::parse("gw.example.com").unwrap(),
-        domains: vec![entry("example.com", "office", None, &[]), entry(SIP_DOMAIN, "sip", next_hop, &["127.0.0.1/32"])],
-    }
+    Configuration::new(
+        Domain::parse("gw.example.com").unwrap(),
+        vec![entry("example.com", "office", None, &[]), entry(SIP_DOMAIN, "sip", next_hop, &["127.0.0.1/32"])],
+    )
 }
 
 fn zone(given: &Given, sip: &SipPeer) -> Zone {
