@@ -11,6 +11,7 @@ use crate::order::{Order, Turn};
 use crate::peers::{PeerProof, Proofs};
 use crate::policy::Policy;
 use crate::presence::{Engine, KeptState, Presence, PresenceLimits, Subscription, SubscriptionCounts};
+use crate::rates::{RateLimits, Rates};
 use crate::retry::is_retryable;
 use crate::routing::{Candidate, Choice, Decision, Router, RoutingConfig, carries};
 use crate::spool::{Parked, Retries};
@@ -39,6 +40,8 @@ pub struct CoreConfig {
     pub routing: RoutingConfig,
     /// `[policy]`.
     pub policy: Policy,
+    /// `[policy.rates]`.
+    pub rates: RateLimits,
     /// `[delivery]`.
     pub delivery: DeliveryLimits,
     /// `[presence]`.
@@ -101,6 +104,7 @@ pub struct Core {
     pub(crate) candidates: Vec<Candidate>,
     configuration: watch::Sender<Arc<Configuration>>,
     pub(crate) locator: Locator,
+    rates: Rates,
     decisions: RwLock<Decisions>,
     waiting: Mutex<WaitingRoom>,
     /// How many pairs have somebody waiting; while none has, the lock above is not touched.
@@ -151,6 +155,7 @@ impl Core {
         let dns_counts = dns.counts();
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
+            rates: Rates::new(config.rates),
             config,
             adapters: instances.into_iter().map(|instance| instance.adapter).collect(),
             candidates,
@@ -326,7 +331,8 @@ impl Core {
             policy: &self.config.policy,
             same_network: |a: &InstanceName, b: &InstanceName| self.same_network(a, b),
         };
-        rules.admit(operation, provenance)
+        rules.admit(operation, provenance)?;
+        self.rates.count(operation, now())
     }
 
     pub(crate) fn refuse(&self, waiting: Waiting, failure: Failure) {

@@ -17,6 +17,7 @@ mod order;
 mod peers;
 mod policy;
 mod presence; // RFC 3859 §3.4
+mod rates;
 mod retry;
 mod routing; // RFC 3861 §4
 mod spool;
@@ -33,5 +34,6 @@ pub use explain::Explanation;
 pub use peers::PeerProof;
 pub use policy::{Action, Policy, Relay, Rule};
 pub use presence::{PresenceLimits, Subscription, SubscriptionCounts};
+pub use rates::RateLimits;
 pub use routing::{Decision, Route, RoutingConfig, Via};
 pub use trace::{Trace, Traces};
