@@ -129,7 +129,7 @@ pub async fn org(domain: &str, own: &Issued, ca: &Authority, names: &Arc<Names>,
         next_hop: None,
         trusted: vec![],
     };
-    let (sender, configuration) = watch::channel(Arc::new(Configuration { gateway, domains: vec![entry] }));
+    let (sender, configuration) = watch::channel(Arc::new(Configuration::new(gateway, vec![entry])));
     let context = Context { configuration: configuration.clone(), dns: names.clone(), tls: Arc::new(tls) };
     let mut given = serde_json::json!({"listen": ["tcp:127.0.0.1:0", "tls:127.0.0.1:0"]});
     given.as_object_mut().unwrap().extend(config.as_object().unwrap().clone());
