@@ -118,6 +118,7 @@ mod tests {
             kind: Kind::Message,
             adapter: "sip".into(),
             peer: "192.0.2.1".into(),
+            proof: SourceProof::None,
             message_id: Some(message_id.into()),
             from: Domain::parse_host("a.example").unwrap(),
             to: Domain::parse_host("b.example").unwrap(),
