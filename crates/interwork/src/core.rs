@@ -12,6 +12,7 @@ use crate::notice::NoticePace;
 use crate::once::Twins;
 use crate::order::Order;
 use crate::pace::Paces;
+use crate::peers::{PeerProof, Proofs};
 use crate::policy::Policy;
 use crate::presence::{Engine, KeptState, Presence, PresenceLimits, Subscription, SubscriptionCounts};
 use crate::rates::{RateLimits, Rates};
@@ -132,6 +133,7 @@ pub struct Core {
     pub(crate) dns_counts: Arc<DnsCounts>,
     pub(crate) traces: Traces,
     peers: Mutex<BTreeMap<(InstanceName, String), (PeerState, SystemTime)>>,
+    pub(crate) proofs: Proofs,
     next_trace: AtomicU64,
     draining: AtomicBool,
     started: SystemTime,
@@ -191,6 +193,7 @@ impl Core {
             dns_counts,
             traces,
             peers: Mutex::default(),
+            proofs: Proofs::default(),
             next_trace: AtomicU64::new(seed),
             draining: AtomicBool::new(false),
             started: SystemTime::now(),
@@ -287,6 +290,16 @@ impl Core {
     /// The instances, with what each can do.
     pub fn instances(&self) -> impl Iterator<Item = (&InstanceName, &adapter_api::Capabilities)> {
         self.candidates.iter().map(|candidate| (&candidate.name, &candidate.capabilities))
+    }
+
+    /// How peers have proven themselves, at most one proof for each and the latest.
+    pub fn proofs(&self) -> Vec<PeerProof> {
+        self.proofs.latest()
+    }
+
+    /// How often peers of an instance have proven themselves in this way under this protection.
+    pub fn proof_counts(&self) -> Vec<((InstanceName, String, String), u64)> {
+        self.proofs.counts()
     }
 
     /// How many pairs of WATCHER and PRESENTITY there are, and the first of them, or of those with this address.
@@ -534,6 +547,10 @@ impl HubCore for Core {
         }
     }
 
+    fn peer_proven(&self, adapter: &InstanceName, peer: &str, proof: &str, protection: &str) {
+        self.proofs.add(adapter, peer, proof, protection, SystemTime::now());
+    }
+
     fn translation_loss(&self, adapter: &InstanceName, field: &str, how: Carries) {
         self.counters.loss(adapter, field, how);
     }
@@ -567,6 +584,7 @@ fn new_trace(id: TraceId, operation: &Operation, provenance: &Provenance) -> Tra
         kind: operation.kind(),
         adapter: provenance.adapter.clone(),
         peer: provenance.peer.clone(),
+        proof: provenance.proof,
         message_id,
         from: operation.source().address.domain().clone(),
         to: operation.destination().address.domain().clone(),

@@ -20,6 +20,7 @@ mod once;
 mod onward;
 mod order;
 mod pace;
+mod peers;
 mod policy;
 mod presence; // RFC 3859 §3.4
 mod rates;
@@ -37,6 +38,7 @@ pub use core::{Core, CoreConfig, DeliveryLimits, Instance, Storage};
 pub use counters::{Counters, Direction, Histogram, OperationKey, PairKey};
 pub use dns::{CountedDns, DnsCounts};
 pub use explain::Explanation;
+pub use peers::PeerProof;
 pub use policy::{Action, Policy, Relay, Rule};
 pub use presence::{PresenceLimits, Subscription, SubscriptionCounts};
 pub use rates::RateLimits;

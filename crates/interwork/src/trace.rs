@@ -2,7 +2,7 @@
 
 use crate::core::Core;
 use crate::routing::Decision;
-use adapter_api::{InstanceName, TraceId};
+use adapter_api::{InstanceName, SourceProof, TraceId};
 use impp_model::{Domain, Kind, MessageId, Operation, Outcome};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,8 @@ pub struct Trace {
     pub adapter: InstanceName,
     /// The peer it came from.
     pub peer: Arc<str>,
+    /// How that peer was authenticated.
+    pub proof: SourceProof,
     /// The id its sender gave it.
     pub message_id: Option<MessageId>,
     /// The source's domain.
@@ -208,6 +210,7 @@ mod tests {
             kind: Kind::Message,
             adapter: "sip".into(),
             peer: "192.0.2.1".into(),
+            proof: SourceProof::None,
             message_id: Some(message_id.into()),
             from: Domain::parse_host("a.example").unwrap(),
             to: Domain::parse_host("b.example").unwrap(),

@@ -84,7 +84,12 @@ async fn status(State(admin): State<Admin>) -> Json<Value> {
 
 async fn peers(State(admin): State<Admin>) -> Json<Value> {
     let row = |(adapter, peer, state, since): (_, String, PeerState, SystemTime)| json!({ "adapter": adapter, "peer": peer, "state": state, "since_seconds": since.elapsed().unwrap_or_default().as_secs() });
-    Json(json!({ "peers": admin.core.peers().into_iter().map(row).collect::<Vec<_>>() }))
+    let proof = |proof: interwork::PeerProof| {
+        let since = proof.at.elapsed().unwrap_or_default().as_secs();
+        json!({ "adapter": proof.adapter, "peer": proof.peer, "proof": proof.proof, "protection": proof.protection, "since_seconds": since })
+    };
+    let proven: Vec<_> = admin.core.proofs().into_iter().map(proof).collect();
+    Json(json!({ "peers": admin.core.peers().into_iter().map(row).collect::<Vec<_>>(), "proven": proven }))
 }
 
 async fn domains(State(admin): State<Admin>) -> Json<Value> {
@@ -155,7 +160,7 @@ fn trace_json(trace: &Trace) -> Value {
         "trace": trace.id.to_string(),
         "at": trace.at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64(),
         "kind": trace.kind.label(),
-        "adapter": trace.adapter, "peer": trace.peer, "message_id": trace.message_id,
+        "adapter": trace.adapter, "peer": trace.peer, "proof": trace.proof, "message_id": trace.message_id,
         "from": trace.from.as_str(), "to": trace.to.as_str(),
         "steps": decision.map(|decision| &decision.steps),
         "chosen": decision.and_then(|decision| decision.result.as_ref().ok()),

@@ -119,6 +119,13 @@ impl HubCollector {
             let labels = [("adapter", adapter.as_str()), ("peer", peer.as_str())];
             ConstGauge::new(i64::from(state == PeerState::Up)).encode(family.encode_family(&labels)?)?;
         }
+        let help = "How often peers have proven themselves, by method and protection";
+        let mut family = encoder.encode_descriptor("peer_proofs", help, None, MetricType::Counter)?;
+        for ((adapter, proof, protection), count) in self.core.proof_counts() {
+            let labels =
+                [("adapter", adapter.as_str()), ("proof", proof.as_str()), ("protection", protection.as_str())];
+            ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+        }
         Ok(())
     }
 

@@ -11,7 +11,6 @@ use impp_model::{
 };
 use parking_lot::Mutex;
 use strict_xml::Element;
-use tokio::sync::mpsc;
 use xmpp_proto::gateway::{EntityTime, GatewayInfo, Software};
 use xmpp_proto::jid::Jid;
 use xmpp_proto::stanza::{Condition, Iq, Message, MessageType, Presence, Stanza};
@@ -24,17 +23,37 @@ use crate::mapping::{error, message};
 pub(crate) struct Inbound {
     hub: Hub,
     provenance: Arc<Provenance>,
-    domain: Domain,
+    /// Whose own address is the gateway's; none: that of every domain here.
+    domain: Option<Domain>,
     info: GatewayInfo,
     senders: Arc<Senders>,
     /// Makes the ids of operations those of this process.
     nonce: u64,
 }
 
+/// What became of one stanza at once.
+pub(crate) struct Taken {
+    /// The answer.
+    pub(crate) reply: Option<Element>,
+    /// Whether more is to come: [`Settled`] tells.
+    pub(crate) is_open: bool,
+}
+
+/// The end of what was open.
+pub(crate) struct Settled {
+    /// The stanza's number, as given to [`Inbound::handle`].
+    pub(crate) number: u64,
+    /// The answer, if it failed.
+    pub(crate) reply: Option<Element>,
+}
+
+/// Takes what becomes of stanzas, from whichever thread it comes.
+pub(crate) type Settlements = Box<dyn Fn(Settled) + Send + Sync>;
+
 /// Senders of messages whose outcome is not known, and the way back to them.
 struct Senders {
     open: Mutex<Open>,
-    replies: mpsc::UnboundedSender<Element>,
+    settlements: Settlements,
     limit: usize,
 }
 
@@ -52,22 +71,23 @@ struct Sender {
     from: Jid,
     to: Jid,
     id: Option<MessageId>,
+    number: u64,
 }
 
 impl Inbound {
-    /// Error stanzas for messages that failed later come out of the receiver; there are never more than `limit`.
+    /// What was open and has ended goes to `settlements`; there is never more than `limit` of it.
     pub(crate) fn new(
         hub: Hub,
         provenance: Arc<Provenance>,
-        domain: Domain,
+        domain: Option<Domain>,
         limit: usize,
         nonce: u64,
-    ) -> (Self, mpsc::UnboundedReceiver<Element>) {
-        let (replies, receiver) = mpsc::unbounded_channel();
-        let senders = Arc::new(Senders { open: Mutex::default(), replies, limit });
+        settlements: Settlements,
+    ) -> Self {
+        let senders = Arc::new(Senders { open: Mutex::default(), settlements, limit });
         let mut info = GatewayInfo::simple("Interlingua");
         info.software = Some(Software { name: "Interlingua".into(), version: env!("CARGO_PKG_VERSION").into() });
-        (Self { hub, provenance, domain, info, senders, nonce }, receiver)
+        Self { hub, provenance, domain, info, senders, nonce }
     }
 
     /// How many messages wait for their outcome.
@@ -75,24 +95,39 @@ impl Inbound {
         self.senders.open.lock().senders.len()
     }
 
-    /// Takes one stanza; returns what to answer at once.
+    /// Takes one stanza; `number` is what the caller calls it.
     pub(crate) fn handle(
         &self,
         element: Element,
+        number: u64,
         outbound: &mut Outbound,
         now: Instant,
         wall: SystemTime,
-    ) -> Option<Element> {
+    ) -> Taken {
         outbound.handle_received(now);
-        match Stanza::from_element(element) {
-            Ok(Stanza::Message(message)) => self.handle_message(&message, outbound, now),
+        let reply = match Stanza::from_element(element) {
+            Ok(Stanza::Message(message)) => return self.handle_message(&message, number, outbound, now),
             Ok(Stanza::Presence(presence)) => ignore_presence(&presence),
             Ok(Stanza::Iq(iq)) => self.handle_iq(&iq, outbound, now, wall),
             Err(rejected) => rejected.reply(),
-        }
+        };
+        Taken { reply, is_open: false }
     }
 
-    fn handle_message(&self, message: &Message, outbound: &mut Outbound, now: Instant) -> Option<Element> {
+    fn handle_message(&self, message: &Message, number: u64, outbound: &mut Outbound, now: Instant) -> Taken {
+        let mut is_open = false;
+        let reply = self.take_message(message, number, outbound, now, &mut is_open);
+        Taken { reply, is_open }
+    }
+
+    fn take_message(
+        &self,
+        message: &Message,
+        number: u64,
+        outbound: &mut Outbound,
+        now: Instant,
+        is_open: &mut bool,
+    ) -> Option<Element> {
         let (from, to) = match message::addresses(message) {
             Ok(addresses) => addresses,
             Err(refusal) => return refuse(message, &refusal),
@@ -111,7 +146,8 @@ impl Inbound {
         match message::from_stanza(message, &from, &to, trans_id) {
             Ok(Some(mapped)) => {
                 let id = mapped.value.message.id.clone();
-                self.senders.open.lock().senders.insert(token, Sender { from, to, id });
+                self.senders.open.lock().senders.insert(token, Sender { from, to, id, number });
+                *is_open = true;
                 let settle = Settle::new(Arc::clone(&self.senders) as Arc<dyn Settlement>, token);
                 self.hub.submit(Operation::Message(Box::new(mapped.value)), Arc::clone(&self.provenance), settle);
                 None
@@ -154,7 +190,7 @@ impl Inbound {
         }
         let to = iq.to().and_then(|to| Jid::parse(to).ok());
         let to_gateway =
-            to.is_some_and(|to| to.is_domain() && Domain::parse_host(to.domain()) == Ok(self.domain.clone()));
+            to.is_some_and(|to| to.is_domain() && self.domain.as_ref().is_none_or(|own| is_domain(&to, own)));
         if to_gateway {
             let utc = DateTime::from_system_time(wall)?;
             return self.info.answer(iq, EntityTime { utc: utc.as_str(), tzo: "+00:00" });
@@ -181,14 +217,12 @@ impl Senders {
 impl Settlement for Senders {
     fn settled(&self, token: Token, outcome: Outcome) {
         let Some(sender) = self.open.lock().senders.remove(&token) else { return };
-        match outcome {
+        let reply = match outcome {
             // RFC 7572 §4: success makes no stanza.
-            Outcome::Success(_) | Outcome::HandedOver | Outcome::Indeterminant => {}
-            Outcome::Failure(failure) => {
-                // Without a receiver the link has ended for good, and the sender's server knows.
-                let _ = self.replies.send(sender.error_stanza(&failure));
-            }
-        }
+            Outcome::Success(_) | Outcome::HandedOver | Outcome::Indeterminant => None,
+            Outcome::Failure(failure) => Some(sender.error_stanza(&failure)),
+        };
+        (self.settlements)(Settled { number: sender.number, reply });
     }
 }
 
@@ -198,6 +232,10 @@ impl Sender {
         let id = self.id.as_ref().map_or("", MessageId::as_str);
         error::error_message(self.to.as_str(), self.from.as_str(), id, failure)
     }
+}
+
+fn is_domain(jid: &Jid, domain: &Domain) -> bool {
+    Domain::parse_host(jid.domain()).is_ok_and(|found| found == *domain)
 }
 
 fn refuse(message: &Message, refusal: &message::Refusal) -> Option<Element> {

@@ -4,20 +4,20 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use adapter_api::{Carries, Delivery, Hub, Settle};
+use adapter_api::{Carries, Delivery, Hub, Settle, Token};
 use bytes::BytesMut;
 use impp_model::{Cause, DispositionOperation, Domain, Failure, MessageOperation, Operation, Outcome, Proof, Side};
 use strict_xml::Element;
-use xmpp_proto::barrier::{Barriers, Output};
+use xmpp_proto::barrier::{Barriers, MAX_UNPROVEN, Output};
 use xmpp_proto::jid::Jid;
 use xmpp_proto::ns;
 use xmpp_proto::stanza::{self, Iq, IqType};
 
 use super::sent::SentTable;
-use crate::config::{Acknowledge, Settings};
+use crate::config::Acknowledge;
 use crate::mapping::{Mapped, error, message};
 
-/// The deliveries of one component. Reads no clock and does no I/O.
+/// The deliveries of one component, or of one local domain to one other domain. Reads no clock and does no I/O.
 #[derive(Debug)]
 pub(crate) struct Outbound {
     domain: Domain,
@@ -38,6 +38,15 @@ struct Link {
     barriers: Barriers,
     /// Makes ping ids those of this connection: the answer to an older one proves nothing.
     nonce: u32,
+    /// On a stream that acknowledges (XEP-0198): the stanzas written since [`Outbound::take_marks`].
+    marks: Option<Vec<Mark>>,
+}
+
+/// The end of one stanza in what was written, and its name for [`Outbound::handle_acked`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) end: usize,
+    pub(crate) token: Token,
 }
 
 /// Octets written and not yet taken by the network beyond which deliveries wait: a tenth of a second at 80 Mbit/s.
@@ -56,12 +65,13 @@ pub(crate) enum Verdict {
 }
 
 impl Outbound {
-    pub(crate) fn new(settings: &Settings, now: Instant) -> Self {
+    /// `domain`: whom all that is sent comes from.
+    pub(crate) fn new(domain: Domain, acknowledge: Acknowledge, max_stanza: usize, now: Instant) -> Self {
         Self {
-            domain: settings.domain.clone(),
-            own: settings.domain.to_unicode().into(),
-            acknowledge: settings.acknowledge,
-            max_stanza: settings.limits.max_stanza,
+            own: domain.to_unicode().into(),
+            domain,
+            acknowledge,
+            max_stanza,
             waiting: VecDeque::new(),
             waiting_due: None,
             sent: SentTable::new(now),
@@ -91,7 +101,44 @@ impl Outbound {
 
     /// The link is up; `nonce` is random.
     pub(crate) fn link_up(&mut self, nonce: u32, now: Instant) {
-        self.link = Some(Link { barriers: Barriers::new(now), nonce });
+        self.link = Some(Link { barriers: Barriers::new(now), nonce, marks: None });
+    }
+
+    /// The link is up, and acknowledges what it takes (XEP-0198).
+    pub(crate) fn managed_link_up(&mut self, now: Instant) {
+        self.link = Some(Link { barriers: Barriers::new(now), nonce: 0, marks: Some(Vec::new()) });
+    }
+
+    /// What was written since the last call; only on managed links.
+    pub(crate) fn take_marks(&mut self) -> Vec<Mark> {
+        self.link.as_mut().and_then(|link| link.marks.as_mut()).map(std::mem::take).unwrap_or_default()
+    }
+
+    /// The peer has taken responsibility for a stanza.
+    pub(crate) fn handle_acked(&mut self, token: Token) {
+        if let Some(sent) = self.sent.remove(token) {
+            sent.settle.settle(Outcome::Success(Proof::Server));
+        }
+    }
+
+    /// A stanza was not acknowledged and never will be.
+    pub(crate) fn handle_lost(&mut self, token: Token) {
+        if let Some(sent) = self.sent.remove(token) {
+            sent.settle.settle(unconfirmed("the stream ended before the addressee's server confirmed"));
+        }
+    }
+
+    /// The link is gone, and will go on over another connection with all that was sent (XEP-0198 §5).
+    pub(crate) fn link_paused(&mut self) {
+        self.link = None;
+    }
+
+    /// There is no way to the addressees: what waits is told why.
+    pub(crate) fn fail_waiting(&mut self, failure: &Failure) {
+        self.waiting_due = None;
+        for delivery in self.waiting.drain(..) {
+            delivery.settle(failure.clone());
+        }
     }
 
     /// The link is gone: what was sent and not proven may or may not have arrived.
@@ -137,7 +184,7 @@ impl Outbound {
         if let Some(link) = &mut self.link {
             link.barriers.handle_timeout(now);
         }
-        while out.len() < HIGH_WATER && self.link.as_ref().is_some_and(|link| link.barriers.has_room()) {
+        while out.len() < HIGH_WATER && self.has_room() {
             let Some(delivery) = self.waiting.pop_front() else {
                 self.waiting_due = None;
                 break;
@@ -145,6 +192,10 @@ impl Outbound {
             self.send(delivery, out, hub, now, wall);
         }
         self.drain_barriers(out)
+    }
+
+    fn has_room(&self) -> bool {
+        self.sent.len() < MAX_UNPROVEN && self.link.as_ref().is_some_and(|link| link.barriers.has_room())
     }
 
     /// Something came over the link.
@@ -191,7 +242,7 @@ impl Outbound {
         match written {
             Ok(Some(written)) => {
                 tracing::trace!(%trace, octets = written.octets, "stanza written");
-                self.await_proof(written, settle, deadline, now);
+                self.await_proof(written, out.len(), settle, deadline, now);
             }
             // RFC 3428 §9: an empty message is taken and shown to nobody.
             Ok(None) => settle.settle(Outcome::Success(Proof::Server)),
@@ -249,14 +300,19 @@ impl Outbound {
         Ok(Written { id: format!("told {}", operation.trans_id), from, to_domain, octets: out.len() - before })
     }
 
-    fn await_proof(&mut self, written: Written, settle: Settle, deadline: Instant, now: Instant) {
-        match (self.acknowledge, &mut self.link) {
-            (Acknowledge::Barrier, Some(link)) => {
+    /// Keeps what a stanza, which ends at `end` of what is written, is to settle.
+    fn await_proof(&mut self, written: Written, end: usize, settle: Settle, deadline: Instant, now: Instant) {
+        let is_exempt = self.acknowledge == Acknowledge::None;
+        match &mut self.link {
+            Some(link) if link.marks.is_some() || !is_exempt => {
                 let Written { id, from, to_domain, .. } = written;
                 let token = self.sent.insert(&from, &id, Arc::clone(&to_domain), settle, deadline);
-                link.barriers.handle_sent(token, &to_domain, now);
+                match &mut link.marks {
+                    Some(marks) => marks.push(Mark { end, token }),
+                    None => link.barriers.handle_sent(token, &to_domain, now),
+                }
             }
-            (Acknowledge::None, _) | (Acknowledge::Barrier, None) => settle.settle(Outcome::HandedOver),
+            Some(_) | None => settle.settle(Outcome::HandedOver),
         }
     }
 

@@ -10,6 +10,7 @@ pub mod imdn; // RFC 5438, RFC 3994, RFC 3923
 pub mod pidf; // RFC 3863, RFC 4479, RFC 4480
 pub mod sip; // RFC 3261 §7
 pub mod stanza; // RFC 6120 §8, XEP-0114
+pub mod streams; // RFC 6120 §4, XEP-0220, XEP-0198
 pub mod uri; // RFC 3860 §A.2, RFC 3859 §A.2, RFC 5122 §2.2, RFC 7622 §3.1
 pub mod xml_framer; // RFC 6120 §11
 
@@ -25,6 +26,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("pidf", pidf::run),
     ("sip", sip::run),
     ("stanza", stanza::run),
+    ("streams", streams::run),
     ("uri", uri::run),
     ("xml_framer", xml_framer::run),
 ];
