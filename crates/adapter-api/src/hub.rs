@@ -81,7 +81,7 @@ impl SourceProof {
     pub fn is_tls(self) -> bool {
         match self {
             Self::Certificate => true,
-            Self::None | Self::TrustedAddress | Self::Secret | Self::Token | Self::Digest => false,
+            Self::None | Self::TrustedAddress | Self::Secret | Self::Token | Self::Digest | Self::Dialback => false,
         }
     }
 }

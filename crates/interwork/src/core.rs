@@ -584,7 +584,7 @@ fn new_trace(id: TraceId, operation: &Operation, provenance: &Provenance) -> Tra
         kind: operation.kind(),
         adapter: provenance.adapter.clone(),
         peer: provenance.peer.clone(),
-        proof: provenance.proof,
+        proof: Some(provenance.proof),
         message_id,
         from: operation.source().address.domain().clone(),
         to: operation.destination().address.domain().clone(),

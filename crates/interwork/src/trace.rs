@@ -25,8 +25,8 @@ pub struct Trace {
     pub adapter: InstanceName,
     /// The peer it came from.
     pub peer: Arc<str>,
-    /// How that peer was authenticated.
-    pub proof: SourceProof,
+    /// How that peer was authenticated; none of what an earlier process took.
+    pub proof: Option<SourceProof>,
     /// The id its sender gave it.
     pub message_id: Option<MessageId>,
     /// The source's domain.
@@ -112,6 +112,7 @@ impl Core {
             kind: entry.operation.kind(),
             adapter: InstanceName::from(&*entry.near.instance),
             peer: "".into(),
+            proof: None,
             message_id: message.and_then(|message| message.id.clone()),
             from: entry.operation.source().address.domain().clone(),
             to: entry.operation.destination().address.domain().clone(),
@@ -210,7 +211,7 @@ mod tests {
             kind: Kind::Message,
             adapter: "sip".into(),
             peer: "192.0.2.1".into(),
-            proof: SourceProof::None,
+            proof: None,
             message_id: Some(message_id.into()),
             from: Domain::parse_host("a.example").unwrap(),
             to: Domain::parse_host("b.example").unwrap(),

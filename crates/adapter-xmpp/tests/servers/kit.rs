@@ -124,6 +124,7 @@ pub async fn org(domain: &str, own: &Issued, ca: &Authority, names: &Arc<Names>,
     let tls = Tls::load(ca.settings(folder.path(), &[("own", own)]), gateway.clone()).unwrap();
     let entry = DomainEntry {
         name: Domain::parse(domain).unwrap(),
+        own_name: None,
         role: Role::Local,
         adapter: Some("sip".into()),
         next_hop: None,
