@@ -136,7 +136,7 @@ pub trait HubCore: Send + Sync {
     fn peer_proven(&self, adapter: &InstanceName, peer: &str, proof: &str, protection: &str) {
         let _ = (adapter, peer, proof, protection);
     }
-    /// See [`Hub::state`]; none where nothing is kept.
+    /// See [`Hub::keep`] and [`Hub::kept`]; none where nothing is kept.
     fn state(&self) -> Option<Arc<dyn AdapterState>> {
         None
     }

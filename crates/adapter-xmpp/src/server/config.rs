@@ -75,6 +75,7 @@ pub struct PeerTable {
     pub dialback: Option<bool>,
     /// As `acknowledge` above. Default: that value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"none")]
     pub acknowledge: Option<Acknowledge>,
 }
 

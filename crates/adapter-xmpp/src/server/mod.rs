@@ -1,7 +1,7 @@
 //! Server-to-server XMPP (RFC 6120): this gateway as the server of its local domains.
 //!
-//! The machines of [`xmpp_proto::server`] negotiate; one task owns them all ([`core`]), and each connection has one of its
-//! own for octets and TLS ([`connection`]).
+//! The machines of [`xmpp_proto::server`] negotiate; one task owns them all (`core`), and each connection has one of its
+//! own for octets and TLS (`connection`).
 
 mod adapter;
 mod config;
