@@ -47,13 +47,12 @@ pub struct FakeHub {
 
 impl HubCore for FakeHub {
     fn submit(&self, operation: Operation, provenance: Arc<Provenance>, settle: Settle) -> TraceId {
-        match operation {
-            Operation::Message(operation) => {
-                let _ = self.submitted.send(Submitted { operation: *operation, provenance, settle });
-            }
-            Operation::Disposition(word) => self.words.lock().unwrap().push(*word),
-            other => panic!("neither a message nor word of one: {other:?}"),
+        if let Operation::Disposition(word) = operation {
+            self.words.lock().unwrap().push(*word);
+            return TraceId(1);
         }
+        let Operation::Message(operation) = operation else { panic!("neither a message nor word of one") };
+        let _ = self.submitted.send(Submitted { operation: *operation, provenance, settle });
         TraceId(1)
     }
     fn peer_changed(&self, _: &InstanceName, peer: &str, state: PeerState) {
