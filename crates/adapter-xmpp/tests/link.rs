@@ -118,6 +118,14 @@ async fn an_error_stanza_settles_the_message_it_is_about() {
     );
     assert_eq!(peer.prove(second).await, Outcome::Success(Proof::Server));
     assert!(gateway.submitted.try_recv().is_err(), "the error was passed on");
+    // What is not about an open message is the hub's to judge: it knows whose word counts.
+    let words = std::mem::take(&mut *gateway.hub.words.lock().unwrap());
+    let [word] = words.as_slice() else { panic!("{words:?}") };
+    assert_eq!(
+        (word.source.address.to_string(), word.message_id.as_ref().map(|id| id.as_str())),
+        ("mallory@evil.example".into(), Some(id.as_str()))
+    );
+    assert_eq!(word.disposition.failure().map(|failure| failure.cause), Some(Cause::Gone));
 }
 
 #[tokio::test]
