@@ -57,6 +57,7 @@ async fn word_of_a_late_failure_is_an_error_stanza_with_the_id_of_the_message() 
         trans_id: message.trans_id,
         accepted: "2026-11-22T12:00:00Z".parse().unwrap(),
         max_forwards: MaxForwards::INITIAL,
+        and_earlier: false,
         return_path: None,
         disposition: Disposition::Failed(Box::new(Failure::new(Side::Far, Cause::NotFound))),
     };
@@ -366,7 +367,7 @@ async fn too_many_open_messages_are_refused_for_a_while() {
 async fn what_is_lost_in_translation_is_counted() {
     let (_server, gateway, mut peer) = up().await;
     let mut lossy = operation("x");
-    lossy.message.receipts.delivery = true;
+    lossy.message.receipts.processing = true;
     let _outcome = gateway.deliver_operation(lossy, LONG);
     peer.next_named("message").await;
     assert_eq!(*gateway.hub.losses.lock().unwrap(), [("receipts".to_owned(), Carries::Dropped)]);

@@ -60,6 +60,17 @@ impl Operation {
         }
     }
 
+    /// Whether it may wait in a store for a later try: what is worth nothing later and what forbids it (XEP-0334 §4.2) may not.
+    pub fn may_be_stored(&self) -> bool {
+        match self {
+            Self::Message(operation) => !operation.message.hints.no_store,
+            Self::Disposition(_) => true,
+            Self::Composing(_) => false,
+            // Presence is state, and kept as such.
+            Self::Subscribe(_) | Self::Notify(_) | Self::Authorize(_) | Self::Publish(_) => false,
+        }
+    }
+
     /// How many gateways and relays it may still pass (RFC 3860 §3.4.2); the operations of presence count none.
     pub fn max_forwards_mut(&mut self) -> Option<&mut MaxForwards> {
         match self {

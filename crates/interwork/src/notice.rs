@@ -77,6 +77,7 @@ fn word(message: &MessageOperation, disposition: Disposition, accepted: Timestam
         trans_id: message.trans_id.clone(),
         accepted: DateTime::from_epoch(i64::try_from(accepted.0 / 1000).ok()?, 0)?,
         disposition,
+        and_earlier: false,
         return_path: message.message.return_path.clone(),
     })
 }

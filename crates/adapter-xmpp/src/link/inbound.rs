@@ -7,14 +7,18 @@ use std::time::{Instant, SystemTime};
 use adapter_api::{Hub, Provenance, Settle, Settlement, Token};
 use impp_model::{Cause, DateTime, Domain, Failure, MessageId, Operation, Outcome, Side, TransId};
 use parking_lot::Mutex;
-use strict_xml::Element;
+use strict_xml::{Element, SharedStr};
 use tokio::sync::mpsc;
 use xmpp_proto::gateway::{EntityTime, GatewayInfo, Software};
 use xmpp_proto::jid::Jid;
+use xmpp_proto::ns;
 use xmpp_proto::stanza::{Condition, Iq, Message, MessageType, Presence, Stanza};
 
 use super::outbound::Outbound;
-use crate::mapping::{error, message};
+use crate::mapping::{error, message, signal};
+
+/// What is translated for the users behind the gateway (XEP-0030).
+const FEATURES: &[&str] = &[ns::CHAT_STATES, ns::RECEIPTS, ns::CHAT_MARKERS];
 
 /// The way of stanzas into the gateway.
 pub(crate) struct Inbound {
@@ -59,6 +63,7 @@ impl Inbound {
         let (replies, receiver) = mpsc::unbounded_channel();
         let senders = Arc::new(Senders { open: Mutex::default(), replies, limit });
         let mut info = GatewayInfo::simple("Interlingua");
+        info.features = FEATURES.iter().map(|feature| SharedStr::constant(feature)).collect();
         info.software = Some(Software { name: "Interlingua".into(), version: env!("CARGO_PKG_VERSION").into() });
         (Self { hub, provenance, domain, info, senders, nonce }, receiver)
     }
@@ -78,14 +83,20 @@ impl Inbound {
     ) -> Option<Element> {
         outbound.handle_received(now);
         match Stanza::from_element(element) {
-            Ok(Stanza::Message(message)) => self.handle_message(&message, outbound, now),
+            Ok(Stanza::Message(message)) => self.handle_message(&message, outbound, now, wall),
             Ok(Stanza::Presence(presence)) => ignore_presence(&presence),
             Ok(Stanza::Iq(iq)) => self.handle_iq(&iq, outbound, now, wall),
             Err(rejected) => rejected.reply(),
         }
     }
 
-    fn handle_message(&self, message: &Message, outbound: &mut Outbound, now: Instant) -> Option<Element> {
+    fn handle_message(
+        &self,
+        message: &Message,
+        outbound: &mut Outbound,
+        now: Instant,
+        wall: SystemTime,
+    ) -> Option<Element> {
         let (from, to) = match message::addresses(message) {
             Ok(addresses) => addresses,
             Err(refusal) => return refuse(message, &refusal),
@@ -101,6 +112,7 @@ impl Inbound {
             Some(reserved) => reserved,
             None => return overloaded(message),
         };
+        self.hand_in_signals(message, &from, &to, &trans_id, wall);
         match message::from_stanza(message, &from, &to, trans_id) {
             Ok(Some(mapped)) => {
                 let id = mapped.value.message.id.clone();
@@ -113,6 +125,15 @@ impl Inbound {
             // XSU-018: the gateway's own address takes no messages.
             Err(_) if to.is_domain() => message.error_reply(&Condition::ServiceUnavailable.into()),
             Err(refusal) => refuse(message, &refusal),
+        }
+    }
+
+    /// Hands in what a stanza says about messages. Nobody hears what becomes of that (CMP-004, IMDN-002).
+    fn hand_in_signals(&self, message: &Message, from: &Jid, to: &Jid, trans_id: &TransId, wall: SystemTime) {
+        let Some(at) = DateTime::from_system_time(wall) else { return };
+        for operation in signal::from_stanza(message, from, to, trans_id, &at) {
+            let settle = Settle::new(Arc::new(Unheard) as Arc<dyn Settlement>, 0);
+            self.hub.submit(operation, Arc::clone(&self.provenance), settle);
         }
     }
 
@@ -147,6 +168,13 @@ impl Senders {
         drop(open);
         Some((token, TransId::from(format!("{nonce:016x}-{token}"))))
     }
+}
+
+/// For what nobody is answered about.
+struct Unheard;
+
+impl Settlement for Unheard {
+    fn settled(&self, _: Token, _: Outcome) {}
 }
 
 impl Settlement for Senders {

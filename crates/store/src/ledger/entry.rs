@@ -98,6 +98,16 @@ impl Pair {
         Self::new(&operation.source().address, &operation.destination().address)
     }
 
+    /// The hash, for records that others keep of the pair.
+    pub fn to_bits(self) -> u128 {
+        self.0
+    }
+
+    /// The pair of a hash that [`to_bits`](Self::to_bits) gave.
+    pub fn from_bits(bits: u128) -> Self {
+        Self(bits)
+    }
+
     /// The shard that holds its entries.
     pub fn shard(self) -> Shard {
         Shard::of_hash(self.0)

@@ -149,6 +149,11 @@ impl Ledger {
         Ok((Arc::new(ledger), recovered))
     }
 
+    /// What it is written to.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
     /// Takes an operation in. The number is given at once; the operation is accepted when `done` hears of it.
     ///
     /// After an error that is returned `done` is not called. Otherwise it is called once, perhaps before this returns, on the

@@ -3,6 +3,7 @@
 use adapter_api::Carries;
 use adapter_sip::ids::RequestIds;
 use adapter_sip::mapping::{message as sip, thread};
+use adapter_xmpp::mapping::annotation::SEALS;
 use adapter_xmpp::mapping::message as xmpp;
 use bytes::BytesMut;
 use impp_model::{Cause, Failure, MessageOperation, Side};
@@ -19,6 +20,10 @@ pub(super) struct Outgoing {
 
 pub(super) fn write(to: Protocol, operation: &MessageOperation, setting: &Setting) -> Result<Outgoing, Stop> {
     let full = operation.destination.device.is_some();
+    let carried = |scheme: &str| to == Protocol::Xmpp && SEALS.contains(&scheme);
+    if let Some(sealed) = operation.message.sealed.as_ref().filter(|sealed| !carried(&sealed.scheme)) {
+        return Err(sealed.refusal().into());
+    }
     let written = match to {
         Protocol::Sip => write_sip(operation, setting),
         Protocol::Xmpp => write_xmpp(operation, setting),
