@@ -1,6 +1,7 @@
 //! What a protocol can carry, as data.
 
 use impp_model::{Kind, domain::Domain};
+use impp_resolve::Transport;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
@@ -13,6 +14,8 @@ pub struct Capabilities {
     pub srv_label: Option<Cow<'static, str>>,
     /// Whether it reaches everybody over links of its own, so that there is nothing to discover in DNS.
     pub standing_link: bool,
+    /// What it can send over, best first: discovery looks for these alone. For XMPP TLS means from the first octet on.
+    pub transports: Vec<Transport>,
     /// The kinds of operation it carries.
     pub kinds: Vec<Kind>,
     /// Whom it can speak as on the wire.

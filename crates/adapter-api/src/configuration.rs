@@ -5,6 +5,7 @@ use impp_model::domain::Domain;
 use ipnet::IpNet;
 use std::net::IpAddr;
 use std::sync::Arc;
+use transport::Tls;
 
 /// What adapters need to know of the whole gateway's configuration.
 #[derive(Debug, Clone)]
@@ -67,6 +68,8 @@ pub struct Context {
     pub configuration: tokio::sync::watch::Receiver<Arc<Configuration>>,
     /// Name service, for an adapter's own next hops.
     pub dns: Arc<dyn impp_resolve::Dns>,
+    /// Our certificates, and whose signatures count: the table `[tls]`.
+    pub tls: Arc<Tls>,
 }
 
 /// One thing that is wrong with an adapter's own configuration, for `check`.

@@ -93,6 +93,19 @@ pub enum PeerState {
     Down,
 }
 
+/// What an adapter keeps over restarts: opaque records under keys of its own, which hold no address in clear.
+pub trait AdapterState: Send + Sync {
+    /// Puts a record, or deletes it. Records of one instance take effect in the order of the calls. `done` is called once,
+    /// when the change is durable or refused, perhaps on another thread: it must be short and must not wait.
+    fn put(&self, instance: &InstanceName, key: &[u8], value: Option<Vec<u8>>, done: StateDone);
+
+    /// Every record of the instance, in the order of keys. Waits for the disk: for starts.
+    fn all(&self, instance: &InstanceName) -> Vec<(Vec<u8>, Vec<u8>)>;
+}
+
+/// Hears whether a change of [`AdapterState`] is durable.
+pub type StateDone = Box<dyn FnOnce(bool) + Send>;
+
 /// What stands behind a [`Hub`]; implemented by the gateway and by test kits.
 pub trait HubCore: Send + Sync {
     /// See [`Hub::submit`].
@@ -103,6 +116,10 @@ pub trait HubCore: Send + Sync {
     fn translation_loss(&self, adapter: &InstanceName, field: &str, how: Carries);
     /// See [`Hub::configuration`].
     fn configuration(&self) -> watch::Receiver<Arc<Configuration>>;
+    /// See [`Hub::state`]; none where nothing is kept.
+    fn state(&self) -> Option<Arc<dyn AdapterState>> {
+        None
+    }
     /// See [`Hub::listening`]; what only carries operations need not care.
     fn listening(&self, adapter: &InstanceName, transport: &str, address: SocketAddr) {
         let _ = (adapter, transport, address);
@@ -152,6 +169,19 @@ impl Hub {
     /// Counts a field of an operation that this adapter could not carry whole.
     pub fn translation_loss(&self, field: &str, how: Carries) {
         self.core.translation_loss(&self.instance, field, how);
+    }
+
+    /// Puts a record that this instance finds again after a restart, or deletes it; see [`AdapterState::put`].
+    pub fn keep(&self, key: &[u8], value: Option<Vec<u8>>, done: StateDone) {
+        match self.core.state() {
+            Some(state) => state.put(&self.instance, key, value, done),
+            None => done(true),
+        }
+    }
+
+    /// What this instance has kept; see [`AdapterState::all`].
+    pub fn kept(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        self.core.state().map(|state| state.all(&self.instance)).unwrap_or_default()
     }
 
     /// The shared configuration, as it changes.

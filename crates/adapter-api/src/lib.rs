@@ -19,12 +19,14 @@ pub use configuration::{Configuration, Context, DomainEntry, Problem, Role};
 pub use delivery::{Delivery, Full, Hop, Target};
 pub use examine::{Examine, Finding, Findings};
 pub use hub::{
-    Hub, HubCore, InstanceName, PeerState, Provenance, Shutdown, ShutdownTrigger, SourceProof, SpeaksFor, TraceId,
+    AdapterState, Hub, HubCore, InstanceName, PeerState, Provenance, Shutdown, ShutdownTrigger, SourceProof, SpeaksFor,
+    StateDone, TraceId,
 };
 pub use impp_model as model;
 pub use impp_resolve::{Dns, Transport};
 pub use pattern::{DomainPattern, PatternError};
 pub use settle::{Settle, Settlement, Token, settle_channel};
+pub use transport::Tls;
 
 use async_trait::async_trait;
 

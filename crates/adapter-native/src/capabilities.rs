@@ -25,6 +25,7 @@ pub(crate) fn capabilities(limits: &Limits) -> Capabilities {
         protocol: "native".into(),
         srv_label: None,
         kinds: vec![Kind::Message],
+        transports: Vec::new(),
         sends_as: SendsAs::Anyone,
         acknowledgement: Acknowledgement::Device,
         answers_each: true,

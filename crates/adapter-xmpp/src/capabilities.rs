@@ -44,6 +44,7 @@ pub(crate) fn capabilities(domain: &Domain, acknowledge: Acknowledge, max_stanza
         srv_label: Some("_xmpp".into()),
         standing_link: true,
         kinds: vec![Kind::Message, Kind::Disposition, Kind::Composing],
+        transports: Vec::new(),
         sends_as: SendsAs::Domains(vec![domain.clone()]),
         acknowledgement: match acknowledge {
             Acknowledge::Barrier => Acknowledgement::Barrier,

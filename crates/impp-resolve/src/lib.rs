@@ -8,6 +8,7 @@ mod lookup; // RFC 1034 §3.6.2
 mod order; // RFC 2782
 mod plan; // RFC 3861 §6
 mod protocol; // RFC 3861 §8
+mod reachability; // RFC 3263 §4.3
 mod resolution;
 mod resolve; // RFC 3861 §4
 mod sip; // RFC 3263 §4
@@ -18,6 +19,7 @@ pub use dns::{Answer, Dns, DnsError, DnsFailure, Name, NameError, Naptr, Record,
 pub use order::{Draw, order_by_weight};
 pub use plan::Limits;
 pub use protocol::{Protocol, ProtocolError, Service};
+pub use reachability::Reachability;
 pub use resolution::{Outcome, Reason, Resolution, Step, Target, Transport, TransportError, Via};
 pub use resolve::{AliasCheck, Options, Resolver};
 pub use sip::{SipLocation, locate_sip};

@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use impp_model::Domain;
@@ -17,11 +17,13 @@ pub struct Limits {
     pub max_targets: usize,
     /// Addresses of this gateway, which are never a way to anybody else.
     pub own_listeners: Vec<SocketAddr>,
+    /// Whether an address belongs to this host; asked for those that a listener on all addresses would be reached at.
+    pub is_here: fn(IpAddr) -> bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_targets: DEFAULT_MAX_TARGETS, own_listeners: Vec::new() }
+        Self { max_targets: DEFAULT_MAX_TARGETS, own_listeners: Vec::new(), is_here: surely_here }
     }
 }
 
@@ -106,7 +108,7 @@ pub(crate) async fn place(
     };
     let mut targets: Vec<Target> =
         candidates.into_iter().map(|candidate| (addresses(&candidate.srv.target), candidate)).map(target).collect();
-    let skipped = skip_own_listeners(lookup, &mut targets, &limits.own_listeners);
+    let skipped = skip_own_listeners(lookup, &mut targets, limits);
     let reach = if targets.iter().any(|target| !target.addresses.is_empty()) {
         Reach::Reachable
     } else if failed {
@@ -135,13 +137,13 @@ fn target((addresses, candidate): (Vec<IpAddr>, Candidate)) -> Target {
 }
 
 /// Removes this gateway's own addresses; a message sent there would come back.
-fn skip_own_listeners(lookup: &mut Lookup<'_>, targets: &mut [Target], own: &[SocketAddr]) -> bool {
+fn skip_own_listeners(lookup: &mut Lookup<'_>, targets: &mut [Target], limits: &Limits) -> bool {
     let mut skipped = false;
     for target in targets {
         let port = target.port;
         target.addresses.retain(|address| {
             let address = SocketAddr::new(*address, port);
-            let is_own = own.iter().any(|listener| leads_to(address, *listener));
+            let is_own = limits.own_listeners.iter().any(|listener| leads_to(address, *listener, limits.is_here));
             if is_own {
                 lookup.note(format!("{address} skipped"), "it is a listener of this gateway");
                 skipped = true;
@@ -152,11 +154,21 @@ fn skip_own_listeners(lookup: &mut Lookup<'_>, targets: &mut [Target], own: &[So
     skipped
 }
 
-/// Whether `address` is that of a listener; one on all addresses is surely at those that no other host has.
-fn leads_to(address: SocketAddr, listener: SocketAddr) -> bool {
+/// Whether `address` is that of a listener; one on all addresses is at every address of this host.
+fn leads_to(address: SocketAddr, listener: SocketAddr, is_here: fn(IpAddr) -> bool) -> bool {
     let ip = address.ip().to_canonical();
-    let is_here = listener.ip().is_unspecified() && (ip.is_loopback() || ip.is_unspecified());
-    address.port() == listener.port() && (is_here || ip == listener.ip().to_canonical())
+    // Connecting to the unspecified address leads to this host, whatever it listens on.
+    let same = ip == listener.ip().to_canonical() || (ip.is_unspecified() && listener.ip() == loopback_like(ip));
+    address.port() == listener.port() && (same || (listener.ip().is_unspecified() && is_here(ip)))
+}
+
+/// The addresses that no other host has.
+fn surely_here(address: IpAddr) -> bool {
+    address.is_loopback() || address.is_unspecified()
+}
+
+fn loopback_like(address: IpAddr) -> IpAddr {
+    if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() }
 }
 
 impl Resolution {

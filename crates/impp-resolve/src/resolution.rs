@@ -95,7 +95,7 @@ pub enum Reason {
     /// RFC 6120 §3.2.1: the domain says that it does not speak the protocol.
     #[error("native SRV says not available")]
     NativeNotOffered,
-    /// Every target found is this gateway.
+    /// Every target found is this gateway: what is sent there comes back.
     #[error("every target is a listener of this gateway")]
     OwnListener,
     /// RFC 3861 says nothing of it: whether there are records is not known.

@@ -92,6 +92,25 @@ async fn a_listener_on_all_addresses_is_found_at_this_hosts_own() {
     }
 }
 
+#[tokio::test]
+async fn a_listener_on_all_addresses_is_at_every_address_of_this_host() {
+    let limits = Limits {
+        own_listeners: vec!["0.0.0.0:5060".parse().unwrap()],
+        is_here: |address| address == std::net::IpAddr::from([192, 0, 2, 1]),
+        ..Limits::default()
+    };
+    let options = Options { limits, ..Options::default() };
+    let us = "_im._sip SRV 0 0 5060 sip\nsip A 192.0.2.1";
+    let found = resolve(us, None, options.clone()).await;
+    assert_eq!(found.reason, Some(Reason::OwnListener));
+    assert!(found.steps.iter().any(|step| step.result == "192.0.2.1:5060 skipped"), "{:?}", found.steps);
+    let both = "_im._sip SRV 0 0 5060 sip\nsip A 192.0.2.1\nsip A 192.0.2.2";
+    let found = resolve(both, None, options.clone()).await;
+    assert_eq!(found.socket_addrs().collect::<Vec<_>>(), ["192.0.2.2:5060".parse().unwrap()]);
+    let other_port = "_im._sip SRV 0 0 5080 sip\nsip A 192.0.2.1";
+    assert_eq!(resolve(other_port, None, options).await.outcome, Outcome::Deliver);
+}
+
 // checks: AR-07
 #[tokio::test]
 async fn rfc3861_s4_an_alias_is_found_after_all_else() {

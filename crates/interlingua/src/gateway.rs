@@ -5,11 +5,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use adapter_api::{Configuration, Context as AdapterContext, DomainEntry, InstanceName};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
+use impp_resolve::Limits;
 use interwork::{Core, CoreConfig, DeliveryLimits, Instance, Policy, Relay, Route, RoutingConfig, Rule, Via};
 use serde_json::Value;
 use store::Store;
 use tokio::sync::watch;
+use transport::Tls;
 
 use crate::config::{self, Action, Checked, Config, Notice, Role};
 use crate::stored::Stored;
@@ -23,6 +25,8 @@ pub(crate) struct Gateway {
     pub(crate) store: Arc<dyn Store>,
     /// The adapters.
     pub(crate) instances: Vec<Instance>,
+    /// Our certificates.
+    pub(crate) tls: Arc<Tls>,
     /// Keeps the adapters' view of the configuration alive.
     pub(crate) configuration: watch::Sender<Arc<Configuration>>,
 }
@@ -33,7 +37,11 @@ impl Gateway {
         let shared = Arc::new(shared(&checked.config));
         let (sender, configuration) = watch::channel(shared.clone());
         let dns = zone::dns(&checked.config.dns)?;
-        let context = AdapterContext { configuration, dns: dns.clone() };
+        let tls = Tls::load(checked.config.tls.settings(), checked.config.gateway.name.clone());
+        let tls = Arc::new(tls.map_err(|errors| {
+            anyhow!("tls: {}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+        })?);
+        let context = AdapterContext { configuration, dns: dns.clone(), tls: tls.clone() };
         let mut instances = Vec::new();
         for (name, configured) in &checked.adapters {
             let name = InstanceName::from(name.as_str());
@@ -42,7 +50,7 @@ impl Gateway {
         }
         let Stored { store, storage } = stored;
         let core = Core::new(core_config(&checked.config, shared), instances.clone(), dns, storage, rand::random());
-        Ok(Self { core, store, instances, configuration: sender })
+        Ok(Self { core, store, instances, tls, configuration: sender })
     }
 }
 
@@ -79,7 +87,7 @@ fn core_config(config: &Config, configuration: Arc<Configuration>) -> CoreConfig
             supported: config.routing.supported.iter().map(|label| label.as_str().into()).collect(),
         },
         policy: Policy { relay, rules: rules.collect() },
-        own_listeners: own_listeners(config),
+        discovery: discovery_limits(config),
         delivery: DeliveryLimits {
             hold_timeout: config.delivery.hold_timeout,
             write_ahead_after: config.delivery.write_ahead_after,
@@ -88,6 +96,11 @@ fn core_config(config: &Config, configuration: Arc<Configuration>) -> CoreConfig
             ..DeliveryLimits::default()
         },
     }
+}
+
+/// The bounds of discovery: what leads back to this gateway is no way to anybody.
+pub(crate) fn discovery_limits(config: &Config) -> Limits {
+    Limits { own_listeners: own_listeners(config), is_here: transport::is_here, ..Limits::default() }
 }
 
 /// Every address of this gateway that the configuration names: a message never goes there.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adapter_api::{
-    AdapterError, Carries, Configuration, Hub, HubCore, InstanceName, PeerState, Provenance, Settle, Shutdown,
-    ShutdownTrigger, TraceId,
+    AdapterError, AdapterState, Carries, Configuration, Hub, HubCore, InstanceName, PeerState, Provenance, Settle,
+    Shutdown, ShutdownTrigger, TraceId,
 };
 use anyhow::{Context, Result, anyhow};
 use impp_model::Operation;
@@ -18,6 +18,7 @@ use store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use transport::Tls;
 
 use crate::config::Checked;
 use crate::gateway::{Gateway, domains_of};
@@ -29,6 +30,8 @@ pub(crate) struct Running {
     pub(crate) core: Arc<Core>,
     /// Where the admin API is served.
     pub(crate) admin: SocketAddr,
+    /// Our certificates.
+    pub(crate) tls: Arc<Tls>,
     store: Arc<dyn Store>,
     observed: Arc<Observer>,
     adapters: JoinSet<(InstanceName, Result<(), AdapterError>)>,
@@ -56,7 +59,7 @@ const CLOSING: Duration = Duration::from_secs(5);
 impl Running {
     /// Opens the admin API and starts every adapter; their listeners open a moment later.
     pub(crate) async fn start(checked: &Checked, stored: Stored) -> Result<Self> {
-        let Gateway { core, store, instances, configuration } = Gateway::new(checked, stored)?;
+        let Gateway { core, store, instances, tls, configuration } = Gateway::new(checked, stored)?;
         let readiness = Readiness::default();
         let observed = Arc::new(Observer::new(core.clone(), readiness.clone(), checked));
         let (adapter_shutdown, shutdown) = Shutdown::new();
@@ -68,11 +71,14 @@ impl Running {
         let mut background = JoinSet::new();
         let clock = core.clone();
         background.spawn(async move { clock.run().await });
+        let files = tls.clone();
+        background.spawn(async move { files.watch().await });
         let (stop_admin, admin_stops) = watch::channel(false);
-        let admin = serve_admin(checked, core.clone(), readiness, admin_stops, &mut background).await?;
+        let admin = serve_admin(checked, core.clone(), tls.clone(), readiness, admin_stops, &mut background).await?;
         Ok(Self {
             core,
             admin,
+            tls,
             store,
             observed,
             adapters,
@@ -158,6 +164,7 @@ fn early_end(ended: Result<(InstanceName, Result<(), AdapterError>), tokio::task
 async fn serve_admin(
     checked: &Checked,
     core: Arc<Core>,
+    tls: Arc<Tls>,
     readiness: Readiness,
     mut stops: watch::Receiver<bool>,
     background: &mut JoinSet<()>,
@@ -174,7 +181,7 @@ async fn serve_admin(
     let remedy = || format!("admin.listen = \"{}\": choose another address, or stop what listens there", config.listen);
     let listener = TcpListener::bind(config.listen).await.with_context(remedy)?;
     let address = listener.local_addr()?;
-    let admin = Admin { core, readiness, token, version: env!("CARGO_PKG_VERSION") };
+    let admin = Admin { core, tls, readiness, token, version: env!("CARGO_PKG_VERSION") };
     background.spawn(async move {
         let stopped = async move {
             // An error means that the gateway is gone.
@@ -252,6 +259,10 @@ impl HubCore for Observer {
 
     fn configuration(&self) -> watch::Receiver<Arc<Configuration>> {
         self.core.configuration()
+    }
+
+    fn state(&self) -> Option<Arc<dyn AdapterState>> {
+        self.core.state()
     }
 
     fn listening(&self, adapter: &InstanceName, transport: &str, address: SocketAddr) {

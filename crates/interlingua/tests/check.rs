@@ -82,7 +82,8 @@ hold_timeout = "2"
 expiry = 5
 
 [tls]
-trust = ["system"]
+trust = ["system", "nowhere.pem"]
+certificates = [{ certificate = "nowhere.pem", private_key = "nowhere.key" }]
 
 [policys]
 "#;
@@ -115,7 +116,8 @@ fn all_problems_are_reported_at_once_with_key_line_and_remedy() {
         "dns.zone_file",
         "delivery.hold_timeout",
         "delivery.expiry",
-        "tls",
+        "tls.certificates[0].certificate",
+        "tls.trust[1]",
         "policys",
     ];
     for key in expected {
@@ -150,7 +152,7 @@ fn text_names_the_file_the_line_and_the_value() {
         file.display()
     );
     assert!(run.stdout.contains(&expected), "{}", run.stdout);
-    assert!(run.stdout.contains("25 problems"), "{}", run.stdout);
+    assert!(run.stdout.contains("26 problems"), "{}", run.stdout);
 }
 
 #[test]

@@ -156,7 +156,7 @@ fn a_gateway_serves_until_sigterm_and_answers_the_commands() {
     assert_eq!(run(&["status", "--admin", &admin]).code, 1);
 
     gateway.signal("HUP");
-    gateway.until("SIGHUP: reloading is not in this version; restart to use a changed configuration");
+    gateway.until("certificates loaded anew");
     gateway.signal("TERM");
     gateway.until("stopped");
     assert_eq!(gateway.exit_code(), Some(0));

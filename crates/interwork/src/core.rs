@@ -3,11 +3,13 @@
 use crate::admission::Rules;
 use crate::counters::{Counters, Direction, OperationKey};
 use crate::decisions::Decisions;
+use crate::dns::{CountedDns, DnsCounts};
 use crate::inflight::{Held, InFlight};
 use crate::journal::Young;
 use crate::locate::Locator;
 use crate::order::{Order, Turn};
 use crate::policy::Policy;
+use crate::receipts::Asked;
 use crate::retry::is_retryable;
 use crate::routing::{Candidate, Choice, Decision, Router, RoutingConfig, carries};
 use crate::spool::{Parked, Retries};
@@ -18,7 +20,7 @@ use adapter_api::{
     Settlement, Token, TraceId,
 };
 use impp_model::{Cause, Domain, Failure, Kind, Operation, Outcome, Side};
-use impp_resolve::Dns;
+use impp_resolve::{Dns, Limits};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -38,8 +40,8 @@ pub struct CoreConfig {
     pub policy: Policy,
     /// `[delivery]`.
     pub delivery: DeliveryLimits,
-    /// Where this gateway listens itself: never a way to anybody else.
-    pub own_listeners: Vec<std::net::SocketAddr>,
+    /// What bounds discovery, with where this gateway listens itself: never a way to anybody else.
+    pub discovery: Limits,
 }
 
 /// How long the hub waits for confirmations.
@@ -103,9 +105,11 @@ pub struct Core {
     pub(crate) inflight: InFlight,
     pub(crate) order: Order<Parked>,
     pub(crate) young: Young,
+    pub(crate) asked: Asked,
     pub(crate) storage: Storage,
     pub(crate) retries: Retries,
     pub(crate) counters: Counters,
+    dns_counts: Arc<DnsCounts>,
     pub(crate) traces: Traces,
     peers: Mutex<BTreeMap<(InstanceName, String), (PeerState, SystemTime)>>,
     next_trace: AtomicU64,
@@ -138,23 +142,28 @@ impl Core {
         };
         let candidates = instances.iter().map(candidate).collect();
         let configuration = watch::Sender::new(config.configuration.clone());
-        let own_listeners = config.own_listeners.clone();
+        let discovery = config.discovery.clone();
+        let dns = CountedDns::new(dns);
+        let dns_counts = dns.counts();
+        let asked = Asked::open(storage.ledger.store().clone(), storage.clock.at(now()));
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
             config,
             adapters: instances.into_iter().map(|instance| instance.adapter).collect(),
             candidates,
             configuration,
-            locator: Locator::new(dns, own_listeners, seed),
+            locator: Locator::new(Arc::new(dns), discovery, seed),
             decisions: RwLock::default(),
             waiting: Mutex::default(),
             waiting_pairs: AtomicU64::new(0),
             inflight: InFlight::default(),
             order: Order::default(),
             young: Young::default(),
+            asked,
             storage,
             retries: Retries::new(seed),
             counters: Counters::default(),
+            dns_counts,
             traces: Traces::default(),
             peers: Mutex::default(),
             next_trace: AtomicU64::new(seed),
@@ -207,6 +216,11 @@ impl Core {
     /// What has happened, in numbers.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// How queries of name service ended.
+    pub fn dns_queries(&self) -> [(&'static str, u64); 3] {
+        self.dns_counts.read()
     }
 
     /// What was accepted and has not ended.
@@ -375,11 +389,6 @@ impl Core {
 
     async fn look_up(&self, pair: PairOfDomains) {
         let decision = self.locate(&pair).await;
-        self.counters.dns(match &decision.result {
-            Ok(_) => "found",
-            Err(failure) if failure.cause == Cause::DnsFailure => "failed",
-            Err(_) => "not_found",
-        });
         let decision = self.remember(pair.clone(), decision);
         // Those who came meanwhile go first; the pair is open again only when nobody is left.
         loop {
@@ -405,6 +414,9 @@ impl Core {
         let (Some(adapter), Some(me), true) = (self.adapters.get(choice.index), self.me.upgrade(), carried) else {
             return self.refuse(waiting, Failure::new(Side::Ours, Cause::NotImplemented));
         };
+        if let Some(failure) = self.unfit(choice.index, &waiting.operation) {
+            return self.refuse(waiting, failure);
+        }
         if now() >= self.deadline(&waiting) {
             let failure = Failure::new(Side::Far, Cause::DnsFailure).with_text("the lookup took too long; not sent");
             return self.keep(waiting, failure);
@@ -418,7 +430,7 @@ impl Core {
         let deadline = self.deadline(&waiting);
         let Waiting { trace, operation, near: from, owner, since, .. } = waiting;
         let (journalled, repeat) = match &owner {
-            Owner::Sender(_) => (!self.answers_each(&from), false),
+            Owner::Sender(_) => (!self.answers_each(&from) && operation.kind() != Kind::Composing, false),
             Owner::Ledger(attempt) => (false, attempt.repeat),
         };
         let held = Held {
@@ -468,7 +480,8 @@ impl Core {
 
     /// Ends what was held and never in the ledger.
     pub(crate) fn close(&self, ended: &Ended, near: Settle, outcome: Outcome) {
-        if let Some(end) = End::of(outcome.clone()) {
+        // The equation is about INSTANT MESSAGES: no word about them is accepted or owed.
+        if let Some(end) = End::of(outcome.clone()).filter(|_| ended.kind == Kind::Message) {
             self.storage.ledger.end_held(None, end, self.timestamp());
         }
         self.report(ended, &outcome);
@@ -527,7 +540,12 @@ impl HubCore for Core {
             since: now(),
         };
         match admitted {
-            Ok(()) => self.route(waiting),
+            Ok(()) => {
+                if let Operation::Message(message) = &*waiting.operation {
+                    self.asked.note(message, self.timestamp());
+                }
+                self.hear(waiting);
+            }
             Err(failure) => self.refuse(waiting, failure),
         }
         trace

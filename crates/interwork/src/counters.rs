@@ -15,7 +15,6 @@ pub struct Counters {
     latency: RwLock<BTreeMap<PairKey, Histogram>>,
     queue_full: AtomicU64,
     repeats: AtomicU64,
-    dns: Family<&'static str>,
 }
 
 /// The labels of one operation counter.
@@ -70,10 +69,6 @@ impl Counters {
         self.losses.add((adapter.clone(), field.to_owned(), how));
     }
 
-    pub(crate) fn dns(&self, outcome: &'static str) {
-        self.dns.add(outcome);
-    }
-
     pub(crate) fn queue_full(&self) {
         self.queue_full.fetch_add(1, Relaxed);
     }
@@ -108,11 +103,6 @@ impl Counters {
     /// Every translation-loss counter.
     pub fn losses(&self) -> Vec<((InstanceName, String, Carries), u64)> {
         self.losses.read()
-    }
-
-    /// Every outcome of resolving a domain.
-    pub fn dns_queries(&self) -> Vec<(&'static str, u64)> {
-        self.dns.read()
     }
 
     /// Every delivery-time histogram.

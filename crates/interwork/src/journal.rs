@@ -112,20 +112,21 @@ impl Core {
         }
     }
 
-    /// Ends what is in the journal; gives the sender back when it is not there after all.
+    /// Ends what is in the journal, unless it may be kept for a later try; gives the sender back when it is not there after all.
     pub(crate) fn end_journalled(
         &self,
         ended: &Ended,
         near: Settle,
         journal: &Journalled,
         outcome: Outcome,
+        keep: bool,
     ) -> Result<(), Settle> {
         let mut state = journal.state.lock();
         if matches!(*state, State::Lost) {
             return Err(near);
         }
         let failure = match outcome {
-            Outcome::Failure(failure) if crate::retry::is_retryable(&failure) => failure,
+            Outcome::Failure(failure) if keep && crate::retry::is_retryable(&failure) => failure,
             outcome @ (Outcome::Success(_) | Outcome::HandedOver | Outcome::Indeterminant | Outcome::Failure(_)) => {
                 drop(state);
                 return self.conclude_journalled(ended, near, journal.seq, outcome);

@@ -7,6 +7,7 @@ mod admission; // RFC 3860 §3.4.1, steps 1 and 3
 mod core; // RFC 3860 §3.4
 mod counters;
 mod decisions;
+mod dns;
 mod explain;
 mod inflight; // RFC 3860 §3.4.1: the answer follows the indication
 mod journal;
@@ -14,6 +15,7 @@ mod locate; // RFC 3861 §4, RFC 3263 §4, RFC 6120 §3.2
 mod notice; // RFC 3860 §3.4.1: the indication that comes late
 mod order;
 mod policy;
+mod receipts; // RFC 5438 §7.2
 mod retry;
 mod routing; // RFC 3861 §4
 mod spool;
@@ -25,6 +27,7 @@ mod waiting;
 pub use admission::Refusal;
 pub use core::{Core, CoreConfig, DeliveryLimits, Instance, Storage};
 pub use counters::{Counters, Direction, Histogram, OperationKey, PairKey};
+pub use dns::{CountedDns, DnsCounts};
 pub use explain::Explanation;
 pub use policy::{Action, Policy, Relay, Rule};
 pub use routing::{Decision, Route, RoutingConfig, Via};

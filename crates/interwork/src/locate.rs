@@ -3,16 +3,15 @@
 use crate::core::{Core, PairOfDomains};
 use crate::explain::not_found;
 use crate::routing::{Decision, Plan};
-use adapter_api::{Hop, Target};
+use adapter_api::{Hop, InstanceName, Target};
 use impp_model::{Cause, Domain, Failure, Side};
 use impp_resolve::{
-    Dns, Limits, Options, Outcome, Protocol, Resolution, Resolver, Service, SipLocation, Transport, locate_sip,
+    Dns, Limits, Options, Outcome, Protocol, Reason, Resolution, Resolver, Service, SipLocation, Transport, locate_sip,
     locate_xmpp,
 };
 use parking_lot::Mutex;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,18 +22,13 @@ pub(crate) struct Locator {
     random: Mutex<SmallRng>,
 }
 
-/// Transports that the SIP adapter can be reached over and can use.
-const SIP_TRANSPORTS: [Transport; 2] = [Transport::Udp, Transport::Tcp];
-/// Whether XMPP can be spoken over TLS from the first octet on.
-const DIRECT_TLS: bool = false;
 /// No decision is kept longer, so that a mistake in a zone with a long lifetime ends by itself.
 const MAX_LIFE: Duration = Duration::from_secs(3600);
 /// No decision is kept shorter: a zone of lifetime 0 must not cost a query for each message.
 const MIN_LIFE: Duration = Duration::from_secs(1);
 
 impl Locator {
-    pub(crate) fn new(dns: Arc<dyn Dns>, own_listeners: Vec<SocketAddr>, seed: u64) -> Self {
-        let limits = Limits { own_listeners, ..Limits::default() };
+    pub(crate) fn new(dns: Arc<dyn Dns>, limits: Limits, seed: u64) -> Self {
         Self { dns, limits, random: Mutex::new(SmallRng::seed_from_u64(seed)) }
     }
 
@@ -43,12 +37,18 @@ impl Locator {
     }
 
     /// RFC 3861, then native discovery (DESIGN B2).
-    async fn discover(&self, labels: &[Arc<str>], to: &Domain, source: Option<&str>) -> Resolution {
+    async fn discover(
+        &self,
+        labels: &[Arc<str>],
+        to: &Domain,
+        source: Option<&str>,
+        transports: impl Fn(&str) -> Vec<Transport>,
+    ) -> Resolution {
         let options = Options {
             supported: labels.iter().filter_map(|label| Protocol::parse(label).ok()).collect(),
             limits: self.limits.clone(),
-            sip_transports: SIP_TRANSPORTS.to_vec(),
-            xmpp_direct_tls: DIRECT_TLS,
+            sip_transports: transports("_sip"),
+            xmpp_direct_tls: transports("_xmpp").contains(&Transport::Tls),
             // The next hop of a domain that is no service of any kind is not guessed (RFC 3861 §4 leaves it open).
             implicit: false,
             ..Options::default()
@@ -59,15 +59,17 @@ impl Locator {
     }
 
     /// One protocol's own discovery.
-    async fn native(&self, label: Option<&str>, to: &Domain) -> Option<Resolution> {
+    async fn native(&self, label: Option<&str>, to: &Domain, transports: &[Transport]) -> Option<Resolution> {
         let mut draw = |bound| self.draw(bound);
         match label {
             Some("_sip") => {
                 let location =
-                    SipLocation { host: to, port: None, transport: None, secure: false, supported: &SIP_TRANSPORTS };
+                    SipLocation { host: to, port: None, transport: None, secure: false, supported: transports };
                 Some(locate_sip(&*self.dns, &location, &self.limits, &mut draw).await)
             }
-            Some("_xmpp") => Some(locate_xmpp(&*self.dns, to, DIRECT_TLS, &self.limits, &mut draw).await),
+            Some("_xmpp") => {
+                Some(locate_xmpp(&*self.dns, to, transports.contains(&Transport::Tls), &self.limits, &mut draw).await)
+            }
             Some(_) | None => None,
         }
     }
@@ -83,8 +85,10 @@ impl Core {
                 Decision { steps, result, valid_until: None }
             }
             Plan::Native(index) => {
-                let label = self.candidates.get(index).and_then(|c| c.capabilities.srv_label.as_deref());
-                match self.locator.native(label, to).await {
+                let capabilities = self.candidates.get(index).map(|c| &c.capabilities);
+                let label = capabilities.and_then(|c| c.srv_label.as_deref());
+                let transports = capabilities.map_or_else(Vec::new, |c| c.transports.clone());
+                match self.locator.native(label, to, &transports).await {
                     Some(resolution) => self.located(steps, Ok(index), &resolution, to),
                     None => {
                         let failure =
@@ -96,12 +100,22 @@ impl Core {
             Plan::Discover(labels) => {
                 let near_label = self.candidates.iter().find(|c| c.name == *near);
                 let near_label = near_label.and_then(|c| c.capabilities.srv_label.as_deref());
-                let resolution = self.locator.discover(&labels, to, near_label).await;
+                let resolution =
+                    self.locator.discover(&labels, to, near_label, |label| self.transports_of(label, near, from)).await;
                 let found = resolution.protocol.as_ref().map(Protocol::as_str);
                 let index = found.map_or(Ok(0), |label| self.router().discovered(label, near, from));
                 self.located(steps, index, &resolution, to)
             }
         }
+    }
+
+    /// What the instance that would serve `label` sends over; of the source's own network it only matters whether it is there.
+    fn transports_of(&self, label: &str, near: &InstanceName, from: &Domain) -> Vec<Transport> {
+        let candidate = match self.router().of_label(label, from) {
+            Some(index) => self.candidates.get(index),
+            None => self.candidates.iter().find(|c| c.name == *near),
+        };
+        candidate.map_or_else(Vec::new, |c| c.capabilities.transports.clone())
     }
 
     fn located(
@@ -127,7 +141,10 @@ impl Core {
             Outcome::Failure | Outcome::Local => {
                 let reason = resolution.reason.as_ref().map_or_else(String::new, ToString::to_string);
                 steps.push(format!("{to}: {reason}"));
-                Err(not_found(reason))
+                match resolution.reason {
+                    Some(Reason::OwnListener) => Err(Failure::new(Side::Far, Cause::Loop).with_text(reason)),
+                    Some(_) | None => Err(not_found(reason)),
+                }
             }
         };
         let valid_until = Some(crate::core::now() + resolution.ttl.clamp(MIN_LIFE, MAX_LIFE));
@@ -139,7 +156,10 @@ impl Core {
             return Hop::Link;
         }
         let place = |target: &impp_resolve::Target| {
-            let (host, transport) = (target.target.to_string(), target.transport);
+            // XEP-0368: an XMPP target that begins with TLS is a TLS target, the others start in clear.
+            let of_tls = |direct: bool| if direct { Transport::Tls } else { Transport::Tcp };
+            let (host, transport) =
+                (target.target.to_string(), target.transport.or_else(|| target.direct_tls.map(of_tls)));
             target
                 .socket_addrs()
                 .map(move |address| Target { host: host.clone(), address, transport })

@@ -34,6 +34,7 @@ impl Core {
             End::Delivered(_) | End::HandedOver => return None,
         };
         let word = word(message, disposition, about.created)?;
+        self.asked.told(&word);
         let near = self.candidates.iter().find(|candidate| candidate.name == *about.near)?;
         let tells = match near.capabilities.tells_failure {
             TellsFailure::Always => true,

@@ -66,9 +66,11 @@ impl Asked {
             while let Ok(page) = store.scan(shard, Table::State, PREFIX, after.as_deref(), PAGE) {
                 let Some((last, _)) = page.last() else { break };
                 after = Some(last.to_vec());
-                found.extend(page.iter().filter_map(|(key, record)| {
-                    Some((number_of(key)?, serde_json::from_slice(&record.value).ok()?))
-                }));
+                found.extend(
+                    page.iter().filter_map(|(key, record)| {
+                        Some((number_of(key)?, serde_json::from_slice(&record.value).ok()?))
+                    }),
+                );
             }
         }
         found.sort_unstable_by_key(|(number, _)| *number);
@@ -360,7 +362,11 @@ mod tests {
         assert_eq!(asked.word(&word("m1", Disposition::Delivered, false)), []);
         assert_eq!(asked.word(&word("m1", Disposition::Processed, false)), []);
         assert_eq!(asked.word(&word("m2", Disposition::Delivered, false)), []);
-        assert_eq!(asked.word(&word("m3", Disposition::Delivered, false)), [], "late reports without an entry are dropped");
+        assert_eq!(
+            asked.word(&word("m3", Disposition::Delivered, false)),
+            [],
+            "late reports without an entry are dropped"
+        );
         assert_eq!(asked.word(&word("m1", Disposition::Displayed, false)).len(), 1);
         assert!(asked.table.lock().entries.is_empty() && asked.table.lock().pairs.is_empty());
     }

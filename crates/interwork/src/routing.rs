@@ -205,7 +205,7 @@ impl Router<'_> {
     }
 
     /// The instance for a protocol label; one that finds its own hops before one that is bound to a link.
-    fn of_label(&self, label: &str, from: &Domain) -> Option<usize> {
+    pub(crate) fn of_label(&self, label: &str, from: &Domain) -> Option<usize> {
         let fits = |index: &usize| {
             self.sends_as(*index, from)
                 && self.candidates.get(*index).is_some_and(|c| c.capabilities.srv_label.as_deref() == Some(label))

@@ -7,7 +7,7 @@ use crate::retry::{asked_for, is_retryable, may_have_arrived, may_pass};
 use crate::waiting::{Owner, Try, Waiting};
 use adapter_api::{InstanceName, Settle, TraceId};
 use bytes::Bytes;
-use impp_model::{Cause, Failure, Outcome, Side};
+use impp_model::{Cause, Failure, Kind, Operation, Outcome, Side};
 use parking_lot::Mutex;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -97,7 +97,8 @@ impl Core {
         };
         let (pair, trace) = (held.pair, held.trace);
         if let Some(journal) = held.journal.take() {
-            match self.end_journalled(&ended, near, &journal, outcome.clone()) {
+            let keep = held.operation.may_be_stored();
+            match self.end_journalled(&ended, near, &journal, outcome.clone(), keep) {
                 Ok(()) => return self.leave(pair, trace),
                 Err(back) => near = back,
             }
@@ -146,6 +147,11 @@ impl Core {
 
     fn park(&self, parked: Parked) {
         let (pair, trace) = (parked.held.pair, parked.held.trace);
+        if !parked.held.operation.may_be_stored() {
+            let Parked { held, near, failure, .. } = parked;
+            self.close(&held.ended(), near, failure.into());
+            return self.leave(pair, trace);
+        }
         self.order.park(pair, trace, parked, |parked| self.spool(parked));
     }
 
@@ -206,7 +212,7 @@ impl Core {
         Entry {
             trace: held.trace.0,
             operation: (*held.operation).clone(),
-            origin: Origin::Peer,
+            origin: origin(&held.operation),
             near: Near { instance: held.from.as_str().into(), reply: Bytes::new() },
             hop: Some(held.hop.clone()).filter(|hop| !hop.is_empty()),
             class,
@@ -249,7 +255,7 @@ impl Core {
                     let Try { seq, origin, created, operation, near, .. } = &attempt;
                     let about = About { operation, near, created: *created, trace: trace.0 };
                     let notice = (*origin == Origin::Peer).then(|| self.notice(&about, &end)).flatten();
-                    self.conclude(*seq, *origin, end, notice);
+                    self.conclude(*seq, *origin, is_owed(operation), end, notice);
                 }
             }
         }
@@ -260,19 +266,20 @@ impl Core {
     fn end_waiting(&self, seq: Seq, end: End) {
         let entry = self.storage.ledger.get(seq).ok();
         let origin = entry.as_ref().map_or(Origin::Peer, |entry| entry.origin);
+        let owed = entry.as_ref().is_none_or(|entry| is_owed(&entry.operation));
         let notice = entry.filter(|entry| entry.origin == Origin::Peer).and_then(|entry| {
             let near = InstanceName::from(&*entry.near.instance);
             let about = About { operation: &entry.operation, near: &near, created: entry.created, trace: entry.trace };
             self.notice(&about, &end)
         });
-        self.conclude(seq, origin, end, notice);
+        self.conclude(seq, origin, owed, end, notice);
     }
 
     /// Ends an entry, its sender told of a failure within the same commit.
-    fn conclude(&self, seq: Seq, origin: Origin, end: End, notice: Option<Entry>) {
+    fn conclude(&self, seq: Seq, origin: Origin, owed: bool, end: End, notice: Option<Entry>) {
         let ledger = &self.storage.ledger;
         // A message of a peer without a notice, or a notice that fails itself: nobody hears of it.
-        let untold = matches!(end, End::Failed(_) | End::Expired) && notice.is_none();
+        let untold = owed && matches!(end, End::Failed(_) | End::Expired) && notice.is_none();
         if untold {
             tracing::warn!(entry = %seq, ?origin, "ended undelivered; its sender cannot be told");
         }
@@ -371,7 +378,7 @@ impl Core {
             Err(LedgerError::Unreadable(seq)) => {
                 tracing::error!(entry = %seq, "an entry of the ledger cannot be read: it counts as failed");
                 let failure = Failure::new(Side::Ours, Cause::InternalError).with_text("unreadable in the ledger");
-                self.conclude(seq, Origin::Peer, End::Failed(Box::new(failure)), None);
+                self.conclude(seq, Origin::Peer, true, End::Failed(Box::new(failure)), None);
                 self.retries.ended();
                 return now;
             }
@@ -409,5 +416,23 @@ impl Held {
     pub(crate) fn ended(&self) -> Ended {
         let Self { trace, from, to, since, .. } = self;
         Ended { trace: *trace, kind: self.operation.kind(), from: from.clone(), to: to.clone(), since: *since }
+    }
+}
+/// Only INSTANT MESSAGES count, and only their senders are told what becomes of them.
+fn origin(operation: &Operation) -> Origin {
+    if operation.kind() == Kind::Message { Origin::Peer } else { Origin::Gateway }
+}
+
+/// Whether somebody should hear that an operation failed: a message's sender, or whom bad news about one was for.
+fn is_owed(operation: &Operation) -> bool {
+    match operation {
+        Operation::Message(_) => true,
+        Operation::Disposition(word) => word.disposition.failure().is_some(),
+        Operation::Composing(_)
+        | Operation::Subscribe(_)
+        | Operation::Notify(_)
+        | Operation::Authorize(_)
+        | Operation::Publish(_)
+        | _ => false,
     }
 }

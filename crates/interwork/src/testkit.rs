@@ -1,7 +1,7 @@
 //! Small stand-ins for the hub's own tests.
 
 use crate::routing::Candidate;
-use adapter_api::{Acknowledgement, Capabilities, Configuration, DomainEntry, Role, SendsAs, TellsFailure};
+use adapter_api::{Acknowledgement, Capabilities, Configuration, DomainEntry, Role, SendsAs, TellsFailure, Transport};
 use impp_model::{Address, Content, Domain, Endpoint, InstantMessage, Kind, MaxForwards, MessageOperation, Operation};
 
 pub(crate) fn domain(name: &str) -> Domain {
@@ -30,6 +30,7 @@ pub(crate) fn capabilities(protocol: &'static str, label: Option<&'static str>, 
         srv_label: label.map(Into::into),
         standing_link: standing,
         kinds: vec![Kind::Message],
+        transports: vec![Transport::Tcp],
         sends_as: SendsAs::Anyone,
         acknowledgement: Acknowledgement::Answer,
         answers_each: true,

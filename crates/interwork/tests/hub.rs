@@ -5,7 +5,7 @@
 mod common;
 
 use adapter_api::{DomainPattern, Hop, HubCore, Provenance, SourceProof, SpeaksFor, settle_channel};
-use common::{PLENTY, Table, World, from_sip, message, text_of, world, world_with};
+use common::{PLENTY, Table, World, from_sip, message, text_of, tuned, world, world_with};
 use impp_model::{Address, Cause, Failure, Outcome, Proof, Side};
 use interwork::DeliveryLimits;
 use std::sync::Arc;
@@ -104,6 +104,23 @@ async fn a_dns_failure_is_told_as_one_and_absence_as_absence() {
         let Ok(Outcome::Failure(failure)) = outcome.await else { panic!("not refused") };
         assert_eq!(failure.cause, cause);
     }
+}
+
+// checks: AR-12
+#[tokio::test]
+async fn a_domain_that_resolves_to_this_gateway_is_a_loop_and_told_at_once() {
+    let own = impp_resolve::Limits { own_listeners: vec!["0.0.0.0:5269".parse().unwrap()], ..Default::default() };
+    let world = tuned(Table::new(PLENTY), |config| config.discovery = own);
+    let (settle, outcome) = settle_channel();
+    world.core.submit(message("a@sip.example", "b@far.example", "x"), from_sip(), settle);
+    let Ok(Outcome::Failure(failure)) = outcome.await else { panic!("not refused") };
+    assert_eq!(failure.cause, Cause::Loop);
+    assert!(world.xmpp.take().is_empty());
+    let trace = world.core.traces().find("x").unwrap();
+    let steps = trace.decision.unwrap().steps.clone();
+    assert!(steps.iter().any(|step| step.contains("it is a listener of this gateway")), "{steps:?}");
+    let queries: u64 = world.core.dns_queries().iter().map(|(_, count)| count).sum();
+    assert!(queries >= 2, "each query is counted");
 }
 
 #[tokio::test]

@@ -14,12 +14,15 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+use transport::Tls;
 
 /// What the admin API shows.
 #[derive(Clone)]
 pub struct Admin {
     /// The hub.
     pub core: Arc<Core>,
+    /// Our certificates.
+    pub tls: Arc<Tls>,
     /// Whether it is ready.
     pub readiness: Readiness,
     /// The token to ask for; none only where the listener is on loopback.
@@ -165,7 +168,7 @@ fn trace_json(trace: &Trace) -> Value {
 
 async fn show_metrics(State(admin): State<Admin>) -> Response {
     const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    match metrics::render(admin.core.clone(), admin.version) {
+    match metrics::render(admin.core.clone(), admin.tls.clone(), admin.version) {
         Ok(text) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }

@@ -10,11 +10,13 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use std::fmt;
 use std::sync::Arc;
+use std::time::SystemTime;
+use transport::Tls;
 
 /// All metrics of `core` at this moment.
-pub(crate) fn render(core: Arc<Core>, version: &'static str) -> Result<String, fmt::Error> {
+pub(crate) fn render(core: Arc<Core>, tls: Arc<Tls>, version: &'static str) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("interlingua");
-    registry.register_collector(Box::new(HubCollector { core, version }));
+    registry.register_collector(Box::new(HubCollector { core, tls, version }));
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &registry)?;
     Ok(text)
@@ -22,6 +24,7 @@ pub(crate) fn render(core: Arc<Core>, version: &'static str) -> Result<String, f
 
 struct HubCollector {
     core: Arc<Core>,
+    tls: Arc<Tls>,
     version: &'static str,
 }
 
@@ -37,6 +40,7 @@ impl Collector for HubCollector {
         self.ledger(&mut encoder)?;
         self.delivery_seconds(&mut encoder)?;
         self.peers(&mut encoder)?;
+        self.certificates(&mut encoder)?;
         self.others(&mut encoder)
     }
 }
@@ -113,9 +117,26 @@ impl HubCollector {
         Ok(())
     }
 
+    fn certificates(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let help = "When a certificate of this gateway expires, in seconds since 1970";
+        let mut family = encoder.encode_descriptor("certificate_expiry_seconds", help, None, MetricType::Gauge)?;
+        for certificate in self.tls.certificates() {
+            let file = certificate.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let expiry = certificate.not_after.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+            let gauge = ConstGauge::new(i64::try_from(expiry).unwrap_or(i64::MAX));
+            gauge.encode(family.encode_family(&[("certificate", file.as_str())])?)?;
+        }
+        Ok(())
+    }
+
     fn others(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let mut family = encoder.encode_descriptor("dns_queries", "Domains looked up", None, MetricType::Counter)?;
-        for (outcome, count) in self.core.counters().dns_queries() {
+        let mut family = encoder.encode_descriptor(
+            "dns_queries",
+            "Queries of name service for next hops",
+            None,
+            MetricType::Counter,
+        )?;
+        for (outcome, count) in self.core.dns_queries() {
             ConstCounter::new(count).encode(family.encode_family(&[("outcome", outcome)])?)?;
         }
         let mut info = encoder.encode_descriptor("build", "This program", None, MetricType::Info)?;

@@ -1,12 +1,14 @@
-//! Sockets and DNS: the I/O that every adapter shares.
-//!
-//! A peer's identity is the concern of TLS and has its own place here; these sockets know addresses only.
+//! Sockets, TLS and DNS: the I/O that every adapter shares.
 
 mod dns;
 mod listen;
 mod socket;
+pub mod tls; // RFC 8446, RFC 6125, RFC 5922
 
 pub use dns::{DnsSettings, DnsSetupError, HickoryDns, parse_nameserver};
 pub use impp_resolve::Transport;
 pub use listen::{ListenAddr, ListenError};
-pub use socket::{BindError, ConnectError, bind_tcp, bind_udp, connect_any, connect_tcp, tune_stream};
+pub use socket::{
+    BindError, ConnectError, bind_tcp, bind_udp, by_turns, connect_any, connect_tcp, is_here, tune_stream,
+};
+pub use tls::Tls;

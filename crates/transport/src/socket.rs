@@ -1,7 +1,9 @@
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use impp_resolve::Transport;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -104,20 +106,45 @@ pub async fn connect_tcp(addr: SocketAddr, timeout: Duration) -> Result<TcpStrea
     Ok(stream)
 }
 
-/// Connects to the first address that answers, each within `timeout`; if none does, every attempt's error is kept.
+/// Connects to the first address that answers (RFC 8305 §5), each within `timeout`; if none does, every error is kept.
+///
+/// The next address is tried when one fails, or is silent for [`ATTEMPT_DELAY`], without giving up the earlier ones.
 pub async fn connect_any(
     addrs: impl IntoIterator<Item = SocketAddr>,
     timeout: Duration,
 ) -> Result<TcpStream, Vec<ConnectError>> {
-    let mut errors = Vec::new();
-    for addr in addrs {
-        match connect_tcp(addr, timeout).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => errors.push(error),
+    let mut addrs = addrs.into_iter().peekable();
+    let (mut under_way, mut errors) = (FuturesUnordered::new(), Vec::new());
+    loop {
+        under_way.extend(addrs.next().map(|addr| connect_tcp(addr, timeout)));
+        let patience = if addrs.peek().is_some() { ATTEMPT_DELAY } else { Duration::MAX };
+        match tokio::time::timeout(patience, under_way.next()).await {
+            Ok(Some(Ok(stream))) => return Ok(stream),
+            Ok(Some(Err(error))) => errors.push(error),
+            Ok(None) => return Err(errors),
+            Err(_) => {}
         }
     }
-    Err(errors)
 }
+
+/// Puts the addresses of one host in the order in which to connect to them: IPv6 first, then by turns (RFC 8305 §4).
+pub fn by_turns(addrs: impl IntoIterator<Item = SocketAddr>) -> Vec<SocketAddr> {
+    let (six, four): (Vec<_>, Vec<_>) = addrs.into_iter().partition(SocketAddr::is_ipv6);
+    let (mut six, mut four) = (six.into_iter(), four.into_iter());
+    let mut mixed = Vec::with_capacity(six.len() + four.len());
+    while six.len() + four.len() > 0 {
+        mixed.extend(six.next().into_iter().chain(four.next()));
+    }
+    mixed
+}
+
+/// Whether an address is one of this host's: no other can be bound.
+pub fn is_here(addr: IpAddr) -> bool {
+    std::net::UdpSocket::bind(SocketAddr::new(addr, 0)).is_ok()
+}
+
+/// RFC 8305 §8: the recommended Connection Attempt Delay.
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// Has a stream send small writes at once and notice a peer that vanished; for accepted streams too.
 pub fn tune_stream(stream: &TcpStream) -> io::Result<()> {
@@ -180,5 +207,48 @@ mod tests {
         assert_eq!(connect_any([closed, open], PATIENCE).await.unwrap().peer_addr().unwrap(), open);
         let errors = connect_any([closed, closed], PATIENCE).await.unwrap_err();
         assert!(matches!(&errors[..], [ConnectError::Io { .. }, ConnectError::Io { .. }]), "{errors:?}");
+        assert!(connect_any([], PATIENCE).await.unwrap_err().is_empty());
+    }
+
+    /// A listener whose queue is full: the kernel answers no further SYN.
+    fn silent() -> (Socket, Vec<Socket>, SocketAddr) {
+        let listener = open(loopback(), Type::STREAM, Protocol::TCP).unwrap();
+        listener.bind(&loopback().into()).unwrap();
+        listener.listen(0).unwrap();
+        let addr = listener.local_addr().unwrap().as_socket().unwrap();
+        let fill = || {
+            let socket = open(addr, Type::STREAM, Protocol::TCP).unwrap();
+            // Under way, not done: the socket does not block.
+            let _ = socket.connect(&addr.into());
+            socket
+        };
+        let waiting = (0..4).map(|_| fill()).collect();
+        (listener, waiting, addr)
+    }
+
+    // checks: AR-12
+    #[tokio::test]
+    async fn rfc8305_s5_silence_of_one_address_delays_the_next_by_a_moment_only() {
+        let (_listener, _waiting, silent) = silent();
+        let listener = bind_tcp(loopback()).unwrap();
+        let open = listener.local_addr().unwrap();
+        // Far longer than the test may take: only the race brings the second address in time.
+        let patience = Duration::from_secs(3600);
+        let stream = tokio::time::timeout(Duration::from_secs(60), connect_any([silent, open], patience)).await;
+        assert_eq!(stream.unwrap().unwrap().peer_addr().unwrap(), open);
+    }
+
+    #[test]
+    fn rfc8305_s4_families_take_turns() {
+        let addr = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let (a, b, c) = (addr("192.0.2.1:1"), addr("192.0.2.2:1"), addr("[2001:db8::1]:1"));
+        assert_eq!(by_turns([a, b, c]), [c, a, b]);
+        assert_eq!(by_turns([c]), [c]);
+    }
+
+    #[test]
+    fn an_address_of_this_host_is_told_from_others() {
+        assert!(is_here("127.0.0.1".parse().unwrap()) && is_here("0.0.0.0".parse().unwrap()));
+        assert!(!is_here("192.0.2.77".parse().unwrap()));
     }
 }

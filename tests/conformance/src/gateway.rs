@@ -31,14 +31,15 @@ impl Gateway {
         let configuration = Arc::new(configuration(given, sip));
         let (sender, receiver) = watch::channel(Arc::clone(&configuration));
         let dns: Arc<dyn Dns> = Arc::new(zone(given, sip));
-        let context = Context { configuration: receiver, dns: Arc::clone(&dns) };
+        let tls = Arc::new(adapter_api::Tls::none(Domain::parse("gw.example.com").unwrap()));
+        let context = Context { configuration: receiver, dns: Arc::clone(&dns), tls };
         let instances = instances(given, xmpp, &context);
         let config = CoreConfig {
             configuration,
             routing: RoutingConfig { routes: vec![], supported: vec!["_sip".into(), "_xmpp".into()] },
             policy: Policy::default(),
             delivery: DeliveryLimits { hold_timeout: given.hold, ..DeliveryLimits::default() },
-            own_listeners: vec![],
+            discovery: impp_resolve::Limits::default(),
         };
         let core = Core::new(config, instances.clone(), dns, no_spool(), 1);
         let (listening, mut listeners) = mpsc::unbounded_channel();
@@ -85,7 +86,9 @@ fn configuration(given: &Given, sip: &SipPeer) -> Configuration {
         next_hop: next_hop.map(Into::into),
         trusted: trusted.iter().map(|network| network.parse().unwrap()).collect(),
     };
-    let next_hop = (!given.two_servers).then_some(hop.as_str());
+    // RFC 863: what listens there answers nothing.
+    let hop = if given.no_sip { "sip:127.0.0.1:9;transport=tcp" } else { hop.as_str() };
+    let next_hop = (!given.two_servers).then_some(hop);
     Configuration {
         gateway: Domain::parse("gw.example.com").unwrap(),
         domains: vec![entry("example.com", "office", None, &[]), entry(SIP_DOMAIN, "sip", next_hop, &["127.0.0.1/32"])],

@@ -85,7 +85,8 @@ impl Gateway {
     pub(crate) async fn start() -> Self {
         let gateway = Configuration { gateway: "gw.example.net".parse().unwrap(), domains: vec![] };
         let configuration = watch::Sender::new(Arc::new(gateway));
-        let context = Context { configuration: configuration.subscribe(), dns: Arc::new(NoDns) };
+        let tls = Arc::new(adapter_api::Tls::none("gw.example.net".parse().unwrap()));
+        let context = Context { configuration: configuration.subscribe(), dns: Arc::new(NoDns), tls };
         let config = serde_json::from_str(CONFIG).unwrap();
         let adapter = Arc::new(NativeAdapter::new("native".into(), config, context).unwrap());
         let (sender, submitted) = mpsc::unbounded_channel();

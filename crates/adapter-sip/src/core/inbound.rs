@@ -3,11 +3,11 @@
 use super::Core;
 use super::route::{Channel, Route, Source};
 use crate::config::Config;
-use crate::mapping::message::{Refusal, from_request};
+use crate::mapping::message::Refusal;
 use crate::mapping::{Mapped, content, error};
 use adapter_api::{Carries, Token};
 use bytes::Bytes;
-use impp_model::{MessageOperation, Operation, Outcome, Proof};
+use impp_model::{Operation, Outcome, Proof};
 use sip_proto::build::ResponseBuilder;
 use sip_proto::framer::{Rejected, datagram};
 use sip_proto::header::{ResponseTarget, Via};
@@ -24,8 +24,8 @@ use std::time::{Instant, SystemTime};
 /// What is kept of a request until it is answered.
 #[derive(Debug)]
 pub(crate) struct Pending {
-    request: Message,
-    source: Source,
+    pub(super) request: Message,
+    pub(super) source: Source,
     route: Route,
     tag: String,
     full: bool, // the addressee was one device
@@ -108,14 +108,15 @@ impl Core {
     }
 
     fn handle_instant_message(&mut self, mut pending: Pending, key: Key, merge_key: Option<Key>, now: Instant) {
-        let mapped = match from_request(&pending.request, unix_now(), &self.threads) {
-            Ok(mapped) => mapped,
+        let mapped = match self.read(&pending, now) {
+            Ok(Some(mapped)) => mapped,
+            Ok(None) => return self.answer(&pending, 200, now),
             Err(refusal) => return self.refuse(&pending, &refusal, now),
         };
         if self.draining {
             return self.answer_overload(&pending, now);
         }
-        pending.full = mapped.value.destination.device.is_some();
+        pending.full = mapped.value.destination().device.is_some();
         let (source, route) = (pending.source, pending.route);
         match self.server.handle_request(key, merge_key, route, route.reliability(), pending, now) {
             RequestMatch::New(handle) => self.submit(handle, mapped, source),
@@ -125,7 +126,7 @@ impl Core {
         }
     }
 
-    fn submit(&mut self, handle: Handle, mapped: Mapped<MessageOperation>, source: Source) {
+    fn submit(&mut self, handle: Handle, mapped: Mapped<Operation>, source: Source) {
         self.unanswered += 1;
         for field in &mapped.degraded {
             self.hub.translation_loss(field, Carries::Degraded);
@@ -134,8 +135,7 @@ impl Core {
             self.hub.translation_loss(field, Carries::Dropped);
         }
         let provenance = self.trust.provenance(source.peer.ip(), source.transport());
-        let operation = Operation::Message(Box::new(mapped.value));
-        self.hub.submit(operation, provenance, self.answers.settle(handle.to_bits()));
+        self.hub.submit(mapped.value, provenance, self.answers.settle(handle.to_bits()));
     }
 
     fn refuse(&mut self, pending: &Pending, refusal: &Refusal, now: Instant) {
@@ -352,7 +352,7 @@ fn route_of_unreadable(request: &Message, source: Source) -> Option<Route> {
     })
 }
 
-fn unix_now() -> i64 {
+pub(super) fn unix_now() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

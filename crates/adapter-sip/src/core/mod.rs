@@ -4,6 +4,7 @@
 //! `sip-proto`, and sends what these put out. Nothing is spawned, boxed or sent through a channel of its own for a
 //! single message.
 
+mod accepts;
 mod answers;
 mod datagrams;
 mod hop;
@@ -13,11 +14,13 @@ mod outbound;
 mod peers;
 mod queues;
 mod route;
+mod signals;
 mod streams;
 mod trust;
+mod typing;
 mod unreachable;
 
-use crate::config::{Config, LargeMessages, Listen};
+use crate::config::{Config, LargeMessages, Listen, Wrapping};
 use crate::mapping::thread::ThreadTable;
 use adapter_api::{AdapterError, Context, Delivery, Hub, Shutdown, Transport};
 use answers::Answers;
@@ -37,7 +40,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use trust::Trust;
 
-pub(crate) use hop::{FixedHop, located_places, via_name};
+pub(crate) use hop::{FixedHop, SUPPORTED, located_places, via_name};
 pub(crate) use outbound::{MAX_UNSAFE_REQUEST, fits_datagram};
 pub(crate) use route::Place;
 
@@ -60,6 +63,9 @@ struct Core {
     large_messages: LargeMessages,
     trust: Trust,
     threads: ThreadTable,
+    wrapping: Wrapping,
+    refusals: accepts::Refusals,
+    typing: typing::Typing,
     client: Client<outbound::Id, Route>,
     server: Server<inbound::Pending, Route>,
     unanswered: usize, // requests in `server` that the hub has not settled
@@ -126,7 +132,7 @@ pub(crate) async fn run(setup: Setup, mut shutdown: Shutdown) -> Result<(), Adap
             }
             Turn::Datagrams => core.handle_datagrams(now),
             Turn::Streams => events.drain(..).for_each(|event| core.handle_stream_event(event, now)),
-            Turn::Deliveries => batch.drain(..).for_each(|delivery| core.handle_delivery(delivery)),
+            Turn::Deliveries => batch.drain(..).for_each(|delivery| core.handle_delivery(delivery, now)),
             Turn::Answers => outcomes.drain(..).for_each(|(token, outcome)| core.handle_answer(token, &outcome, now)),
             Turn::Located(found) => core.handle_located(found, now),
             Turn::Unreachable(lost) => core.handle_unreachable(lost, now),
@@ -173,6 +179,9 @@ impl Core {
             large_messages: config.large_messages,
             trust: Trust::new(hub.instance().clone(), context.configuration.clone()),
             threads: ThreadTable::default(),
+            wrapping: config.receipts,
+            refusals: accepts::Refusals::load(hub.kept(), inbound::unix_now()),
+            typing: typing::Typing::default(),
             client: Client::new(Timers::default(), config.limits.transactions),
             server: Server::new(Timers::default(), config.limits.transactions),
             unanswered: 0,
@@ -240,16 +249,15 @@ impl Core {
     }
 
     fn next_timeout(&mut self) -> Option<Instant> {
-        [self.client.poll_timeout(), self.server.poll_timeout(), self.outbounds.poll_timeout()]
-            .into_iter()
-            .flatten()
-            .min()
+        let (client, server) = (self.client.poll_timeout(), self.server.poll_timeout());
+        [client, server, self.outbounds.poll_timeout(), self.typing.poll_timeout()].into_iter().flatten().min()
     }
 
     fn handle_timeout(&mut self, now: Instant) {
         self.client.handle_timeout(now);
         self.server.handle_timeout(now);
         self.handle_deadlines(now);
+        self.handle_typing(now);
     }
 
     fn handle_stream_event(&mut self, event: StreamEvent, now: Instant) {

@@ -103,7 +103,8 @@ impl Gateway {
         };
         let configuration = Configuration { gateway: "gw.example.com".parse().unwrap(), domains: vec![local] };
         let configuration = watch::channel(Arc::new(configuration)).1;
-        let context = Context { configuration: configuration.clone(), dns: Arc::new(dns) };
+        let tls = Arc::new(adapter_api::Tls::none("gw.example.com".parse().unwrap()));
+        let context = Context { configuration: configuration.clone(), dns: Arc::new(dns), tls };
         let adapter = adapter_sip::new("sip".into(), serde_json::from_value(config).unwrap(), context).unwrap();
         let (submitted, submitted_receiver) = mpsc::unbounded_channel();
         let (events, events_receiver) = mpsc::unbounded_channel();

@@ -67,6 +67,8 @@ enum ConnectError {
     Name,
     #[error("no answer in time")]
     Timeout,
+    #[error("no address answers")]
+    Unreachable(#[source] transport::ConnectError),
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -145,8 +147,12 @@ impl Link {
         let (host, port, dns) = (self.settings.host.clone(), self.settings.port, Arc::clone(&self.dns));
         let connecting = async move {
             let attempt = async {
-                let address = resolve(&*dns, &host).await.ok_or(ConnectError::Name)?;
-                let socket = TcpStream::connect(SocketAddr::new(address, port)).await?;
+                let addresses = resolve(&*dns, &host).await.into_iter().map(|address| SocketAddr::new(address, port));
+                let found = transport::connect_any(transport::by_turns(addresses), CONNECT_TIMEOUT).await;
+                // Every address failed; the first one's error stands for the others.
+                let of =
+                    |errors: Vec<_>| errors.into_iter().next().map_or(ConnectError::Name, ConnectError::Unreachable);
+                let socket = found.map_err(of)?;
                 prepare(&socket)?;
                 Ok(socket)
             };
@@ -218,25 +224,20 @@ async fn sleep_until_or_never(due: Option<Instant>) {
     }
 }
 
-/// The address of the configured host: a literal, loopback by its name, or what DNS says.
-async fn resolve(dns: &dyn Dns, host: &str) -> Option<IpAddr> {
+/// The addresses of the configured host: a literal, loopback by its name, or what DNS says.
+async fn resolve(dns: &dyn Dns, host: &str) -> Vec<IpAddr> {
     let literal = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
     if let Ok(address) = literal.parse() {
-        return Some(address);
+        return vec![address];
     }
     // RFC 6761 §6.3: this name is loopback without asking.
     if host == "localhost" {
-        return Some(IpAddr::from([127, 0, 0, 1]));
+        return vec![IpAddr::from([127, 0, 0, 1])];
     }
-    let name = Name::parse(host).ok()?;
-    for record_type in [RecordType::A, RecordType::Aaaa] {
-        let answer = dns.query(&name, record_type).await.ok();
-        let address = answer.and_then(|answer| answer.records.iter().find_map(impp_resolve::Record::address));
-        if address.is_some() {
-            return address;
-        }
-    }
-    None
+    let Ok(name) = Name::parse(host) else { return Vec::new() };
+    let (four, six) = tokio::join!(dns.query(&name, RecordType::A), dns.query(&name, RecordType::Aaaa));
+    let addresses = [four, six].into_iter().flatten().flat_map(|answer| answer.records);
+    addresses.filter_map(|record| record.address()).collect()
 }
 
 /// Small writes go out at once, and a peer that is gone is noticed.

@@ -39,12 +39,17 @@ pub struct FakeHub {
     submitted: mpsc::UnboundedSender<Submitted>,
     peers: mpsc::UnboundedSender<(String, PeerState)>,
     pub losses: Mutex<Vec<(String, Carries)>>,
+    /// What came in that is no message.
+    pub signals: Mutex<Vec<Operation>>,
     configuration: watch::Receiver<Arc<Configuration>>,
 }
 
 impl HubCore for FakeHub {
     fn submit(&self, operation: Operation, provenance: Arc<Provenance>, settle: Settle) -> TraceId {
-        let Operation::Message(operation) = operation else { panic!("not a message") };
+        let Operation::Message(operation) = operation else {
+            self.signals.lock().unwrap().push(operation);
+            return TraceId(1);
+        };
         let _ = self.submitted.send(Submitted { operation: *operation, provenance, settle });
         TraceId(1)
     }
@@ -91,12 +96,18 @@ pub fn config(port: u16, more: serde_json::Value) -> Config {
 pub fn start(config: Config) -> Gateway {
     let configuration = Arc::new(Configuration { gateway: Domain::parse("gw.example.net").unwrap(), domains: vec![] });
     let configuration = watch::channel(configuration).1;
-    let context = Context { configuration: configuration.clone(), dns: Arc::new(NoDns) };
+    let tls = Arc::new(adapter_api::Tls::none(Domain::parse("gw.example.net").unwrap()));
+    let context = Context { configuration: configuration.clone(), dns: Arc::new(NoDns), tls };
     let adapter = adapter_xmpp::new("office".into(), config, context).unwrap();
     let (submitted_sender, submitted) = mpsc::unbounded_channel();
     let (peers_sender, peers) = mpsc::unbounded_channel();
-    let hub =
-        Arc::new(FakeHub { submitted: submitted_sender, peers: peers_sender, losses: Mutex::default(), configuration });
+    let hub = Arc::new(FakeHub {
+        submitted: submitted_sender,
+        peers: peers_sender,
+        losses: Mutex::default(),
+        signals: Mutex::default(),
+        configuration,
+    });
     let (stop, shutdown) = Shutdown::new();
     let running = {
         let (adapter, hub) = (Arc::clone(&adapter), Hub::new(Arc::clone(&hub) as Arc<dyn HubCore>, "office".into()));

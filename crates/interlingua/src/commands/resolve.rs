@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::cli::Ended;
 use crate::config::{self, Checked, Role};
+use crate::gateway::discovery_limits;
 use crate::{output, zone};
 
 /// Show which protocol serves an im: or pres: URI, with every DNS query and why (RFC 3861)
@@ -69,6 +70,7 @@ fn options(args: &Args, config: Option<&Checked>) -> Result<Options> {
         options.supported = labels(&config.routing.supported)?;
         let local = config.domain.iter().filter(|domain| domain.role == Role::Local);
         options.local_domains = local.map(|domain| domain.name.clone()).collect();
+        options.limits = discovery_limits(config);
     }
     if let Some(supported) = &args.supported {
         options.supported = labels(supported)?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use transport::Tls;
 
 use crate::cli::Ended;
 use crate::config::{self, Checked};
@@ -80,7 +81,21 @@ async fn until_stopped(gateway: &mut Running, signals: &mut Signals) -> Result<(
     loop {
         tokio::select! {
             () = gateway.adapter_failed() => {}
-            () = signals.stop() => return Ok(()),
+            signal = signals.next() => match signal {
+                Asked::Stop => return Ok(()),
+                Asked::Reload => reload(&gateway.tls),
+            },
+        }
+    }
+}
+
+fn reload(tls: &Tls) {
+    match tls.reload() {
+        Ok(()) => tracing::info!("certificates loaded anew; restart to use any other change of the configuration"),
+        Err(errors) => {
+            for error in errors {
+                tracing::error!(%error, remedy = error.remedy(), "the certificates in use stay");
+            }
         }
     }
 }
@@ -107,16 +122,24 @@ impl Signals {
         })
     }
 
-    /// Waits for a signal to stop. Cancel-safe.
+    /// Waits for a signal to stop; what asks for a reload meanwhile comes too early. Cancel-safe.
     async fn stop(&mut self) {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => {
-                    tracing::warn!("SIGHUP: reloading is not in this version; restart to use a changed configuration");
-                }
-            }
+        while self.next().await == Asked::Reload {}
+    }
+
+    /// Waits for a signal. Cancel-safe.
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.hangup.recv() => Asked::Reload,
         }
     }
+}
+
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Stop,
+    Reload,
 }

@@ -23,7 +23,7 @@ pub use problem::{Key, Problem, Report, Step};
 pub(crate) use read::{nearest, read};
 pub use reference::reference;
 pub use schema::schema;
-pub use tables::{Admin, Delivery, Dns, Gateway, Log, LogFormat, Notice, Policy, Relay, Routing, StoreLimits};
+pub use tables::{Admin, Delivery, Dns, Gateway, Log, LogFormat, Notice, Policy, Relay, Routing, StoreLimits, Tls};
 
 use crate::adapters::{self, Configured};
 use document::Document;
@@ -43,10 +43,9 @@ pub struct Config {
     /// Name service.
     #[serde(default)]
     pub dns: Dns,
-    /// TLS is a later issue: any value is a problem that `check` reports.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(skip)]
-    pub tls: Option<Value>,
+    /// Certificates, for every protocol that uses TLS.
+    #[serde(default)]
+    pub tls: Tls,
     /// Protocol instances: `[adapter.NAME]` for each, with a `type`; the name is free. In the order of the file.
     #[serde(default)]
     #[schemars(skip)]

@@ -1,12 +1,13 @@
 //! The tables of which there is one each.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use impp_model::domain::Domain;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use transport::tls::{CertificateFiles, TlsSettings, Trust};
 
 use super::domains::PolicyRule;
 
@@ -107,6 +108,67 @@ pub struct Dns {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"lab.zone")]
     pub zone_file: Option<PathBuf>,
+}
+
+/// Certificates, for every protocol that uses TLS.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tls {
+    /// Whose signatures on peers' certificates count: `system` for the authorities of the operating system, or a file of
+    /// certificates in PEM, relative to the folder of the configuration file.
+    pub trust: Vec<String>,
+    /// The certificates of this gateway. A peer is shown the one whose names contain the domain that it asks for, or on whose
+    /// behalf it is connected to; else that of `gateway.name`, else the first. Changed files are loaded within seconds.
+    pub certificates: Vec<Certificate>,
+}
+
+impl Default for Tls {
+    fn default() -> Self {
+        Self { trust: vec![Self::SYSTEM.to_owned()], certificates: Vec::new() }
+    }
+}
+
+impl Tls {
+    const SYSTEM: &str = "system";
+
+    /// The files, as the transport wants them.
+    pub fn settings(&self) -> TlsSettings {
+        let trust = |entry: &String| match entry.as_str() {
+            Self::SYSTEM => Trust::System,
+            file => Trust::File(file.into()),
+        };
+        let files = |own: &Certificate| CertificateFiles {
+            certificate: own.certificate.clone(),
+            private_key: own.private_key.clone(),
+        };
+        TlsSettings {
+            certificates: self.certificates.iter().map(files).collect(),
+            trust: self.trust.iter().map(trust).collect(),
+        }
+    }
+
+    /// Makes file names relative to `folder` absolute.
+    pub(super) fn resolve(&mut self, folder: &Path) {
+        for entry in self.trust.iter_mut().filter(|entry| *entry != Self::SYSTEM) {
+            *entry = folder.join(&*entry).display().to_string();
+        }
+        for own in &mut self.certificates {
+            own.certificate = folder.join(&own.certificate);
+            own.private_key = folder.join(&own.private_key);
+        }
+    }
+}
+
+/// One certificate of this gateway.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Certificate {
+    /// The certificate in PEM, the rest of its chain behind it; relative to the folder of the configuration file. Required.
+    #[schemars(example = &"gw.pem")]
+    pub certificate: PathBuf,
+    /// Its private key in PEM. Required.
+    #[schemars(example = &"gw.key")]
+    pub private_key: PathBuf,
 }
 
 /// RFC 3861: how the protocol of an unknown domain is found.

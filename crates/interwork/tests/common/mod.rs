@@ -4,7 +4,7 @@
 
 use adapter_api::{
     Acknowledgement, Adapter, AdapterError, Capabilities, Configuration, Delivery, Dns, DomainEntry, Examine, Findings,
-    Full, Hub, Provenance, Role, SendsAs, Shutdown, SourceProof, SpeaksFor, TellsFailure,
+    Full, Hub, Provenance, Role, SendsAs, Shutdown, SourceProof, SpeaksFor, TellsFailure, Transport,
 };
 use async_trait::async_trait;
 use impp_model::{Address, Content, Domain, Endpoint, InstantMessage, Kind, MaxForwards, MessageOperation, Operation};
@@ -38,6 +38,7 @@ impl Shelf {
             standing_link,
             // As in the field: who has no answer for each message has a form for a late error.
             kinds: if answers_each { vec![Kind::Message] } else { vec![Kind::Message, Kind::Disposition] },
+            transports: vec![Transport::Tcp, Transport::Udp],
             sends_as: SendsAs::Anyone,
             acknowledgement: Acknowledgement::Answer,
             answers_each,
@@ -142,6 +143,22 @@ pub fn world_with(
     limits: Limits,
     delivery: DeliveryLimits,
 ) -> World {
+    build(dns, room, store, clock, limits, |config| config.delivery = delivery)
+}
+
+/// A world that differs in its configuration.
+pub fn tuned(dns: Table, tune: impl FnOnce(&mut CoreConfig)) -> World {
+    build(dns, PLENTY, Arc::new(MemoryStore::new()), SteadyClock::start(), Limits::default(), tune)
+}
+
+fn build(
+    dns: Table,
+    room: usize,
+    store: Arc<MemoryStore>,
+    clock: SteadyClock,
+    limits: Limits,
+    tune: impl FnOnce(&mut CoreConfig),
+) -> World {
     let sip = Shelf::new("sip", Some("_sip"), false, true, room);
     let xmpp = Shelf::new("xmpp", Some("_xmpp"), true, false, room);
     let entry = |name: &str, adapter: &str, next_hop: Option<&str>| DomainEntry {
@@ -155,13 +172,14 @@ pub fn world_with(
         gateway: Domain::parse_host("gw.example").unwrap(),
         domains: vec![entry("sip.example", "sip", Some("sip:192.0.2.1")), entry("xmpp.example", "xmpp", None)],
     };
-    let config = CoreConfig {
+    let mut config = CoreConfig {
         configuration: Arc::new(configuration),
         routing: RoutingConfig { routes: Vec::new(), supported: vec!["_sip".into(), "_xmpp".into()] },
         policy: Policy::default(),
-        delivery,
-        own_listeners: Vec::new(),
+        delivery: DeliveryLimits::default(),
+        discovery: impp_resolve::Limits::default(),
     };
+    tune(&mut config);
     let dns = Arc::new(dns);
     let instances = vec![
         Instance { name: "sip".into(), adapter: sip.clone() },

@@ -29,13 +29,22 @@ pub(super) fn enforce_resource(text: &str) -> Result<Cow<'_, str>, PartError> {
         check_visible(text, |b| matches!(b, b' '..=b'~'))?;
         return check_length(Cow::Borrowed(text));
     }
+    check_class(text)?;
+    let profile = OpaqueString::new();
+    let mapped = profile.additional_mapping_rule(text).map_err(refusal)?;
+    let normal = profile.normalization_rule(mapped).map_err(refusal)?;
+    // RFC 8264 §7: the class has the last word, for normalization makes code points with a context rule of others.
+    if *normal != *text {
+        check_class(&normal)?;
+    }
+    check_length(normal)
+}
+
+fn check_class(text: &str) -> Result<(), PartError> {
     let class = FreeformClass::default();
     let is_unassigned = |c: char| class.get_value_from_char(c) == DerivedPropertyValue::Unassigned;
     let known: String = text.chars().map(|c| if is_unassigned(c) { char::REPLACEMENT_CHARACTER } else { c }).collect();
-    class.allows(&known).map_err(refusal)?;
-    let profile = OpaqueString::new();
-    let mapped = profile.additional_mapping_rule(text).map_err(refusal)?;
-    check_length(profile.normalization_rule(mapped).map_err(refusal)?)
+    class.allows(&known).map_err(refusal)
 }
 
 fn lower_case(text: &str) -> Result<Cow<'_, str>, PartError> {

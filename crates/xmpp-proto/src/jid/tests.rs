@@ -147,6 +147,14 @@ fn xep0106_s3_2_no_space_at_an_edge() {
     assert_eq!(unescape("a\\20"), Err(EdgeSpace));
 }
 
+// U+0387 becomes U+00B7, which stands between two l only.
+#[test]
+fn rfc8264_s7_the_class_is_checked_after_normalization() {
+    assert!(Jid::parse("a@example.com/\u{387}").is_err());
+    assert!(Jid::parse("a@example.com/\u{b7}").is_err());
+    assert_eq!(Jid::parse("a@example.com/l\u{387}l").unwrap().as_str(), "a@example.com/l\u{b7}l");
+}
+
 proptest! {
     #[test]
     fn an_address_is_canonical_once_parsed(text in "\\PC{0,40}") {

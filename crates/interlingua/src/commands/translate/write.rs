@@ -6,7 +6,7 @@ use adapter_sip::mapping::{message as sip, thread};
 use adapter_xmpp::mapping::annotation::SEALS;
 use adapter_xmpp::mapping::message as xmpp;
 use bytes::BytesMut;
-use impp_model::{Cause, Failure, MessageOperation, Side};
+use impp_model::{Cause, DateTime, Failure, MessageOperation, Side};
 use sip_proto::build::TopVia;
 
 use super::{Protocol, Setting, Stop};
@@ -45,7 +45,13 @@ fn write_sip(operation: &MessageOperation, setting: &Setting) -> Result<Outgoing
         Some(thread) => thread::to_call_id(thread, &source.address, &destination.address),
         None => ids.call_id(),
     };
-    let mapped = sip::to_request(operation, &ids, &call_id);
+    if let Some(field) = sip::unsayable(operation) {
+        return Err(Stop::Nothing(format!("SIP has no form for a {field} without text")));
+    }
+    let now = DateTime::from_system_time(setting.now);
+    let wanted = operation.message.receipts.any();
+    let form = now.as_ref().filter(|_| wanted).map_or(sip::Form::Plain, sip::Form::Wrapped);
+    let mapped = sip::to_request(operation, &ids, &call_id, form);
     let branch = ids.branch(0);
     let via = TopVia { transport: "TCP", sent_by: &setting.gateway, branch: &branch, rport: true, alias: false };
     let request = mapped.value.encode(&via);

@@ -1,21 +1,23 @@
 //! The single tables, and the names of adapters.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
+use transport::tls::{CertificateSource, EXPIRY_WARNING, Tls};
 
 use super::super::problem::Key;
 use super::super::{Config, Delivery};
 use super::Check;
 use crate::zone;
 
-/// `data_dir` is relative to the file, as the keys that end in `_file` are.
+/// `data_dir` and the files of `[tls]` are relative to the file, as the keys that end in `_file` are.
 pub(super) fn make_absolute(config: &mut Config, folder: &Path) {
     if let Some(data_dir) = &mut config.gateway.data_dir {
         *data_dir = folder.join(&*data_dir);
     }
+    config.tls.resolve(folder);
 }
 
 /// Longer than this a SIP sender has given up (RFC 3261 §17.1.2.2, Timer F of 32 s).
@@ -29,11 +31,7 @@ impl Check<'_> {
         self.dns();
         self.delivery();
         self.routing();
-        if self.config.tls.is_some() {
-            let remedy =
-                "remove the table; put a TLS proxy in front, or use tcp: and udp: listeners on closed networks";
-            self.problem(Key::parse("tls"), "TLS is not in this version", remedy);
-        }
+        self.tls();
     }
 
     fn gateway(&mut self) {
@@ -124,6 +122,39 @@ impl Check<'_> {
         }
     }
 
+    fn tls(&mut self) {
+        let table = Key::parse("tls");
+        match Tls::load(self.config.tls.settings(), self.config.gateway.name.clone()) {
+            Ok(tls) => {
+                if tls.trusts_nobody() && tls.has_certificates() {
+                    let remedy = "install the package ca-certificates, or name a file of trusted certificates";
+                    self.warning(
+                        table.name("trust"),
+                        "nobody's signature counts: no peer has a valid certificate",
+                        remedy,
+                    );
+                }
+                for (number, info) in tls.certificates().into_iter().enumerate() {
+                    if let Some(odd) = expiry(info.not_after, SystemTime::now()) {
+                        let key = table.name("certificates").index(number).name("certificate");
+                        self.warning(key, odd, "renew it; the changed files are loaded without a restart");
+                    }
+                }
+            }
+            Err(errors) => {
+                for error in errors {
+                    let own = table.name("certificates");
+                    let key = match error.entry() {
+                        CertificateSource::Certificate(number) => own.index(number).name("certificate"),
+                        CertificateSource::PrivateKey(number) => own.index(number).name("private_key"),
+                        CertificateSource::Trust(number) => table.name("trust").index(number),
+                    };
+                    self.problem(key, error.to_string(), error.remedy());
+                }
+            }
+        }
+    }
+
     fn delivery(&mut self) {
         let delivery = &self.config.delivery;
         let hold = Key::parse("delivery.hold_timeout");
@@ -198,6 +229,15 @@ impl Check<'_> {
                 self.problem(table.name(name), "not a name for an adapter", remedy);
             }
         }
+    }
+}
+
+/// What is odd about a certificate that is valid until then.
+fn expiry(not_after: SystemTime, now: SystemTime) -> Option<String> {
+    match not_after.duration_since(now) {
+        Err(_) => Some("has expired: peers refuse it".to_owned()),
+        Ok(left) if left < EXPIRY_WARNING => Some(format!("expires in {} days", left.as_secs() / (24 * 3600))),
+        Ok(_) => None,
     }
 }
 

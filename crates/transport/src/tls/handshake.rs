@@ -1,0 +1,107 @@
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use impp_model::Domain;
+use rustls::pki_types::ServerName;
+use rustls::{CommonState, ProtocolVersion, ServerConfig};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
+use tokio_rustls::{TlsConnector, TlsStream};
+
+use super::identity::PeerIdentity;
+use super::store::Tls;
+
+/// What a peer may take for a handshake, so that nobody holds connections open with half of one.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A connection after its handshake.
+#[derive(Debug)]
+pub struct Handshake<S> {
+    /// The protected connection.
+    pub stream: TlsStream<S>,
+    /// Who the peer is proven to be.
+    pub peer: PeerIdentity,
+    /// As `TLS 1.3`, for people.
+    pub version: &'static str,
+    /// The protocol that both ends agreed on (RFC 7301).
+    pub alpn: Option<Vec<u8>>,
+}
+
+/// Why a handshake failed; never over the peer's certificate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HandshakeError {
+    /// The peer was too slow.
+    #[error("no TLS handshake within {HANDSHAKE_TIMEOUT:?}")]
+    Timeout,
+    /// The connection broke, or the peer speaks no TLS that we do.
+    #[error("TLS handshake failed: {0}")]
+    Io(#[source] io::Error),
+    /// The name can't be sent to the peer.
+    #[error("no name for a TLS server")]
+    Name,
+}
+
+/// Accepts TLS on connections of one listener; cheap to clone.
+#[derive(Clone)]
+pub struct TlsAcceptor {
+    tls: Arc<Tls>,
+    config: Arc<ServerConfig>,
+}
+
+impl TlsAcceptor {
+    /// For a listener that speaks these protocols (RFC 7301); peers that name none are taken, too.
+    pub fn new(tls: Arc<Tls>, alpn: &[&[u8]]) -> Self {
+        let config = tls.server_config(alpn);
+        Self { tls, config }
+    }
+
+    /// Takes the part of the server.
+    pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> Result<Handshake<S>, HandshakeError> {
+        let accepting = tokio_rustls::TlsAcceptor::from(Arc::clone(&self.config)).accept(stream);
+        let stream = in_time(accepting).await?;
+        Ok(self.tls.finish(TlsStream::Server(stream)))
+    }
+}
+
+impl std::fmt::Debug for TlsAcceptor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TlsAcceptor").finish_non_exhaustive()
+    }
+}
+
+impl Tls {
+    /// Takes the part of the client towards the server of `domain`, on behalf of users of `source`.
+    pub async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+        domain: &Domain,
+        source: Option<&Domain>,
+        alpn: &[&[u8]],
+    ) -> Result<Handshake<S>, HandshakeError> {
+        let name = match domain.ip() {
+            Some(address) => ServerName::from(address),
+            None => ServerName::try_from(domain.as_str().to_owned()).map_err(|_| HandshakeError::Name)?,
+        };
+        let connector = TlsConnector::from(self.client_config(source, alpn));
+        let stream = in_time(connector.connect(name, stream)).await?;
+        Ok(self.finish(TlsStream::Client(stream)))
+    }
+
+    fn finish<S>(&self, stream: TlsStream<S>) -> Handshake<S> {
+        let (_, state): (_, &CommonState) = stream.get_ref();
+        let peer = self.judge(state.peer_certificates().unwrap_or_default(), SystemTime::now());
+        let version = match state.protocol_version() {
+            Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
+            Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
+            Some(_) | None => "TLS",
+        };
+        let alpn = state.alpn_protocol().map(<[u8]>::to_vec);
+        Handshake { stream, peer, version, alpn }
+    }
+}
+
+async fn in_time<T>(handshake: impl Future<Output = io::Result<T>>) -> Result<T, HandshakeError> {
+    timeout(HANDSHAKE_TIMEOUT, handshake).await.map_err(|_| HandshakeError::Timeout)?.map_err(HandshakeError::Io)
+}

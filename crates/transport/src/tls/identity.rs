@@ -1,0 +1,102 @@
+use impp_model::Domain;
+
+use super::names::CertificateNames;
+
+/// Who a peer is proven to be by the certificate that it showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerIdentity {
+    chain: Result<(), IdentityFault>,
+    names: CertificateNames,
+}
+
+/// Why a certificate does not prove a domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum IdentityFault {
+    /// The peer showed none.
+    #[error("peer showed no certificate")]
+    NoCertificate,
+    /// It cannot be read.
+    #[error("certificate is malformed")]
+    Malformed,
+    /// It, or one it depends on, is past its time.
+    #[error("certificate has expired")]
+    Expired,
+    /// It, or one it depends on, is ahead of its time.
+    #[error("certificate is not valid yet")]
+    NotYetValid,
+    /// It was issued by itself, and is not listed as trusted.
+    #[error("certificate is self-signed")]
+    SelfSigned,
+    /// Its chain leads to no trusted authority, or breaks a rule of the authority.
+    #[error("no trusted authority has issued the certificate")]
+    Untrusted,
+    /// It was issued for something else than servers.
+    #[error("certificate was not issued for servers")]
+    Purpose,
+    /// It is valid, for other names.
+    #[error("certificate is for other names")]
+    WrongName,
+}
+
+impl IdentityFault {
+    /// The reason code in logs, traces and metrics.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::NoCertificate => "certificate-missing",
+            Self::Malformed => "certificate-malformed",
+            Self::Expired => "certificate-expired",
+            Self::NotYetValid => "certificate-not-yet-valid",
+            Self::SelfSigned => "certificate-self-signed",
+            Self::Untrusted => "certificate-untrusted",
+            Self::Purpose => "certificate-purpose",
+            Self::WrongName => "certificate-wrong-name",
+        }
+    }
+}
+
+impl PeerIdentity {
+    pub(super) fn new(chain: Result<(), IdentityFault>, names: CertificateNames) -> Self {
+        Self { chain, names }
+    }
+
+    /// A peer that showed no certificate.
+    pub fn none() -> Self {
+        Self { chain: Err(IdentityFault::NoCertificate), names: CertificateNames::default() }
+    }
+
+    /// Whether the certificate is valid, whatever its names.
+    pub fn chain(&self) -> Result<(), IdentityFault> {
+        self.chain
+    }
+
+    /// What the certificate says, proven or not.
+    pub fn names(&self) -> &CertificateNames {
+        &self.names
+    }
+
+    /// RFC 6120 §13.7.2: whether the peer is the XMPP server of `domain`.
+    pub fn xmpp(&self, domain: &Domain) -> Result<(), IdentityFault> {
+        self.judge(self.names.prove_xmpp(domain))
+    }
+
+    /// RFC 5922 §7.3, §7.4: whether the peer is the SIP domain `domain`.
+    pub fn sip(&self, domain: &Domain) -> Result<(), IdentityFault> {
+        self.judge(self.names.prove_sip(domain))
+    }
+
+    /// RFC 6125 §6.4: whether the peer is the host `domain`.
+    pub fn host(&self, domain: &Domain) -> Result<(), IdentityFault> {
+        self.judge(self.names.prove_host(domain))
+    }
+
+    /// The domains that the peer is proven to be as an XMPP server, wildcards as `*.example.com`.
+    pub fn xmpp_domains(&self) -> Vec<String> {
+        if self.chain.is_ok() { self.names.xmpp_domains().collect() } else { Vec::new() }
+    }
+
+    fn judge(&self, named: bool) -> Result<(), IdentityFault> {
+        self.chain?;
+        if named { Ok(()) } else { Err(IdentityFault::WrongName) }
+    }
+}

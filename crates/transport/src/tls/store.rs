@@ -1,0 +1,254 @@
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use impp_model::Domain;
+use rustls::client::{ResolvesClientCert, Resumption};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::CertificateDer;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SignatureScheme};
+
+use super::files::{Loaded, Stamps, TlsFileError, TlsSettings};
+use super::identity::PeerIdentity;
+use super::names::CertificateNames;
+use super::verify::{ShowsItsKey, verify_chain};
+
+/// The certificates and authorities of this gateway, as their files have them at the moment; shared by all adapters.
+pub struct Tls {
+    settings: TlsSettings,
+    /// Whose certificate is shown where none fits better.
+    gateway: Domain,
+    provider: Arc<CryptoProvider>,
+    verifier: Arc<ShowsItsKey>,
+    current: Arc<ArcSwap<Snapshot>>,
+    /// The files that were last looked at, whether or not they could be used.
+    seen: ArcSwap<Stamps>,
+}
+
+/// What the files held when they were last read whole.
+#[derive(Debug)]
+struct Snapshot {
+    certificates: Vec<Loaded>,
+    roots: RootCertStore,
+}
+
+/// A certificate of ours, for operators.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateInfo {
+    /// Its file.
+    pub file: PathBuf,
+    /// Its names.
+    pub names: Vec<String>,
+    /// The end of its validity.
+    pub not_after: SystemTime,
+}
+
+/// How often the files are looked at: sooner than anybody waits for a renewal, and as cheap as a few `stat`s.
+pub const RELOAD_CHECK: Duration = Duration::from_secs(10);
+
+/// From here on the end of a certificate is warned of: half of the time that renewal has with certificates of 90 days.
+pub const EXPIRY_WARNING: Duration = Duration::from_secs(14 * 24 * 3600);
+
+/// How often a warning is repeated.
+const WARN_AGAIN: Duration = Duration::from_secs(24 * 3600);
+
+impl Tls {
+    /// Reads all files; every problem is told, not only the first.
+    pub fn load(settings: TlsSettings, gateway: Domain) -> Result<Self, Vec<TlsFileError>> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let seen = ArcSwap::from_pointee(Stamps::of(&settings));
+        let snapshot = Snapshot::load(&settings, &provider)?;
+        let verifier = ShowsItsKey::new(&provider);
+        Ok(Self { settings, gateway, provider, verifier, current: Arc::new(ArcSwap::from_pointee(snapshot)), seen })
+    }
+
+    /// Without certificates of its own and without trust: no listener, and no peer is proven.
+    pub fn none(gateway: Domain) -> Self {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let snapshot = Snapshot { certificates: Vec::new(), roots: RootCertStore::empty() };
+        Self {
+            settings: TlsSettings::default(),
+            gateway,
+            verifier: ShowsItsKey::new(&provider),
+            provider,
+            current: Arc::new(ArcSwap::from_pointee(snapshot)),
+            seen: ArcSwap::default(),
+        }
+    }
+
+    /// Whether there is a certificate to show.
+    pub fn has_certificates(&self) -> bool {
+        !self.current.load().certificates.is_empty()
+    }
+
+    /// Whether no peer can be proven by a certificate.
+    pub fn trusts_nobody(&self) -> bool {
+        self.current.load().roots.is_empty()
+    }
+
+    /// Our certificates, in the order of the configuration.
+    pub fn certificates(&self) -> Vec<CertificateInfo> {
+        let info = |loaded: &Loaded| CertificateInfo {
+            file: loaded.file.clone(),
+            names: loaded.names.all(),
+            not_after: loaded.not_after,
+        };
+        self.current.load().certificates.iter().map(info).collect()
+    }
+
+    /// What the certificate that is shown for `domain` proves.
+    pub fn names_for(&self, domain: &Domain) -> Option<CertificateNames> {
+        self.current.load().choose(Some(domain), &self.gateway).map(|loaded| loaded.names.clone())
+    }
+
+    /// Reads the files again if one was changed; on an error what was loaded stays. Whether something was loaded.
+    pub fn reload_if_changed(&self) -> Result<bool, Vec<TlsFileError>> {
+        if **self.seen.load() == Stamps::of(&self.settings) { Ok(false) } else { self.reload().map(|()| true) }
+    }
+
+    /// Reads the files again; on an error what was loaded stays.
+    pub fn reload(&self) -> Result<(), Vec<TlsFileError>> {
+        // Before reading: what changes meanwhile is read next time.
+        self.seen.store(Arc::new(Stamps::of(&self.settings)));
+        self.current.store(Arc::new(Snapshot::load(&self.settings, &self.provider)?));
+        Ok(())
+    }
+
+    /// Follows changes of the files and warns of certificates that end soon, for ever.
+    pub async fn watch(&self) {
+        let mut warned: Option<tokio::time::Instant> = None;
+        loop {
+            match self.reload_if_changed() {
+                Ok(true) => {
+                    tracing::info!("certificates loaded anew");
+                    warned = None;
+                }
+                Ok(false) => {}
+                Err(errors) => {
+                    for error in errors {
+                        tracing::error!(%error, remedy = error.remedy(), "changed certificates are not used");
+                    }
+                }
+            }
+            if warned.is_none_or(|at| at.elapsed() >= WARN_AGAIN) {
+                self.warn_of_expiry(SystemTime::now());
+                warned = Some(tokio::time::Instant::now());
+            }
+            tokio::time::sleep(RELOAD_CHECK).await;
+        }
+    }
+
+    fn warn_of_expiry(&self, now: SystemTime) {
+        for CertificateInfo { file, names, not_after } in self.certificates() {
+            let (file, names) = (file.display(), names.join(" "));
+            match not_after.duration_since(now) {
+                Err(_) => tracing::error!(%file, names, "this certificate has expired: peers refuse it"),
+                Ok(left) if left < EXPIRY_WARNING => {
+                    let days = left.as_secs() / (24 * 3600);
+                    tracing::warn!(%file, names, days, "this certificate expires soon: renew it");
+                }
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// Judges the certificates that a peer showed, its own first.
+    pub fn judge(&self, chain: &[CertificateDer<'_>], now: SystemTime) -> PeerIdentity {
+        let Some(end) = chain.first() else { return PeerIdentity::none() };
+        let algorithms = &self.provider.signature_verification_algorithms;
+        let verdict = verify_chain(chain, &self.current.load().roots, algorithms, now);
+        PeerIdentity::new(verdict, CertificateNames::read(end))
+    }
+
+    /// For connections that are accepted: shows the certificate for the name that the peer asks for, asks for the peer's
+    /// and takes any. A peer that offers ALPN must offer one of `alpn`, unless there is none.
+    pub fn server_config(&self, alpn: &[&[u8]]) -> Arc<ServerConfig> {
+        let by_name = ByServerName { current: Arc::clone(&self.current), gateway: self.gateway.clone() };
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&self.provider));
+        #[allow(clippy::expect_used, reason = "the provider is this file's own choice")]
+        let builder =
+            builder.with_safe_default_protocol_versions().expect("the provider has suites for TLS 1.2 and 1.3");
+        let verifier = Arc::clone(&self.verifier);
+        let mut config = builder.with_client_cert_verifier(verifier).with_cert_resolver(Arc::new(by_name));
+        config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
+        Arc::new(config)
+    }
+
+    /// For connections that we make: shows the certificate whose names contain `source`, else the gateway's, if the peer
+    /// asks for one; takes any from the peer.
+    pub fn client_config(&self, source: Option<&Domain>, alpn: &[&[u8]]) -> Arc<ClientConfig> {
+        let own = self.current.load().choose(source, &self.gateway).map(|loaded| Arc::clone(&loaded.key));
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&self.provider));
+        #[allow(clippy::expect_used, reason = "the provider is this file's own choice")]
+        let builder =
+            builder.with_safe_default_protocol_versions().expect("the provider has suites for TLS 1.2 and 1.3");
+        let verifier = Arc::clone(&self.verifier);
+        let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+        let mut config = builder.with_client_cert_resolver(Arc::new(Chosen(own)));
+        config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
+        // A session belongs to the certificate that was shown in it, and the configuration to one connection.
+        config.resumption = Resumption::disabled();
+        Arc::new(config)
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Snapshot {
+    fn load(settings: &TlsSettings, provider: &CryptoProvider) -> Result<Self, Vec<TlsFileError>> {
+        let mut errors = Vec::new();
+        let mut certificates = Vec::new();
+        for (number, files) in settings.certificates.iter().enumerate() {
+            match files.load(number, provider) {
+                Ok(loaded) => certificates.push(loaded),
+                Err(error) => errors.push(error),
+            }
+        }
+        let mut roots = RootCertStore::empty();
+        let trust = settings.trust.iter().enumerate();
+        errors.extend(trust.filter_map(|(number, trust)| trust.load(number, &mut roots).err()));
+        if errors.is_empty() { Ok(Self { certificates, roots }) } else { Err(errors) }
+    }
+
+    /// The certificate whose names contain `domain`, else the gateway's, else the first.
+    fn choose(&self, domain: Option<&Domain>, gateway: &Domain) -> Option<&Loaded> {
+        let naming = |domain: &Domain| self.certificates.iter().find(|loaded| loaded.names.contain(domain));
+        domain.and_then(naming).or_else(|| naming(gateway)).or_else(|| self.certificates.first())
+    }
+}
+
+/// RFC 6066, server_name: the certificate for the name that the client asks for.
+#[derive(Debug)]
+struct ByServerName {
+    current: Arc<ArcSwap<Snapshot>>,
+    gateway: Domain,
+}
+
+impl ResolvesServerCert for ByServerName {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let domain = hello.server_name().and_then(|name| Domain::parse_host(name).ok());
+        self.current.load().choose(domain.as_ref(), &self.gateway).map(|loaded| Arc::clone(&loaded.key))
+    }
+}
+
+/// One certificate, or none, for whoever asks.
+#[derive(Debug)]
+struct Chosen(Option<Arc<CertifiedKey>>);
+
+impl ResolvesClientCert for Chosen {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.0.clone()
+    }
+
+    fn has_certs(&self) -> bool {
+        self.0.is_some()
+    }
+}
