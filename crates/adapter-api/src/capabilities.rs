@@ -52,6 +52,8 @@ pub struct PresenceCapabilities {
     pub refreshed: bool,
     /// Whether its PRESENTITIES publish to the gateway, which answers WATCHERS for them (native), or notify each WATCHER.
     pub publishes: bool,
+    /// Whether its WATCHERS are told of one device at a time (XMPP) rather than of all at once (PIDF).
+    pub devices: bool,
     /// Whether its WATCHERS should be looked for before a subscription is refreshed for them (RFC 8048 §8.1).
     pub checked: bool,
 }

@@ -223,6 +223,28 @@ impl PresenceInfo {
         self.tuples.iter().any(|tuple| tuple.basic == Basic::Open)
     }
 
+    /// The tuple to show where there is room for one: the most available, and of equals the one of highest priority.
+    pub fn most_available(&self) -> Option<&PresenceTuple> {
+        let rank = |tuple: &PresenceTuple| {
+            let show = match tuple.show {
+                Some(Show::Chat) => 4,
+                None => 3,
+                Some(Show::Away) => 2,
+                Some(Show::Xa) => 1,
+                Some(Show::Dnd) => 0,
+            };
+            (tuple.basic == Basic::Open, show, tuple.priority.unwrap_or_default())
+        };
+        // Of equal ones the first.
+        self.tuples.iter().rev().max_by_key(|tuple| rank(tuple))
+    }
+
+    /// The tuples whose devices `after` no longer names: what it tells is the complete state (RFC 3856 §6.8).
+    pub fn vanished<'a>(&'a self, after: &'a Self) -> impl Iterator<Item = &'a PresenceTuple> {
+        let still = |tuple: &PresenceTuple| after.tuples.iter().any(|other| other.device == tuple.device);
+        self.tuples.iter().filter(move |tuple| !still(tuple))
+    }
+
     /// Sets the state of one device; the document it was read from no longer says the same and goes.
     pub fn set_device(&mut self, tuple: PresenceTuple) {
         self.pidf = None;
@@ -269,6 +291,21 @@ pub enum Basic {
     Closed,
 }
 
+impl Basic {
+    /// The value as RFC 3863 §4.1.4 writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Closed => "closed",
+        }
+    }
+
+    /// The value of this exact text.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Open, Self::Closed].into_iter().find(|basic| basic.as_str() == text)
+    }
+}
+
 /// How a device is there (RFC 6121 §4.7.2.1), from most to least available.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -281,6 +318,23 @@ pub enum Show {
     Xa,
     /// Does not want to be disturbed.
     Dnd,
+}
+
+impl Show {
+    /// The value as RFC 6121 §4.7.2.1 writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Away => "away",
+            Self::Xa => "xa",
+            Self::Dnd => "dnd",
+        }
+    }
+
+    /// The value of this exact text; there are no others (RFC 6121 §4.7.2.1).
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Chat, Self::Away, Self::Xa, Self::Dnd].into_iter().find(|show| show.as_str() == text)
+    }
 }
 
 #[cfg(test)]
@@ -322,6 +376,28 @@ mod tests {
         info.set_device(tuple("a", Basic::Closed));
         assert_eq!(info.tuples, [tuple("a", Basic::Closed), tuple("b", Basic::Closed)]);
         assert!(!info.is_open() && info.pidf.is_none());
+    }
+
+    // checks: PRS-047, PRS-049
+    #[test]
+    fn the_most_available_device_is_shown_and_those_that_vanished_are_found() {
+        let tuple = |device: &str, basic, show, priority| PresenceTuple {
+            show,
+            priority: Some(priority),
+            ..PresenceTuple::new(Some(Device::new(device).unwrap()), basic)
+        };
+        let mut info = PresenceInfo::default();
+        assert_eq!(info.most_available(), None);
+        info.tuples = vec![
+            tuple("closed", Basic::Closed, None, 127),
+            tuple("dnd", Basic::Open, Some(Show::Dnd), 9),
+            tuple("away", Basic::Open, Some(Show::Away), 0),
+            tuple("same", Basic::Open, Some(Show::Away), 0),
+        ];
+        assert_eq!(info.most_available(), Some(&info.tuples[2]));
+        let after = PresenceInfo { tuples: info.tuples[1..3].to_vec(), ..PresenceInfo::default() };
+        assert_eq!(info.vanished(&after).collect::<Vec<_>>(), [&info.tuples[0], &info.tuples[3]]);
+        assert_eq!((Show::parse("online"), Basic::parse("OPEN")), (None, None));
     }
 
     #[test]

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use adapter_api::{Configuration, Context as AdapterContext, DomainEntry, InstanceName};
 use anyhow::{Context, Result, anyhow};
 use impp_resolve::Limits;
-use interwork::{Core, CoreConfig, DeliveryLimits, Instance, Policy, Relay, Route, RoutingConfig, Rule, Via};
+use interwork::{
+    Core, CoreConfig, DeliveryLimits, Instance, Policy, PresenceLimits, Relay, Route, RoutingConfig, Rule, Via,
+};
 use serde_json::Value;
 use store::Store;
 use tokio::sync::watch;
@@ -94,6 +96,13 @@ fn core_config(config: &Config, configuration: Arc<Configuration>) -> CoreConfig
             expiry: config.delivery.expiry,
             notice: config.delivery.notice == Notice::Text,
             ..DeliveryLimits::default()
+        },
+        presence: PresenceLimits {
+            per_watcher: config.presence.per_watcher,
+            per_presentity: config.presence.per_presentity,
+            per_domain: config.presence.per_domain,
+            restart_rate: config.presence.restart_rate,
+            polls: config.presence.polls,
         },
     }
 }

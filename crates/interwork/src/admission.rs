@@ -54,6 +54,10 @@ impl<F: Fn(&InstanceName, &InstanceName) -> bool> Rules<'_, F> {
 
 // RFC 3860 §3.4.2: discarded at zero, otherwise one less on the way on.
 fn count_hop(operation: &mut Operation) -> Result<(), Refusal> {
+    if operation.kind().is_presence() {
+        // RFC 3859 §3.1: these operations count no hops.
+        return Ok(());
+    }
     let Some(hops) = operation.max_forwards_mut() else {
         // An open set: what this hub does not know it does not carry.
         return Err(Failure::new(Side::Ours, Cause::NotImplemented));

@@ -9,6 +9,7 @@ use crate::journal::Young;
 use crate::locate::Locator;
 use crate::order::{Order, Turn};
 use crate::policy::Policy;
+use crate::presence::{Engine, KeptState, Presence, PresenceLimits, Subscription, SubscriptionCounts};
 use crate::receipts::Asked;
 use crate::retry::is_retryable;
 use crate::routing::{Candidate, Choice, Decision, Router, RoutingConfig, carries};
@@ -16,10 +17,10 @@ use crate::spool::{Parked, Retries};
 use crate::trace::{Trace, Traces};
 use crate::waiting::{Owner, Waiting, WaitingRoom};
 use adapter_api::{
-    Adapter, Carries, Configuration, Delivery, Full, Hop, Hub, HubCore, InstanceName, PeerState, Provenance, Settle,
-    Settlement, Token, TraceId,
+    Adapter, AdapterState, Carries, Configuration, Delivery, Full, Hop, Hub, HubCore, InstanceName, PeerState,
+    Provenance, Settle, Settlement, Token, TraceId,
 };
-use impp_model::{Cause, Domain, Failure, Kind, Operation, Outcome, Side};
+use impp_model::{Address, Cause, Domain, Failure, Kind, Operation, Outcome, Side};
 use impp_resolve::{Dns, Limits};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
@@ -40,6 +41,8 @@ pub struct CoreConfig {
     pub policy: Policy,
     /// `[delivery]`.
     pub delivery: DeliveryLimits,
+    /// `[presence]`.
+    pub presence: PresenceLimits,
     /// What bounds discovery, with where this gateway listens itself: never a way to anybody else.
     pub discovery: Limits,
 }
@@ -108,6 +111,7 @@ pub struct Core {
     pub(crate) asked: Asked,
     pub(crate) storage: Storage,
     pub(crate) retries: Retries,
+    pub(crate) presence: Presence,
     pub(crate) counters: Counters,
     dns_counts: Arc<DnsCounts>,
     pub(crate) traces: Traces,
@@ -162,6 +166,7 @@ impl Core {
             asked,
             storage,
             retries: Retries::new(seed),
+            presence: Presence::new(),
             counters: Counters::default(),
             dns_counts,
             traces: Traces::default(),
@@ -179,7 +184,13 @@ impl Core {
 
     /// Does what is due: journals, tries again, and answers for adapters that miss their deadlines. Runs until dropped.
     pub async fn run(&self) {
-        tokio::join!(self.sweep(), self.write_ahead(), self.try_again());
+        tokio::join!(self.sweep(), self.write_ahead(), self.try_again(), self.watch());
+    }
+
+    async fn watch(&self) {
+        if let Some(engine) = Engine::new(self, self.config.presence) {
+            engine.run().await;
+        }
     }
 
     async fn sweep(&self) {
@@ -263,6 +274,16 @@ impl Core {
         self.candidates.iter().map(|candidate| (&candidate.name, &candidate.capabilities))
     }
 
+    /// How many pairs of WATCHER and PRESENTITY there are, and the first of them, or of those with this address.
+    pub async fn subscriptions(&self, of: Option<Address>, limit: usize) -> (usize, Vec<Subscription>) {
+        self.presence.list(of, limit).await
+    }
+
+    /// How many pairs there are of each kind.
+    pub async fn subscription_counts(&self) -> SubscriptionCounts {
+        self.presence.count().await
+    }
+
     /// Every peer that an adapter has spoken of, with its state and since when.
     pub fn peers(&self) -> Vec<(InstanceName, String, PeerState, SystemTime)> {
         let peers = self.peers.lock();
@@ -328,6 +349,37 @@ impl Core {
             return self.dispatch(waiting, &decision);
         }
         self.decide(pair, waiting);
+    }
+
+    /// A decision that is there, or needs no look-up.
+    pub(crate) fn ready_decision(&self, pair: &PairOfDomains) -> Option<Arc<Decision>> {
+        self.known_decision(pair).or_else(|| self.decide_now(pair))
+    }
+
+    /// Looks a decision up and remembers it.
+    pub(crate) async fn find(&self, pair: PairOfDomains) {
+        let decision = self.locate(&pair).await;
+        self.remember(pair, decision);
+    }
+
+    /// Carries an operation of presence on; nothing of it is ever in the ledger.
+    pub(crate) fn carry(&self, operation: Operation, near: InstanceName, settle: Settle) {
+        let trace = TraceId(self.next_trace.fetch_add(1, Relaxed));
+        let (peer, owner) = (Arc::from(""), Owner::Sender(settle));
+        self.route(Waiting { trace, operation: Arc::new(operation), near, peer, owner, since: now() });
+    }
+
+    /// A number that no other operation of this process has.
+    pub(crate) fn next_trans(&self) -> u64 {
+        self.next_trace.load(Relaxed)
+    }
+
+    /// Counts and traces what became of an operation of presence on its way in.
+    pub(crate) fn presence_done(&self, trace: TraceId, kind: Kind, near: &InstanceName, outcome: &Outcome) {
+        let (outcome_label, reason) = (outcome.label(), outcome.reason());
+        let (adapter, direction) = (near.clone(), Direction::In);
+        self.counters.operation(OperationKey { adapter, direction, kind, outcome: outcome_label, reason });
+        self.traces.update(trace, |record| record.outcome = Some(outcome.clone()));
     }
 
     fn known_decision(&self, pair: &PairOfDomains) -> Option<Arc<Decision>> {
@@ -424,13 +476,21 @@ impl Core {
         let pair = Pair::of(&waiting.operation);
         let hop = self.hop_name(choice, &waiting);
         let spooled = || self.storage.ledger.pair(pair).1;
-        if matches!(waiting.owner, Owner::Sender(_)) && self.order.enter(pair, waiting.trace, spooled) == Turn::Behind {
+        let presence = waiting.operation.kind().is_presence();
+        if !presence
+            && matches!(waiting.owner, Owner::Sender(_))
+            && self.order.enter(pair, waiting.trace, spooled) == Turn::Behind
+        {
             return self.follow(waiting, pair, hop);
         }
         let deadline = self.deadline(&waiting);
         let Waiting { trace, operation, near: from, owner, since, .. } = waiting;
+        let kind = operation.kind();
         let (journalled, repeat) = match &owner {
-            Owner::Sender(_) => (!self.answers_each(&from) && operation.kind() != Kind::Composing, false),
+            Owner::Sender(_) => {
+                let lasting = !presence && kind != Kind::Composing;
+                (lasting && !self.answers_each(&from), false)
+            }
             Owner::Ledger(attempt) => (false, attempt.repeat),
         };
         let held = Held {
@@ -468,7 +528,8 @@ impl Core {
 
     /// When an operation must be settled: for senders that wait for an answer, while they do.
     fn deadline(&self, waiting: &Waiting) -> Instant {
-        let answered = matches!(waiting.owner, Owner::Sender(_)) && self.answers_each(&waiting.near);
+        let message = !waiting.operation.kind().is_presence();
+        let answered = message && matches!(waiting.owner, Owner::Sender(_)) && self.answers_each(&waiting.near);
         let limits = &self.config.delivery;
         waiting.since + if answered { limits.hold_timeout } else { limits.unanswered }
     }
@@ -531,6 +592,10 @@ impl HubCore for Core {
         let trace = TraceId(self.next_trace.fetch_add(1, Relaxed));
         self.traces.add(new_trace(trace, &operation, &provenance));
         let admitted = self.admit(&mut operation, &provenance);
+        if admitted.is_ok() && operation.kind().is_presence() {
+            self.presence.submit(trace, operation, provenance.adapter.clone(), settle);
+            return trace;
+        }
         let waiting = Waiting {
             trace,
             operation: Arc::new(operation),
@@ -556,6 +621,7 @@ impl HubCore for Core {
             let woken = self.storage.ledger.wake(Some(&hop_name(adapter, peer)), self.timestamp());
             tracing::debug!(%adapter, peer, woken, "messages that waited for it are tried");
             self.retries.look();
+            self.presence.link_up(adapter, peer);
         }
         let known = self.config.configuration.domains.iter().any(|entry| entry.name.as_str() == peer);
         let peer = if known { peer } else { "other" };
@@ -574,6 +640,10 @@ impl HubCore for Core {
 
     fn configuration(&self) -> watch::Receiver<Arc<Configuration>> {
         self.configuration.subscribe()
+    }
+
+    fn state(&self) -> Option<Arc<dyn AdapterState>> {
+        Some(Arc::new(KeptState(self.storage.ledger.store().clone())))
     }
 }
 

@@ -69,7 +69,7 @@ impl Core {
     }
 
     /// The instance that messages of `from` come in through: its domain's, else one whose link takes every domain.
-    fn near_of(&self, from: &Address) -> Option<adapter_api::InstanceName> {
+    pub(crate) fn near_of(&self, from: &Address) -> Option<adapter_api::InstanceName> {
         let listed = self.config.configuration.domain(from.domain()).and_then(|entry| entry.adapter.clone());
         listed.or_else(|| {
             let linked =

@@ -15,6 +15,7 @@ mod locate; // RFC 3861 §4, RFC 3263 §4, RFC 6120 §3.2
 mod notice; // RFC 3860 §3.4.1: the indication that comes late
 mod order;
 mod policy;
+mod presence; // RFC 3859 §3.4
 mod receipts; // RFC 5438 §7.2
 mod retry;
 mod routing; // RFC 3861 §4
@@ -30,5 +31,6 @@ pub use counters::{Counters, Direction, Histogram, OperationKey, PairKey};
 pub use dns::{CountedDns, DnsCounts};
 pub use explain::Explanation;
 pub use policy::{Action, Policy, Relay, Rule};
+pub use presence::{PresenceLimits, Subscription, SubscriptionCounts};
 pub use routing::{Decision, Route, RoutingConfig, Via};
 pub use trace::{Trace, Traces};

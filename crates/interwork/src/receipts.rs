@@ -68,7 +68,7 @@ impl Asked {
                 after = Some(last.to_vec());
                 found.extend(
                     page.iter().filter_map(|(key, record)| {
-                        Some((number_of(key)?, serde_json::from_slice(&record.value).ok()?))
+                        Some((number_of(key)?, rmp_serde::from_slice(&record.value).ok()?))
                     }),
                 );
             }
@@ -188,7 +188,7 @@ impl Asked {
 
     /// Behind the next group commit: a report whose record a crash took is dropped, as RFC 5438 §7.1.3 allows.
     fn write(&self, number: u64, entry: &Entry) {
-        let Ok(value) = serde_json::to_vec(entry) else { return };
+        let Ok(value) = rmp_serde::to_vec_named(entry) else { return };
         self.commit(entry.pair, |batch| batch.put(Table::State, key_of(number), value));
     }
 

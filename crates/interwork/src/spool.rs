@@ -85,6 +85,14 @@ impl Core {
             Outcome::Success(_) | Outcome::HandedOver | Outcome::Failure(_) => outcome,
         };
         let ended = held.ended();
+        if ended.kind.is_presence() {
+            // State, not post: who sent it knows what to do.
+            self.report(&ended, &outcome);
+            if let Some(Owner::Sender(near)) = held.owner.take() {
+                near.settle(outcome);
+            }
+            return;
+        }
         let mut near = match held.owner.take() {
             Some(Owner::Sender(near)) => near,
             Some(Owner::Ledger(attempt)) => {
@@ -116,6 +124,9 @@ impl Core {
 
     /// Keeps what found no way for a while.
     pub(crate) fn keep(&self, waiting: Waiting, failure: Failure) {
+        if waiting.operation.kind().is_presence() {
+            return self.refuse(waiting, failure);
+        }
         let pair = Pair::of(&waiting.operation);
         match self.unroute(waiting, pair, "".into()) {
             Ok((held, near)) => self.park(Parked { held, near, failure, attempts: 1 }),

@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use pidf::RelayView;
-use pidf::mapping::States;
+use pidf::mapping::to_info;
 
 /// About 1,000 octets: two tuples with contact, note, timestamp and a show, a person with activities.
 const DOCUMENT: &str = concat!(
@@ -37,7 +37,7 @@ fn main() {
     });
     let presence = pidf::parse(octets).unwrap().presence;
     measure("states of devices", || {
-        black_box(States::of(black_box(&presence), None));
+        black_box(to_info(black_box(&presence), None));
     });
     measure("write", || {
         black_box(black_box(&presence).encode().unwrap());

@@ -1,6 +1,6 @@
 //! PRESENCE INFORMATION as RFC 3863 has it.
 
-use impp_model::DateTime;
+use impp_model::{Basic, DateTime};
 use strict_xml::{Attr, SharedStr, XML_NS};
 
 use crate::component::{Device, Person};
@@ -114,30 +114,6 @@ impl Status {
     /// The first extension of this name and namespace.
     pub fn extension(&self, name: &str, ns: &str) -> Option<&Extension> {
         self.extensions.iter().find(|extension| extension.is(name, ns))
-    }
-}
-
-/// The two values of a basic STATUS (RFC 3863 §4.1.4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Basic {
-    /// Does not take messages.
-    Closed,
-    /// Takes messages.
-    Open,
-}
-
-impl Basic {
-    /// The value as it is written.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Closed => "closed",
-        }
-    }
-
-    /// The value of this exact text.
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Open, Self::Closed].into_iter().find(|basic| basic.as_str() == text)
     }
 }
 

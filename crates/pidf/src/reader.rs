@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use impp_model::DateTime;
+use impp_model::{Basic, DateTime};
 use strict_xml::{Attr, Element, Node, SharedStr, XML_NS, is_ncname};
 
 use crate::check;
 use crate::component::{Device, Person};
 use crate::error::{ErrorKind, WarningKind};
 use crate::extension::{Context, Extension};
-use crate::model::{Basic, Contact, Note, Presence, Spelling, Status, Tuple, lang};
+use crate::model::{Contact, Note, Presence, Spelling, Status, Tuple, lang};
 use crate::namespace::{DATA_MODEL, PIDF, PIDF_DIFF};
 use crate::priority::Priority;
 use crate::warn::{Warnings, offset};

@@ -8,12 +8,13 @@
 //! assert_eq!(report.faults[0].position, 1);
 //! ```
 
+use impp_model::Basic;
 use serde::Serialize;
 
 use crate::component::{Device, Person};
 use crate::error::{ParseError, Warning, WarningKind};
 use crate::extension::Extension;
-use crate::model::{Basic, Note, Presence, Tuple};
+use crate::model::{Note, Presence, Tuple};
 use crate::relay::RelayView;
 
 /// One document as a translating gateway sees it.

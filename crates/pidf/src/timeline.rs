@@ -75,7 +75,8 @@ impl Freshness {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Basic, Tuple};
+    use crate::model::Tuple;
+    use impp_model::Basic;
 
     fn at(text: &str) -> DateTime {
         DateTime::parse(text).unwrap()

@@ -422,8 +422,8 @@ fn without_namespace(element: &Element) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Basic;
     use crate::parse;
+    use impp_model::Basic;
 
     fn written(presence: &Presence) -> String {
         String::from_utf8(presence.encode().unwrap()).unwrap()

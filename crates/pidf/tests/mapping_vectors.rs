@@ -3,7 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use pidf::mapping::{DeviceState, Show, States, contact_priority, device_name, tuple_id, vanished, xmpp_priority};
+use impp_model::{Device, LangText, PresenceInfo, PresenceTuple, Show};
+use pidf::mapping::{
+    contact_priority, device_name, of_tuple, show_activities, show_of_activity, to_info, to_tuple, tuple_id,
+    xmpp_priority,
+};
 use pidf::{Activity, Basic, Contact, Element, Note, Person, Presence, Priority, Status, Tuple, namespace, rpid};
 use serde_json::{Map, Value, json};
 
@@ -33,16 +37,15 @@ fn mapped(input: &Map<String, Value>, to_pidf: bool) -> Option<Map<String, Value
         (false, ["tuple_id"]) => json!({ "resource": device_name(input["tuple_id"].as_str()?) }),
         (false, ["notes"]) => {
             let tuple = Tuple { notes: notes(&input["notes"])?, ..Tuple::new("t", Basic::Open) };
-            let kept = DeviceState::of(&tuple, None)?.notes;
+            let kept = of_tuple(&tuple, None)?.notes;
             json!({ "status": kept.first()?.text.as_str(), "count": kept.len() })
         }
         (true, ["resources"]) => resources(&input["resources"])?,
         (false, ["previous_tuples", "tuples"]) => complete_state(input)?,
         (false, ["tuples"]) if input["tuples"].as_array()?.is_empty() => {
-            match States::of(&Presence::new("pres:a@b"), None) {
-                States::Unavailable => json!({ "type": "unavailable", "from": "bare" }),
-                other @ (States::Devices(_) | States::NotMapped) => json!({ "states": format!("{other:?}") }),
-            }
+            let (info, _) = to_info(&Presence::new("pres:a@b"), None);
+            let unavailable = info.tuples.is_empty() && info.notes.is_empty();
+            json!({ "type": unavailable.then_some("unavailable"), "from": "bare" })
         }
         (false, keys) if keys.contains(&"basic") => stanza(input),
         (true, keys) if keys.iter().all(|key| ["type", "show", "status", "lang"].contains(key)) => tuple(input)?,
@@ -59,8 +62,8 @@ fn notes(list: &Value) -> Option<Vec<Note>> {
     list.as_array()?.iter().map(pair).collect()
 }
 
-fn state(device: &str, basic: Basic) -> DeviceState {
-    DeviceState { device: device.to_owned(), basic, show: None, priority: None, notes: Vec::new() }
+fn state(device: &str, basic: Basic) -> PresenceTuple {
+    PresenceTuple::new(Device::new(device).ok(), basic)
 }
 
 fn basic(stanza: &Value) -> Basic {
@@ -77,10 +80,12 @@ fn tuple(input: &Map<String, Value>) -> Option<Value> {
     };
     state.show = text("show").as_deref().and_then(Show::parse);
     let single = text("status").map(|status| vec![Note::new(text("lang").map(Into::into), status)]);
-    state.notes = single.or_else(|| notes(input.get("status")?)).unwrap_or_default();
-    let tuple = state.to_tuple(None, None);
+    let notes = single.or_else(|| notes(input.get("status")?)).unwrap_or_default();
+    let text = |note: &Note| LangText { language: note.lang.as_deref().map(Into::into), text: note.text.to_string() };
+    state.notes = notes.iter().map(text).collect();
+    let tuple = to_tuple(&state, None, None);
     let show = tuple.status.extension("show", namespace::JABBER_CLIENT).map(|show| show.element().text().into_owned());
-    let activities = state.show.map(Show::activities).unwrap_or_default();
+    let activities = state.show.map(show_activities).unwrap_or_default();
     let notes: Vec<_> = tuple.notes.iter().map(|note| json!([note.lang.as_deref(), note.text.as_str()])).collect();
     let first = tuple.notes.first();
     Some(json!({
@@ -108,9 +113,9 @@ fn stanza(input: &Map<String, Value>) -> Value {
         let activity = Element::new("activities", namespace::RPID).with_child(Element::new(name, namespace::RPID));
         presence.persons.push(Person { elements: vec![activity.into()], ..Person::default() });
     }
-    let States::Devices(states) = States::of(&presence, None) else { return Value::Null };
+    let (info, _) = to_info(&presence, None);
     // A tuple that says nothing of availability yields no stanza, hence neither type nor show.
-    let state = states.first();
+    let state = info.tuples.first();
     let closed = state.is_some_and(|state| state.basic == Basic::Closed);
     json!({ "type": closed.then_some("unavailable"), "show": state.and_then(|state| state.show).map(Show::as_str) })
 }
@@ -118,26 +123,26 @@ fn stanza(input: &Map<String, Value>) -> Value {
 fn resources(list: &Value) -> Option<Value> {
     let tuples = list.as_array()?.iter().map(|resource| {
         let basic = basic(resource);
-        resource["res"].as_str().map(|name| state(name, basic).to_tuple(None, None))
+        resource["res"].as_str().map(|name| to_tuple(&state(name, basic), None, None))
     });
     let tuples: Vec<Tuple> = tuples.collect::<Option<_>>()?;
     Some(json!({ "tuples_open": tuples.iter().filter(|tuple| tuple.status.basic == Some(Basic::Open)).count() }))
 }
 
 fn complete_state(input: &Map<String, Value>) -> Option<Value> {
-    let with = |tuples: Vec<Tuple>| Presence::new("pres:a@example.com").with_tuples(tuples);
-    let id = |value: &Value| value.as_str().map(ToOwned::to_owned);
-    let before: Option<Vec<Tuple>> =
-        input["previous_tuples"].as_array()?.iter().map(|name| Some(Tuple::new(id(name)?, Basic::Open))).collect();
-    let after: Option<Vec<Tuple>> = input["tuples"]
+    let tuple = |id: &Value, basic| Some(state(&device_name(id.as_str()?), basic));
+    let before: Option<Vec<_>> = input["previous_tuples"].as_array()?.iter().map(|id| tuple(id, Basic::Open)).collect();
+    let after: Option<Vec<_>> = input["tuples"]
         .as_array()?
         .iter()
-        .map(|tuple| Some(Tuple::new(id(&tuple["id"])?, Basic::parse(tuple["basic"].as_str()?)?)))
+        .map(|found| tuple(&found["id"], Basic::parse(found["basic"].as_str()?)?))
         .collect();
-    let (before, after) = (with(before?), with(after?));
-    let address = |tuple: &Tuple| format!("romeo@example.net/{}", device_name(&tuple.id));
+    let info = |tuples| PresenceInfo { tuples, ..PresenceInfo::default() };
+    let (before, after) = (info(before?), info(after?));
+    let address =
+        |tuple: &PresenceTuple| format!("romeo@example.net/{}", tuple.device.as_ref().map_or("", Device::as_str));
     let there = after.tuples.iter().map(|tuple| json!([address(tuple), null]));
-    let gone = vanished(&before, &after).map(|tuple| json!([address(tuple), "unavailable"]));
+    let gone = before.vanished(&after).map(|tuple| json!([address(tuple), "unavailable"]));
     Some(json!({ "stanzas": there.chain(gone).collect::<Vec<_>>() }))
 }
 
@@ -169,12 +174,12 @@ fn rfc4480_s3_2_the_activity_tables_hold() {
     let names: Vec<_> = Activity::ALL.iter().map(|activity| activity.name()).collect();
     assert!(to_show.keys().all(|name| names.contains(&name.as_str())), "every activity is known");
     for activity in Activity::ALL {
-        let show = Show::of_activity(*activity).map(Show::as_str);
+        let show = show_of_activity(*activity).map(Show::as_str);
         assert_eq!(json!(show), to_show[activity.name()], "{}", activity.name());
         assert_eq!(Activity::from_name(activity.name()), Some(*activity));
     }
     for (show, activities) in vectors["show_to_rpid"].as_object().expect("an object") {
-        let mapped = Show::parse(show).map(Show::activities).unwrap_or_default();
+        let mapped = Show::parse(show).map(show_activities).unwrap_or_default();
         let names: Vec<_> = mapped.iter().map(|activity| activity.name()).collect();
         assert_eq!(json!(names), *activities, "{show}");
         if let [_, ..] = mapped {

@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use adapter_api::{
-    Carries, Configuration, Context, DomainEntry, Hub, HubCore, InstanceName, PeerState, Provenance, Role, Settle,
-    Shutdown, ShutdownTrigger, TraceId,
+    AdapterState, Carries, Configuration, Context, DomainEntry, Hub, HubCore, InstanceName, PeerState, Provenance,
+    Role, Settle, Shutdown, ShutdownTrigger, TraceId,
 };
 use impp_model::{Domain, Operation};
 use impp_resolve::{Dns, Zone};
-use interwork::{Core, CoreConfig, DeliveryLimits, Instance, Policy, RoutingConfig, Storage};
+use interwork::{Core, CoreConfig, DeliveryLimits, Instance, Policy, PresenceLimits, RoutingConfig, Storage};
 use serde_json::json;
 use store::{Ledger, Limits, MemoryStore, Shard, SteadyClock};
 use tokio::sync::{mpsc, watch};
@@ -39,9 +39,12 @@ impl Gateway {
             routing: RoutingConfig { routes: vec![], supported: vec!["_sip".into(), "_xmpp".into()] },
             policy: Policy::default(),
             delivery: DeliveryLimits { hold_timeout: given.hold, ..DeliveryLimits::default() },
+            presence: PresenceLimits::default(),
             discovery: impp_resolve::Limits::default(),
         };
         let core = Core::new(config, instances.clone(), dns, no_spool(), 1);
+        let clock = Arc::clone(&core);
+        tokio::spawn(async move { clock.run().await });
         let (listening, mut listeners) = mpsc::unbounded_channel();
         let core: Arc<dyn HubCore> = Arc::new(Listening { core, listening });
         let (stop, shutdown) = Shutdown::new();
@@ -142,6 +145,10 @@ impl HubCore for Listening {
 
     fn configuration(&self) -> watch::Receiver<Arc<Configuration>> {
         self.core.configuration()
+    }
+
+    fn state(&self) -> Option<Arc<dyn AdapterState>> {
+        self.core.state()
     }
 
     fn listening(&self, _: &InstanceName, transport: &str, address: SocketAddr) {

@@ -43,7 +43,7 @@ pub struct PresenceEvent {
     /// The language of the note, if marked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lang: Option<String>,
-    /// 0 to 127.
+    /// -128 to 127, as in XMPP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<i8>,
     /// Every device of which a state is known; one that was listed before and is not any more is no longer available.
@@ -64,7 +64,7 @@ pub struct DevicePresence {
     /// Comments, at most one for each language.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<NoteText>,
-    /// 0 to 127.
+    /// -128 to 127, as in XMPP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<i8>,
 }

@@ -1,19 +1,20 @@
 //! NOTIFY requests and presence documents (RFC 3856, RFC 8048 §6): who tells whom, and what stands in the body.
 //!
-//! A document goes from one PIDF speaker to another in its own octets ([`Document::octets`]); it is read with
-//! [`Document::parse`] only where somebody needs states of devices. Dialogs are not this module's business.
+//! A document goes from one PIDF speaker to another in its own octets ([`Document::octets`], [`PresenceInfo::pidf`]); it is
+//! read only where somebody needs the states of devices. Dialogs are not this module's business.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use impp_model::{Endpoint, LanguageTag};
-use pidf::mapping::States;
+use impp_model::{Address, DateTime, Endpoint, LanguageTag, PresenceInfo};
+use pidf::mapping::{to_document, to_info};
 use sip_proto::build::RequestBuilder;
 use sip_proto::header::{HeaderError, MediaType};
 use sip_proto::header_id::HeaderId;
 use sip_proto::message::Message;
 use sip_proto::method::Method;
 
+use super::Mapped;
 use super::address::{AddressRefusal, from_sip_uri, to_sip_uri};
 use super::message::is_language_tag;
 
@@ -129,6 +130,38 @@ fn before_params(value: &str) -> &str {
 }
 
 impl Document {
+    /// The body that tells the state of a PRESENTITY: the document it was read from, octet for octet, else a new one.
+    ///
+    /// `timestamp` is that of a new one: no two documents of one PRESENTITY may have the same (RFC 3863 §4.1.7).
+    pub fn of_info(
+        info: &PresenceInfo,
+        presentity: &Address,
+        timestamp: Option<&DateTime>,
+    ) -> Result<Mapped<Self>, pidf::EncodeError> {
+        // RFC 3859 §3.3: relayed without a change.
+        if let Some(octets) = &info.pidf {
+            let whole = Self { media_type: pidf::MEDIA_TYPE.into(), octets: octets.clone(), language: None };
+            return Ok(Mapped::whole(whole));
+        }
+        let value = Self::of(&to_document(presentity, info, timestamp))?;
+        // RFC 8048 §6.2, note 6: a negative priority is not mapped.
+        let negative = info.tuples.iter().any(|tuple| tuple.priority.is_some_and(|priority| priority < 0));
+        let dropped = if negative { vec!["priority"] } else { Vec::new() };
+        Ok(Mapped { value, degraded: Vec::new(), dropped })
+    }
+
+    /// What the document says of each device, with its octets for who reads PIDF; `now` leaves out activities of the past
+    /// and future.
+    ///
+    /// The octets are kept only of a `pidf` document whose notes need no language from outside.
+    pub fn to_info(&self, now: Option<&DateTime>) -> Result<Mapped<PresenceInfo>, pidf::ParseError> {
+        let (mut info, losses) = to_info(&self.parse()?, now);
+        let plain = MediaType::parse(&self.media_type).is_ok_and(|media| media.essence() == pidf::MEDIA_TYPE);
+        let utf8 = std::str::from_utf8(&self.octets).is_ok();
+        info.pidf = (plain && utf8 && self.language.is_none()).then(|| self.octets.clone());
+        Ok(Mapped { value: info, degraded: losses.degraded, dropped: losses.dropped })
+    }
+
     /// The body that says what a model says.
     pub fn of(presence: &pidf::Presence) -> Result<Self, pidf::EncodeError> {
         Ok(Self {
@@ -200,32 +233,29 @@ pub fn to_notify(notification: &Notification, dialog: &InDialog<'_>) -> RequestB
     request.body(&document.media_type, document.octets.clone())
 }
 
-/// Whether a document tells of a device that is there.
-pub fn is_available(presence: &pidf::Presence) -> bool {
-    let States::Devices(states) = States::of(presence, None) else { return false };
-    states.iter().any(|state| state.basic == pidf::Basic::Open)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use impp_model::Address;
-    use pidf::Basic;
-    use pidf::mapping::{DeviceState, to_document};
+    use impp_model::{Basic, Device, LangText, PresenceTuple};
     use sip_proto::build::TopVia;
 
     fn notification() -> Notification {
         let [presentity, watcher]: [Address; 2] =
             ["juliet@example.com", "romeo@example.net"].map(|text| text.parse().unwrap());
-        let notes = vec![pidf::Note::new(Some("en".into()), "on the balcony")];
-        let state = DeviceState { device: "b".into(), basic: Basic::Open, show: None, priority: Some(1), notes };
-        let document = Document::of(&to_document(&presentity, &[state], None)).unwrap();
+        let document = Document::of_info(&info(), &presentity, None).unwrap();
+        assert_eq!(document.dropped, ["priority"]);
         Notification {
             presentity: Endpoint::bare(presentity),
             watcher: Endpoint::bare(watcher),
             subscription: "active;expires=60".to_owned(),
-            document: Some(document),
+            document: Some(document.value),
         }
+    }
+
+    fn info() -> PresenceInfo {
+        let notes = vec![LangText { language: Some("en".into()), text: "on the balcony".to_owned() }];
+        let tuple = PresenceTuple::new(Device::new("b").ok(), Basic::Open);
+        PresenceInfo { tuples: vec![PresenceTuple { priority: Some(-1), notes, ..tuple }], ..PresenceInfo::default() }
     }
 
     fn notify(notification: &Notification) -> Message {
@@ -257,8 +287,8 @@ mod tests {
         let request = notify(&sent);
         assert_eq!(request.header(HeaderId::ContentLanguage).unwrap().display(), "en");
         assert_eq!(from_notify(&request).unwrap(), sent);
-        let presence = sent.document.unwrap().parse().unwrap();
-        assert!(is_available(&presence));
+        let told = sent.document.unwrap().to_info(None).unwrap().value;
+        assert!(told.is_open() && told.pidf.is_none(), "notes have their language from the header");
         let empty = Notification { document: None, ..notification() };
         assert_eq!(from_notify(&notify(&empty)).unwrap().document, None);
     }
@@ -277,8 +307,23 @@ mod tests {
         let presence = document.parse().unwrap();
         let languages: Vec<_> = presence.tuples[0].notes.iter().map(|note| note.lang.as_deref()).collect();
         assert_eq!(languages, [Some("cs"), Some("de")]);
-        assert!(!is_available(&presence));
         assert_eq!(Document::of(&presence).unwrap().language, None, "notes of two languages have none in common");
+    }
+
+    // checks: PR-15, PD-24, PD-28
+    #[test]
+    fn rfc3859_s3_3_a_document_goes_on_in_its_own_octets() {
+        let octets = Bytes::from_static(
+            b"<!-- mine --><q:presence xmlns:q='urn:ietf:params:xml:ns:pidf' entity='pres:a@b'><q:tuple id='t'><q:status>\
+              <q:basic>open</q:basic></q:status><x xmlns='urn:x'/></q:tuple></q:presence>\n",
+        );
+        let document = Document { media_type: pidf::MEDIA_TYPE.into(), octets: octets.clone(), language: None };
+        let info = document.to_info(None).unwrap();
+        assert_eq!(info.dropped, ["extensions"]);
+        let [presentity]: [Address; 1] = ["juliet@example.com".parse().unwrap()];
+        assert_eq!(Document::of_info(&info.value, &presentity, None).unwrap(), Mapped::whole(document));
+        let partial = Document { media_type: pidf::DIFF_MEDIA_TYPE.into(), octets, language: None };
+        assert!(partial.to_info(None).is_err());
     }
 
     // checks: EVT-011, PD-28

@@ -1,14 +1,10 @@
-//! Presence stanzas and the states of devices (RFC 8048 §6, RFC 3922 §5, §6.3).
+//! Presence stanzas and PRESENCE INFORMATION (RFC 8048 §6, RFC 3922 §5, §6.3).
 //!
-//! A stanza tells the state of one resource, a presence document that of all of a PRESENTITY: who keeps the states of its
-//! resources makes a document of them with [`pidf::mapping::to_document`], and [`from_document`] makes stanzas of one.
+//! A stanza tells the state of one resource, [`PresenceInfo`] that of all of a PRESENTITY.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use impp_model::{Address, DateTime, Device, Endpoint};
-use pidf::mapping::{self, DeviceState, Losses, States};
-use pidf::{Basic, Note};
+use impp_model::{Address, Basic, Device, Endpoint, LangText, LanguageTag, PresenceInfo, PresenceTuple, Show};
 use sha2::{Digest, Sha256};
 use strict_xml::SharedStr;
 use xmpp_proto::jid::Jid;
@@ -20,32 +16,24 @@ use super::address::{AddressError, to_jid};
 /// The state that a presence stanza tells of the resource of `from`.
 ///
 /// `None` for all that is no availability: subscriptions, probes and errors never become a NOTIFICATION (RFC 8048 §6.2).
-pub fn from_stanza(presence: &stanza::Presence, from: &Jid) -> Option<Mapped<DeviceState>> {
+pub fn from_stanza(presence: &stanza::Presence, from: &Jid) -> Option<Mapped<PresenceTuple>> {
     let basic = match presence.kind() {
         None if presence.element().attr("type").is_none() => Basic::Open,
         Some(stanza::PresenceType::Unavailable) => Basic::Closed,
         None | Some(_) => return None,
     };
     let open = basic == Basic::Open;
-    let stated = presence.payload("priority", &presence.element().ns).map(|_| presence.priority());
-    // RFC 8048 §6.2, note 6: a negative priority is not mapped.
-    let priority = stated.filter(|priority| open && *priority >= 0);
-    let state = DeviceState {
-        device: from.resource().unwrap_or_default().to_owned(),
-        basic,
-        show: presence.show().filter(|_| open).map(from_show),
-        priority,
-        notes: notes(presence),
-    };
-    let mut dropped = Vec::new();
-    if open && stated.is_some_and(|priority| priority < 0) {
-        dropped.push("priority");
-    }
     let own = &presence.element().ns;
-    if presence.payloads().any(|payload| payload.ns != *own) {
-        dropped.push("extensions");
-    }
-    Some(Mapped { value: state, degraded: Vec::new(), dropped })
+    let priority = presence.payload("priority", own).map(|_| presence.priority());
+    let tuple = PresenceTuple {
+        show: presence.show().filter(|_| open).map(from_show),
+        priority: priority.filter(|_| open),
+        notes: notes(presence),
+        ..PresenceTuple::new(from.resource().and_then(|name| Device::new(name).ok()), basic)
+    };
+    let foreign = presence.payloads().any(|payload| payload.ns != *own);
+    let dropped = if foreign { vec!["extensions"] } else { Vec::new() };
+    Some(Mapped { value: tuple, degraded: Vec::new(), dropped })
 }
 
 /// The stanza that tells `to` the state of a device of `from`.
@@ -53,71 +41,51 @@ pub fn from_stanza(presence: &stanza::Presence, from: &Jid) -> Option<Mapped<Dev
 /// # Errors
 ///
 /// An address without JID. A device name that makes no resource gets another, always the same.
-pub fn to_stanza(state: &DeviceState, from: &Address, to: &Endpoint) -> Result<stanza::Presence, AddressError> {
+pub fn to_stanza(tuple: &PresenceTuple, from: &Address, to: &Endpoint) -> Result<stanza::Presence, AddressError> {
     let to = to_jid(to)?;
-    let from = resource_jid(from, &state.device)?;
-    let kind = (state.basic == Basic::Closed).then_some(stanza::PresenceType::Unavailable);
+    let from = resource_jid(from, tuple.device.as_ref())?;
+    let kind = (tuple.basic == Basic::Closed).then_some(stanza::PresenceType::Unavailable);
     let mut out = addressed(kind, &from, &to);
-    if let Some(show) = state.show {
+    let open = tuple.basic == Basic::Open;
+    if let Some(show) = tuple.show.filter(|_| open) {
         out = out.with_show(to_show(show));
     }
-    for note in &state.notes {
-        out = out.with_status(note.text.replace("\r\n", "\n").replace('\r', "\n"), note.lang.as_deref());
+    for note in &tuple.notes {
+        let text = note.text.replace("\r\n", "\n").replace('\r', "\n");
+        out = out.with_status(text, note.language.as_ref().map(LanguageTag::as_str));
     }
-    if let Some(priority) = state.priority {
+    if let Some(priority) = tuple.priority.filter(|_| open) {
         out = out.with_priority(priority);
     }
     Ok(out)
 }
 
-/// Unavailability without a device's name: of a PRESENTITY whose document has no tuple, or of which nothing is known any more.
+/// Unavailability without a device's name: of a PRESENTITY that has no device, or of which nothing is known any more.
 pub fn unavailable(from: &Address, to: &Endpoint) -> Result<stanza::Presence, AddressError> {
     let from = to_jid(&Endpoint::bare(from.clone()))?;
     Ok(addressed(Some(stanza::PresenceType::Unavailable), &from, &to_jid(to)?))
 }
 
-/// The stanzas that tell `to` what a document says of `from`, one for each tuple whose availability is known; `now` leaves
-/// out activities of the past and future.
+/// The stanzas that tell `to` the state of `from`, one for each device (RFC 3922 §6.3.1).
 ///
-/// The entity of the document is not looked at: who sent it decides whose state it is. What vanished since an earlier
-/// document is told with [`mapping::vanished`] and [`to_stanza`].
-pub fn from_document(
-    document: &pidf::Presence,
+/// Devices that are gone since an earlier state are told of with [`PresenceInfo::vanished`] and [`to_stanza`].
+pub fn to_stanzas(
+    info: &PresenceInfo,
     from: &Address,
     to: &Endpoint,
-    now: Option<&DateTime>,
 ) -> Result<Mapped<Vec<stanza::Presence>>, AddressError> {
-    let mut losses = Losses::of(document);
-    let stanzas = match States::of(document, now) {
-        States::Devices(states) => {
-            let told = one_per_device(&states);
-            if told.len() < states.len() && !losses.dropped.contains(&"tuple") {
-                losses.dropped.push("tuple");
-            }
-            told.into_iter().map(|state| to_stanza(state, from, to)).collect::<Result<_, _>>()?
-        }
-        States::Unavailable => vec![unavailable(from, to)?],
-        // RFC 3922 §5.2.11.
-        States::NotMapped => Vec::new(),
-    };
-    Ok(Mapped { value: stanzas, degraded: losses.degraded, dropped: losses.dropped })
-}
-
-/// `ID-a` and `a` name the same device: the state that says it is there counts, else the first.
-fn one_per_device(states: &[DeviceState]) -> Vec<&DeviceState> {
-    let mut places: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut told: Vec<&DeviceState> = Vec::with_capacity(states.len());
-    for state in states {
-        match places.get(state.device.as_str()).and_then(|place| told.get_mut(*place)) {
-            Some(known) if known.basic == Basic::Closed => *known = state,
-            Some(_) => {}
-            None => {
-                places.insert(&state.device, told.len());
-                told.push(state);
-            }
-        }
+    let mut stanzas: Vec<_> = info.tuples.iter().map(|tuple| to_stanza(tuple, from, to)).collect::<Result<_, _>>()?;
+    // RFC 3922 §5.2.11: notes alone tell nothing; §6.3.2: neither tuples nor notes, and nobody is there.
+    if info.tuples.is_empty() && info.notes.is_empty() {
+        stanzas.push(unavailable(from, to)?);
     }
-    told
+    let lost = [
+        ("contact", info.tuples.iter().any(|tuple| tuple.contact.is_some())),
+        ("timestamp", info.tuples.iter().any(|tuple| tuple.since.is_some())),
+        ("notes", !info.notes.is_empty()),
+    ];
+    let dropped = lost.into_iter().filter_map(|(what, lost)| lost.then_some(what)).collect();
+    Ok(Mapped { value: stanzas, degraded: Vec::new(), dropped })
 }
 
 fn addressed(kind: Option<stanza::PresenceType>, from: &Jid, to: &Jid) -> stanza::Presence {
@@ -125,14 +93,13 @@ fn addressed(kind: Option<stanza::PresenceType>, from: &Jid, to: &Jid) -> stanza
 }
 
 /// The full JID of a device, the bare one when it has no name.
-fn resource_jid(address: &Address, device: &str) -> Result<Jid, AddressError> {
-    let bare = Endpoint::bare(address.clone());
-    if device.is_empty() {
-        return to_jid(&bare);
-    }
-    let named = |name: &str| to_jid(&Endpoint { device: Some(Device::new(name)?), ..bare.clone() });
+fn resource_jid(address: &Address, device: Option<&Device>) -> Result<Jid, AddressError> {
+    let with = |device| to_jid(&Endpoint { address: address.clone(), device });
     // RFC 7622 §3.4: a tuple id of another's making may hold what no resource can.
-    named(device).or_else(|_| named(&substitute(device)))
+    with(device.cloned()).or_else(|error| match device {
+        Some(device) => with(Some(Device::new(&substitute(device.as_str()))?)),
+        None => Err(error),
+    })
 }
 
 /// Octets of the hash that stands for a name: enough for the devices of one person.
@@ -147,32 +114,32 @@ fn substitute(device: &str) -> String {
 }
 
 /// RFC 6121 §4.7.2.2: one status for each language.
-fn notes(presence: &stanza::Presence) -> Vec<Note> {
-    let mut notes: Vec<Note> = Vec::new();
+fn notes(presence: &stanza::Presence) -> Vec<LangText> {
+    let mut notes: Vec<LangText> = Vec::new();
     for status in presence.statuses().filter(|status| !status.text.is_empty()) {
-        let lang = status.lang.filter(|lang| !lang.is_empty()).map(SharedStr::copy);
-        if notes.iter().all(|known| known.lang != lang) {
-            notes.push(Note::new(lang, status.text.into_owned()));
+        let language = status.lang.filter(|lang| !lang.is_empty()).map(LanguageTag::from);
+        if notes.iter().all(|known| known.language != language) {
+            notes.push(LangText { language, text: status.text.into_owned() });
         }
     }
     notes
 }
 
-fn from_show(show: stanza::Show) -> mapping::Show {
+fn from_show(show: stanza::Show) -> Show {
     match show {
-        stanza::Show::Away => mapping::Show::Away,
-        stanza::Show::Chat => mapping::Show::Chat,
-        stanza::Show::Dnd => mapping::Show::Dnd,
-        stanza::Show::Xa => mapping::Show::Xa,
+        stanza::Show::Away => Show::Away,
+        stanza::Show::Chat => Show::Chat,
+        stanza::Show::Dnd => Show::Dnd,
+        stanza::Show::Xa => Show::Xa,
     }
 }
 
-fn to_show(show: mapping::Show) -> stanza::Show {
+fn to_show(show: Show) -> stanza::Show {
     match show {
-        mapping::Show::Away => stanza::Show::Away,
-        mapping::Show::Chat => stanza::Show::Chat,
-        mapping::Show::Dnd => stanza::Show::Dnd,
-        mapping::Show::Xa => stanza::Show::Xa,
+        Show::Away => stanza::Show::Away,
+        Show::Chat => stanza::Show::Chat,
+        Show::Dnd => stanza::Show::Dnd,
+        Show::Xa => stanza::Show::Xa,
     }
 }
 
@@ -190,28 +157,33 @@ mod tests {
         (presence, from)
     }
 
-    fn read(text: &str) -> Option<Mapped<DeviceState>> {
+    fn read(text: &str) -> Option<Mapped<PresenceTuple>> {
         let (presence, from) = presence(text);
         from_stanza(&presence, &from)
     }
 
-    fn written(document: &str) -> Mapped<Vec<String>> {
-        let text = format!(
-            "<presence xmlns='urn:ietf:params:xml:ns:pidf' entity='pres:romeo@example.net'>{document}</presence>"
-        );
-        let document = pidf::parse(text.as_bytes()).unwrap().presence;
+    fn romeo() -> (Address, Endpoint) {
         let [from, to] = ["romeo@example.net", "juliet@example.com"].map(|text| text.parse().unwrap());
-        let mapped = from_document(&document, &from, &Endpoint::bare(to), None).unwrap();
+        (from, Endpoint::bare(to))
+    }
+
+    fn written(info: &PresenceInfo) -> (Vec<String>, Vec<&'static str>) {
+        let (from, to) = romeo();
+        let mapped = to_stanzas(info, &from, &to).unwrap();
         let text = |stanza: stanza::Presence| {
             let mut out = bytes::BytesMut::new();
             stanza::encode(&mut out, stanza.element());
             String::from_utf8(out.to_vec()).unwrap()
         };
-        Mapped {
-            value: mapped.value.into_iter().map(text).collect(),
-            degraded: mapped.degraded,
-            dropped: mapped.dropped,
-        }
+        (mapped.value.into_iter().map(text).collect(), mapped.dropped)
+    }
+
+    fn tuple(device: &str, basic: Basic) -> PresenceTuple {
+        PresenceTuple::new(Device::new(device).ok(), basic)
+    }
+
+    fn note(language: Option<&str>, text: &str) -> LangText {
+        LangText { language: language.map(LanguageTag::from), text: text.to_owned() }
     }
 
     const ROMEO: &str = "from='romeo@example.net' to='juliet@example.com'";
@@ -226,19 +198,15 @@ mod tests {
         )
         .unwrap();
         assert_eq!(mapped.dropped, ["extensions"]);
-        let state = mapped.value;
-        assert_eq!(
-            (state.device.as_str(), state.basic, state.show),
-            ("balcony", Basic::Open, Some(mapping::Show::Away))
-        );
-        assert_eq!(state.priority, Some(13));
-        assert_eq!(state.notes, [Note::new(Some("en".into()), "out"), Note::new(Some("cs".into()), "venku")]);
+        let told = mapped.value;
+        assert_eq!((told.device.as_ref().map(Device::as_str), told.basic), (Some("balcony"), Basic::Open));
+        assert_eq!((told.show, told.priority), (Some(Show::Away), Some(13)));
+        assert_eq!(told.notes, [note(Some("en"), "out"), note(Some("cs"), "venku")]);
         let negative =
             read("<presence from='j@example.com/b'><priority>-5</priority><show>online</show></presence>").unwrap();
-        assert_eq!((negative.value.priority, negative.value.show), (None, None));
-        assert_eq!(negative.dropped, ["priority"]);
-        let gone = read("<presence from='j@example.com/b' type='unavailable'><show>dnd</show></presence>").unwrap();
-        assert_eq!((gone.value.basic, gone.value.show), (Basic::Closed, None));
+        assert_eq!((negative.value.priority, negative.value.show), (Some(-5), None));
+        let gone = read("<presence from='j@example.com' type='unavailable'><show>dnd</show></presence>").unwrap();
+        assert_eq!(gone.value, PresenceTuple::new(None, Basic::Closed));
     }
 
     // checks: PRS-040
@@ -249,37 +217,42 @@ mod tests {
         }
     }
 
-    // checks: PRS-041, PRS-044, PRS-054, XM-13, XM-14, XM-15
+    // checks: PRS-041, PRS-042, PRS-044, PRS-054, XM-13, XM-14, XM-15
     #[test]
-    fn rfc3922_s6_3_1_each_tuple_makes_a_stanza() {
-        let mapped = written(
-            "<tuple id='ID-a_x0020_b'><status><basic>open</basic><show xmlns='jabber:client'>xa</show></status>\
-             <contact priority='0.5'>im:romeo@example.net</contact><note xml:lang='it'>ciao&#13;\n!</note>\
-             <timestamp>2024-01-01T00:00:00Z</timestamp></tuple>\
-             <tuple id='street'><status><basic>closed</basic></status></tuple>\
-             <tuple id='ID-street'><status><basic>open</basic></status></tuple>\
-             <tuple id='none'><status><x xmlns='urn:x'/></status></tuple>",
-        );
+    fn rfc3922_s6_3_1_each_device_makes_a_stanza() {
+        let away = PresenceTuple {
+            show: Some(Show::Xa),
+            priority: Some(64),
+            notes: vec![note(Some("it"), "ciao\r\n!")],
+            contact: Some("im:romeo@example.net".into()),
+            ..tuple("a b", Basic::Open)
+        };
+        let gone = PresenceTuple { show: Some(Show::Dnd), priority: Some(1), ..tuple("street", Basic::Closed) };
+        let mut info = PresenceInfo { tuples: vec![away, gone], ..PresenceInfo::default() };
+        let (stanzas, dropped) = written(&info);
         assert_eq!(
-            mapped.value,
+            stanzas,
             [
                 "<presence from='romeo@example.net/a b' to='juliet@example.com'><show>xa</show>\
-                 <status xml:lang='it'>ciao\n!</status><priority>64</priority></presence>"
-                    .to_owned(),
-                "<presence from='romeo@example.net/street' to='juliet@example.com'/>".to_owned(),
+                 <status xml:lang='it'>ciao\n!</status><priority>64</priority></presence>",
+                "<presence type='unavailable' from='romeo@example.net/street' to='juliet@example.com'/>",
             ]
         );
-        assert_eq!(mapped.dropped, ["tuple", "contact", "timestamp", "extensions"]);
-        assert_eq!(written("").value, [format!("<presence type='unavailable' {ROMEO}/>")]);
-        assert_eq!(written("<note>In Tokyo</note>").value, [""; 0], "notes alone tell nothing");
+        assert_eq!(dropped, ["contact"]);
+        info.tuples.clear();
+        assert_eq!(written(&info).0, [format!("<presence type='unavailable' {ROMEO}/>")]);
+        info.notes.push(note(None, "In Tokyo"));
+        assert_eq!(written(&info), (vec![], vec!["notes"]));
     }
 
     #[test]
-    fn a_tuple_id_that_makes_no_resource_gets_a_name_that_stays() {
-        let odd = |id: &str| written(&format!("<tuple id='{id}'><status><basic>open</basic></status></tuple>")).value;
-        assert_eq!(odd("ID-"), [format!("<presence {ROMEO}/>")], "a device without name");
-        let long = odd(&"a".repeat(1100));
-        assert_eq!(long, odd(&"a".repeat(1100)));
-        assert!(long[0].contains("from='romeo@example.net/") && long[0].len() < 100, "{long:?}");
+    fn a_device_that_makes_no_resource_gets_a_name_that_stays() {
+        let odd = |device: &str| {
+            written(&PresenceInfo { tuples: vec![tuple(device, Basic::Open)], ..PresenceInfo::default() }).0
+        };
+        assert_eq!(odd(""), [format!("<presence {ROMEO}/>")], "a device without name");
+        let unassigned = odd("a\u{2028}b");
+        assert_eq!(unassigned, odd("a\u{2028}b"));
+        assert!(unassigned[0].starts_with("<presence from='romeo@example.net/") && unassigned[0].is_ascii());
     }
 }

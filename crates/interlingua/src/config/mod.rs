@@ -23,7 +23,9 @@ pub use problem::{Key, Problem, Report, Step};
 pub(crate) use read::{nearest, read};
 pub use reference::reference;
 pub use schema::schema;
-pub use tables::{Admin, Delivery, Dns, Gateway, Log, LogFormat, Notice, Policy, Relay, Routing, StoreLimits, Tls};
+pub use tables::{
+    Admin, Delivery, Dns, Gateway, Log, LogFormat, Notice, Policy, Presence, Relay, Routing, StoreLimits, Tls,
+};
 
 use crate::adapters::{self, Configured};
 use document::Document;
@@ -63,6 +65,9 @@ pub struct Config {
     /// How long a sender waits, and what is reported to whom.
     #[serde(default)]
     pub delivery: Delivery,
+    /// Subscriptions to presence.
+    #[serde(default)]
+    pub presence: Presence,
     /// Who may send what to whom.
     #[serde(default)]
     pub policy: Policy,

@@ -237,6 +237,35 @@ pub enum Notice {
     Off,
 }
 
+/// Who may watch how many, and the pace of a restart.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Presence {
+    /// How many presentities one watcher may watch; further subscriptions are refused.
+    pub per_watcher: usize,
+    /// How many watchers one presentity may have.
+    pub per_presentity: usize,
+    /// How many subscriptions the watchers of one domain may have together.
+    pub per_domain: usize,
+    /// After a restart the state of so many subscriptions a second is asked for, until all are.
+    pub restart_rate: u32,
+    /// Whether the state may be asked for once without a subscription (RFC 8048 §7); the far side decides what it says.
+    pub polls: bool,
+}
+
+impl Default for Presence {
+    fn default() -> Self {
+        let limits = interwork::PresenceLimits::default();
+        Self {
+            per_watcher: limits.per_watcher,
+            per_presentity: limits.per_presentity,
+            per_domain: limits.per_domain,
+            restart_rate: limits.restart_rate,
+            polls: limits.polls,
+        }
+    }
+}
+
 /// Who may send what to whom.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

@@ -4,12 +4,13 @@
 
 use adapter_api::{
     Acknowledgement, Adapter, AdapterError, Capabilities, Configuration, Delivery, Dns, DomainEntry, Examine, Findings,
-    Full, Hub, Provenance, Role, SendsAs, Shutdown, SourceProof, SpeaksFor, TellsFailure, Transport,
+    Full, Hub, PresenceCapabilities, Provenance, Role, SendsAs, Shutdown, SourceProof, SpeaksFor, TellsFailure,
+    Transport,
 };
 use async_trait::async_trait;
 use impp_model::{Address, Content, Domain, Endpoint, InstantMessage, Kind, MaxForwards, MessageOperation, Operation};
 use impp_resolve::{Answer, DnsError, Name, Record, RecordType, Srv};
-use interwork::{Core, CoreConfig, DeliveryLimits, Instance, Policy, RoutingConfig, Storage};
+use interwork::{Core, CoreConfig, DeliveryLimits, Instance, Policy, PresenceLimits, RoutingConfig, Storage};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,7 +38,11 @@ impl Shelf {
             srv_label: label.map(Into::into),
             standing_link,
             // As in the field: who has no answer for each message has a form for a late error.
-            kinds: if answers_each { vec![Kind::Message] } else { vec![Kind::Message, Kind::Disposition] },
+            kinds: if answers_each {
+                vec![Kind::Message, Kind::Subscribe, Kind::Notify, Kind::Authorize]
+            } else {
+                vec![Kind::Message, Kind::Disposition, Kind::Subscribe, Kind::Notify, Kind::Authorize]
+            },
             transports: vec![Transport::Tcp, Transport::Udp],
             sends_as: SendsAs::Anyone,
             acknowledgement: Acknowledgement::Answer,
@@ -46,7 +51,12 @@ impl Shelf {
             seals: Vec::new(),
             repeatable: true,
             max_content: None,
-            presence: None,
+            presence: Some(PresenceCapabilities {
+                refreshed: answers_each,
+                publishes: false,
+                devices: !answers_each,
+                checked: !answers_each,
+            }),
             fields: Vec::new(),
         };
         Arc::new(Self { capabilities, room, deliveries: Mutex::default() })
@@ -176,6 +186,7 @@ fn build(
         configuration: Arc::new(configuration),
         routing: RoutingConfig { routes: Vec::new(), supported: vec!["_sip".into(), "_xmpp".into()] },
         policy: Policy::default(),
+        presence: PresenceLimits::default(),
         delivery: DeliveryLimits::default(),
         discovery: impp_resolve::Limits::default(),
     };

@@ -1,6 +1,7 @@
 //! Presence documents.
 
-use pidf::mapping::{DeviceState, States};
+use impp_model::{Address, PresenceInfo};
+use pidf::mapping::{to_cpp_document, to_document, to_info};
 use pidf::report::PidfReport;
 use pidf::{Parsed, RelayView, WarningKind};
 
@@ -36,15 +37,20 @@ const MENDED: [WarningKind; 5] = [
     WarningKind::Order,
 ];
 
-/// The state of a device comes back from the tuple that tells it.
+/// What a document says of devices makes a document that says the same.
 fn mapped(parsed: &Parsed) {
-    let States::Devices(states) = States::of(&parsed.presence, None) else { return };
-    for state in states {
-        let tuple = state.to_tuple(Some("im:a@example.com"), None);
-        assert_eq!(
-            DeviceState::of(&tuple, None).map(|back| back.device),
-            Some(state.device),
-            "a device keeps its name"
-        );
+    let (info, _) = to_info(&parsed.presence, None);
+    let presentity = Address::parse_bare("a@example.com").expect("an address");
+    for write in [to_document, to_cpp_document] {
+        let octets = write(&presentity, &info, None).encode().expect("a state can be written");
+        let again = pidf::parse(&octets).expect("the reader takes what the writer gives");
+        assert_eq!(states(&to_info(&again.presence, None).0), states(&info), "the states of devices come back");
     }
+}
+
+/// All but the contact, which is made up where there is none.
+fn states(info: &PresenceInfo) -> PresenceInfo {
+    let mut info = info.clone();
+    info.tuples.iter_mut().for_each(|tuple| tuple.contact = None);
+    info
 }

@@ -30,6 +30,7 @@ impl Check<'_> {
         self.log();
         self.dns();
         self.delivery();
+        self.presence();
         self.routing();
         self.tls();
     }
@@ -119,6 +120,22 @@ impl Check<'_> {
         if !self.config.dns.nameservers.is_empty() {
             let odd = "no effect: zone_file answers everything";
             self.warning(Key::parse("dns.nameservers"), odd, "remove one of the two");
+        }
+    }
+
+    fn presence(&mut self) {
+        let presence = &self.config.presence;
+        let bounds = [
+            ("per_watcher", presence.per_watcher == 0),
+            ("per_presentity", presence.per_presentity == 0),
+            ("per_domain", presence.per_domain == 0),
+            ("restart_rate", presence.restart_rate == 0),
+        ];
+        for (name, zero) in bounds {
+            if zero {
+                let key = Key::parse("presence").name(name);
+                self.problem(key, "nobody could watch anybody", "write a positive number, or leave it out");
+            }
         }
     }
 

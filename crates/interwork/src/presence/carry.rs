@@ -1,0 +1,150 @@
+//! What a machine wants done, as operations.
+
+use super::engine::{Engine, Sent};
+use super::pair::Pair;
+use super::watch::{Effect, Tell};
+use adapter_api::{InstanceName, Settle};
+use impp_model::{
+    AuthorizeOperation, Basic, Cause, Endpoint, Failure, News, NotifyOperation, Operation, PresenceInfo, PresenceTuple,
+    Side, Standing, SubscribeOperation, SubscriptId, TransId, Wish,
+};
+
+impl Engine<'_> {
+    pub(super) fn carry_out(&mut self, pair: &Pair, near: &InstanceName, effect: Effect) {
+        match effect {
+            Effect::Store => {}
+            Effect::Far(wish) => self.ask_far(pair, near, wish),
+            Effect::Authorize(allow) => self.authorize_near(pair, allow),
+            Effect::Tell(tell) => self.tell_near(pair, near, tell),
+            Effect::Check => {
+                // RFC 8048 §8.1: the watcher is asked after, in the name of whom it watches.
+                let operation = self.subscribe(&pair.reversed(), Wish::Check);
+                self.send(operation, self.way_back(pair), Sent::Check(pair.clone()));
+            }
+        }
+    }
+
+    fn ask_far(&mut self, pair: &Pair, near: &InstanceName, wish: Wish) {
+        let publishes = self.far_of(pair).and_then(|far| self.capabilities(far)).is_some_and(|far| far.publishes);
+        if publishes && self.may_watch(pair) && matches!(wish, Wish::Fetch | Wish::Watch(_) | Wish::Standing) {
+            return self.tell_published(pair);
+        }
+        let operation = self.subscribe(pair, wish);
+        self.send(operation, near.clone(), Sent::Far(pair.clone(), wish));
+    }
+
+    fn subscribe(&mut self, pair: &Pair, wish: Wish) -> Operation {
+        Operation::Subscribe(Box::new(SubscribeOperation {
+            watcher: Endpoint::bare(pair.watcher.clone()),
+            target: Endpoint::bare(pair.target.clone()),
+            wish,
+            subscript_id: pair.subscript_id(),
+            trans_id: self.trans_id(),
+        }))
+    }
+
+    fn authorize_near(&mut self, pair: &Pair, allow: bool) {
+        let operation = Operation::Authorize(Box::new(AuthorizeOperation {
+            target: Endpoint::bare(pair.target.clone()),
+            watcher: Endpoint::bare(pair.watcher.clone()),
+            allow,
+            trans_id: self.trans_id(),
+        }));
+        self.send(operation, self.way_back(pair), Sent::Authorize);
+    }
+
+    fn tell_near(&mut self, pair: &Pair, near: &InstanceName, tell: Tell) {
+        let Tell { id, standing, before, state } = tell;
+        let by_device = self.capabilities(near).is_some_and(|near| near.devices);
+        match state {
+            Some(state) if by_device => {
+                for tuple in changes(before.as_deref(), &state) {
+                    self.notify(pair, &id, standing.clone(), News::Device(Box::new(tuple)));
+                }
+            }
+            Some(state) => self.notify(pair, &id, standing, News::Whole(state)),
+            None => self.notify(pair, &id, standing, News::Nothing),
+        }
+    }
+
+    fn notify(&mut self, pair: &Pair, id: &SubscriptId, standing: Standing, news: News) {
+        let operation = Operation::Notify(Box::new(NotifyOperation {
+            target: Endpoint::bare(pair.target.clone()),
+            watcher: Endpoint::bare(pair.watcher.clone()),
+            subscript_id: Some(id.clone()),
+            trans_id: self.trans_id(),
+            standing,
+            news,
+        }));
+        self.send(operation, self.way_back(pair), Sent::Tell(pair.clone(), id.clone()));
+    }
+
+    /// The instance that what comes from the presentity comes in through.
+    fn way_back(&self, pair: &Pair) -> InstanceName {
+        let far = self.far_of(pair).cloned().or_else(|| self.core.near_of(&pair.target));
+        far.unwrap_or_else(|| "".into())
+    }
+
+    fn send(&mut self, operation: Operation, near: InstanceName, sent: Sent) {
+        let token = self.next_token;
+        self.next_token += 1;
+        self.sent.insert(token, sent);
+        let settle = Settle::new(self.outcomes.clone(), token);
+        if operation.source().address.domain() == operation.destination().address.domain() && near.as_str().is_empty() {
+            return settle.settle(Failure::new(Side::Ours, Cause::NoRoute));
+        }
+        self.core.carry(operation, near, settle);
+    }
+
+    // RFC 3859 §3.4.2: unique for each.
+    fn trans_id(&self) -> TransId {
+        TransId::from(format!("{:x}-{:x}", self.core.next_trans(), self.next_token))
+    }
+}
+
+/// The devices whose state differs from what was told, those that are gone as closed (RFC 3856 §6.8).
+fn changes(before: Option<&PresenceInfo>, now: &PresenceInfo) -> Vec<PresenceTuple> {
+    let known =
+        |tuple: &PresenceTuple| before.and_then(|info| info.tuples.iter().find(|old| old.device == tuple.device));
+    let changed = now.tuples.iter().filter(|tuple| match known(tuple) {
+        Some(old) => old != *tuple && (old.basic, tuple.basic) != (Basic::Closed, Basic::Closed),
+        None => true,
+    });
+    let gone = before
+        .into_iter()
+        .flat_map(|info| &info.tuples)
+        .filter(|old| old.basic == Basic::Open && !now.tuples.iter().any(|tuple| tuple.device == old.device));
+    let mut list: Vec<_> = gone.map(|old| PresenceTuple::new(old.device.clone(), Basic::Closed)).collect();
+    list.extend(changed.cloned().map(|mut tuple| {
+        // A comment on the whole is each device's where there is no other place for it (RFC 8048 §6.3).
+        if tuple.notes.is_empty() {
+            tuple.notes.clone_from(&now.notes);
+        }
+        tuple
+    }));
+    if list.is_empty() && now.tuples.is_empty() {
+        // RFC 3922 §6.3.2: no tuple at all is a presentity that is away.
+        list.push(PresenceTuple::new(None, Basic::Closed));
+    }
+    list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use impp_model::Device;
+
+    // checks: PRS-047, PRS-049
+    #[test]
+    fn rfc3856_s6_8_only_what_differs_is_told_and_what_vanished_is_closed() {
+        let tuple = |device: &str, basic| PresenceTuple::new(Some(Device::new(device).unwrap()), basic);
+        let info = |tuples: &[PresenceTuple]| PresenceInfo { tuples: tuples.to_vec(), ..PresenceInfo::default() };
+        let before = info(&[tuple("a", Basic::Open), tuple("b", Basic::Open), tuple("c", Basic::Closed)]);
+        let now = info(&[tuple("b", Basic::Closed), tuple("d", Basic::Open)]);
+        let expected = [tuple("a", Basic::Closed), tuple("b", Basic::Closed), tuple("d", Basic::Open)];
+        assert_eq!(changes(Some(&before), &now), expected);
+        assert_eq!(changes(Some(&now), &now), []);
+        assert_eq!(changes(None, &now), now.tuples);
+        assert_eq!(changes(None, &info(&[])), [PresenceTuple::new(None, Basic::Closed)]);
+    }
+}

@@ -1,0 +1,136 @@
+//! Presence (RFC 3859): who may watch whom, who does, and what they were told.
+//!
+//! One task, the [`Engine`](engine::Engine), holds a [`Watch`](watch::Watch) for each (WATCHER, PRESENTITY) and the records
+//! of them in the store. Adapters reach it as they reach the rest of the hub, by submitting operations.
+
+mod carry; // RFC 3859 §3.1
+mod engine;
+mod guard; // RFC 3857 §4.7.1
+mod pair;
+mod record;
+mod state;
+mod watch; // RFC 8048 §5
+
+use adapter_api::{InstanceName, Settle, TraceId};
+use impp_model::{Address, Cause, Failure, Operation, Outcome, Side};
+use parking_lot::Mutex;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+pub(crate) use engine::Engine;
+pub(crate) use state::KeptState;
+
+/// Bounds on what is kept for whom, and the pace of a restart.
+#[derive(Debug, Clone, Copy)]
+pub struct PresenceLimits {
+    /// PRESENTITIES that one WATCHER may watch.
+    pub per_watcher: usize,
+    /// WATCHERS that one PRESENTITY may have.
+    pub per_presentity: usize,
+    /// Pairs whose WATCHERS are of one domain.
+    pub per_domain: usize,
+    /// After a restart so many pairs a second are asked for their state.
+    pub restart_rate: u32,
+    /// Whether who may not watch can ask for the state once (RFC 8048 §7.1); the far side decides what it says.
+    pub polls: bool,
+}
+
+impl Default for PresenceLimits {
+    fn default() -> Self {
+        Self { per_watcher: 1_000, per_presentity: 20_000, per_domain: 200_000, restart_rate: 2_000, polls: true }
+    }
+}
+
+/// One pair, as operators see it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Subscription {
+    /// The WATCHER.
+    pub watcher: Address,
+    /// The PRESENTITY.
+    pub presentity: Address,
+    /// The instance the watcher's operations come in through.
+    pub adapter: InstanceName,
+    /// The instance that reaches the presentity, when it is known.
+    pub to: Option<InstanceName>,
+    /// `none`, `asked`, `granted`.
+    pub authorization: &'static str,
+    /// How it stands with the presentity's side.
+    pub state: &'static str,
+    /// Subscriptions of the watcher's side.
+    pub subscriptions: usize,
+    /// Whether the presentity is there; none while that is not known.
+    pub open: Option<bool>,
+}
+
+/// How many pairs there are of a kind: instance, `watcher` or `presentity`, state.
+pub type SubscriptionCounts = BTreeMap<(InstanceName, &'static str, &'static str), usize>;
+
+/// What happens to the engine.
+pub(crate) enum Event {
+    /// An operation from an adapter, admitted.
+    Operation { trace: TraceId, operation: Box<Operation>, near: InstanceName, settle: Settle },
+    /// What became of an operation that the engine sent.
+    Settled(adapter_api::Token, Outcome),
+    /// A route that had to be looked up is known.
+    Routed(Box<Self>),
+    /// A peer of an instance can be reached again.
+    LinkUp(InstanceName, String),
+    /// The pairs, of any address or of this one, at most so many.
+    List(Option<Address>, usize, oneshot::Sender<(usize, Vec<Subscription>)>),
+    /// The numbers.
+    Count(oneshot::Sender<SubscriptionCounts>),
+}
+
+/// The way to the engine.
+pub(crate) struct Presence {
+    inbox: mpsc::UnboundedSender<Event>,
+    /// Taken by the engine.
+    receiver: Mutex<Option<mpsc::UnboundedReceiver<Event>>>,
+    queued: Arc<AtomicUsize>,
+}
+
+/// Operations that wait for the engine; further ones are refused: some seconds of work at most.
+const MAX_QUEUED: usize = 65_536;
+
+impl Presence {
+    pub(crate) fn new() -> Self {
+        let (inbox, receiver) = mpsc::unbounded_channel();
+        Self { inbox, receiver: Mutex::new(Some(receiver)), queued: Arc::default() }
+    }
+
+    /// Hands an admitted operation in.
+    pub(crate) fn submit(&self, trace: TraceId, operation: Operation, near: InstanceName, settle: Settle) {
+        if self.queued.fetch_add(1, Relaxed) >= MAX_QUEUED {
+            self.queued.fetch_sub(1, Relaxed);
+            return settle.settle(Failure::new(Side::Ours, Cause::Overload));
+        }
+        let event = Event::Operation { trace, operation: Box::new(operation), near, settle };
+        if let Err(mpsc::error::SendError(Event::Operation { settle, .. })) = self.inbox.send(event) {
+            settle.settle(Failure::new(Side::Ours, Cause::ShuttingDown));
+        }
+    }
+
+    pub(crate) fn link_up(&self, adapter: &InstanceName, peer: &str) {
+        // Without an engine there is nothing to tell.
+        let _ = self.inbox.send(Event::LinkUp(adapter.clone(), peer.to_owned()));
+    }
+
+    pub(crate) async fn list(&self, of: Option<Address>, limit: usize) -> (usize, Vec<Subscription>) {
+        let (reply, listed) = oneshot::channel();
+        let _ = self.inbox.send(Event::List(of, limit, reply));
+        tokio::time::timeout(PATIENCE, listed).await.ok().and_then(Result::ok).unwrap_or_default()
+    }
+
+    pub(crate) async fn count(&self) -> SubscriptionCounts {
+        let (reply, counted) = oneshot::channel();
+        let _ = self.inbox.send(Event::Count(reply));
+        tokio::time::timeout(PATIENCE, counted).await.ok().and_then(Result::ok).unwrap_or_default()
+    }
+}
+
+/// How long who asks for numbers waits for a busy engine.
+const PATIENCE: Duration = Duration::from_secs(5);

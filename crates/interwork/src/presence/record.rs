@@ -1,0 +1,107 @@
+//! A pair as the store has it.
+
+use super::pair::Pair;
+use super::watch::{Authorization, Near, Watch};
+use adapter_api::InstanceName;
+use impp_model::{Address, Basic, Device, PresenceInfo, PresenceTuple};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use store::{Shard, Store, StoreError, Table, Timestamp};
+
+/// What survives a restart: the authorization, the watcher's subscriptions, and which devices it was told of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    watcher: Address,
+    target: Address,
+    near: InstanceName,
+    authorization: Authorization,
+    subscriptions: Vec<Near>,
+    far_until: Timestamp,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    devices: Vec<Option<Device>>,
+}
+
+/// Before the hash in the keys of these records.
+const PREFIX: &[u8] = b"w";
+/// Records read at a time.
+const PAGE: usize = 1024;
+
+impl Record {
+    pub(crate) fn of(pair: &Pair, near: &InstanceName, watch: &Watch) -> Self {
+        Self {
+            watcher: pair.watcher.clone(),
+            target: pair.target.clone(),
+            near: near.clone(),
+            authorization: watch.authorization(),
+            subscriptions: watch.near().to_vec(),
+            far_until: watch.far_until(),
+            devices: watch.info().map(|info| open_devices(info)).unwrap_or_default(),
+        }
+    }
+
+    pub(crate) fn key(pair: &Pair) -> Vec<u8> {
+        [PREFIX, &pair.hash()].concat()
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        // The types have no map with other keys than text, the only thing that can fail.
+        rmp_serde::to_vec_named(self).unwrap_or_default()
+    }
+
+    /// The pair, the watcher's instance and the machine, which asks the far side again at `ask`.
+    pub(crate) fn restore(self, ask: Timestamp) -> (Pair, InstanceName, Watch) {
+        let pair = Pair { target: self.target, watcher: self.watcher };
+        let tuples: Vec<_> = self.devices.into_iter().map(|device| PresenceTuple::new(device, Basic::Open)).collect();
+        let info = (!tuples.is_empty()).then(|| Arc::new(PresenceInfo { tuples, ..PresenceInfo::default() }));
+        (pair, self.near, Watch::restored(self.authorization, self.subscriptions, self.far_until, info, ask))
+    }
+}
+
+/// The devices that are there.
+pub(crate) fn open_devices(info: &PresenceInfo) -> Vec<Option<Device>> {
+    info.tuples.iter().filter(|tuple| tuple.basic == Basic::Open).map(|tuple| tuple.device.clone()).collect()
+}
+
+/// Every record of the store; those that are not understood are counted.
+pub(crate) fn load(store: &dyn Store) -> Result<(Vec<Record>, usize), StoreError> {
+    let (mut records, mut unreadable) = (Vec::new(), 0);
+    for shard in Shard::all() {
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let page = store.scan(shard, Table::State, PREFIX, after.as_deref(), PAGE)?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(last.to_vec());
+            for (_, record) in &page {
+                match rmp_serde::from_slice(&record.value) {
+                    Ok(record) => records.push(record),
+                    Err(_) => unreadable += 1,
+                }
+            }
+        }
+    }
+    Ok((records, unreadable))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use store::{Batch, MemoryStore, commit_and_wait};
+
+    #[test]
+    fn records_come_back_from_the_store_with_their_authorization() {
+        let store = MemoryStore::new();
+        let pair = Pair::new(&"w@a.example".parse().unwrap(), &"t@b.example".parse().unwrap());
+        let near = vec![Near { id: "n".into(), until: Timestamp::NEVER }];
+        let info = PresenceInfo { tuples: vec![PresenceTuple::new(None, Basic::Open)], ..PresenceInfo::default() };
+        let watch = Watch::restored(Authorization::Granted, near, Timestamp(9), Some(Arc::new(info)), Timestamp(5));
+        let record = Record::of(&pair, &"office".into(), &watch);
+        let mut batch = Batch::new(pair.shard(), store.position(pair.shard()).0);
+        batch.put(Table::State, Record::key(&pair), record.encode());
+        commit_and_wait(&store, batch).unwrap();
+        let (records, unreadable) = load(&store).unwrap();
+        assert_eq!((records.len(), unreadable), (1, 0));
+        let (found, near, watch) = records.into_iter().next().unwrap().restore(Timestamp(7));
+        assert_eq!((found, near.as_str(), watch.authorization()), (pair, "office", Authorization::Granted));
+        assert_eq!((watch.near().len(), watch.poll_timeout()), (1, Timestamp(7)));
+    }
+}

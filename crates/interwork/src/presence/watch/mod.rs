@@ -1,0 +1,285 @@
+//! One WATCHER's place at one PRESENTITY: the authorization and the notifications (RFC 8048 §5.1), as a machine.
+//!
+//! The two sides are called near (the watcher's) and far (the presentity's). The machine performs no I/O and reads no clock:
+//! each `handle_*` returns what has to be done, in order; then [`Watch::poll_timeout`] says when to come back.
+
+mod far; // RFC 6665 §4.1, RFC 8048 §5.2, RFC 6121 §3
+mod near; // RFC 3859 §3.4, RFC 8048 §5.3
+mod time; // RFC 6665 §4.1.2, RFC 8048 §8.1
+
+use impp_model::{Basic, EndReason, Failure, PresenceInfo, PresenceTuple, Standing, SubscriptId, Wish};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::Duration;
+use store::Timestamp;
+
+/// RFC 8048 §5.1: whether the watcher may watch; durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Authorization {
+    /// Nobody has asked.
+    None,
+    /// The presentity has not decided.
+    Asked,
+    /// It may.
+    Granted,
+}
+
+/// How it stands with the presentity's side; soft.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Far {
+    /// Nothing is under way there.
+    Idle,
+    /// Asked, without a notification yet.
+    Asking,
+    /// It has said that the presentity has not decided.
+    Pending,
+    /// Notifications flow.
+    Active,
+    /// To be asked again later.
+    Waiting,
+    /// What was said last stays true for ever (RFC 6665 §4.1.3, `invariant`).
+    Frozen,
+    /// Told that nobody watches any more; the answer ends this record.
+    Leaving,
+}
+
+/// What differs between protocols, from their capabilities.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sides {
+    /// Whether the far side's subscription must be refreshed.
+    pub(crate) refreshed: bool,
+    /// Whether the watcher is looked for before that (RFC 8048 §8.1).
+    pub(crate) checked: bool,
+    /// Whether who may not watch can ask for the state once (RFC 8048 §7.1).
+    pub(crate) polls: bool,
+}
+
+/// One subscription of the watcher's side: a SIP dialog, an XMPP roster entry, a native subscription.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Near {
+    pub(crate) id: SubscriptId,
+    /// When it ends unless extended; [`Timestamp::NEVER`] for a standing one.
+    pub(crate) until: Timestamp,
+}
+
+impl Near {
+    fn is_standing(&self) -> bool {
+        self.until == Timestamp::NEVER
+    }
+}
+
+/// What the machine wants done, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Effect {
+    /// The record has changed in a way that must be durable before anything else of this call happens.
+    Store,
+    /// A subscribe operation to the presentity's side.
+    Far(Wish),
+    /// The watcher's side learns whether it may watch.
+    Authorize(bool),
+    /// A notify operation to one subscription of the watcher's side.
+    Tell(Tell),
+    /// Whether the watcher is there is to be found out (RFC 8048 §8.1).
+    Check,
+}
+
+/// A notification for the watcher's side.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Tell {
+    pub(crate) id: SubscriptId,
+    pub(crate) standing: Standing,
+    /// What this watcher knew; none when it must be told everything.
+    pub(crate) before: Option<Arc<PresenceInfo>>,
+    /// What is true; none when nothing is known, or nothing may be told.
+    pub(crate) state: Option<Arc<PresenceInfo>>,
+}
+
+/// Why a subscribe operation is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum SubscribeError {
+    /// RFC 3859 §3.4.1, step 3.
+    #[error("a subscription of this id is under way")]
+    InProgress,
+    /// An id that names no subscription.
+    #[error("no such subscription")]
+    Unknown,
+}
+
+/// The record and its machine.
+#[derive(Debug, Clone)]
+pub(crate) struct Watch {
+    authorization: Authorization,
+    near: Vec<Near>,
+    /// Who asked once, until the answer.
+    fetch: Option<SubscriptId>,
+    far: Far,
+    /// When the far side's subscription ends unless refreshed.
+    far_until: Timestamp,
+    /// When something is due with the far side.
+    far_due: Timestamp,
+    /// Tries that failed one after the other.
+    tries: u32,
+    /// Whether the watcher has a session, as far as is known.
+    present: bool,
+    info: Option<Arc<PresenceInfo>>,
+    /// Only which devices were there before a restart is known: enough to tell which of them are gone.
+    stale: bool,
+}
+
+/// RFC 3856 §6.4: how long a subscription to a side that must be refreshed is asked for.
+pub(crate) const FAR_DURATION: Duration = Duration::from_secs(3600);
+/// Between tries, doubled from one to the next: a refused subscription is no reason for haste.
+const FIRST_PAUSE: Duration = Duration::from_secs(30);
+/// A presentity that can't be reached is asked at least so often.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+/// How long an answer to a fetch is waited for (RFC 3261 §17.1.2.2, 64 times T1).
+const FETCH_PATIENCE: Duration = Duration::from_secs(32);
+
+impl Watch {
+    /// Nothing asked, nothing known.
+    pub(crate) fn new() -> Self {
+        Self {
+            authorization: Authorization::None,
+            near: Vec::new(),
+            fetch: None,
+            far: Far::Idle,
+            far_until: Timestamp::NEVER,
+            far_due: Timestamp::NEVER,
+            tries: 0,
+            present: true,
+            info: None,
+            stale: false,
+        }
+    }
+
+    /// As it was stored; the far side is asked again at `ask`, and until then the watcher keeps what it knows.
+    pub(crate) fn restored(
+        authorization: Authorization,
+        near: Vec<Near>,
+        far_until: Timestamp,
+        info: Option<Arc<PresenceInfo>>,
+        ask: Timestamp,
+    ) -> Self {
+        let watched = !near.is_empty() && authorization != Authorization::None;
+        let (far, far_due) = if watched { (Far::Waiting, ask) } else { (Far::Idle, Timestamp::NEVER) };
+        let stale = info.is_some();
+        Self { authorization, near, far, far_until, far_due, info, stale, ..Self::new() }
+    }
+
+    pub(crate) fn authorization(&self) -> Authorization {
+        self.authorization
+    }
+
+    pub(crate) fn near(&self) -> &[Near] {
+        &self.near
+    }
+
+    pub(crate) fn far(&self) -> Far {
+        self.far
+    }
+
+    pub(crate) fn far_until(&self) -> Timestamp {
+        self.far_until
+    }
+
+    /// The last state, whoever may see it; of a stale one only the devices are true.
+    pub(crate) fn info(&self) -> Option<&Arc<PresenceInfo>> {
+        self.info.as_ref()
+    }
+
+    /// What may be told of the state at this moment.
+    fn tellable(&self) -> Option<Arc<PresenceInfo>> {
+        self.info.clone().filter(|_| self.authorization == Authorization::Granted && !self.stale)
+    }
+
+    /// Whether nothing is left to remember.
+    pub(crate) fn is_over(&self) -> bool {
+        self.authorization == Authorization::None
+            && self.near.is_empty()
+            && self.fetch.is_none()
+            && self.far == Far::Idle
+    }
+
+    fn position(&self, id: &SubscriptId) -> Option<usize> {
+        self.near.iter().position(|near| near.id == *id)
+    }
+
+    /// How a subscription of the near side stands.
+    fn standing(&self, near: &Near, now: Timestamp) -> Standing {
+        let expires = (!near.is_standing()).then(|| near.until.since(now));
+        match self.authorization {
+            Authorization::Granted => Standing::Active { expires },
+            Authorization::None | Authorization::Asked => Standing::Pending { expires },
+        }
+    }
+
+    /// Tells every subscription of the near side how it stands and what is known.
+    fn tell_all(&self, before: Option<&Arc<PresenceInfo>>, now: Timestamp, effects: &mut Vec<Effect>) {
+        let state = self.tellable();
+        effects.extend(self.near.iter().map(|near| {
+            let standing = self.standing(near, now);
+            Effect::Tell(Tell { id: near.id.clone(), standing, before: before.cloned(), state: state.clone() })
+        }));
+    }
+
+    /// Tells every subscription of the near side that it is over.
+    fn end_all(&mut self, reason: EndReason, effects: &mut Vec<Effect>) {
+        let (before, state) = (self.info.clone(), self.info.as_deref().map(closed));
+        for near in std::mem::take(&mut self.near) {
+            let standing = Standing::Ended { reason, retry_after: None };
+            effects.push(Effect::Tell(Tell { id: near.id, standing, before: before.clone(), state: state.clone() }));
+        }
+        self.info = None;
+    }
+
+    /// RFC 8048 §5.2.2, §5.3.1: the authorization is over, and both sides of the watcher hear of it.
+    fn deny(&mut self, reason: EndReason, effects: &mut Vec<Effect>) {
+        effects.push(Effect::Store);
+        self.end_all(reason, effects);
+        if let Some(id) = self.fetch.take() {
+            let standing = Standing::Ended { reason, retry_after: None };
+            effects.push(Effect::Tell(Tell { id, standing, before: None, state: None }));
+        }
+        // RFC 6121 §3.2.2: unavailable first.
+        effects.push(Effect::Authorize(false));
+        self.authorization = Authorization::None;
+        self.rest();
+    }
+
+    /// Nothing is under way with the far side.
+    fn rest(&mut self) {
+        (self.far, self.far_until, self.far_due) = (Far::Idle, Timestamp::NEVER, Timestamp::NEVER);
+    }
+}
+
+/// The same devices, none of them there; a presentity without devices is told of as a whole.
+pub(crate) fn closed(info: &PresenceInfo) -> Arc<PresenceInfo> {
+    let close = |tuple: &PresenceTuple| PresenceTuple::new(tuple.device.clone(), Basic::Closed);
+    let mut tuples: Vec<_> = info.tuples.iter().map(close).collect();
+    if tuples.is_empty() {
+        tuples.push(PresenceTuple::new(None, Basic::Closed));
+    }
+    Arc::new(PresenceInfo { tuples, ..PresenceInfo::default() })
+}
+
+/// Failures after which asking again would not help, whoever the presentity is.
+fn is_final(failure: &Failure) -> bool {
+    use impp_model::Cause as C;
+    matches!(
+        failure.cause,
+        C::NoRoute
+            | C::NotImplemented
+            | C::PolicyDenied
+            | C::RelayDenied
+            | C::RemoteNotFound
+            | C::AddressMalformed
+            | C::Loop
+            | C::SourceNotProven
+            | C::Forbidden
+            | C::PolicyViolation
+    )
+}
+
+#[cfg(test)]
+mod tests;

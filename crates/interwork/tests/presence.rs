@@ -1,0 +1,218 @@
+//! The hub between a network whose subscriptions are refreshed and one whose subscriptions stand, with adapters that only listen.
+
+#![allow(clippy::unwrap_used, reason = "a test's own data")]
+
+mod common;
+
+use adapter_api::{Delivery, DomainPattern, InstanceName, Provenance, SourceProof, SpeaksFor};
+use common::{PLENTY, Shelf, Table, World, world_on};
+use impp_model::{
+    AuthorizeOperation, Basic, Device, EndReason, Endpoint, News, NotifyOperation, Operation, Outcome, PresenceInfo,
+    PresenceTuple, Proof, Standing, SubscribeOperation, Wish,
+};
+use interwork::Subscription;
+use std::sync::Arc;
+use std::time::Duration;
+use store::{Limits, MemoryStore, SteadyClock};
+
+const ROMEO: &str = "romeo@sip.example";
+const JULIET: &str = "juliet@xmpp.example";
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A hub that runs.
+struct Running {
+    world: World,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn start(store: &Arc<MemoryStore>, clock: SteadyClock) -> Running {
+    let world = world_on(Table::new(0), PLENTY, store.clone(), clock, Limits::default());
+    let core = world.core.clone();
+    Running { world, task: tokio::spawn(async move { core.run().await }) }
+}
+
+fn fresh() -> Running {
+    start(&Arc::new(MemoryStore::new()), SteadyClock::start())
+}
+
+impl Running {
+    async fn submit(&self, adapter: &str, operation: Operation) -> Outcome {
+        let provenance = Provenance {
+            adapter: InstanceName::from(adapter),
+            peer: "peer".into(),
+            proof: SourceProof::Secret,
+            speaks_for: SpeaksFor::Patterns([DomainPattern::Any].into()),
+        };
+        let hub = self.world.core.hub(adapter.into());
+        hub.submit_and_wait(operation, Arc::new(provenance)).await.1
+    }
+
+    /// What an adapter has been asked to do, as soon as it is something.
+    async fn next(&self, shelf: &Shelf) -> Vec<String> {
+        for _ in 0..10_000 {
+            let taken = shelf.take();
+            if !taken.is_empty() {
+                return taken.into_iter().map(settled).collect();
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("nothing came");
+    }
+
+    async fn subscriptions(&self) -> Vec<Subscription> {
+        self.world.core.subscriptions(None, PLENTY).await.1
+    }
+}
+
+/// What it is, in short; settled as done.
+fn settled(delivery: Delivery) -> String {
+    let text = match &*delivery.operation {
+        Operation::Subscribe(subscribe) => {
+            format!("{} {} -> {}", subscribe.wish.label(), subscribe.watcher.address, subscribe.target.address)
+        }
+        Operation::Authorize(authorize) => format!("authorize {}", authorize.allow),
+        Operation::Notify(notify) => {
+            let standing = match &notify.standing {
+                Standing::Pending { .. } => "pending",
+                Standing::Active { .. } => "active",
+                Standing::Ended { reason, .. } => reason.label(),
+            };
+            let news = match &notify.news {
+                News::Nothing => "-".to_owned(),
+                News::Whole(info) => format!("{} tuples", info.tuples.len()),
+                News::Device(tuple) => format!("{} {:?}", tuple.device.as_ref().unwrap().as_str(), tuple.basic),
+            };
+            format!("{standing} {news}")
+        }
+        Operation::Message(_) | Operation::Disposition(_) | Operation::Publish(_) | _ => panic!("not presence"),
+    };
+    delivery.settle(Outcome::Success(Proof::Server));
+    text
+}
+
+fn end(address: &str) -> Endpoint {
+    Endpoint::bare(address.parse().unwrap())
+}
+
+fn subscribe(watcher: &str, target: &str, id: &str, wish: Wish) -> Operation {
+    let (watcher, target) = (end(watcher), end(target));
+    Operation::Subscribe(Box::new(SubscribeOperation {
+        watcher,
+        target,
+        wish,
+        subscript_id: id.into(),
+        trans_id: "t".into(),
+    }))
+}
+
+fn authorize(target: &str, watcher: &str, allow: bool) -> Operation {
+    let (target, watcher) = (end(target), end(watcher));
+    Operation::Authorize(Box::new(AuthorizeOperation { target, watcher, allow, trans_id: "a".into() }))
+}
+
+fn notify(target: &str, watcher: &str, standing: Standing, news: News) -> Operation {
+    let (target, watcher) = (end(target), end(watcher));
+    let trans_id = "n".into();
+    Operation::Notify(Box::new(NotifyOperation { target, watcher, subscript_id: None, trans_id, standing, news }))
+}
+
+fn tuple(device: &str, basic: Basic) -> PresenceTuple {
+    PresenceTuple::new(Some(Device::new(device).unwrap()), basic)
+}
+
+fn whole(tuples: &[PresenceTuple]) -> News {
+    News::Whole(Arc::new(PresenceInfo { tuples: tuples.to_vec(), ..PresenceInfo::default() }))
+}
+
+fn active() -> Standing {
+    Standing::Active { expires: Some(HOUR) }
+}
+
+fn ok() -> Outcome {
+    Outcome::Success(Proof::Server)
+}
+
+// checks: PRS-002, PRS-013, PRS-014, PRS-062, PR-03
+#[tokio::test(start_paused = true)]
+async fn rfc8048_s5_2_a_standing_watcher_hears_of_each_device_and_of_the_end() {
+    let hub = fresh();
+    assert_eq!(hub.submit("xmpp", subscribe(JULIET, ROMEO, "x", Wish::Standing)).await, ok());
+    assert_eq!(hub.next(&hub.world.sip).await, ["watch juliet@xmpp.example -> romeo@sip.example"]);
+    assert_eq!(hub.next(&hub.world.xmpp).await, ["pending -"]);
+    let two = whole(&[tuple("a", Basic::Open), tuple("b", Basic::Open)]);
+    hub.submit("sip", notify(ROMEO, JULIET, active(), two)).await;
+    assert_eq!(hub.next(&hub.world.xmpp).await, ["authorize true", "active a Open", "active b Open"]);
+    hub.submit("sip", notify(ROMEO, JULIET, active(), whole(&[tuple("b", Basic::Open)]))).await;
+    assert_eq!(hub.next(&hub.world.xmpp).await, ["active a Closed"]);
+    let rejected = Standing::Ended { reason: EndReason::Rejected, retry_after: None };
+    hub.submit("sip", notify(ROMEO, JULIET, rejected, News::Nothing)).await;
+    assert_eq!(hub.next(&hub.world.xmpp).await, ["rejected b Closed", "authorize false"]);
+    assert!(hub.subscriptions().await.is_empty());
+}
+
+// checks: PRS-031, PRS-032, PRS-047, PRS-056
+#[tokio::test(start_paused = true)]
+async fn rfc8048_s5_3_a_watcher_for_a_time_gets_whole_documents() {
+    let hub = fresh();
+    assert_eq!(hub.submit("sip", subscribe(ROMEO, JULIET, "d", Wish::Watch(HOUR))).await, ok());
+    assert_eq!(hub.next(&hub.world.sip).await, ["pending -"]);
+    assert_eq!(hub.next(&hub.world.xmpp).await, ["standing romeo@sip.example -> juliet@xmpp.example"]);
+    hub.submit("xmpp", authorize(JULIET, ROMEO, true)).await;
+    assert_eq!(hub.next(&hub.world.sip).await, ["authorize true", "active -"]);
+    for (device, count) in [("a", 1), ("b", 2)] {
+        let news = News::Device(Box::new(tuple(device, Basic::Open)));
+        hub.submit("xmpp", notify(JULIET, ROMEO, Standing::Active { expires: None }, news)).await;
+        assert_eq!(hub.next(&hub.world.sip).await, [format!("active {count} tuples")]);
+    }
+    tokio::time::sleep(HOUR).await;
+    assert_eq!(hub.next(&hub.world.sip).await, ["timeout 2 tuples"]);
+    assert_eq!(hub.next(&hub.world.xmpp).await, ["pause romeo@sip.example -> juliet@xmpp.example"]);
+    let [only] = &hub.subscriptions().await[..] else { panic!("the authorization stays") };
+    assert_eq!((only.authorization, only.state, only.subscriptions), ("granted", "idle", 0));
+}
+
+// checks: PR-06, PRS-001
+#[tokio::test(start_paused = true)]
+async fn a_restart_loses_no_subscription_and_closes_nothing() {
+    let (store, clock) = (Arc::new(MemoryStore::new()), SteadyClock::start());
+    {
+        let hub = start(&store, clock);
+        for number in 0..50 {
+            let (watcher, target) = (format!("w{number}@xmpp.example"), format!("t{number}@sip.example"));
+            hub.submit("xmpp", subscribe(&watcher, &target, "x", Wish::Standing)).await;
+            hub.submit("sip", notify(&target, &watcher, active(), whole(&[tuple("a", Basic::Open)]))).await;
+        }
+    }
+    let hub = start(&store, clock);
+    let mut asked = Vec::new();
+    while asked.len() < 50 {
+        asked.extend(hub.next(&hub.world.sip).await);
+    }
+    assert!(asked.iter().all(|ask| ask.starts_with("watch ")), "{asked:?}");
+    assert!(hub.world.xmpp.take().is_empty(), "until they answer, watchers keep what they know");
+    hub.submit("sip", notify("t7@sip.example", "w7@xmpp.example", active(), whole(&[tuple("b", Basic::Open)]))).await;
+    assert_eq!(hub.next(&hub.world.xmpp).await, ["active a Closed", "active b Open"]);
+    assert!(hub.subscriptions().await.iter().all(|pair| pair.authorization == "granted"));
+}
+
+// checks: PR-18, PRS-063
+#[tokio::test(start_paused = true)]
+async fn nobody_watches_himself_nor_more_than_the_bound() {
+    let hub = fresh();
+    let refused = hub.submit("xmpp", subscribe(JULIET, JULIET, "x", Wish::Standing)).await;
+    assert_eq!(refused.reason(), "loop-detected");
+    for number in 0..1_000 {
+        let target = format!("t{number}@sip.example");
+        assert_eq!(hub.submit("xmpp", subscribe(JULIET, &target, "x", Wish::Standing)).await, ok());
+        hub.world.sip.take();
+        hub.world.xmpp.take();
+    }
+    let refused = hub.submit("xmpp", subscribe(JULIET, "t1000@sip.example", "x", Wish::Standing)).await;
+    assert_eq!(refused.reason(), "resource-constraint");
+}
