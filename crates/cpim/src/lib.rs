@@ -9,7 +9,8 @@
 //!
 //! [`Package`] looks at the MIME headers an object travels under and says whether it is plain, signed or opaque; a
 //! signed one is not taken apart unless policy says so. Objects are written with [`Writer`] or composed with [`Draft`];
-//! an existing object is never edited but put inside a new one with [`Draft::around`].
+//! an existing object is never edited but put inside a new one with [`Draft::around`]. [`mapping`] goes between objects and
+//! the hub's message operation.
 //!
 //! The crate performs no I/O and reads no clock; every bound is in [`limits`].
 //!
@@ -43,6 +44,7 @@ mod header; // RFC 3862 §3, §4
 pub mod imdn; // RFC 5438
 pub mod limits;
 mod mailbox; // RFC 3862 §4.1
+pub mod mapping; // RFC 3860 §3.1, RFC 3922 §4
 mod media; // RFC 2045 §5
 mod message; // RFC 3862 §2
 mod mime; // RFC 2045 §3

@@ -8,6 +8,7 @@ pub mod composing; // RFC 3994, XEP-0085
 pub mod datetime; // RFC 3339
 pub mod disposition; // RFC 5438
 pub mod domain; // RFC 5890, RFC 3861 §3
+mod mapped;
 pub mod message; // RFC 3860 §3.1
 pub mod outcome; // RFC 3860 §3.4.1
 pub mod presence; // RFC 3859 §3
@@ -19,6 +20,7 @@ pub use composing::{ComposingOperation, ComposingState};
 pub use datetime::DateTime;
 pub use disposition::{Disposition, DispositionOperation, Receipts, Report, ReturnPath};
 pub use domain::{Domain, DomainError};
+pub use mapped::Mapped;
 pub use message::{
     Content, Endpoint, InstantMessage, Kind, LangText, LanguageTag, MaxForwards, MessageId, MessageOperation,
     Operation, Thread, TransId,

@@ -43,7 +43,7 @@ fn mapped(input: &Map<String, Value>, to_pidf: bool) -> Option<Map<String, Value
         (true, ["resources"]) => resources(&input["resources"])?,
         (false, ["previous_tuples", "tuples"]) => complete_state(input)?,
         (false, ["tuples"]) if input["tuples"].as_array()?.is_empty() => {
-            let (info, _) = to_info(&Presence::new("pres:a@b"), None);
+            let info = to_info(&Presence::new("pres:a@b"), None).value;
             let unavailable = info.tuples.is_empty() && info.notes.is_empty();
             json!({ "type": unavailable.then_some("unavailable"), "from": "bare" })
         }
@@ -113,7 +113,7 @@ fn stanza(input: &Map<String, Value>) -> Value {
         let activity = Element::new("activities", namespace::RPID).with_child(Element::new(name, namespace::RPID));
         presence.persons.push(Person { elements: vec![activity.into()], ..Person::default() });
     }
-    let (info, _) = to_info(&presence, None);
+    let info = to_info(&presence, None).value;
     // A tuple that says nothing of availability yields no stanza, hence neither type nor show.
     let state = info.tuples.first();
     let closed = state.is_some_and(|state| state.basic == Basic::Closed);

@@ -1,6 +1,6 @@
 //! Native JSON and the states of devices: `PUT /v1/presence` in, the `presence` event out.
 
-use impp_model::{Address, Basic, Device, LangText, LanguageTag, PresenceInfo, PresenceTuple, Show};
+use impp_model::{Address, Basic, Device, LangText, LanguageTag, Mapped, PresenceInfo, PresenceTuple, Show};
 
 use super::{Refusal, TextProblem, parse_json, parse_language};
 use crate::wire::{BasicStatus, DevicePresence, NoteText, PresenceEvent, SetPresence, ShowValue};
@@ -70,10 +70,10 @@ fn check_note(field: &'static str, note: &str) -> Result<(), Refusal> {
 }
 
 /// The event that tells `to` the state of `from`.
-pub fn to_event(info: &PresenceInfo, from: &Address, to: &Address) -> PresenceEvent {
+pub fn to_event(info: &PresenceInfo, from: &Address, to: &Address) -> Mapped<PresenceEvent> {
     let best = info.most_available();
     let note = best.and_then(|tuple| tuple.notes.first());
-    PresenceEvent {
+    let event = PresenceEvent {
         from: from.to_string(),
         to: to.to_string(),
         basic: best.map_or(Basic::Closed, |tuple| tuple.basic).into(),
@@ -82,17 +82,13 @@ pub fn to_event(info: &PresenceInfo, from: &Address, to: &Address) -> PresenceEv
         lang: note.and_then(|note| note.language.as_ref()).map(ToString::to_string),
         priority: best.and_then(|tuple| tuple.priority),
         devices: info.tuples.iter().map(to_device).collect(),
-    }
-}
-
-/// What of the state an event has no place for.
-pub fn event_losses(info: &PresenceInfo) -> Vec<&'static str> {
+    };
     let lost = [
         ("contact", info.tuples.iter().any(|tuple| tuple.contact.is_some())),
         ("timestamp", info.tuples.iter().any(|tuple| tuple.since.is_some())),
         ("notes", !info.notes.is_empty()),
     ];
-    lost.into_iter().filter_map(|(what, lost)| lost.then_some(what)).collect()
+    Mapped::without(event, lost)
 }
 
 fn to_device(tuple: &PresenceTuple) -> DevicePresence {
@@ -157,7 +153,7 @@ mod tests {
         parse(json.as_bytes()).and_then(|request| from_request(Device::new(device).ok(), request))
     }
 
-    fn event(info: &PresenceInfo) -> PresenceEvent {
+    fn event(info: &PresenceInfo) -> Mapped<PresenceEvent> {
         let [from, to] = ["juliet@example.com", "carol@native.example"].map(|text| text.parse().unwrap());
         to_event(info, &from, &to)
     }
@@ -169,15 +165,15 @@ mod tests {
         let desk = state("desk", r#"{"basic":"closed","show":"dnd","priority":1}"#).unwrap();
         assert_eq!((desk.show, desk.priority), (None, None), "a closed device has neither");
         let mut info = PresenceInfo { tuples: vec![phone, desk], ..PresenceInfo::default() };
-        let told = event(&info);
+        let Mapped { value: told, dropped, .. } = event(&info);
+        assert_eq!(dropped, [""; 0]);
         assert_eq!((told.basic, told.show, told.priority), (BasicStatus::Open, Some(ShowValue::Away), Some(5)));
         assert_eq!((told.note.as_deref(), told.lang.as_deref()), (Some("a\nb"), Some("en")));
         let json = serde_json::to_string(&told).unwrap();
         assert_eq!(from_event(parse_event(json.as_bytes()).unwrap()).unwrap(), info);
-        assert_eq!(event_losses(&info), [""; 0]);
         info.tuples[0].contact = Some("im:juliet@example.com".into());
-        assert_eq!(event_losses(&info), ["contact"]);
-        let nobody = event(&PresenceInfo::default());
+        assert_eq!(event(&info).dropped, ["contact"]);
+        let nobody = event(&PresenceInfo::default()).value;
         assert_eq!((nobody.basic, nobody.devices.len()), (BasicStatus::Closed, 0));
         assert!(!from_event(nobody).unwrap().is_open());
     }

@@ -146,8 +146,7 @@ impl Document {
         let value = Self::of(&to_document(presentity, info, timestamp))?;
         // RFC 8048 §6.2, note 6: a negative priority is not mapped.
         let negative = info.tuples.iter().any(|tuple| tuple.priority.is_some_and(|priority| priority < 0));
-        let dropped = if negative { vec!["priority"] } else { Vec::new() };
-        Ok(Mapped { value, degraded: Vec::new(), dropped })
+        Ok(Mapped::without(value, [("priority", negative)]))
     }
 
     /// What the document says of each device, with its octets for who reads PIDF; `now` leaves out activities of the past
@@ -155,11 +154,11 @@ impl Document {
     ///
     /// The octets are kept only of a `pidf` document whose notes need no language from outside.
     pub fn to_info(&self, now: Option<&DateTime>) -> Result<Mapped<PresenceInfo>, pidf::ParseError> {
-        let (mut info, losses) = to_info(&self.parse()?, now);
+        let mut mapped = to_info(&self.parse()?, now);
         let plain = MediaType::parse(&self.media_type).is_ok_and(|media| media.essence() == pidf::MEDIA_TYPE);
         let utf8 = std::str::from_utf8(&self.octets).is_ok();
-        info.pidf = (plain && utf8 && self.language.is_none()).then(|| self.octets.clone());
-        Ok(Mapped { value: info, degraded: losses.degraded, dropped: losses.dropped })
+        mapped.value.pidf = (plain && utf8 && self.language.is_none()).then(|| self.octets.clone());
+        Ok(mapped)
     }
 
     /// The body that says what a model says.

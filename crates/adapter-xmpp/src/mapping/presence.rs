@@ -32,8 +32,7 @@ pub fn from_stanza(presence: &stanza::Presence, from: &Jid) -> Option<Mapped<Pre
         ..PresenceTuple::new(from.resource().and_then(|name| Device::new(name).ok()), basic)
     };
     let foreign = presence.payloads().any(|payload| payload.ns != *own);
-    let dropped = if foreign { vec!["extensions"] } else { Vec::new() };
-    Some(Mapped { value: tuple, degraded: Vec::new(), dropped })
+    Some(Mapped::without(tuple, [("extensions", foreign)]))
 }
 
 /// The stanza that tells `to` the state of a device of `from`.
@@ -84,8 +83,7 @@ pub fn to_stanzas(
         ("timestamp", info.tuples.iter().any(|tuple| tuple.since.is_some())),
         ("notes", !info.notes.is_empty()),
     ];
-    let dropped = lost.into_iter().filter_map(|(what, lost)| lost.then_some(what)).collect();
-    Ok(Mapped { value: stanzas, degraded: Vec::new(), dropped })
+    Ok(Mapped::without(stanzas, lost))
 }
 
 fn addressed(kind: Option<stanza::PresenceType>, from: &Jid, to: &Jid) -> stanza::Presence {

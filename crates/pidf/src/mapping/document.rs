@@ -74,7 +74,7 @@ fn person(info: &PresenceInfo) -> Option<Person> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mapping::{Losses, to_info};
+    use crate::mapping::to_info;
 
     fn tuple(device: &str, basic: Basic, show: Option<Show>) -> PresenceTuple {
         let contact = Some("im:juliet@example.com".into());
@@ -107,8 +107,9 @@ mod tests {
             assert_eq!((document.entity.as_str(), document.tuples.len()), ("pres:juliet@example.com", 4));
             let read = crate::parse(&document.encode().unwrap()).unwrap();
             assert_eq!(read.warnings, []);
-            let (mut back, losses) = to_info(&read.presence, None);
-            assert_eq!(losses, Losses { degraded: vec!["person"], dropped: vec![] });
+            let mapped = to_info(&read.presence, None);
+            assert_eq!((mapped.degraded, mapped.dropped), (vec!["person"], vec![]));
+            let mut back = mapped.value;
             assert!(back.tuples.iter_mut().all(|tuple| tuple.since.take().as_ref() == Some(&at)));
             assert_eq!(back, sent);
         }

@@ -3,21 +3,12 @@
 use std::collections::BTreeMap;
 
 use impp_model::address::MAX_PART_LEN;
-use impp_model::{Basic, DateTime, Device, LangText, LanguageTag, PresenceInfo, PresenceTuple, Show};
+use impp_model::{Basic, DateTime, Device, LangText, LanguageTag, Mapped, PresenceInfo, PresenceTuple, Show};
 
 use super::{device_name, show_of_persons, show_of_status, xmpp_priority};
 use crate::component::Person;
 use crate::model::{Note, Presence, Tuple};
 use crate::namespace::{IM_STATUS, JABBER_CLIENT, RPID};
-
-/// What did not come over into PRESENCE INFORMATION whole, by the names of the format.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Losses {
-    /// What came in a poorer form.
-    pub degraded: Vec<&'static str>,
-    /// What did not come.
-    pub dropped: Vec<&'static str>,
-}
 
 /// What a document says of each device, and what of it has no place there; `now` leaves out activities of the past and
 /// future.
@@ -25,12 +16,21 @@ pub struct Losses {
 /// A tuple without basic status says nothing of availability and is left out. The entity is not looked at: who sent the
 /// document decides whose state it is. `pidf` is left for the caller, who has the octets. No tuple and no note means that
 /// nobody is there (RFC 3922 §6.3.2); no tuple and notes tell nothing (RFC 3922 §5.2.11).
-pub fn to_info(presence: &Presence, now: Option<&DateTime>) -> (PresenceInfo, Losses) {
+pub fn to_info(presence: &Presence, now: Option<&DateTime>) -> Mapped<PresenceInfo> {
     let hint = show_of_persons(presence, now);
     let known: Vec<_> = presence.tuples.iter().filter_map(|tuple| of_tuple(tuple, hint)).collect();
     let tuples = one_per_device(known);
-    let losses = losses(presence, tuples.len());
-    (PresenceInfo { tuples, notes: notes(&presence.notes), pidf: None }, losses)
+    let told = tuples.len();
+    let info = PresenceInfo { tuples, notes: notes(&presence.notes), pidf: None };
+    let activities = |person: &Person| person.element("activities", RPID).is_some();
+    let lost = [
+        ("tuple", told < presence.tuples.len()),
+        ("device", !presence.devices.is_empty()),
+        ("person", presence.persons.iter().any(|person| !activities(person))),
+        ("extensions", !presence.extensions.is_empty() || presence.tuples.iter().any(has_extensions)),
+    ];
+    let degraded = if presence.persons.iter().any(activities) { vec!["person"] } else { Vec::new() };
+    Mapped { degraded, ..Mapped::without(info, lost) }
 }
 
 /// The state that a tuple tells; `hint` is what the person's activities say.
@@ -87,24 +87,6 @@ fn one_per_device(tuples: Vec<PresenceTuple>) -> Vec<PresenceTuple> {
     told
 }
 
-fn losses(presence: &Presence, told: usize) -> Losses {
-    let mut losses = Losses::default();
-    let mut drop_if = |what, lost| {
-        if lost {
-            losses.dropped.push(what);
-        }
-    };
-    drop_if("tuple", told < presence.tuples.len());
-    drop_if("device", !presence.devices.is_empty());
-    let activities = |person: &Person| person.element("activities", RPID).is_some();
-    drop_if("person", presence.persons.iter().any(|person| !activities(person)));
-    drop_if("extensions", !presence.extensions.is_empty() || presence.tuples.iter().any(has_extensions));
-    if presence.persons.iter().any(activities) {
-        losses.degraded.push("person");
-    }
-    losses
-}
-
 fn has_extensions(tuple: &Tuple) -> bool {
     let is_read = |name: &str, ns: &str| matches!((name, ns), ("show", JABBER_CLIENT) | ("im", IM_STATUS));
     let mut of_status = tuple.status.extensions.iter().map(|extension| extension.element());
@@ -115,7 +97,7 @@ fn has_extensions(tuple: &Tuple) -> bool {
 mod tests {
     use super::*;
 
-    fn read(inside: &str) -> (PresenceInfo, Losses) {
+    fn read(inside: &str) -> Mapped<PresenceInfo> {
         let text =
             format!("<presence xmlns='urn:ietf:params:xml:ns:pidf' entity='pres:a@b.example'>{inside}</presence>");
         to_info(&crate::parse(text.as_bytes()).unwrap().presence, None)
@@ -128,24 +110,24 @@ mod tests {
     // checks: PD-10, PD-25, XM-13, XM-15, PRS-054
     #[test]
     fn rfc3922_s5_2_what_is_not_known_is_never_taken_for_open() {
-        let (info, losses) = read(
+        let Mapped { value: info, dropped, .. } = read(
             "<tuple id='a'><status><basic>busy</basic></status></tuple><tuple id='b'><status><x xmlns='urn:x'/></status></tuple>",
         );
-        assert_eq!((info.tuples, losses.dropped), (vec![], vec!["tuple", "extensions"]));
-        let (info, losses) = read("<note>In Tokyo</note>");
-        assert_eq!((info.tuples.len(), info.notes.len(), losses), (0, 1, Losses::default()));
-        assert_eq!(read("").0, PresenceInfo::default());
+        assert_eq!((info.tuples, dropped), (vec![], vec!["tuple", "extensions"]));
+        let Mapped { value: info, dropped, .. } = read("<note>In Tokyo</note>");
+        assert_eq!((info.tuples.len(), info.notes.len(), dropped.len()), (0, 1, 0));
+        assert_eq!(read("").value, PresenceInfo::default());
     }
 
     // checks: PRS-041, PRS-043, PRS-045, PX-03
     #[test]
     fn rfc8048_s6_3_a_tuple_tells_the_state_of_a_device() {
-        let (info, losses) = read(
+        let Mapped { value: info, degraded, dropped } = read(
             "<tuple id='ID-a_x0020_b'><status><basic>open</basic><show xmlns='jabber:client'>dnd</show></status>\
              <contact priority='0.5'>im:a@b.example</contact><note xml:lang='en'>one</note><note xml:lang='EN'>two</note>\
              <note>three</note><timestamp>2024-01-01T00:00:00Z</timestamp></tuple>",
         );
-        assert_eq!(losses, Losses::default());
+        assert_eq!((degraded, dropped), (vec![], vec![]));
         let tuple = &info.tuples[0];
         assert_eq!((tuple.device.as_ref().map(Device::as_str), tuple.show), (Some("a b"), Some(Show::Dnd)));
         assert_eq!((tuple.priority, tuple.contact.as_deref()), (Some(64), Some("im:a@b.example")));
@@ -157,10 +139,11 @@ mod tests {
     #[test]
     fn one_state_for_each_device() {
         let tuple = |id: &str, basic: &str| format!("<tuple id='{id}'><status><basic>{basic}</basic></status></tuple>");
-        let (info, losses) = read(&[tuple("a", "closed"), tuple("ID-", "open"), tuple("ID-a", "open")].concat());
+        let Mapped { value: info, dropped, .. } =
+            read(&[tuple("a", "closed"), tuple("ID-", "open"), tuple("ID-a", "open")].concat());
         assert_eq!(devices(&info), [("a", Basic::Open), ("", Basic::Open)]);
-        assert_eq!(losses.dropped, ["tuple"]);
-        let (long, _) = read(&tuple(&"\u{fc}".repeat(600), "open"));
+        assert_eq!(dropped, ["tuple"]);
+        let Mapped { value: long, .. } = read(&tuple(&"\u{fc}".repeat(600), "open"));
         assert_eq!(devices(&long)[0].0.len(), MAX_PART_LEN - 1);
     }
 
@@ -169,13 +152,13 @@ mod tests {
     fn rfc4480_s3_2_activities_tell_how_somebody_is_there_unless_a_tuple_does() {
         let person = "<p:person xmlns:p='urn:ietf:params:xml:ns:pidf:data-model' id='p'><r:activities \
             xmlns:r='urn:ietf:params:xml:ns:pidf:rpid'><r:meeting/></r:activities></p:person>";
-        let (info, losses) = read(&format!(
+        let Mapped { value: info, degraded, dropped } = read(&format!(
             "<tuple id='a'><status><basic>open</basic></status></tuple><tuple id='b'><status><basic>open</basic>\
              <show xmlns='jabber:client'>chat</show></status></tuple><tuple id='c'><status><basic>closed</basic></status>\
              </tuple>{person}"
         ));
         let shows: Vec<_> = info.tuples.iter().map(|tuple| tuple.show).collect();
         assert_eq!(shows, [Some(Show::Dnd), Some(Show::Chat), None]);
-        assert_eq!((losses.degraded, losses.dropped), (vec!["person"], vec![]));
+        assert_eq!((degraded, dropped), (vec!["person"], vec![]));
     }
 }

@@ -39,12 +39,12 @@ const MENDED: [WarningKind; 5] = [
 
 /// What a document says of devices makes a document that says the same.
 fn mapped(parsed: &Parsed) {
-    let (info, _) = to_info(&parsed.presence, None);
+    let info = to_info(&parsed.presence, None).value;
     let presentity = Address::parse_bare("a@example.com").expect("an address");
     for write in [to_document, to_cpp_document] {
         let octets = write(&presentity, &info, None).encode().expect("a state can be written");
         let again = pidf::parse(&octets).expect("the reader takes what the writer gives");
-        assert_eq!(states(&to_info(&again.presence, None).0), states(&info), "the states of devices come back");
+        assert_eq!(states(&to_info(&again.presence, None).value), states(&info), "the states of devices come back");
     }
 }
 

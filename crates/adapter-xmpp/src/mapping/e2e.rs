@@ -1,0 +1,66 @@
+//! RFC 3923: protected objects that stanzas carry, whole in both directions.
+
+use bytes::BytesMut;
+use cpim::e2e::{self, NotCarriable};
+use cpim::mapping::{seal, unseal};
+use impp_model::Sealed;
+use xmpp_proto::stanza;
+
+/// The object in a message, its line ends restored; `None` for a message without one, or whose object is none.
+pub fn from_stanza(message: &stanza::Message) -> Option<Sealed> {
+    message.payload("e2e", e2e::NAMESPACE).and_then(e2e::unwrap).and_then(seal)
+}
+
+/// Writes a message with the object inside, and nothing else that could be shown: its protected headers are in the object.
+///
+/// # Errors
+///
+/// An object that XML would change: the signature would fail.
+pub fn encode(out: &mut BytesMut, message: &stanza::Message, sealed: &Sealed) -> Result<(), NotCarriable> {
+    let mut inside = BytesMut::new();
+    // RFC 3923 §3.1: in a CDATA section.
+    e2e::wrap(&mut inside, unseal(sealed).map_or(&[], |object| object))?;
+    stanza::encode(out, message.element());
+    let end = b"/>";
+    let open = out.strip_suffix(end).map_or(out.len(), <[u8]>::len);
+    out.truncate(open);
+    out.extend_from_slice(b">");
+    out.extend_from_slice(&inside);
+    out.extend_from_slice(b"</message>");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use strict_xml::{Limits, Scope, parse_element};
+    use xmpp_proto::ns;
+    use xmpp_proto::stanza::{MessageType, Stanza};
+
+    fn parse(text: &[u8]) -> stanza::Message {
+        let element = parse_element(text, &Scope::with_default(ns::CLIENT), &Limits::default()).unwrap();
+        let Ok(Stanza::Message(message)) = Stanza::from_element(element) else { panic!("no message") };
+        message
+    }
+
+    // checks: XE-01, XE-04, XE-05, XE-06
+    #[test]
+    fn rfc3923_s3_1_an_object_travels_in_a_stanza_and_comes_out_octet_for_octet() {
+        let object = "Content-Type: multipart/signed; boundary=b; micalg=sha-256;\r\n protocol=\"application/pkcs7-signature\"\
+            \r\n\r\n--b\r\nContent-Type: Message/CPIM\r\n\r\nFrom: <im:a@example.com>\r\n\r\n]]>&<\r\n--b--\r\n";
+        let sealed = seal(object.into()).unwrap();
+        let message = stanza::Message::new(MessageType::Normal).with_from("a@example.com").with_to("b@example.net");
+        let mut out = BytesMut::new();
+        encode(&mut out, &message, &sealed).unwrap();
+        let text = std::str::from_utf8(&out).unwrap();
+        assert!(text.starts_with("<message from='a@example.com' to='b@example.net'><e2e xmlns="), "{text}");
+        assert!(text.contains("<![CDATA[Content-Type"), "{text}");
+        assert_eq!(from_stanza(&parse(&out)), Some(sealed));
+        assert_eq!(
+            from_stanza(&parse(b"<message><e2e xmlns='urn:ietf:params:xml:ns:xmpp-e2e'>x</e2e></message>")),
+            None
+        );
+        let binary = seal(b"Content-Type: application/pkcs7-mime\r\n\r\n\0"[..].into()).unwrap();
+        assert!(matches!(encode(&mut out, &message, &binary), Err(NotCarriable::Character { .. })));
+    }
+}
