@@ -17,6 +17,9 @@ pub struct Delivery {
     pub operation: Arc<Operation>,
     /// Whether an earlier try may have reached the far side: this one must be recognisable as its repeat (DESIGN A5).
     pub repeat: bool,
+    /// Which ids the far side sees: another number after a try that failed for certain, the same in a repeat as in the try
+    /// that may have arrived.
+    pub edition: u32,
     /// Where to.
     pub hop: Arc<Hop>,
     /// When it must be settled.

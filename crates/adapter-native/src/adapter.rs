@@ -148,12 +148,12 @@ impl Shared {
 
     fn append(&self, delivery: Delivery, Prepared { user, data, losses }: Prepared) -> Result<(), Full> {
         let deadline = Instant::from_std(delivery.deadline);
-        let Delivery { trace, operation, repeat, hop, settle, .. } = delivery;
+        let Delivery { trace, operation, repeat, edition, hop, settle, .. } = delivery;
         let waiting = Waiting { settle, deadline };
         match user.mailbox(|mailbox| mailbox.append(data, waiting)) {
             Err(Waiting { settle, .. }) => {
                 let deadline = deadline.into_std();
-                return Err(Full(Box::new(Delivery { trace, operation, repeat, hop, deadline, settle })));
+                return Err(Full(Box::new(Delivery { trace, operation, repeat, edition, hop, deadline, settle })));
             }
             Ok(event) => {
                 tracing::debug!(%trace, %event, "event appended");

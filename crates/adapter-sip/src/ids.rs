@@ -4,6 +4,7 @@
 //! side can tell the copy (DESIGN A5). Within one life of the process no two requests have the same ones: clients use ids
 //! again, and the far side would take the second message for a copy of the first.
 
+use adapter_api::TraceId;
 use impp_model::{DispositionOperation, MessageId, MessageOperation};
 use sha2::{Digest, Sha256};
 use std::collections::{HashSet, VecDeque};
@@ -22,8 +23,8 @@ const DOMAIN: &[u8] = b"interlingua sip request 1";
 pub const CSEQ: u32 = 1;
 
 impl RequestIds {
-    /// Those of a message whose sender calls it `id`, the same however often they are made.
-    pub fn of_message(operation: &MessageOperation, id: &MessageId) -> Self {
+    /// Those of a message whose sender calls it `id`, the same however often they are made; each edition has others.
+    pub fn of_message(operation: &MessageOperation, id: &MessageId, edition: u32) -> Self {
         let mut hash = Sha256::new();
         hash.update(DOMAIN);
         let (source, inbox, message) = (&operation.source, &operation.destination.address, &operation.message);
@@ -36,6 +37,9 @@ impl RequestIds {
         {
             hash.update(field.len().to_be_bytes());
             hash.update(field);
+        }
+        if edition > 0 {
+            hash.update(edition.to_be_bytes());
         }
         Self { seed: hash.finalize().into() }
     }
@@ -99,6 +103,14 @@ pub(crate) struct Recent {
     order: VecDeque<(Instant, [u8; 32])>,
 }
 
+/// Which try of a message it is, as the hub says.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Try {
+    pub(crate) trace: TraceId,
+    pub(crate) repeat: bool,
+    pub(crate) edition: u32,
+}
+
 /// RFC 3261 §17.2.2, Timer J, counted from the last retransmission: how long the far side remembers a request.
 const REMEMBERED: Duration = Duration::from_secs(64);
 
@@ -106,12 +118,13 @@ const REMEMBERED: Duration = Duration::from_secs(64);
 const MAX_RECENT: usize = 262_144;
 
 impl Recent {
-    /// The identifiers for a message: those of its id, unless another message had them a moment ago. A repeat has those of
-    /// the first try.
-    pub(crate) fn ids(&mut self, operation: &MessageOperation, repeat: bool, now: Instant) -> RequestIds {
+    /// The identifiers for a delivery: those of its message's id, or of its trace where there is none, unless another message
+    /// had them a moment ago. A repeat has those of the try that may have arrived.
+    pub(crate) fn ids(&mut self, operation: &MessageOperation, of: Try, now: Instant) -> RequestIds {
         let fresh = || RequestIds::random(rand::random());
-        let Some(id) = &operation.message.id else { return fresh() };
-        let ids = RequestIds::of_message(operation, id);
+        let Try { trace, repeat, edition } = of;
+        let id = operation.message.id.clone().unwrap_or_else(|| MessageId::from(format!("trace {trace}").as_str()));
+        let ids = RequestIds::of_message(operation, &id, edition);
         while self.order.len() >= MAX_RECENT || self.order.front().is_some_and(|(until, _)| *until <= now) {
             if let Some((_, seed)) = self.order.pop_front() {
                 self.used.remove(&seed);
@@ -154,7 +167,7 @@ mod tests {
     }
 
     fn ids(operation: &MessageOperation) -> RequestIds {
-        RequestIds::of_message(operation, operation.message.id.as_ref().unwrap())
+        RequestIds::of_message(operation, operation.message.id.as_ref().unwrap(), 0)
     }
 
     // checks: SIP-007, SIP-044, IM-007
@@ -174,11 +187,31 @@ mod tests {
     fn an_id_used_again_gives_other_identifiers_while_the_far_side_remembers() {
         let (mut recent, now) = (Recent::default(), Instant::now());
         let operation = message("romeo@example.net", "1", "hi");
-        let first = recent.ids(&operation, false, now);
+        let (first_try, repeat) = (of(0, false), of(0, true));
+        let first = recent.ids(&operation, first_try, now);
         assert_eq!(first, ids(&operation));
-        assert_ne!(recent.ids(&operation, false, now + REMEMBERED / 2), first);
-        assert_eq!(recent.ids(&operation, true, now + REMEMBERED / 2), first);
-        assert_eq!(recent.ids(&operation, false, now + REMEMBERED), first);
+        assert_ne!(recent.ids(&operation, first_try, now + REMEMBERED / 2), first);
+        assert_eq!(recent.ids(&operation, repeat, now + REMEMBERED / 2), first);
+        assert_eq!(recent.ids(&operation, first_try, now + REMEMBERED), first);
         assert_eq!(recent.order.len(), recent.used.len());
+    }
+
+    fn of(edition: u32, repeat: bool) -> Try {
+        Try { trace: TraceId(7), repeat, edition }
+    }
+
+    // checks: SIP-007
+    #[test]
+    fn a_repeat_has_the_ids_of_the_try_that_may_have_arrived_even_in_another_process() {
+        let now = Instant::now();
+        let mut nameless = message("romeo@example.net", "1", "hi");
+        nameless.message.id = None;
+        for operation in [message("romeo@example.net", "1", "hi"), nameless] {
+            let (mut before, mut after) = (Recent::default(), Recent::default());
+            let refused = before.ids(&operation, of(0, false), now);
+            let unknown = before.ids(&operation, of(1, false), now);
+            assert_ne!(refused, unknown, "a new request after a final answer");
+            assert_eq!(after.ids(&operation, of(1, true), now), unknown);
+        }
     }
 }

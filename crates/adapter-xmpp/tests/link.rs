@@ -348,14 +348,14 @@ async fn requests_are_answered_and_refusals_told_at_once() {
 
 /// Word for `romeo` about his message `m1`.
 fn word(disposition: Disposition) -> Operation {
-    let end = |text: &str| impp_model::Endpoint::bare(text.parse().unwrap());
+    let end = |text: &str| impp_model::Endpoint::bare(text.parse().expect("an address"));
     Operation::Disposition(Box::new(DispositionOperation {
         source: end("juliet@sip.example.com"),
         destination: end("romeo@example.com"),
         max_forwards: MaxForwards::INITIAL,
         message_id: Some("m1".into()),
         trans_id: "w1".into(),
-        accepted: impp_model::DateTime::from_epoch(0, 0).unwrap(),
+        accepted: impp_model::DateTime::from_epoch(0, 0).expect("a time"),
         disposition,
         and_earlier: false,
         return_path: None,

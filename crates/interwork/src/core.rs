@@ -486,12 +486,12 @@ impl Core {
         let deadline = self.deadline(&waiting);
         let Waiting { trace, operation, near: from, owner, since, .. } = waiting;
         let kind = operation.kind();
-        let (journalled, repeat) = match &owner {
+        let (journalled, repeat, edition) = match &owner {
             Owner::Sender(_) => {
                 let lasting = !presence && kind != Kind::Composing;
-                (lasting && !self.answers_each(&from), false)
+                (lasting && !self.answers_each(&from), false, 0)
             }
-            Owner::Ledger(attempt) => (false, attempt.repeat),
+            Owner::Ledger(attempt) => (false, attempt.repeat, attempt.edition),
         };
         let held = Held {
             trace,
@@ -510,7 +510,7 @@ impl Core {
             self.young.add(since + self.config.delivery.write_ahead_after, token, trace);
         }
         let settle = Settle::new(me, token);
-        let delivery = Delivery { trace, operation, repeat, hop: choice.hop.clone(), deadline, settle };
+        let delivery = Delivery { trace, operation, repeat, edition, hop: choice.hop.clone(), deadline, settle };
         if let Err(Full(delivery)) = adapter.deliver(delivery) {
             self.counters.queue_full();
             delivery.settle(Failure::new(Side::Ours, Cause::Overload));

@@ -384,7 +384,7 @@ impl Core {
     /// Sends a claimed entry on its way. Returns until when to rest: the ledger may have no working disk.
     fn start_try(&self, seq: Seq, claim: Result<Claimed, LedgerError>) -> Instant {
         let now = now();
-        let Claimed { seq, entry, attempts, repeat } = match claim {
+        let Claimed { seq, entry, attempts, repeat, edition } = match claim {
             Ok(claimed) => claimed,
             Err(LedgerError::Unreadable(seq)) => {
                 tracing::error!(entry = %seq, "an entry of the ledger cannot be read: it counts as failed");
@@ -410,6 +410,7 @@ impl Core {
             seq,
             attempts,
             repeat,
+            edition,
             origin: entry.origin,
             created: entry.created,
             operation: operation.clone(),

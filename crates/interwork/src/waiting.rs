@@ -38,6 +38,8 @@ pub(crate) struct Try {
     pub(crate) attempts: u32,
     /// Whether an earlier one may have arrived.
     pub(crate) repeat: bool,
+    /// See [`store::Claimed::edition`].
+    pub(crate) edition: u32,
     pub(crate) origin: Origin,
     pub(crate) created: Timestamp,
     /// What is tried, and the instance it came in through: for telling its sender.

@@ -217,12 +217,18 @@ fn a_try_that_did_not_reach_the_far_side_is_no_repeat() {
     lab.ledger.postpone(seq, NOW, false, Some(Cause::LinkDown)).unwrap();
     assert_eq!(lab.ledger.item(seq).unwrap().last, Some(Cause::LinkDown));
     let (lab, _) = lab.crash(NOW);
-    assert!(!lab.claim(seq).unwrap().repeat);
+    let claimed = lab.claim(seq).unwrap();
+    assert_eq!((claimed.repeat, claimed.edition), (false, 1));
     lab.ledger.postpone(seq, NOW, true, Some(Cause::Unconfirmed)).unwrap();
     assert!(lab.claim(seq).unwrap().repeat);
     lab.ledger.postpone(seq, NOW, false, None).unwrap();
+    let (lab, _) = lab.crash(NOW);
     let claimed = lab.claim(seq).unwrap();
-    assert_eq!((claimed.repeat, claimed.attempts), (true, 4));
+    assert_eq!(
+        (claimed.repeat, claimed.edition, claimed.attempts),
+        (true, 1, 4),
+        "the ids of the one that may have arrived"
+    );
 }
 
 #[test]

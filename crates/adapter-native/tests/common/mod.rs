@@ -161,6 +161,7 @@ pub(crate) fn delivery(to: &str, body: &str, settle: Settle) -> Delivery {
         trace: TraceId(7),
         operation: Arc::new(Operation::Message(Box::new(operation))),
         repeat: false,
+        edition: 0,
         hop: Arc::new(Hop::Link),
         deadline: Instant::now() + Duration::from_secs(600),
         settle,

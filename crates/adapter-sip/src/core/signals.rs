@@ -91,7 +91,7 @@ impl Core {
                 }
                 Due::Tell(told, hop, trace) => {
                     let (operation, deadline) = (as_operation(told), now + PATIENCE);
-                    self.enqueue(Delivery { trace, operation, repeat: false, hop, deadline, settle });
+                    self.enqueue(Delivery { trace, operation, repeat: false, edition: 0, hop, deadline, settle });
                 }
             }
         }

@@ -250,6 +250,7 @@ mod tests {
             trace: TraceId(1),
             operation: as_operation(told(ComposingState::Composing, None)),
             repeat: false,
+            edition: 0,
             hop: Arc::new(Hop::Link),
             deadline: start,
             settle: settle_channel().0,

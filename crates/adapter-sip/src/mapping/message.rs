@@ -397,7 +397,7 @@ mod tests {
     fn written(change: impl FnOnce(&mut MessageOperation)) -> (Message, Mapped<()>) {
         let mut operation = read(TEXT, "Art thou not Romeo?").unwrap();
         change(&mut operation);
-        let ids = RequestIds::of_message(&operation, &MessageId::from("a1"));
+        let ids = RequestIds::of_message(&operation, &MessageId::from("a1"), 0);
         let Mapped { value, degraded, dropped } = to_request(&operation, &ids, "c1", Form::Plain);
         let via = sip_proto::build::TopVia {
             transport: "UDP",

@@ -133,9 +133,24 @@ impl Gateway {
         self.deliver_until(Instant::now() + PATIENCE, hop, change)
     }
 
+    /// The same for one that an earlier try may have brought there.
+    pub fn repeat(&self, hop: Hop, change: impl FnOnce(&mut MessageOperation)) -> oneshot::Receiver<Outcome> {
+        self.hand_over(Instant::now() + PATIENCE, true, hop, change)
+    }
+
     pub fn deliver_until(
         &self,
         deadline: Instant,
+        hop: Hop,
+        change: impl FnOnce(&mut MessageOperation),
+    ) -> oneshot::Receiver<Outcome> {
+        self.hand_over(deadline, false, hop, change)
+    }
+
+    fn hand_over(
+        &self,
+        deadline: Instant,
+        repeat: bool,
         hop: Hop,
         change: impl FnOnce(&mut MessageOperation),
     ) -> oneshot::Receiver<Outcome> {
@@ -150,7 +165,8 @@ impl Gateway {
         change(&mut operation);
         let (settle, outcome) = settle_channel();
         let operation = Arc::new(Operation::Message(Box::new(operation)));
-        let delivery = Delivery { trace: TraceId(2), operation, repeat: false, hop: Arc::new(hop), deadline, settle };
+        let delivery =
+            Delivery { trace: TraceId(2), operation, repeat, edition: 0, hop: Arc::new(hop), deadline, settle };
         self.adapter.deliver(delivery).unwrap();
         outcome
     }

@@ -44,6 +44,21 @@ async fn rfc3261_s17_1_2_2_an_unanswered_request_is_repeated() {
     assert_eq!(outcome(settled).await, Outcome::Success(Proof::Recipient));
 }
 
+#[tokio::test]
+async fn a_repeat_waits_while_the_try_before_it_is_remembered() {
+    let (gateway, peer) = (Gateway::start().await, Peer::bind().await);
+    let named = |operation: &mut impp_model::MessageOperation| operation.message.id = Some(MessageId::from("m1"));
+    let first = gateway.repeat(peer.hop(), named);
+    let (request, from) = peer.receive_from().await;
+    peer.answer(from, &request, 503).await;
+    assert_eq!(cause(first).await, Cause::InternalError);
+    let failure = match outcome(gateway.repeat(peer.hop(), named)).await {
+        Outcome::Failure(failure) => failure,
+        other => panic!("{other:?}"),
+    };
+    assert!(failure.cause == Cause::Unconfirmed && failure.retry != impp_model::Retry::Never);
+}
+
 // checks: IM-009, SIP-007, MSG-011
 #[tokio::test]
 async fn rfc3428_s8_the_second_message_to_a_uri_waits_for_the_first() {

@@ -179,13 +179,11 @@ mod tests {
     }
 
     fn shown(operation: &Operation) -> String {
-        match operation {
-            Operation::Disposition(word) => {
-                format!("{} {} {}", word.disposition.label(), word.message_id.as_ref().unwrap(), word.and_earlier)
-            }
-            Operation::Composing(told) => told.state.label().to_owned(),
-            other => panic!("{other:?}"),
+        if let Operation::Disposition(word) = operation {
+            return format!("{} {} {}", word.disposition.label(), word.message_id.as_ref().unwrap(), word.and_earlier);
         }
+        let Operation::Composing(told) = operation else { panic!("{operation:?}") };
+        told.state.label().to_owned()
     }
 
     // checks: CMP-022, CMP-001, CMP-002
@@ -210,10 +208,11 @@ mod tests {
     fn reports_and_states_are_written_without_a_body_and_ask_for_nothing() {
         let written = |children: &str| {
             let operation = parse("type='chat'", children).remove(0);
-            let message = match operation {
-                Operation::Disposition(word) => to_report(&word).unwrap().unwrap(),
-                Operation::Composing(told) => to_chat_state(&told).unwrap(),
-                other => panic!("{other:?}"),
+            let message = if let Operation::Disposition(word) = &operation {
+                to_report(word).unwrap().unwrap()
+            } else {
+                let Operation::Composing(told) = &operation else { panic!("{operation:?}") };
+                to_chat_state(told).unwrap()
             };
             assert_eq!(
                 (message.kind(), message.body(), receipts(&message)),

@@ -132,6 +132,7 @@ impl Gateway {
             trace: TraceId(7),
             operation: Arc::new(operation),
             repeat: false,
+            edition: 0,
             hop: Arc::new(Hop::Link),
             deadline: Instant::now() + hold,
             settle,

@@ -22,6 +22,8 @@ pub struct Claimed {
     pub attempts: u32,
     /// Whether an earlier try may have reached the far side: what is sent must carry the same ids, flagged and counted.
     pub repeat: bool,
+    /// The number of tries before the one whose ids the far side is to see: this one, or the first that may have arrived.
+    pub edition: u32,
 }
 
 impl Ledger {
@@ -43,7 +45,7 @@ impl Ledger {
             }
             Err(error) => return Err(self.unclaim(seq, error)),
         };
-        let claimed = Claimed { seq, entry, attempts: progress.attempts, repeat };
+        let claimed = Claimed { seq, entry, attempts: progress.attempts, repeat, edition: progress.edition };
         let ledger = Arc::clone(self);
         let completion = Completion::new(move |result| done(ledger.claim_done(claimed, result)));
         // Bounded: at most one for each entry.
@@ -66,6 +68,9 @@ impl Ledger {
             slot.state = State::Claiming;
             let expect = std::mem::replace(&mut slot.progress_stored, Stored::Unknown).expect();
             slot.uncertain_before = slot.progress.uncertain;
+            if !slot.uncertain_before {
+                slot.progress.edition = slot.progress.attempts;
+            }
             slot.progress.uncertain = true;
             slot.progress.attempts = slot.progress.attempts.saturating_add(1);
             (slot.progress, expect, slot.uncertain_before)

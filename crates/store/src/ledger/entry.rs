@@ -213,6 +213,9 @@ pub(super) struct Progress {
     pub(super) next_try: Timestamp,
     pub(super) uncertain: bool,
     pub(super) last: Option<Cause>,
+    /// See [`Claimed::edition`](super::Claimed::edition).
+    #[serde(default)]
+    pub(super) edition: u32,
 }
 
 impl Progress {
@@ -224,6 +227,7 @@ impl Progress {
             next_try: entry.next_try,
             uncertain: entry.uncertain || entry.class == Class::Journal,
             last: None,
+            edition: 0,
         }
     }
 }

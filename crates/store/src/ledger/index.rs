@@ -355,7 +355,7 @@ pub struct Item {
 
 impl Item {
     pub(super) fn new(seq: Seq, slot: &Slot) -> Self {
-        let Progress { class, attempts, next_try, uncertain, last } = slot.progress;
+        let Progress { class, attempts, next_try, uncertain, last, edition: _ } = slot.progress;
         Self {
             seq,
             trace: slot.trace,

@@ -6,10 +6,10 @@ use crate::core::Core;
 use crate::core::hop::via_name;
 use crate::core::route::{Place, Route};
 use crate::core::streams::Handed;
-use crate::ids::RequestIds;
+use crate::ids::{RequestIds, Try};
 use crate::mapping::message::Form;
 use crate::mapping::{Mapped, message, signal};
-use adapter_api::{Carries, Transport};
+use adapter_api::{Carries, Delivery, Transport};
 use bytes::Bytes;
 use impp_model::{Cause, DateTime, Failure, Operation, Outcome, Side};
 use sip_proto::build::{RequestBuilder, TopVia};
@@ -71,8 +71,10 @@ impl Core {
         let started = self.client.start(key, request, route, route.reliability(), id, now);
         let handle = started.map_err(|refused| match refused {
             Refused::Full(_) => Box::new(Failure::new(Side::Ours, Cause::Overload)),
-            // Identifiers are not used twice while they are remembered.
-            Refused::Duplicate(_) => Box::new(Failure::new(Side::Ours, Cause::Conflict)),
+            // A repeat has the identifiers of its first try; while that is remembered (RFC 3261 §17.1.2.2, Timer K) it waits.
+            Refused::Duplicate(_) => Box::new(
+                Failure::new(Side::Ours, Cause::Unconfirmed).with_text("an earlier try of it is still remembered"),
+            ),
         })?;
         let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return Ok(()) };
         let silent_until = now + SILENCE;
@@ -112,8 +114,10 @@ impl Core {
         match operation {
             Operation::Message(operation) => {
                 let outbound = self.outbounds.entries.get(&id)?;
-                let (known, repeat) = (outbound.ids.clone(), outbound.delivery.repeat);
-                let ids = known.unwrap_or_else(|| self.outbounds.recent.ids(operation, repeat, now));
+                let known = outbound.ids.clone();
+                let Delivery { trace, repeat, edition, .. } = outbound.delivery;
+                let attempt = Try { trace, repeat, edition };
+                let ids = known.unwrap_or_else(|| self.outbounds.recent.ids(operation, attempt, now));
                 let (from, to) = (&operation.source.address, &operation.destination.address);
                 let thread = operation.message.thread.as_ref();
                 let call_id = thread.map_or_else(|| ids.call_id(), |thread| self.threads.call_id(thread, from, to));

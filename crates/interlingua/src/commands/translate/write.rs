@@ -38,7 +38,7 @@ pub(super) fn write(to: Protocol, operation: &MessageOperation, setting: &Settin
 fn write_sip(operation: &MessageOperation, setting: &Setting) -> Result<Outgoing, Stop> {
     let (source, destination) = (&operation.source, &operation.destination);
     let ids = match &operation.message.id {
-        Some(id) => RequestIds::of_message(operation, id),
+        Some(id) => RequestIds::of_message(operation, id, 0),
         None => RequestIds::random(rand::random()),
     };
     let call_id = match &operation.message.thread {
