@@ -1,10 +1,12 @@
 //! The part of the configuration that adapters share; changes arrive by [`crate::Hub::configuration`].
 
-use crate::InstanceName;
+use crate::{InstanceName, Trunk};
 use impp_model::domain::Domain;
 use ipnet::IpNet;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use transport::Tls;
 
 /// What adapters need to know of the whole gateway's configuration.
@@ -14,6 +16,10 @@ pub struct Configuration {
     pub gateway: Domain,
     /// The `[[domain]]` tables, in order.
     pub domains: Vec<DomainEntry>,
+    /// `delivery.hold_timeout`: how long a sender who is told of each message waits.
+    pub hold_timeout: Duration,
+    /// The `[domain.trunk]` tables, by their domains.
+    pub trunks: BTreeMap<Domain, Trunk>,
 }
 
 /// One `[[domain]]` table.
@@ -41,6 +47,11 @@ pub enum Role {
 }
 
 impl Configuration {
+    /// These domains, and otherwise the defaults.
+    pub fn new(gateway: Domain, domains: Vec<DomainEntry>) -> Self {
+        Self { gateway, domains, hold_timeout: Duration::from_secs(2), trunks: BTreeMap::new() }
+    }
+
     /// The entry of `domain`, if it has one.
     pub fn domain(&self, domain: &Domain) -> Option<&DomainEntry> {
         self.domains.iter().find(|entry| entry.name == *domain)

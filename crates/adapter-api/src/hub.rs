@@ -68,6 +68,10 @@ pub enum SourceProof {
     Secret,
     /// A bearer token.
     Token,
+    /// A user name and password that never crossed the network (RFC 8760).
+    Digest,
+    /// A certificate for the domain, with the key to it (RFC 5922, RFC 6120 §13.7).
+    Certificate,
 }
 
 /// Whom a peer may name as a source.

@@ -11,6 +11,7 @@ mod examine;
 mod hub;
 mod pattern;
 mod settle;
+mod trunk;
 
 pub use capabilities::{
     Acknowledgement, Capabilities, Carries, FieldSupport, PresenceCapabilities, SendsAs, TellsFailure,
@@ -27,6 +28,7 @@ pub use impp_resolve::{Dns, Transport};
 pub use pattern::{DomainPattern, PatternError};
 pub use settle::{Settle, Settlement, Token, settle_channel};
 pub use transport::Tls;
+pub use trunk::{Credentials, Trunk};
 
 use async_trait::async_trait;
 

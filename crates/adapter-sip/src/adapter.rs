@@ -96,6 +96,23 @@ impl Adapter for SipAdapter {
     }
 }
 
+/// RFC 5922 §7.3: what the certificate of the next hop has to prove.
+fn tls_expectation(operation: &MessageOperation, hop: &Hop, transport: Transport) -> String {
+    let destination = operation.destination.address.domain();
+    let names: Vec<String> = match hop {
+        Hop::Located { domain, .. } => vec![domain.to_string()],
+        Hop::Fixed(text) => FixedHop::parse(text)
+            .map(|hop| hop.peer(destination).iter().map(ToString::to_string).collect())
+            .unwrap_or_default(),
+        Hop::Link => Vec::new(),
+    };
+    if transport.is_secure() {
+        format!("the next hop must prove to be {} (RFC 5922)", names.join(" or "))
+    } else {
+        "none: this hop is reached in clear".to_owned()
+    }
+}
+
 impl SipAdapter {
     async fn dry_run(&self, operation: &MessageOperation, hop: &Hop, findings: &mut Findings) {
         findings.add("source", address::to_sip_uri(&operation.source));
@@ -138,13 +155,13 @@ impl SipAdapter {
         };
         let octets = mapped.value.encode(&via).len();
         findings.add("size", self.size_path(octets, transport));
-        findings.add("tls", "none: this version speaks SIP in clear");
+        findings.add("tls", tls_expectation(operation, hop, transport));
         findings.add("acknowledgement", "the next hop's final response");
     }
 
     async fn places(&self, hop: &Hop) -> Result<Arc<[Place]>, String> {
         let Hop::Fixed(text) = hop else { return located_places(hop).map_err(|failure| failure.to_string()) };
-        let fixed = FixedHop::parse(text).ok_or_else(|| format!("{text} is no sip: URI over udp or tcp"))?;
+        let fixed = FixedHop::parse(text).ok_or_else(|| format!("{text} is no SIP URI over a known transport"))?;
         if let Some(place) = fixed.place() {
             return Ok(Arc::new([place]));
         }

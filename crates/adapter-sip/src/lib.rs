@@ -1,4 +1,4 @@
-//! SIP/SIMPLE: MESSAGE over UDP and TCP (RFC 3261, RFC 3428, RFC 3581, RFC 7247, RFC 7572).
+//! SIP/SIMPLE: MESSAGE over UDP, TCP, TLS and WebSocket (RFC 3261, RFC 3428, RFC 3581, RFC 5922, RFC 7118, RFC 7247, RFC 7572).
 
 mod adapter;
 pub mod config; // the table [adapter.NAME]

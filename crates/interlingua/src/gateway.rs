@@ -67,7 +67,13 @@ fn shared(config: &Config) -> Configuration {
         next_hop: table.next_hop.as_deref().map(Arc::from),
         trusted: table.trusted.iter().map(|network| network.0).collect(),
     };
-    Configuration { gateway: config.gateway.name.clone(), domains: config.domain.iter().map(entry).collect() }
+    let trunk = |table: &config::DomainTable| Some((table.name.clone(), table.trunk.as_ref()?.shared()));
+    Configuration {
+        gateway: config.gateway.name.clone(),
+        domains: config.domain.iter().map(entry).collect(),
+        hold_timeout: config.delivery.hold_timeout,
+        trunks: config.domain.iter().filter_map(trunk).collect(),
+    }
 }
 
 fn core_config(config: &Config, configuration: Arc<Configuration>) -> CoreConfig {

@@ -130,7 +130,8 @@ impl Running {
     pub(crate) async fn stop(mut self, limit: Duration) -> usize {
         let held = self.core.drain(limit).await;
         self.adapter_shutdown.shut_down();
-        let closed = tokio::time::timeout(CLOSING, async { while self.adapters.join_next().await.is_some() {} });
+        let closed =
+            tokio::time::timeout(limit.max(CLOSING), async { while self.adapters.join_next().await.is_some() {} });
         if closed.await.is_err() {
             tracing::warn!("an adapter did not close in time");
         }

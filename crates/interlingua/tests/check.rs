@@ -38,7 +38,7 @@ format = "xml"
 
 [adapter.sip]
 type = "sip"
-listen = ["udp:0.0.0.0:5060", "tcp:0.0.0.0:5060", "tls:127.0.0.1:5061"]
+listen = ["udp:0.0.0.0:5060", "tcp:0.0.0.0:5060", "sctp:127.0.0.1:5061"]
 
 [adapter.s2s]
 type = "xmpp"
@@ -272,7 +272,7 @@ next_hop = "192.0.2.1:5060"
 [[domain]]
 name = "tls.example"
 adapter = "sip"
-next_hop = "sip:192.0.2.1;transport=tls"
+next_hop = "sip:192.0.2.1;transport=sctp"
 [[route]]
 to = "x.example"
 protocol = "_xmpp"

@@ -17,7 +17,7 @@ pub(crate) fn configuration(domains: &[(&str, &str)]) -> Configuration {
         next_hop: None,
         trusted: Vec::new(),
     };
-    Configuration { gateway: domain("gw.example"), domains: domains.iter().map(entry).collect() }
+    Configuration::new(domain("gw.example"), domains.iter().map(entry).collect())
 }
 
 pub(crate) fn candidate(name: &str, protocol: &'static str, label: Option<&'static str>, standing: bool) -> Candidate {

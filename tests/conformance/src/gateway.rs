@@ -92,10 +92,10 @@ fn configuration(given: &Given, sip: &SipPeer) -> Configuration {
     // RFC 863: what listens there answers nothing.
     let hop = if given.no_sip { "sip:127.0.0.1:9;transport=tcp" } else { hop.as_str() };
     let next_hop = (!given.two_servers).then_some(hop);
-    Configuration {
-        gateway: Domain::parse("gw.example.com").unwrap(),
-        domains: vec![entry("example.com", "office", None, &[]), entry(SIP_DOMAIN, "sip", next_hop, &["127.0.0.1/32"])],
-    }
+    Configuration::new(
+        Domain::parse("gw.example.com").unwrap(),
+        vec![entry("example.com", "office", None, &[]), entry(SIP_DOMAIN, "sip", next_hop, &["127.0.0.1/32"])],
+    )
 }
 
 fn zone(given: &Given, sip: &SipPeer) -> Zone {

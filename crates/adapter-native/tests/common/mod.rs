@@ -83,7 +83,7 @@ const CONFIG: &str = r#"{"listen":"127.0.0.1:0",
 
 impl Gateway {
     pub(crate) async fn start() -> Self {
-        let gateway = Configuration { gateway: "gw.example.net".parse().unwrap(), domains: vec![] };
+        let gateway = Configuration::new("gw.example.net".parse().unwrap(), vec![]);
         let configuration = watch::Sender::new(Arc::new(gateway));
         let tls = Arc::new(adapter_api::Tls::none("gw.example.net".parse().unwrap()));
         let context = Context { configuration: configuration.subscribe(), dns: Arc::new(NoDns), tls };

@@ -3,6 +3,7 @@
 use super::route::{Channel, Route, Source};
 use super::unreachable::{self, Unreachable};
 use crate::config::Listen;
+use adapter_api::Transport;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -89,7 +90,10 @@ impl Datagrams {
                 // An error of an earlier send (ICMP) is reported here and belongs to no datagram.
                 let Ok((len, peer)) = socket.udp.try_recv_from(&mut self.buffer) else { break };
                 let octets = Bytes::copy_from_slice(self.buffer.get(..len).unwrap_or_default());
-                into.push(Datagram { octets, source: Source { peer, channel: Channel::Socket(index) } });
+                into.push(Datagram {
+                    octets,
+                    source: Source { peer, transport: Transport::Udp, channel: Channel::Socket(index) },
+                });
             }
         }
     }

@@ -1,11 +1,12 @@
 //! Requests from SIP peers, and the answers to them.
 
 use super::Core;
-use super::route::{Channel, Route, Source};
+use super::route::{Channel, ConnectionId, Route, Source};
+use super::streams::Peering;
 use crate::config::Config;
 use crate::mapping::message::Refusal;
 use crate::mapping::{Mapped, content, error};
-use adapter_api::{Carries, Token};
+use adapter_api::{Carries, Provenance, SourceProof, Token, Transport};
 use bytes::Bytes;
 use impp_model::{Operation, Outcome, Proof};
 use sip_proto::build::ResponseBuilder;
@@ -19,6 +20,7 @@ use sip_proto::uas::{self, Policy};
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hasher as _};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 /// What is kept of a request until it is answered.
@@ -28,7 +30,8 @@ pub(crate) struct Pending {
     pub(super) source: Source,
     route: Route,
     tag: String,
-    full: bool, // the addressee was one device
+    full: bool,           // the addressee was one device
+    limit: Option<usize>, // SEC-006: octets of an answer to a stranger
 }
 
 /// What this gateway serves.
@@ -78,14 +81,18 @@ impl Core {
     }
 
     fn handle_request(&mut self, request: Message, source: Source, now: Instant) {
-        let found =
-            request.top_via().ok().and_then(|via| Some((self.key(&request, &via)?, response_route(&via, source))));
+        let stranger = self.is_stranger(source);
+        let found = request.top_via().ok();
+        let found = found.and_then(|via| Some((self.key(&request, &via)?, response_route(&via, source, stranger))));
         let Some((key, route)) = found else { return self.answer_unreadable(&request, source, now) };
         if self.server.handle_retransmission(&key) {
             return;
         }
+        if let (Channel::Connection(connection), Transport::Tls) = (source.channel, source.transport) {
+            self.heed_alias(connection, &request, source);
+        }
         let tag = self.tag(&key);
-        let pending = Pending { request, source, route, tag, full: false };
+        let pending = Pending { request, source, route, tag, full: false, limit: None };
         if self.is_loop(&pending.request) {
             return self.answer(&pending, 482, now);
         }
@@ -108,25 +115,35 @@ impl Core {
     }
 
     fn handle_instant_message(&mut self, mut pending: Pending, key: Key, merge_key: Option<Key>, now: Instant) {
-        let mapped = match self.read(&pending, now) {
+        let mapped = match self.read(&pending) {
             Ok(Some(mapped)) => mapped,
             Ok(None) => return self.answer(&pending, 200, now),
             Err(refusal) => return self.refuse(&pending, &refusal, now),
         };
+        let provenance = match self.prove(&pending, &mapped.value.source().address, now) {
+            Ok(provenance) => provenance,
+            Err(demand) => return self.demand(&pending, demand, now),
+        };
+        let Some(mapped) = self.watch_typing(mapped, &provenance, now) else {
+            return self.answer(&pending, 200, now);
+        };
         if self.draining {
             return self.answer_overload(&pending, now);
         }
+        if provenance.proof == SourceProof::None && pending.source.transport == Transport::Udp {
+            pending.limit = Some(pending.request.octets().len());
+        }
         pending.full = mapped.value.destination().device.is_some();
-        let (source, route) = (pending.source, pending.route);
+        let route = pending.route;
         match self.server.handle_request(key, merge_key, route, route.reliability(), pending, now) {
-            RequestMatch::New(handle) => self.submit(handle, mapped, source),
+            RequestMatch::New(handle) => self.submit(handle, mapped, provenance),
             RequestMatch::Repeated => {}
             RequestMatch::Merged(pending) => self.answer(&pending, 482, now),
             RequestMatch::Full(pending) => self.answer_overload(&pending, now),
         }
     }
 
-    fn submit(&mut self, handle: Handle, mapped: Mapped<Operation>, source: Source) {
+    fn submit(&mut self, handle: Handle, mapped: Mapped<Operation>, provenance: Arc<Provenance>) {
         self.unanswered += 1;
         for field in &mapped.degraded {
             self.hub.translation_loss(field, Carries::Degraded);
@@ -134,7 +151,6 @@ impl Core {
         for field in &mapped.dropped {
             self.hub.translation_loss(field, Carries::Dropped);
         }
-        let provenance = self.trust.provenance(source.peer.ip(), source.transport());
         self.hub.submit(mapped.value, provenance, self.answers.settle(handle.to_bits()));
     }
 
@@ -160,21 +176,36 @@ impl Core {
     }
 
     /// Answers without keeping anything (RFC 3261 §8.2.7): a copy of the request is judged again and answered the same.
-    fn answer(&mut self, pending: &Pending, status: u16, now: Instant) {
+    pub(super) fn answer(&mut self, pending: &Pending, status: u16, now: Instant) {
         self.send_built(pending, ResponseBuilder::new(&pending.request, status), now);
     }
 
-    fn send_built(&mut self, pending: &Pending, response: ResponseBuilder<'_>, now: Instant) {
-        let response = response.source(pending.source.peer).to_tag(&pending.tag).encode();
-        self.send_response(pending.route, response, now);
+    pub(super) fn send_built(&mut self, pending: &Pending, response: ResponseBuilder<'_>, now: Instant) {
+        let response = response.source(pending.source.peer).to_tag(&pending.tag);
+        if let Some(response) = self.reply(&response, pending.source, pending.request.octets().len(), now) {
+            self.send_response(pending.route, response, now);
+        }
+    }
+
+    /// SEC-006: the octets of a response; for a stranger's datagram no more than it had, and not too often.
+    fn reply(&mut self, response: &ResponseBuilder<'_>, source: Source, asked: usize, now: Instant) -> Option<Bytes> {
+        if !self.is_stranger(source) {
+            return Some(response.encode());
+        }
+        if !self.strangers.admit(source.peer.ip(), now) {
+            tracing::debug!(peer = %source.peer, "too many requests from a stranger: not answered");
+            return None;
+        }
+        response.encode_within(asked)
     }
 
     /// Answers what has a topmost Via and no sound key; without a Via there is no way back.
     fn answer_unreadable(&mut self, request: &Message, source: Source, now: Instant) {
-        let Some(route) = route_of_unreadable(request, source) else { return };
-        let response =
-            ResponseBuilder::new(request, 400).source(source.peer).to_tag(&self.tag(request.octets())).encode();
-        self.send_response(route, response, now);
+        let Some(route) = self.route_of_unreadable(request, source) else { return };
+        let response = ResponseBuilder::new(request, 400).source(source.peer).to_tag(&self.tag(request.octets()));
+        if let Some(response) = self.reply(&response, source, request.octets().len(), now) {
+            self.send_response(route, response, now);
+        }
     }
 
     /// Answers what is no message, as far as it can be read.
@@ -182,11 +213,13 @@ impl Core {
         tracing::debug!(peer = %source.peer, error = rejected.error.code(), "not a message");
         let Some(salvage) = rejected.salvage() else { return };
         let request = salvage.request();
-        let Some(route) = route_of_unreadable(request, source) else { return };
+        let Some(route) = self.route_of_unreadable(request, source) else { return };
         let tag = self.tag(&rejected.octets);
         let status = rejected.error.status();
-        let response = ResponseBuilder::new(request, status).source(source.peer).to_tag(&tag).encode();
-        self.send_response(route, response, now);
+        let response = ResponseBuilder::new(request, status).source(source.peer).to_tag(&tag);
+        if let Some(response) = self.reply(&response, source, rejected.octets.len(), now) {
+            self.send_response(route, response, now);
+        }
     }
 
     /// Answers a request by what the hub says became of it.
@@ -194,6 +227,11 @@ impl Core {
         let handle = Handle::from_bits(token);
         let Some(pending) = self.server.user(handle) else { return };
         let response = pending.answer(outcome);
+        // Nothing at all is sent where the shortest answer is still too long.
+        let response = match pending.limit {
+            Some(limit) => response.encode_within(limit).unwrap_or_default(),
+            None => response.encode(),
+        };
         if self.server.respond(handle, response, now).is_some() {
             self.unanswered = self.unanswered.saturating_sub(1);
         }
@@ -208,19 +246,45 @@ impl Core {
 
     pub(super) fn send_response(&mut self, route: Route, response: Bytes, now: Instant) {
         match route {
+            _ if response.is_empty() => {}
             Route::Datagram { socket, peer } => {
                 if let Err(error) = self.datagrams.send(socket, peer, response) {
                     tracing::debug!(%peer, %error, "response not sent");
                 }
             }
             Route::Stream { connection, reopen } => {
-                if self.streams.contains(connection) {
+                if self.streams.peer(connection).is_some() {
                     self.respond_on(connection, response, now);
-                } else if let Some(connection) = reopen.and_then(|peer| self.streams.connect(peer)) {
+                } else if let Some(connection) = reopen.and_then(|address| self.streams.connect(&Peering::tcp(address)))
+                {
                     // RFC 3261 §18.2.2: the connection of the request is gone.
                     self.respond_on(connection, response, now);
                 }
             }
+        }
+    }
+
+    /// As [`response_route`], but with a Via that cannot be read the answer goes where the request came from.
+    ///
+    /// `None` without any Via: nobody waits for an answer that has none.
+    fn route_of_unreadable(&mut self, request: &Message, source: Source) -> Option<Route> {
+        if let Ok(via) = request.top_via() {
+            let stranger = self.is_stranger(source);
+            return Some(response_route(&via, source, stranger));
+        }
+        request.header(HeaderId::Via)?;
+        Some(match source.channel {
+            Channel::Connection(connection) => Route::Stream { connection, reopen: None },
+            Channel::Socket(socket) => Route::Datagram { socket, peer: source.peer },
+        })
+    }
+
+    /// RFC 5923 §8.2: the peer's own connection may stand for one that we would open to its listener.
+    fn heed_alias(&mut self, connection: ConnectionId, request: &Message, source: Source) {
+        if let Ok(via) = request.top_via()
+            && via.alias()
+        {
+            self.streams.offer_alias(connection, SocketAddr::new(source.peer.ip(), via.port_or_default()));
         }
     }
 
@@ -285,16 +349,21 @@ impl Core {
 }
 
 impl Pending {
+    /// The octets of a response to this request.
+    pub(super) fn sized(&self, response: &ResponseBuilder<'_>) -> usize {
+        response.clone().source(self.source.peer).to_tag(&self.tag).encode().len()
+    }
+
     fn response(&self, status: u16) -> ResponseBuilder<'_> {
         ResponseBuilder::new(&self.request, status).source(self.source.peer).to_tag(&self.tag)
     }
 
     /// RFC 3428 §7, RFC 7247 §7.1.
-    fn answer(&self, outcome: &Outcome) -> Bytes {
+    fn answer(&self, outcome: &Outcome) -> ResponseBuilder<'_> {
         let failure = match outcome {
-            Outcome::Success(Proof::Recipient) => return self.response(200).encode(),
+            Outcome::Success(Proof::Recipient) => return self.response(200),
             Outcome::Success(Proof::Server) | Outcome::HandedOver | Outcome::Indeterminant => {
-                return self.response(202).encode();
+                return self.response(202);
             }
             Outcome::Failure(failure) => failure,
         };
@@ -316,7 +385,7 @@ impl Pending {
             }
             _ => {}
         }
-        response.encode()
+        response
     }
 }
 
@@ -324,32 +393,21 @@ impl Pending {
 const ALLOW: &str = "MESSAGE, OPTIONS, CANCEL";
 
 /// RFC 3261 §18.2.2, RFC 3581 §4.
-fn response_route(via: &Via<'_>, source: Source) -> Route {
+fn response_route(via: &Via<'_>, source: Source, stranger: bool) -> Route {
     match source.channel {
         Channel::Connection(connection) => {
+            // Whom a connection opened anew would lead to is proven by no certificate, and browsers take none.
             let reopen = SocketAddr::new(source.peer.ip(), via.port_or_default());
-            Route::Stream { connection, reopen: Some(reopen) }
+            Route::Stream { connection, reopen: (source.transport == Transport::Tcp).then_some(reopen) }
         }
+        // DEVIATES RFC 3261 §18.2.2: maddr is for multicast; from a stranger it would send our answers to anybody.
+        Channel::Socket(socket) if stranger => Route::Datagram { socket, peer: via.reply_address(source.peer) },
         Channel::Socket(socket) => match via.response_target(source.peer) {
             ResponseTarget::Address(peer) => Route::Datagram { socket, peer },
             // A name would need DNS for an answer; where the request came from is right in all but multicast.
             ResponseTarget::Name(_, port) => Route::Datagram { socket, peer: SocketAddr::new(source.peer.ip(), port) },
         },
     }
-}
-
-/// As [`response_route`], but with a Via that cannot be read the answer goes where the request came from.
-///
-/// `None` without any Via: nobody waits for an answer that has none.
-fn route_of_unreadable(request: &Message, source: Source) -> Option<Route> {
-    if let Ok(via) = request.top_via() {
-        return Some(response_route(&via, source));
-    }
-    request.header(HeaderId::Via)?;
-    Some(match source.channel {
-        Channel::Connection(connection) => Route::Stream { connection, reopen: None },
-        Channel::Socket(socket) => Route::Datagram { socket, peer: source.peer },
-    })
 }
 
 pub(super) fn unix_now() -> i64 {

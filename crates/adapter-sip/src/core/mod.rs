@@ -6,6 +6,7 @@
 
 mod accepts;
 mod answers;
+mod auth; // RFC 3261 §22
 mod datagrams;
 mod hop;
 mod inbound;
@@ -15,15 +16,17 @@ mod peers;
 mod queues;
 mod route;
 mod signals;
+mod strangers; // RFC 3261 §26.1.5
 mod streams;
 mod trust;
 mod typing;
 mod unreachable;
 
-use crate::config::{Config, LargeMessages, Listen, Wrapping};
+use crate::config::{Config, LargeMessages, Wrapping};
 use crate::mapping::thread::ThreadTable;
 use adapter_api::{AdapterError, Context, Delivery, Hub, Shutdown, Transport};
 use answers::Answers;
+use auth::Auth;
 use bytes::Bytes;
 use datagrams::Datagrams;
 use impp_model::Outcome;
@@ -35,9 +38,11 @@ use sip_proto::uas::Policy;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use streams::{Handed, Settings, StreamEvent, Streams};
+use strangers::Strangers;
+use streams::{End, Handed, Settings, StreamEvent, Streams};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use transport::tls::TlsAcceptor;
 use trust::Trust;
 
 pub(crate) use hop::{FixedHop, SUPPORTED, located_places, via_name};
@@ -62,6 +67,8 @@ struct Core {
     policy: Policy,
     large_messages: LargeMessages,
     trust: Trust,
+    auth: Auth,
+    strangers: Strangers,
     threads: ThreadTable,
     wrapping: Wrapping,
     refusals: accepts::Refusals,
@@ -81,8 +88,8 @@ struct Core {
 /// Deliveries and outcomes taken in one turn, so that sockets are not starved.
 const BATCH: usize = 256;
 
-/// How long unfinished requests are waited for at the end: as long as the hub holds a message (DESIGN A5).
-const DRAIN: Duration = Duration::from_millis(2500);
+/// How much longer than the hub holds a message (DESIGN A5) its answer is waited for at the end.
+const DRAIN_MARGIN: Duration = Duration::from_millis(500);
 
 enum Turn {
     Stop,
@@ -128,7 +135,8 @@ pub(crate) async fn run(setup: Setup, mut shutdown: Shutdown) -> Result<(), Adap
             Turn::Stop => {
                 deliveries.close();
                 core.draining = true;
-                end = Some(now + DRAIN);
+                let hold = core.context.configuration.borrow().hold_timeout;
+                end = Some(now + hold + DRAIN_MARGIN);
             }
             Turn::Datagrams => core.handle_datagrams(now),
             Turn::Streams => events.drain(..).for_each(|event| core.handle_stream_event(event, now)),
@@ -166,8 +174,13 @@ impl Core {
         answers: Answers,
     ) -> Result<Self, AdapterError> {
         let datagrams = Datagrams::bind(&config.listens()).map_err(listen_error)?;
+        let auth = Auth::new(config, hub.instance(), &context.configuration.borrow().gateway);
         let settings = Settings {
             max_connections: config.limits.connections,
+            max_per_address: config.limits.connections_per_address,
+            acceptor: TlsAcceptor::new(context.tls.clone(), &[]),
+            tls: context.tls.clone(),
+            origins: config.origins.clone(),
             max_body: config.max_message,
             idle: config.limits.idle_timeout,
         };
@@ -177,6 +190,8 @@ impl Core {
             names: Names::new(config, &[]),
             policy: inbound::policy(config),
             large_messages: config.large_messages,
+            auth,
+            strangers: Strangers::default(),
             trust: Trust::new(hub.instance().clone(), context.configuration.clone()),
             threads: ThreadTable::default(),
             wrapping: config.receipts,
@@ -197,15 +212,16 @@ impl Core {
         })
     }
 
-    /// Opens the TCP listeners and learns what this instance is called.
+    /// Opens the listeners for connections and learns what this instance is called.
     fn open(&mut self, config: &Config) -> Result<Vec<JoinHandle<()>>, AdapterError> {
         let mut bound: Vec<(Transport, SocketAddr)> =
             self.datagrams.locals().map(|local| (Transport::Udp, local)).collect();
         let mut acceptors = Vec::new();
-        for address in config.listens().iter().filter(|listen| !listen.is_udp()).filter_map(Listen::address) {
+        for listen in config.listens().iter().filter(|listen| !listen.is_udp()) {
+            let Some(address) = listen.address() else { continue };
             let listener = transport::bind_tcp(address).map_err(listen_error)?;
-            bound.push((Transport::Tcp, listener.local_addr().unwrap_or(address)));
-            acceptors.push(self.streams.listen(listener));
+            bound.push((listen.transport, listener.local_addr().unwrap_or(address)));
+            acceptors.push(self.streams.listen(listener, listen.transport));
         }
         for (transport, address) in &bound {
             tracing::info!(instance = %self.hub.instance(), %transport, %address, "listening");
@@ -244,7 +260,7 @@ impl Core {
     fn respond_on(&mut self, connection: ConnectionId, octets: Bytes, now: Instant) {
         if self.streams.send(connection, octets) != Handed::Taken {
             self.streams.close(connection);
-            self.handle_broken_connection(connection, true, now);
+            self.handle_broken_connection(connection, End::Broken, now);
         }
     }
 
@@ -262,26 +278,31 @@ impl Core {
 
     fn handle_stream_event(&mut self, event: StreamEvent, now: Instant) {
         match event {
-            StreamEvent::Accepted(stream, peer) => self.streams.accept(stream, peer),
-            StreamEvent::Message(connection, peer, message) => {
-                self.handle_message(
-                    message,
-                    route::Source { peer, channel: route::Channel::Connection(connection) },
-                    now,
-                );
+            StreamEvent::Accepted(stream, peer, transport) => self.streams.accept(stream, peer, transport),
+            StreamEvent::Message(connection, message) => {
+                if let Some(source) = self.source(connection) {
+                    self.handle_message(message, source, now);
+                }
             }
-            StreamEvent::Broken(connection, peer, rejected) => {
-                self.answer_broken(
-                    &rejected,
-                    route::Source { peer, channel: route::Channel::Connection(connection) },
-                    now,
-                );
+            StreamEvent::Broken(connection, rejected) => {
+                if let Some(source) = self.source(connection) {
+                    self.answer_broken(&rejected, source, now);
+                }
             }
-            StreamEvent::Closed { connection, opened } => {
+            StreamEvent::Secured(connection, identity) => self.streams.secured(connection, identity),
+            StreamEvent::Closed { connection, end } => {
                 self.streams.close(connection);
-                self.handle_broken_connection(connection, opened, now);
+                self.handle_broken_connection(connection, end, now);
             }
         }
+    }
+}
+
+impl Core {
+    /// Where a message on a connection comes from; `None` when the connection was given up meanwhile.
+    fn source(&self, connection: ConnectionId) -> Option<route::Source> {
+        let (peer, transport) = self.streams.peer(connection)?;
+        Some(route::Source { peer, transport, channel: route::Channel::Connection(connection) })
     }
 }
 

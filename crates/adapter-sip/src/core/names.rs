@@ -49,8 +49,15 @@ impl Names {
         let fitting = |of: Transport| {
             self.listeners.iter().find(move |listener| listener.transport == of && can_reach(listener.local, peer))
         };
-        // An instance that listens on UDP alone still sends over TCP.
-        fitting(transport).or_else(|| fitting(Transport::Udp)).map(|listener| listener.sent_by.as_str())
+        let any = || self.listeners.iter().find(|listener| can_reach(listener.local, peer));
+        // An instance that listens on one transport alone still sends over others.
+        let listener = fitting(transport).or_else(|| fitting(Transport::Udp)).or_else(any);
+        listener.map(|listener| listener.sent_by.as_str())
+    }
+
+    /// Whether peers can connect to this instance over `transport`.
+    pub(crate) fn listens(&self, transport: Transport) -> bool {
+        self.listeners.iter().any(|listener| listener.transport == transport)
     }
 
     /// The name in Warning headers.

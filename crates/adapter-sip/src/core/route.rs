@@ -4,7 +4,7 @@ use adapter_api::Transport;
 use sip_proto::transaction::Reliability;
 use std::net::SocketAddr;
 
-/// One TCP connection; never used twice.
+/// One connection; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ConnectionId(pub(crate) u64);
 
@@ -30,6 +30,7 @@ impl Route {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Source {
     pub(crate) peer: SocketAddr,
+    pub(crate) transport: Transport,
     pub(crate) channel: Channel,
 }
 
@@ -38,15 +39,6 @@ pub(crate) struct Source {
 pub(crate) enum Channel {
     Socket(usize),
     Connection(ConnectionId),
-}
-
-impl Source {
-    pub(crate) fn transport(&self) -> Transport {
-        match self.channel {
-            Channel::Socket(_) => Transport::Udp,
-            Channel::Connection(_) => Transport::Tcp,
-        }
-    }
 }
 
 /// A server to try.

@@ -7,7 +7,7 @@ use super::typing::{Due, as_operation};
 use crate::config::Wrapping;
 use crate::mapping::message::{self, Refusal};
 use crate::mapping::{Mapped, signal};
-use adapter_api::{Carries, Delivery, Settle, Settlement, SpeaksFor, Token};
+use adapter_api::{Carries, Delivery, Provenance, Settle, Settlement, SpeaksFor, Token};
 use impp_model::{Cause, Failure, MessageOperation, Operation, Outcome, Side};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,34 +17,44 @@ const PATIENCE: Duration = Duration::from_secs(32);
 
 impl Core {
     /// The operation that a MESSAGE asks for; `None` when there is nothing to tell anybody.
-    pub(super) fn read(&mut self, pending: &Pending, now: Instant) -> Result<Option<Mapped<Operation>>, Refusal> {
+    pub(super) fn read(&self, pending: &Pending) -> Result<Option<Mapped<Operation>>, Refusal> {
         let at = unix_now();
-        let operation = match signal::from_request(&pending.request, at, &self.threads)? {
-            Some(Some(Operation::Composing(told))) => {
-                let provenance = self.trust.provenance(pending.source.peer.ip(), pending.source.transport());
-                let proven = match &provenance.speaks_for {
-                    SpeaksFor::Domains(domains) => domains.contains(told.source.address.domain()),
-                    SpeaksFor::Nobody | SpeaksFor::Address(_) | SpeaksFor::Patterns(_) => false,
-                };
-                // What the hub will refuse sets no timer.
-                if !proven {
-                    return Ok(Some(Mapped::whole(Operation::Composing(told))));
-                }
-                let told = self.typing.watch(*told, &provenance, now);
-                return Ok(told.map(|told| Mapped::whole(Operation::Composing(Box::new(told)))));
-            }
-            Some(Some(operation)) => Mapped::whole(operation),
+        Ok(match signal::from_request(&pending.request, at, &self.threads)? {
+            Some(Some(operation)) => Some(Mapped::whole(operation)),
             Some(None) => {
                 self.hub.translation_loss("disposition", Carries::Dropped);
-                return Ok(None);
+                None
             }
             None => {
                 let Mapped { value, degraded, dropped } = message::from_request(&pending.request, at, &self.threads)?;
-                self.typing.message_came(&value.source.address, &value.destination.address);
-                Mapped { value: Operation::Message(Box::new(value)), degraded, dropped }
+                Some(Mapped { value: Operation::Message(Box::new(value)), degraded, dropped })
             }
+        })
+    }
+
+    /// Keeps the receiver's timer of RFC 3994 §3.3; `None` for a state that changes nothing.
+    pub(super) fn watch_typing(
+        &mut self,
+        mapped: Mapped<Operation>,
+        provenance: &Arc<Provenance>,
+        now: Instant,
+    ) -> Option<Mapped<Operation>> {
+        let source = mapped.value.source();
+        let proven = match &provenance.speaks_for {
+            SpeaksFor::Domains(domains) => domains.contains(source.address.domain()),
+            SpeaksFor::Address(address) => *address == source.address,
+            SpeaksFor::Nobody | SpeaksFor::Patterns(_) => false,
         };
-        Ok(Some(operation))
+        // What the hub will refuse sets no timer.
+        if !proven {
+            return Some(mapped);
+        }
+        if mapped.value.kind() == impp_model::Kind::Message {
+            self.typing.message_came(&source.address, &mapped.value.destination().address);
+        }
+        let Operation::Composing(told) = mapped.value else { return Some(mapped) };
+        let told = self.typing.watch(*told, provenance, now)?;
+        Some(Mapped::whole(Operation::Composing(Box::new(told))))
     }
 
     /// Settles at once what needs no request; gives the rest back.

@@ -1,25 +1,32 @@
 //! Whom a peer may speak for (SEC-001).
 
+use super::Core;
+use super::route::{Channel, ConnectionId, Source};
 use adapter_api::{Configuration, InstanceName, Provenance, SourceProof, SpeaksFor, Transport};
 use impp_model::Domain;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::watch;
+use transport::tls::PeerIdentity;
 
 /// What the configuration says of each peer's address, remembered until it changes.
 pub(crate) struct Trust {
     instance: InstanceName,
     configuration: watch::Receiver<Arc<Configuration>>,
     known: BTreeMap<(IpAddr, Transport), Arc<Provenance>>,
+    proven: Proven,
 }
+
+/// What a certificate has proven, for each connection and domain that it was asked about.
+type Proven = BTreeMap<(ConnectionId, Domain), Arc<Provenance>>;
 
 /// Peers remembered; a flood of forged addresses must not fill the memory.
 const MAX_KNOWN: usize = 4096;
 
 impl Trust {
     pub(crate) fn new(instance: InstanceName, configuration: watch::Receiver<Arc<Configuration>>) -> Self {
-        Self { instance, configuration, known: BTreeMap::new() }
+        Self { instance, configuration, known: BTreeMap::new(), proven: Proven::new() }
     }
 
     /// The proof that a message from `peer` comes with.
@@ -40,6 +47,31 @@ impl Trust {
         provenance
     }
 
+    /// RFC 5922 §7.4: the proof for `domain` that the certificate of a connection's peer gives.
+    pub(crate) fn certificate(
+        &mut self,
+        connection: ConnectionId,
+        identity: &PeerIdentity,
+        domain: &Domain,
+    ) -> Option<Arc<Provenance>> {
+        let key = (connection, domain.clone());
+        if let Some(proven) = self.proven.get(&key) {
+            return Some(proven.clone());
+        }
+        identity.sip(domain).ok()?;
+        let provenance = Arc::new(Provenance {
+            adapter: self.instance.clone(),
+            peer: domain.as_str().into(),
+            proof: SourceProof::Certificate,
+            speaks_for: SpeaksFor::Domains(Arc::from([domain.clone()])),
+        });
+        if self.proven.len() >= MAX_KNOWN {
+            self.proven.clear();
+        }
+        self.proven.insert(key, provenance.clone());
+        Some(provenance)
+    }
+
     fn judge(&self, peer: IpAddr, transport: Transport) -> Provenance {
         let configuration = self.configuration.borrow();
         let domains: Arc<[Domain]> = if transport == Transport::Udp && !is_private(peer) {
@@ -54,6 +86,26 @@ impl Trust {
             (SourceProof::TrustedAddress, SpeaksFor::Domains(domains))
         };
         Provenance { adapter: self.instance.clone(), peer: peer.to_string().into(), proof, speaks_for }
+    }
+}
+
+impl Core {
+    /// What the way proves that a request came by: a certificate for `domain`, else its address.
+    pub(super) fn provenance(&mut self, source: Source, domain: &Domain) -> Arc<Provenance> {
+        let by_certificate = match source.channel {
+            Channel::Connection(connection) => self
+                .streams
+                .identity(connection)
+                .and_then(|identity| self.trust.certificate(connection, identity, domain)),
+            Channel::Socket(_) => None,
+        };
+        by_certificate.unwrap_or_else(|| self.trust.provenance(source.peer.ip(), source.transport))
+    }
+
+    /// Whether a datagram comes from where strangers may write, so that its source may be forged.
+    pub(super) fn is_stranger(&mut self, source: Source) -> bool {
+        source.transport == Transport::Udp
+            && self.trust.provenance(source.peer.ip(), source.transport).proof == SourceProof::None
     }
 }
 
@@ -78,7 +130,7 @@ mod tests {
             next_hop: None,
             trusted: trusted.iter().map(|net| net.parse().unwrap()).collect(),
         };
-        Arc::new(Configuration { gateway: "gw.example".parse().unwrap(), domains: vec![entry] })
+        Arc::new(Configuration::new("gw.example".parse().unwrap(), vec![entry]))
     }
 
     fn proof(trust: &mut Trust, peer: &str, transport: Transport) -> SourceProof {

@@ -2,7 +2,7 @@
 
 use adapter_api::{
     Adapter, Carries, Configuration, Context, Delivery, DomainEntry, Hop, Hub, HubCore, InstanceName, PeerState,
-    Provenance, Role, Settle, Shutdown, ShutdownTrigger, TraceId, settle_channel,
+    Provenance, Role, Settle, Shutdown, ShutdownTrigger, Tls, TraceId, settle_channel,
 };
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -11,10 +11,11 @@ use impp_resolve::{Answer, Dns, DnsError, Name, RecordType};
 use sip_proto::build::ResponseBuilder;
 use sip_proto::framer::{Event, StreamFramer};
 use sip_proto::message::Message;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
@@ -79,6 +80,7 @@ pub struct Gateway {
     pub adapter: Arc<dyn Adapter>,
     pub udp: SocketAddr,
     pub tcp: SocketAddr,
+    pub listeners: BTreeMap<String, SocketAddr>,
     pub submitted: mpsc::UnboundedReceiver<Submitted>,
     pub events: mpsc::UnboundedReceiver<String>,
     pub ended: tokio::task::JoinHandle<()>,
@@ -92,6 +94,11 @@ impl Gateway {
 
     /// Starts with more keys than `listen`.
     pub async fn start_with(more: serde_json::Value, dns: FakeDns) -> Self {
+        Self::start_in(more, dns, &["127.0.0.0/8"], Tls::none("gw.example.com".parse().unwrap())).await
+    }
+
+    /// Starts with these networks trusted for `example.net`, and with certificates.
+    pub async fn start_in(more: serde_json::Value, dns: FakeDns, trusted: &[&str], tls: Tls) -> Self {
         let mut config = serde_json::json!({ "listen": ["udp:127.0.0.1:0", "tcp:127.0.0.1:0"] });
         config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let local = DomainEntry {
@@ -99,12 +106,12 @@ impl Gateway {
             role: Role::Local,
             adapter: Some("sip".into()),
             next_hop: None,
-            trusted: vec!["127.0.0.0/8".parse().unwrap()],
+            trusted: trusted.iter().map(|net| net.parse().unwrap()).collect(),
         };
-        let configuration = Configuration { gateway: "gw.example.com".parse().unwrap(), domains: vec![local] };
+        let configuration = Configuration::new("gw.example.com".parse().unwrap(), vec![local]);
         let configuration = watch::channel(Arc::new(configuration)).1;
-        let tls = Arc::new(adapter_api::Tls::none("gw.example.com".parse().unwrap()));
-        let context = Context { configuration: configuration.clone(), dns: Arc::new(dns), tls };
+        let context = Context { configuration: configuration.clone(), dns: Arc::new(dns), tls: Arc::new(tls) };
+        let listens = config["listen"].as_array().unwrap().len();
         let adapter = adapter_sip::new("sip".into(), serde_json::from_value(config).unwrap(), context).unwrap();
         let (submitted, submitted_receiver) = mpsc::unbounded_channel();
         let (events, events_receiver) = mpsc::unbounded_channel();
@@ -113,9 +120,13 @@ impl Gateway {
         let (trigger, shutdown) = Shutdown::new();
         let running = adapter.clone();
         let ended = tokio::spawn(async move { running.run(hub, shutdown).await.unwrap() });
-        let (udp, tcp) = (listening_receiver.recv().await.unwrap(), listening_receiver.recv().await.unwrap());
-        assert_eq!((udp.0.as_str(), tcp.0.as_str()), ("udp", "tcp"));
-        Self { adapter, udp: udp.1, tcp: tcp.1, submitted: submitted_receiver, events: events_receiver, ended, trigger }
+        let mut listeners = BTreeMap::new();
+        for _ in 0..listens {
+            let (transport, address) = listening_receiver.recv().await.unwrap();
+            listeners.insert(transport, address);
+        }
+        let (udp, tcp) = (listeners["udp"], listeners["tcp"]);
+        Self { adapter, udp, tcp, listeners, submitted: submitted_receiver, events: events_receiver, ended, trigger }
     }
 
     /// The next operation that was handed in.
@@ -247,9 +258,9 @@ pub fn text(message: &Message, id: sip_proto::header_id::HeaderId) -> Option<Str
     message.header(id).map(|header| header.display().into_owned())
 }
 
-/// A SIP element's end of a TCP connection.
-pub struct Wire {
-    stream: TcpStream,
+/// A SIP element's end of a connection.
+pub struct Wire<S = TcpStream> {
+    stream: S,
     framer: StreamFramer,
     buffer: BytesMut,
 }
@@ -262,8 +273,10 @@ impl Wire {
     pub async fn accept(listener: &TcpListener) -> Self {
         Self::new(timeout(PATIENCE, listener.accept()).await.unwrap().unwrap().0)
     }
+}
 
-    fn new(stream: TcpStream) -> Self {
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    pub fn new(stream: S) -> Self {
         Self { stream, framer: StreamFramer::default(), buffer: BytesMut::new() }
     }
 
@@ -279,6 +292,16 @@ impl Wire {
             }
             if timeout(PATIENCE, self.stream.read_buf(&mut self.buffer)).await.unwrap().unwrap() == 0 {
                 return None;
+            }
+        }
+    }
+
+    /// Whether the gateway closes the connection without a SIP message.
+    pub async fn is_closed_unused(&mut self) -> bool {
+        loop {
+            match timeout(PATIENCE, self.stream.read_buf(&mut self.buffer)).await.unwrap() {
+                Ok(0) | Err(_) => return !self.buffer.windows(4).any(|octets| octets == b"SIP/"),
+                Ok(_) => {}
             }
         }
     }

@@ -5,4 +5,7 @@
 mod inbound;
 mod kit;
 mod outbound;
+mod proof;
+mod tls;
 mod vectors;
+mod websocket;

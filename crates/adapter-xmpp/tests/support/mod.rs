@@ -94,7 +94,7 @@ pub fn config(port: u16, more: serde_json::Value) -> Config {
 }
 
 pub fn start(config: Config) -> Gateway {
-    let configuration = Arc::new(Configuration { gateway: Domain::parse("gw.example.net").unwrap(), domains: vec![] });
+    let configuration = Arc::new(Configuration::new(Domain::parse("gw.example.net").unwrap(), vec![]));
     let configuration = watch::channel(configuration).1;
     let tls = Arc::new(adapter_api::Tls::none(Domain::parse("gw.example.net").unwrap()));
     let context = Context { configuration: configuration.clone(), dns: Arc::new(NoDns), tls };

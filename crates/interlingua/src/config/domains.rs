@@ -1,9 +1,11 @@
 //! The tables of which there are several: domains, routes, policy rules.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
-use adapter_api::DomainPattern;
+use adapter_api::{Credentials, DomainPattern, Trunk};
 use impp_model::domain::Domain;
 use ipnet::IpNet;
 use schemars::JsonSchema;
@@ -34,6 +36,10 @@ pub struct DomainTable {
     #[serde(default)]
     #[schemars(example = ["127.0.0.1/32"])]
     pub trusted: Vec<Network>,
+    /// How this gateway makes itself known to the domain's SIP server; not in this version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
+    pub trunk: Option<TrunkTable>,
     /// For a domain that lives in two networks; not in this version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(skip)]
@@ -42,6 +48,63 @@ pub struct DomainTable {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(skip)]
     pub certificate: Option<usize>,
+}
+
+/// What the SIP server of the `[[domain]]` above wants before it takes anything, and how it is watched.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TrunkTable {
+    /// The name by which the server knows this gateway, to answer its challenges (RFC 8760) and to register.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"gateway")]
+    pub username: Option<String>,
+    /// The password, for labs; else use `password_file`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"${TRUNK_PASSWORD}")]
+    pub password: Option<String>,
+    /// A file that holds the password and nothing else; white space around it is dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"trunk.password")]
+    pub password_file: Option<PathBuf>,
+    /// The realm that may ask for it. Omitted: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"sip.example.com")]
+    pub realm: Option<String>,
+    /// Whether to register as `username` there, so that the server sends to this gateway.
+    #[serde(default)]
+    pub register: bool,
+    /// How often to ask with OPTIONS whether the next hop answers; peer_up shows it. Omitted: messages alone tell.
+    #[serde(default, with = "adapter_api::duration::optional", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", example = &"30s")]
+    pub keep_alive: Option<Duration>,
+}
+
+impl TrunkTable {
+    /// The password, or the key that is wrong and why.
+    pub(crate) fn read_password(&self) -> Result<Option<String>, (&'static str, String)> {
+        let password = match (&self.password, &self.password_file) {
+            (Some(_), Some(_)) => return Err(("password", "given twice".to_owned())),
+            (Some(password), None) => password.clone(),
+            (None, Some(file)) => std::fs::read_to_string(file)
+                .map_err(|error| ("password_file", format!("cannot read {}: {error}", file.display())))?,
+            (None, None) => return Ok(None),
+        };
+        match password.trim() {
+            "" => Err((if self.password.is_some() { "password" } else { "password_file" }, "empty".to_owned())),
+            password => Ok(Some(password.to_owned())),
+        }
+    }
+
+    /// As adapters see it; `check` has seen to it that it is whole.
+    pub(crate) fn shared(&self) -> Trunk {
+        let password = self.read_password().ok().flatten();
+        let credentials = self.username.as_ref().zip(password).map(|(username, password)| Credentials {
+            username: username.as_str().into(),
+            password: password.into(),
+            realm: self.realm.as_deref().map(Into::into),
+        });
+        Trunk { credentials, register: self.register, keep_alive: self.keep_alive }
+    }
 }
 
 /// Whether this gateway speaks for a domain.

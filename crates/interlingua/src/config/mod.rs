@@ -17,7 +17,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub use domains::{Action, DomainTable, Network, Pattern, PolicyRule, Role, RouteTable};
+pub use domains::{Action, DomainTable, Network, Pattern, PolicyRule, Role, RouteTable, TrunkTable};
 pub(crate) use problem::count;
 pub use problem::{Key, Problem, Report, Step};
 pub(crate) use read::{nearest, read};

@@ -178,10 +178,10 @@ fn build(
         next_hop: next_hop.map(Into::into),
         trusted: Vec::new(),
     };
-    let configuration = Configuration {
-        gateway: Domain::parse_host("gw.example").unwrap(),
-        domains: vec![entry("sip.example", "sip", Some("sip:192.0.2.1")), entry("xmpp.example", "xmpp", None)],
-    };
+    let configuration = Configuration::new(
+        Domain::parse_host("gw.example").unwrap(),
+        vec![entry("sip.example", "sip", Some("sip:192.0.2.1")), entry("xmpp.example", "xmpp", None)],
+    );
     let mut config = CoreConfig {
         configuration: Arc::new(configuration),
         routing: RoutingConfig { routes: Vec::new(), supported: vec!["_sip".into(), "_xmpp".into()] },

@@ -27,13 +27,13 @@ pub fn put_header(out: &mut BytesMut, name: &str, value: &[u8]) {
 }
 
 /// Appends a header line of a received message.
-fn put_copy(out: &mut BytesMut, header: &Header<'_>) {
-    put_received(out, header.id, header.octets());
+fn put_copy(out: &mut BytesMut, name: &str, header: &Header<'_>) {
+    put_received(out, name, header.octets());
 }
 
 /// Appends a header line whose value was received: only its folds are undone, for its controls are quoted pairs.
-fn put_received(out: &mut BytesMut, id: HeaderId, value: &[u8]) {
-    out.put_slice(id.name().as_bytes());
+fn put_received(out: &mut BytesMut, name: &str, value: &[u8]) {
+    out.put_slice(name.as_bytes());
     out.put_slice(b": ");
     put_without_line_ends(out, value, |_| true);
     out.put_slice(b"\r\n");

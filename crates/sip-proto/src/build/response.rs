@@ -91,19 +91,11 @@ impl<'a> ResponseBuilder<'a> {
     pub fn encode(&self) -> Bytes {
         let mut out =
             BytesMut::with_capacity(self.request.octets().len().min(2_048) + self.headers.len() + self.body.len());
-        out.put_slice(b"SIP/2.0 ");
-        out.put_slice(self.status.to_string().as_bytes());
-        out.put_u8(b' ');
-        put_clean(&mut out, self.reason.as_deref().unwrap_or_else(|| reason_phrase(self.status)).as_bytes());
-        out.put_slice(b"\r\n");
-        self.put_vias(&mut out);
-        self.copy(&mut out, HeaderId::From);
-        self.put_to(&mut out);
-        self.copy(&mut out, HeaderId::CallId);
-        self.copy(&mut out, HeaderId::CSeq);
+        self.put_status(&mut out, self.reason.as_deref());
+        self.put_echo(&mut out, HeaderId::name);
         if self.status == 100 {
             // RFC 3261 §8.2.6.1.
-            self.copy(&mut out, HeaderId::Timestamp);
+            self.copy(&mut out, HeaderId::Timestamp, HeaderId::name);
         }
         if self.record_route {
             self.copy_all(&mut out, HeaderId::RecordRoute);
@@ -113,20 +105,51 @@ impl<'a> ResponseBuilder<'a> {
         out.freeze()
     }
 
-    fn put_vias(&self, out: &mut BytesMut) {
+    /// SEC-006: writes the response in at most so many octets, if need be without all that was added to it and with compact
+    /// names; `None` when that is still too much.
+    pub fn encode_within(&self, limit: usize) -> Option<Bytes> {
+        let whole = self.encode();
+        if whole.len() <= limit {
+            return Some(whole);
+        }
+        let mut out = BytesMut::with_capacity(limit);
+        self.put_status(&mut out, None);
+        self.put_echo(&mut out, compact_name);
+        out.put_slice(b"l:0\r\n\r\n");
+        (out.len() <= limit).then(|| out.freeze())
+    }
+
+    fn put_status(&self, out: &mut BytesMut, reason: Option<&str>) {
+        out.put_slice(b"SIP/2.0 ");
+        out.put_slice(self.status.to_string().as_bytes());
+        out.put_u8(b' ');
+        put_clean(out, reason.unwrap_or_else(|| reason_phrase(self.status)).as_bytes());
+        out.put_slice(b"\r\n");
+    }
+
+    /// RFC 3261 §8.2.6.2: what every response repeats of its request.
+    fn put_echo(&self, out: &mut BytesMut, name: NameOf) {
+        self.put_vias(out, name(HeaderId::Via));
+        self.copy(out, HeaderId::From, name);
+        self.put_to(out, name(HeaderId::To));
+        self.copy(out, HeaderId::CallId, name);
+        self.copy(out, HeaderId::CSeq, name);
+    }
+
+    fn put_vias(&self, out: &mut BytesMut, name: &str) {
         for (at, header) in self.request.headers(HeaderId::Via).enumerate() {
             let stamped = self.source.filter(|_| at == 0).and_then(|source| stamp(header.text().ok()?, source));
             match stamped {
-                Some(value) => put_received(out, HeaderId::Via, value.as_bytes()),
-                None => put_copy(out, &header),
+                Some(value) => put_received(out, name, value.as_bytes()),
+                None => put_copy(out, name, &header),
             }
         }
     }
 
-    fn put_to(&self, out: &mut BytesMut) {
+    fn put_to(&self, out: &mut BytesMut, name: &str) {
         let Some(header) = self.request.header(HeaderId::To) else { return };
         let tag = self.to_tag.as_ref().filter(|_| self.status != 100 && !has_tag(header.text()));
-        put_copy(out, &header);
+        put_copy(out, name, &header);
         if let Some(tag) = tag {
             // The tag goes before the line end just written.
             out.truncate(out.len() - 2);
@@ -136,16 +159,31 @@ impl<'a> ResponseBuilder<'a> {
         }
     }
 
-    fn copy(&self, out: &mut BytesMut, id: HeaderId) {
+    fn copy(&self, out: &mut BytesMut, id: HeaderId, name: NameOf) {
         if let Some(header) = self.request.header(id) {
-            put_copy(out, &header);
+            put_copy(out, name(id), &header);
         }
     }
 
     fn copy_all(&self, out: &mut BytesMut, id: HeaderId) {
         for header in self.request.headers(id) {
-            put_copy(out, &header);
+            put_copy(out, id.name(), &header);
         }
+    }
+}
+
+/// How a header is called.
+type NameOf = fn(HeaderId) -> &'static str;
+
+/// RFC 3261 §7.3.3, for what every response repeats.
+#[allow(clippy::wildcard_enum_match_arm, reason = "the others keep their names")]
+fn compact_name(id: HeaderId) -> &'static str {
+    match id {
+        HeaderId::Via => "v",
+        HeaderId::From => "f",
+        HeaderId::To => "t",
+        HeaderId::CallId => "i",
+        other => other.name(),
     }
 }
 
@@ -268,5 +306,25 @@ mod tests {
         let request = request("Via: SIP/2.0/UDP a", "<sip:a@b>");
         let text = text(&ResponseBuilder::new(&request, 404).reason("No\r\nsuch \u{0}user"));
         assert!(text.starts_with("SIP/2.0 404 No such user\r\n"));
+    }
+
+    // checks: SEC-006
+    #[test]
+    fn a_response_can_be_held_within_the_size_of_its_request() {
+        let request = "OPTIONS sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP c;branch=z9hG4bK1;rport\r\nMax-Forwards: 70\r\n\
+                       From: <sip:c@d>;tag=1\r\nTo: <sip:a@b>\r\nCall-ID: x\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n";
+        let request = Message::parse(Bytes::from_static(request.as_bytes())).unwrap();
+        let size = request.octets().len();
+        let response = ResponseBuilder::new(&request, 200)
+            .source("192.0.2.1:5060".parse().unwrap())
+            .to_tag("0123456789abcdef")
+            .header(HeaderId::Allow, &"MESSAGE, ".repeat(20));
+        assert!(response.encode().len() > size);
+        let short = response.encode_within(size).unwrap();
+        assert!(short.len() <= size);
+        let parsed = Message::parse(short).unwrap();
+        assert!(parsed.verify().is_ok() && parsed.to().unwrap().tag().is_some());
+        assert!(response.encode_within(100).is_none());
+        assert_eq!(response.encode_within(10_000).unwrap(), response.encode());
     }
 }

@@ -48,7 +48,9 @@ impl<'a> AuthParams<'a> {
         if found.next().is_some() {
             return Err(DigestError::Repeated(name));
         }
-        Ok(Some(if *quoted { grammar::unescape_quoted(value) } else { Cow::Borrowed(value) }))
+        let value = if *quoted { grammar::unescape_quoted(value) } else { Cow::Borrowed(*value) };
+        // What is sent back must be the same octets, and controls are never sent.
+        if value.chars().any(char::is_control) { Err(DigestError::Value(name)) } else { Ok(Some(value)) }
     }
 
     /// The value of a parameter that must be there.
@@ -93,6 +95,7 @@ mod tests {
         }
         let twice = AuthParams::parse("Digest nc=1,NC=2").unwrap();
         assert_eq!(twice.find("nc"), Err(DigestError::Repeated("nc")));
+        assert_eq!(AuthParams::parse("Digest a=\"b\tc\"").unwrap().find("a"), Err(DigestError::Value("a")));
         let many = format!("Digest {}", vec!["a=b"; MAX_PARAMS + 1].join(","));
         assert!(matches!(error(&many), DigestError::Syntax { .. }));
     }

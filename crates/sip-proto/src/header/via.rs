@@ -102,7 +102,10 @@ impl<'a> Via<'a> {
     /// RFC 3261 §18.1.1: the port of `sent-by`, else the default of the transport.
     pub fn port_or_default(&self) -> u16 {
         self.port.unwrap_or(match self.transport {
-            secure if secure.eq_ignore_ascii_case("TLS") || secure.eq_ignore_ascii_case("WSS") => 5061,
+            secure if secure.eq_ignore_ascii_case("TLS") => 5061,
+            // RFC 7118 §5.2: those of HTTP.
+            plain if plain.eq_ignore_ascii_case("WS") => 80,
+            secure if secure.eq_ignore_ascii_case("WSS") => 443,
             _ => 5060,
         })
     }
@@ -120,9 +123,14 @@ impl<'a> Via<'a> {
                 Err(_) => ResponseTarget::Name(maddr.to_owned(), self.port_or_default()),
             };
         }
+        ResponseTarget::Address(self.reply_address(source))
+    }
+
+    /// As [`response_target`](Self::response_target), but for `maddr`: always the host the request came from.
+    pub fn reply_address(&self, source: SocketAddr) -> SocketAddr {
         // RFC 3581 §4: with rport the answer goes back to where the request really came from.
         let port = if self.rport().is_some() { source.port() } else { self.port_or_default() };
-        ResponseTarget::Address(SocketAddr::new(source.ip(), port))
+        SocketAddr::new(source.ip(), port)
     }
 
     fn take(cursor: &mut Cursor<'a>) -> Option<Self> {

@@ -25,7 +25,7 @@ impl HubCore for Silent {
 
     fn configuration(&self) -> watch::Receiver<Arc<Configuration>> {
         let gateway = "gw.example.net".parse().unwrap();
-        watch::Sender::new(Arc::new(Configuration { gateway, domains: vec![] })).subscribe()
+        watch::Sender::new(Arc::new(Configuration::new(gateway, vec![]))).subscribe()
     }
 }
 

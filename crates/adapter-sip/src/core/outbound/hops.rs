@@ -62,7 +62,7 @@ impl Core {
             }
             Some(KnownHop::Bad) | None => {
                 let failure =
-                    Failure::new(Side::Ours, Cause::NoRoute).with_text("next_hop is no sip: URI over udp or tcp");
+                    Failure::new(Side::Ours, Cause::NoRoute).with_text("next_hop is no SIP URI over a known transport");
                 self.finish(id, failure.into());
             }
         }

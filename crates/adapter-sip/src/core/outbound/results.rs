@@ -4,6 +4,7 @@ use super::{Attempt, Id, Wrapped};
 use crate::core::Core;
 use crate::core::accepts::Kind;
 use crate::core::route::{ConnectionId, Route};
+use crate::core::streams::End;
 use crate::core::unreachable::Unreachable;
 use crate::mapping::{address, error};
 use adapter_api::{PeerState, Transport};
@@ -16,11 +17,11 @@ use std::time::{Duration, Instant};
 
 impl Core {
     /// Ends the tries that a connection took with it.
-    pub(in crate::core) fn handle_broken_connection(&mut self, connection: ConnectionId, opened: bool, now: Instant) {
+    pub(in crate::core) fn handle_broken_connection(&mut self, connection: ConnectionId, end: End, now: Instant) {
         let on_it = |route: &Route| matches!(route, Route::Stream { connection: of, .. } if *of == connection);
         let handles: Vec<Handle> = self.client.unanswered_on(on_it).collect();
         for handle in handles {
-            self.handle_transport_error(handle, opened, now);
+            self.handle_transport_error(handle, end, now);
         }
     }
 
@@ -30,26 +31,27 @@ impl Core {
         let handles: Vec<Handle> =
             self.client.unanswered_on(|route| *route == Route::Datagram { socket, peer }).collect();
         for handle in handles {
-            self.handle_transport_error(handle, false, now);
+            self.handle_transport_error(handle, End::Refused, now);
         }
     }
 
-    /// `written`: the request may have arrived before the error.
-    pub(super) fn handle_transport_error(&mut self, handle: Handle, written: bool, now: Instant) {
+    pub(super) fn handle_transport_error(&mut self, handle: Handle, end: End, now: Instant) {
         let Some(id) = self.client.handle_transport_error(handle) else { return };
         let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return };
         let Some(attempt) = outbound.attempt.take() else { return };
         // RFC 3261 §17.1.2.2, Timer E: this error is about a copy, and the first datagram may have arrived.
         let repeated = attempt.place.transport == Transport::Udp && attempt.since + Timers::default().t1 <= now;
-        let written = written || repeated;
+        let written = end == End::Broken || repeated;
         outbound.doubtful |= written;
-        let (cause, text) = match (attempt.oversize && !written, outbound.doubtful) {
+        let (cause, text) = match (end, attempt.oversize && !written, outbound.doubtful) {
+            // RFC 5922 §7.3: a certificate does not get better by trying again.
+            (End::Unproven(fault), ..) => (Cause::RemoteNotFound, fault.to_string()),
             // RFC 3428 §8: refused over TCP, it must not go over UDP.
-            (true, _) => (Cause::TooLarge, "too large for UDP, and the next hop takes no TCP"),
-            (false, true) => (Cause::Unconfirmed, "the next hop went away; it may have arrived"),
-            (false, false) => (Cause::LinkDown, "the next hop cannot be reached"),
+            (_, true, _) => (Cause::TooLarge, "too large for UDP, and the next hop takes no TCP".to_owned()),
+            (_, false, true) => (Cause::Unconfirmed, "the next hop went away; it may have arrived".to_owned()),
+            (_, false, false) => (Cause::LinkDown, "the next hop cannot be reached".to_owned()),
         };
-        self.give_up(id, attempt, Failure::new(Side::Far, cause).with_text(text), now);
+        self.give_up(id, attempt, Failure::new(Side::Far, cause).with_text(&text), now);
     }
 
     /// Too much waits for the connection to a server, which says nothing of that server.

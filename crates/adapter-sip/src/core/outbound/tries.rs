@@ -3,13 +3,13 @@
 use super::{Attempt, Id, Wrapped};
 use crate::config::LargeMessages;
 use crate::core::Core;
-use crate::core::hop::via_name;
+use crate::core::hop::{FixedHop, via_name};
 use crate::core::route::{Place, Route};
-use crate::core::streams::Handed;
+use crate::core::streams::{End, Ends, Handed, Peering};
 use crate::ids::{RequestIds, Try};
 use crate::mapping::message::Form;
 use crate::mapping::{Mapped, message, signal};
-use adapter_api::{Carries, Delivery, Transport};
+use adapter_api::{Carries, Delivery, Hop, Transport};
 use bytes::Bytes;
 use impp_model::{Cause, DateTime, Failure, Operation, Outcome, Side};
 use sip_proto::build::{RequestBuilder, TopVia};
@@ -30,6 +30,17 @@ const SECOND_FORM: u32 = 1 << 31;
 /// Whether a request may go over UDP.
 pub(crate) fn fits_datagram(octets: usize) -> bool {
     octets <= MAX_UNSAFE_REQUEST
+}
+
+/// RFC 5922 §7.3: whom the server of a delivery must prove to be, and on whose behalf we come.
+fn ends(delivery: &Delivery) -> Ends {
+    let destination = delivery.operation.destination().address.domain();
+    let peer = match &*delivery.hop {
+        Hop::Located { domain, .. } => Arc::from([domain.clone()]),
+        Hop::Fixed(text) => FixedHop::parse(text).map_or_else(Arc::default, |hop| hop.peer(destination)),
+        Hop::Link => Arc::default(),
+    };
+    Ends { peer, source: Some(delivery.operation.source().address.domain().clone()) }
 }
 
 impl Core {
@@ -67,7 +78,7 @@ impl Core {
         self.prepare(id, now);
         let (request, branch, oversize, place) = self.encode(id, place)?;
         let key = self.keys.client(branch.as_bytes(), Method::Message.as_str().as_bytes());
-        let route = self.route(place).ok_or_else(|| Box::new(Failure::new(Side::Ours, Cause::LinkDown)))?;
+        let route = self.route(id, place).ok_or_else(|| Box::new(Failure::new(Side::Ours, Cause::LinkDown)))?;
         let started = self.client.start(key, request, route, route.reliability(), id, now);
         let handle = started.map_err(|refused| match refused {
             Refused::Full(_) => Box::new(Failure::new(Side::Ours, Cause::Overload)),
@@ -170,7 +181,8 @@ impl Core {
                 sent_by,
                 branch: &branch,
                 rport: transport == Transport::Udp,
-                alias: false,
+                // RFC 5923 §8.1: requests may come back over the connection, for we would listen for them anyway.
+                alias: transport == Transport::Tls && self.names.listens(Transport::Tls),
             }))
         };
         let unreachable = || {
@@ -191,11 +203,13 @@ impl Core {
         }
     }
 
-    fn route(&mut self, place: Place) -> Option<Route> {
+    fn route(&mut self, id: Id, place: Place) -> Option<Route> {
         if place.transport == Transport::Udp {
             return self.datagrams.route(place.address);
         }
-        let connection = self.streams.connect(place.address)?;
+        let delivery = &self.outbounds.entries.get(&id)?.delivery;
+        let ends = place.transport.is_secure().then(|| ends(delivery));
+        let connection = self.streams.connect(&Peering { address: place.address, transport: place.transport, ends })?;
         Some(Route::Stream { connection, reopen: None })
     }
 
@@ -208,13 +222,13 @@ impl Core {
                 Handed::Full => self.handle_no_room(handle, now),
                 Handed::Gone => {
                     self.streams.close(connection);
-                    self.handle_broken_connection(connection, true, now);
+                    self.handle_broken_connection(connection, End::Broken, now);
                 }
             },
             Route::Datagram { socket, peer } => {
                 if let Err(error) = self.datagrams.send(socket, peer, request) {
                     tracing::debug!(%peer, %error, "request not sent");
-                    self.handle_transport_error(handle, false, now);
+                    self.handle_transport_error(handle, End::Refused, now);
                 }
             }
         }

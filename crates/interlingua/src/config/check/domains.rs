@@ -1,10 +1,16 @@
 //! `[[domain]]` and `[[route]]`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::Value;
 
 use super::super::problem::Key;
 use super::super::{DomainTable, Role};
 use super::Check;
+
+/// Shorter than the time in which an unanswered request is given up and its server tried again.
+const MIN_KEEP_ALIVE: Duration = Duration::from_secs(5);
 
 impl Check<'_> {
     pub(super) fn domains(&mut self) {
@@ -20,6 +26,7 @@ impl Check<'_> {
             self.reached_by(&key, domain);
             self.trusted(&key, domain);
             self.provable(&key, domain);
+            self.trunk(&key, domain);
             if let Some(next_hop) = &domain.next_hop {
                 self.next_hop(key.name("next_hop"), next_hop, domain.adapter.as_deref());
             }
@@ -50,7 +57,8 @@ impl Check<'_> {
             self.problem(key.name("shown_as"), "showing a domain under another name is not in this version", remedy);
         }
         if domain.certificate.is_some() {
-            self.problem(key.name("certificate"), "TLS is not in this version", "remove it");
+            let remedy = "remove it: the certificate whose names contain the domain is shown";
+            self.problem(key.name("certificate"), "choosing a certificate by hand is not in this version", remedy);
         }
     }
 
@@ -87,12 +95,49 @@ impl Check<'_> {
         }
     }
 
-    /// In this version a trusted address is the one proof that a SIP peer can give.
+    /// A SIP peer proves itself by its address, a password or a certificate; without any way in, nothing comes.
     fn provable(&mut self, key: &Key, domain: &DomainTable) {
-        let sip = domain.adapter.as_deref().and_then(|adapter| self.type_of(adapter)) == Some("sip");
-        if sip && domain.trusted.is_empty() {
-            let remedy = "list the addresses of the proxies or users that send for this domain";
+        let Some(adapter) = domain.adapter.as_deref().filter(|adapter| self.type_of(adapter) == Some("sip")) else {
+            return;
+        };
+        let table = self.config.adapter.get(adapter);
+        let has = |key: &str| table.and_then(|table| table.get(key)).and_then(Value::as_array);
+        let users = has("user").is_some_and(|users| !users.is_empty());
+        let listens = has("listen").into_iter().flatten().filter_map(Value::as_str);
+        let tls = listens.into_iter().any(|listen| listen.starts_with("tls:") || listen.starts_with("wss:"));
+        if domain.trusted.is_empty() && !users && !tls {
+            let remedy = "list the addresses of the proxies or users that send for this domain, give them passwords in \
+                          [[adapter.NAME.user]], or listen on tls: for their certificates";
             self.warning(key.name("trusted"), "nobody is trusted: no message from this domain is taken", remedy);
+        }
+    }
+
+    fn trunk(&mut self, key: &Key, domain: &DomainTable) {
+        let Some(trunk) = &domain.trunk else { return };
+        let key = key.name("trunk");
+        let remedy = "remove the table; the next hop must know this gateway by its address or its certificate";
+        self.problem(key.clone(), "answering challenges, registering and keep-alives are not in this version", remedy);
+        if domain.adapter.as_deref().and_then(|adapter| self.type_of(adapter)) != Some("sip") {
+            self.problem(key.clone(), "only an adapter of type sip has trunks", "remove the table");
+        }
+        let password = match trunk.read_password() {
+            Ok(password) => password.is_some(),
+            Err((name, problem)) => {
+                let remedy = "name a file that holds the password that the server knows";
+                self.problem(key.name(name), problem, remedy);
+                true
+            }
+        };
+        if trunk.username.is_none() && (password || trunk.register) {
+            self.problem(key.name("username"), "missing", "write the name by which the server knows this gateway");
+        }
+        if trunk.username.is_some() && !password && !trunk.register {
+            self.problem(key.name("password_file"), "missing", "name the file that holds the password of username");
+        }
+        if let Some(every) = trunk.keep_alive.filter(|every| *every < MIN_KEEP_ALIVE) {
+            let remedy = format!("write at least \"{}\"", adapter_api::duration::format(MIN_KEEP_ALIVE));
+            let problem = format!("{} is a flood, not a keep-alive", adapter_api::duration::format(every));
+            self.problem(key.name("keep_alive"), problem, remedy);
         }
     }
 

@@ -28,11 +28,11 @@ impl Check<'_> {
 
     /// A next hop that finds its adapter by its scheme.
     fn free_hop(&mut self, key: Key, next_hop: &str) {
-        if next_hop.starts_with("sip:") {
+        if next_hop.starts_with("sip:") || next_hop.starts_with("sips:") {
             self.sip_hop(key.clone(), next_hop);
             self.some_adapter(key, "sip");
         } else {
-            let remedy = "write a sip: URI, as \"sip:192.0.2.1:5060\"";
+            let remedy = "write a sip: or sips: URI, as \"sip:192.0.2.1:5060\"";
             self.problem(key, "no protocol that this gateway speaks", remedy);
         }
     }
@@ -41,11 +41,26 @@ impl Check<'_> {
         let form = "write host, port and transport, as \"sip:192.0.2.1:5060;transport=tcp\"";
         match SipUri::parse(next_hop) {
             Err(error) => self.problem(key, format!("no SIP URI: {error}"), form),
-            Ok(uri) if uri.scheme == Scheme::Sips => self.problem(key, "TLS is not in this version", form),
-            Ok(uri) => {
-                let known = |transport: &str| ["udp", "tcp"].iter().any(|known| transport.eq_ignore_ascii_case(known));
-                if let Some(transport) = uri.transport().filter(|transport| !known(transport)) {
-                    self.problem(key, format!("transport {transport} is not in this version"), "write udp or tcp");
+            Ok(uri) => self.sip_transport(key, &uri),
+        }
+    }
+
+    fn sip_transport(&mut self, key: Key, uri: &SipUri<'_>) {
+        let is = |transport: &str, known: &[&str]| known.iter().any(|known| transport.eq_ignore_ascii_case(known));
+        let secure = uri.scheme == Scheme::Sips;
+        match uri.transport() {
+            Some(transport) if !is(transport, &["udp", "tcp", "tls", "ws", "wss"]) => {
+                self.problem(key, format!("transport {transport} is unknown"), "write udp, tcp, tls, ws or wss");
+            }
+            Some(transport) if secure && is(transport, &["udp"]) => {
+                self.problem(key, "sips: goes over TLS, never over UDP", "leave the transport out");
+            }
+            // RFC 5922 §7.3: an address has no domain to compare a certificate with, so the destination's own counts.
+            transport => {
+                let tls = secure || transport.is_some_and(|transport| is(transport, &["tls", "wss"]));
+                if tls && self.config.tls.trust.is_empty() {
+                    let remedy = "write tls.trust = [\"system\"], or name a file with the server's authority";
+                    self.problem(key, "nobody's signature counts: the server cannot be proven", remedy);
                 }
             }
         }

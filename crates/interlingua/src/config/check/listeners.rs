@@ -1,4 +1,4 @@
-//! Listeners: transports of later versions, and addresses given twice.
+//! Listeners: TLS without a certificate, and addresses given twice.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -8,17 +8,15 @@ use serde_json::Value;
 use super::super::problem::Key;
 use super::Check;
 
-/// Transports of the contract that later versions bring.
-const LATER: [&str; 3] = ["tls:", "ws:", "wss:"];
-
 impl Check<'_> {
     pub(super) fn listeners(&mut self) {
         let mut taken: BTreeMap<(Layer, SocketAddr), Key> = BTreeMap::new();
         taken.insert((Layer::Stream, self.config.admin.listen), Key::parse("admin.listen"));
         for (key, listen) in self.all_listens() {
-            if let Some(transport) = LATER.iter().find(|later| listen.starts_with(**later)) {
-                self.later(key, transport);
-                continue;
+            if (listen.starts_with("tls:") || listen.starts_with("wss:")) && self.config.tls.certificates.is_empty() {
+                let remedy = "name a certificate and its key in [tls]: certificates = [{ certificate = \"gw.pem\", \
+                              private_key = \"gw.key\" }]";
+                self.problem(key.clone(), "TLS without a certificate to show", remedy);
             }
             let Some((layer, address)) = parse(&listen) else {
                 continue;
@@ -36,15 +34,6 @@ impl Check<'_> {
                 }
             }
         }
-    }
-
-    /// Says it once: the adapter may have found the same.
-    fn later(&mut self, key: Key, transport: &str) {
-        if self.problems.iter().any(|problem| problem.key == key) {
-            return;
-        }
-        let problem = format!("{transport} listeners are not in this version");
-        self.problem(key, problem, "use udp: and tcp:, and a TLS proxy in front where the network is not closed");
     }
 
     fn all_listens(&self) -> Vec<(Key, String)> {
@@ -82,7 +71,7 @@ enum Layer {
 fn parse(listen: &str) -> Option<(Layer, SocketAddr)> {
     let (layer, address) = match listen.split_once(':') {
         Some(("udp", address)) => (Layer::Datagram, address),
-        Some(("tcp", address)) => (Layer::Stream, address),
+        Some(("tcp" | "tls" | "ws" | "wss", address)) => (Layer::Stream, address),
         _ => (Layer::Stream, listen),
     };
     Some((layer, address.parse().ok()?))

@@ -1,18 +1,25 @@
 //! The table `[adapter.NAME]` with `type = "sip"`.
 
+mod user;
+
+pub use user::{PasswordText, User};
+
 use adapter_api::{Problem, Transport};
 use impp_model::Domain;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sip_proto::digest::Hash;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
+use user::KnownUser;
 
-/// A SIP/SIMPLE adapter: MESSAGE over UDP and TCP.
+/// A SIP/SIMPLE adapter: MESSAGE over UDP, TCP, TLS and WebSocket.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Where to listen, as `udp:127.0.0.1:5060` and `tcp:127.0.0.1:5060`. Each UDP address also needs TCP, for what is
-    /// too large for a datagram.
+    /// Where to listen, as `udp:127.0.0.1:5060`, `tcp:127.0.0.1:5060`, `tls:127.0.0.1:5061`, `ws:127.0.0.1:8088` and
+    /// `wss:127.0.0.1:8443`. Each UDP address also needs TCP, for what is too large for a datagram; `tls:` and `wss:` need a
+    /// certificate in `[tls]`.
     #[schemars(example = ["udp:127.0.0.1:5060", "tcp:127.0.0.1:5060"])]
     pub listen: Vec<String>,
     /// The addresses under which peers reach those of `listen`, in the same form; they stand in Via. Needed when `listen`
@@ -31,6 +38,21 @@ pub struct Config {
     /// Octets of the largest body accepted in a MESSAGE; more is answered with 413. Default: 65536.
     #[serde(default = "default_max_message")]
     pub max_message: usize,
+    /// The realm in challenges to users of this instance. Default: `gateway.name`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"sip.example.com")]
+    pub realm: Option<String>,
+    /// The digest algorithms that challenges offer: `"sha-512-256"`, `"sha-256"`, `"md5"`. The strongest comes first. MD5 is
+    /// obsolete: an attacker in the middle makes a client that knows it use it. Default: ["sha-256"].
+    #[serde(default = "default_digest")]
+    pub digest: Vec<DigestAlgorithm>,
+    /// Who may prove himself with a password instead of a certificate or a trusted address.
+    #[serde(default)]
+    pub user: Vec<User>,
+    /// The web pages that may open a WebSocket, as `https://chat.example.com`; empty for all.
+    #[serde(default)]
+    #[schemars(example = ["https://chat.example.com"])]
+    pub origins: Vec<String>,
     /// Bounds of what peers can make this gateway keep.
     #[serde(default)]
     pub limits: Limits,
@@ -58,6 +80,34 @@ pub enum Wrapping {
     Never,
 }
 
+/// A hash function for digest (RFC 8760 §2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum DigestAlgorithm {
+    /// SHA-512 cut to 256 bits.
+    #[serde(rename = "sha-512-256")]
+    Sha512Of256,
+    /// SHA-256.
+    #[serde(rename = "sha-256")]
+    Sha256,
+    /// MD5.
+    Md5,
+}
+
+impl From<DigestAlgorithm> for Hash {
+    fn from(algorithm: DigestAlgorithm) -> Self {
+        match algorithm {
+            DigestAlgorithm::Sha512Of256 => Self::Sha512Of256,
+            DigestAlgorithm::Sha256 => Self::Sha256,
+            DigestAlgorithm::Md5 => Self::Md5,
+        }
+    }
+}
+
+fn default_digest() -> Vec<DigestAlgorithm> {
+    vec![DigestAlgorithm::Sha256]
+}
+
 /// Bounds of what peers can make this gateway keep.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -69,9 +119,11 @@ pub struct Limits {
     pub queue: usize,
     /// Messages that wait for the answer to an earlier one to the same URI. Default: 100.
     pub queue_per_uri: usize,
-    /// TCP connections, both ways together; further ones are closed at once. Default: 4096.
+    /// Connections, both ways together; further ones are closed at once. Default: 4096.
     pub connections: usize,
-    /// A TCP connection without traffic for so long is closed. Default: "10m".
+    /// Connections that are accepted from one address; further ones are closed at once. Default: 512.
+    pub connections_per_address: usize,
+    /// A connection without traffic for so long is closed. Default: "10m".
     #[serde(with = "adapter_api::duration")]
     #[schemars(with = "String")]
     pub idle_timeout: Duration,
@@ -84,6 +136,7 @@ impl Default for Limits {
             queue: 8192,
             queue_per_uri: 100,
             connections: 4096,
+            connections_per_address: 512,
             idle_timeout: Duration::from_secs(600),
         }
     }
@@ -106,8 +159,6 @@ pub(crate) struct Listen {
 pub(crate) enum ListenError {
     /// No known transport in front.
     Form,
-    /// A transport of the contract that this version does not have.
-    Later,
     /// No address with a port.
     Address,
 }
@@ -124,7 +175,9 @@ impl Listen {
         let transport = match transport {
             "udp" => Transport::Udp,
             "tcp" => Transport::Tcp,
-            "tls" | "ws" | "wss" => return Err(ListenError::Later),
+            "ws" => Transport::Ws,
+            "tls" => Transport::Tls,
+            "wss" => Transport::Wss,
             _ => return Err(ListenError::Form),
         };
         let (host, port) = rest.rsplit_once(':').ok_or(ListenError::Address)?;
@@ -170,6 +223,7 @@ impl Config {
             }
         }
         self.check_listens(&mut problems);
+        self.check_users(&mut problems);
         self.check_sizes(&mut problems);
         problems
     }
@@ -205,6 +259,34 @@ impl Config {
         }
     }
 
+    fn check_users(&self, problems: &mut Vec<Problem>) {
+        if self.digest.is_empty() && !self.user.is_empty() {
+            problems.push(problem("digest", "[]", "no user could answer", "digest = [\"sha-256\"], or leave it out"));
+        }
+        let mut names = std::collections::BTreeSet::new();
+        for (index, user) in self.user.iter().enumerate() {
+            match user.read() {
+                Ok(known) if !names.insert(known.username.clone()) => {
+                    let remedy = "give each a username of its own";
+                    let key = format!("user[{index}].username");
+                    problems.push(problem(&key, &known.username, "another user has the same name", remedy));
+                }
+                Ok(_) => {}
+                Err(found) => problems.push(Problem { key: format!("user[{index}].{}", found.key), ..found }),
+            }
+        }
+    }
+
+    /// The users whose tables are in order.
+    pub(crate) fn users(&self) -> Vec<KnownUser> {
+        self.user.iter().filter_map(|user| user.read().ok()).collect()
+    }
+
+    /// The hash functions that challenges offer.
+    pub(crate) fn hashes(&self) -> Vec<Hash> {
+        self.digest.iter().map(|algorithm| Hash::from(*algorithm)).collect()
+    }
+
     fn check_sizes(&self, problems: &mut Vec<Problem>) {
         let largest = sip_proto::limits::MAX_BODY;
         if self.max_message == 0 || self.max_message > largest {
@@ -217,6 +299,7 @@ impl Config {
             ("limits.queue", limits.queue),
             ("limits.queue_per_uri", limits.queue_per_uri),
             ("limits.connections", limits.connections),
+            ("limits.connections_per_address", limits.connections_per_address),
         ];
         for (key, count) in counts {
             if count == 0 {
@@ -244,13 +327,7 @@ fn listen_problem(key: &str, text: &str, error: ListenError) -> Problem {
             key,
             text,
             "not of the form TRANSPORT:ADDRESS:PORT",
-            "write udp: or tcp: in front, as \"udp:127.0.0.1:5060\"",
-        ),
-        ListenError::Later => problem(
-            key,
-            text,
-            "TLS and WebSocket come in a later version",
-            "use udp: and tcp: on a network you trust, or leave it out",
+            "write udp:, tcp:, tls:, ws: or wss: in front, as \"udp:127.0.0.1:5060\"",
         ),
         ListenError::Address => {
             problem(key, text, "no address with a port", "as \"udp:192.0.2.1:5060\" or \"tcp:[2001:db8::1]:5060\"")
@@ -291,7 +368,7 @@ mod tests {
     #[test]
     fn every_problem_is_reported_at_once() {
         let mut config =
-            config(&["tls:127.0.0.1:5061", "5060", "udp:0.0.0.0:5060", "tcp:0.0.0.0:5060", "tcp:a.example:5060"]);
+            config(&["sctp:127.0.0.1:5061", "5060", "udp:0.0.0.0:5060", "tcp:0.0.0.0:5060", "tcp:a.example:5060"]);
         config.max_message = 0;
         config.limits.queue = 0;
         config.limits.idle_timeout = Duration::from_secs(1);
@@ -313,8 +390,19 @@ mod tests {
     }
 
     #[test]
-    fn later_transports_are_refused_with_that_reason() {
-        let problems = config(&["wss:127.0.0.1:443"]).problems();
-        assert!(problems[0].problem.contains("later version"), "{problems:?}");
+    fn every_transport_of_the_contract_is_known() {
+        let config = config(&["tls:127.0.0.1:5061", "ws:127.0.0.1:80", "wss:[::1]:443", "tcp:127.0.0.1:5060"]);
+        assert_eq!(config.problems(), []);
+    }
+
+    // checks: DIG-009
+    #[test]
+    fn md5_is_off_by_default_and_names_are_unique() {
+        let mut config = config(&["tcp:127.0.0.1:5060"]);
+        assert_eq!(config.hashes(), [Hash::Sha256]);
+        let user = serde_json::json!({ "address": "a@b.example", "password": "s" });
+        config.user = vec![serde_json::from_value(user).unwrap(); 2];
+        config.digest.clear();
+        assert_eq!(keys(&config), ["digest", "user[1].username"]);
     }
 }

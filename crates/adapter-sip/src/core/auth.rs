@@ -1,0 +1,114 @@
+//! RFC 3261 §22: users that prove themselves with a password.
+
+use super::Core;
+use super::inbound::Pending;
+use crate::config::Config;
+use adapter_api::{InstanceName, Provenance, SourceProof, SpeaksFor};
+use impp_model::{Address, Domain};
+use sip_proto::build::ResponseBuilder;
+use sip_proto::digest::{Password, Server, Verdict};
+use sip_proto::header_id::HeaderId;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The realm of an instance and its users.
+#[derive(Debug)]
+pub(crate) struct Auth {
+    server: Server,
+    users: BTreeMap<String, (Password, Arc<Provenance>)>,
+    began: Instant,
+}
+
+/// What a request without other proof is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Demand {
+    /// 401; `stale`: the password was right, the nonce too old.
+    Credentials { stale: bool },
+    /// 400: the credentials are for another URI (RFC 8760 §2.6).
+    OtherUri,
+}
+
+impl Auth {
+    pub(crate) fn new(config: &Config, instance: &InstanceName, gateway: &Domain) -> Self {
+        let realm = config.realm.clone().unwrap_or_else(|| gateway.as_str().to_owned());
+        let provenance = |speaks_for: SpeaksFor| Provenance {
+            adapter: instance.clone(),
+            peer: domain_of(&speaks_for).map_or("", Domain::as_str).into(),
+            proof: SourceProof::Digest,
+            speaks_for,
+        };
+        let users = config.users().into_iter();
+        let users = users.map(|user| (user.username, (user.password, Arc::new(provenance(user.speaks_for)))));
+        Self {
+            server: Server::new(realm, &config.hashes(), rand::random()),
+            users: users.collect(),
+            began: Instant::now(),
+        }
+    }
+
+    /// Whether somebody with a password may send as `source`.
+    pub(crate) fn may_prove(&self, source: &Address) -> bool {
+        self.users.values().any(|(_, provenance)| speaks_for(provenance, source))
+    }
+}
+
+/// Whether what was proven covers `source`.
+pub(crate) fn speaks_for(provenance: &Provenance, source: &Address) -> bool {
+    match &provenance.speaks_for {
+        SpeaksFor::Address(address) => address == source,
+        SpeaksFor::Domains(domains) => domains.contains(source.domain()),
+        SpeaksFor::Nobody | SpeaksFor::Patterns(_) => false,
+    }
+}
+
+fn domain_of(speaks_for: &SpeaksFor) -> Option<&Domain> {
+    match speaks_for {
+        SpeaksFor::Address(address) => Some(address.domain()),
+        SpeaksFor::Domains(domains) => domains.first(),
+        SpeaksFor::Nobody | SpeaksFor::Patterns(_) => None,
+    }
+}
+
+impl Core {
+    /// The proof that a request of `source` comes with: of its connection or address, else of its credentials. What can't be
+    /// proven at all goes on, and the hub refuses it.
+    pub(super) fn prove(
+        &mut self,
+        pending: &Pending,
+        source: &Address,
+        now: Instant,
+    ) -> Result<Arc<Provenance>, Demand> {
+        let given = self.provenance(pending.source, source.domain());
+        if speaks_for(&given, source) || !self.auth.may_prove(source) {
+            return Ok(given);
+        }
+        let Auth { server, users, began } = &mut self.auth;
+        let password_of = |name: &str| users.get(name).map(|(password, _)| password);
+        let age = now.saturating_duration_since(*began);
+        match server.verify(&pending.request, HeaderId::Authorization, password_of, age) {
+            Verdict::Proven(name) => Ok(users.get(&name).map_or(given, |(_, provenance)| provenance.clone())),
+            Verdict::Missing | Verdict::Wrong => Err(Demand::Credentials { stale: false }),
+            Verdict::Stale => Err(Demand::Credentials { stale: true }),
+            Verdict::OtherUri => Err(Demand::OtherUri),
+        }
+    }
+
+    /// Asks for credentials; keeps nothing of the request.
+    pub(super) fn demand(&mut self, pending: &Pending, demand: Demand, now: Instant) {
+        let Demand::Credentials { stale } = demand else { return self.answer(pending, 400, now) };
+        let age = now.saturating_duration_since(self.auth.began);
+        let challenges = self.auth.server.challenges(stale, age);
+        let limit = if self.is_stranger(pending.source) { pending.request.octets().len() } else { usize::MAX };
+        // SEC-006: the strongest alone, where there is no room for more; who sends so little can use TCP.
+        for count in [challenges.len(), 1] {
+            let values = challenges.iter().take(count);
+            let response = ResponseBuilder::new(&pending.request, 401);
+            let response = values.fold(response, |response, value| response.header(HeaderId::WwwAuthenticate, value));
+            if pending.sized(&response) <= limit {
+                return self.send_built(pending, response, now);
+            }
+        }
+        self.answer(pending, 403, now);
+    }
+}
