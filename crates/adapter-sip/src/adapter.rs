@@ -117,7 +117,7 @@ impl SipAdapter {
     async fn dry_run(&self, operation: &MessageOperation, hop: &Hop, findings: &mut Findings) {
         findings.add("source", address::to_sip_uri(&operation.source));
         findings.add("destination", address::to_sip_uri(&operation.destination));
-        let ids = RequestIds::random(rand::random());
+        let ids = RequestIds::of_message(operation, 0);
         let call_id = match &operation.message.thread {
             Some(thread) => {
                 crate::mapping::thread::to_call_id(thread, &operation.source.address, &operation.destination.address)

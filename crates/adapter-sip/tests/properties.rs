@@ -72,7 +72,7 @@ proptest! {
     #[test]
     fn whatever_is_sent_is_a_sound_request_that_says_the_same(operation in operation()) {
         let mut threads = ThreadTable::default();
-        let ids = RequestIds::random([7; 32]);
+        let ids = RequestIds::of_message(&operation, 0);
         let call_id = match &operation.message.thread {
             Some(thread) => threads.call_id(thread, &operation.source.address, &operation.destination.address),
             None => ids.call_id(),

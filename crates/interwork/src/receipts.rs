@@ -264,14 +264,14 @@ fn date_time(at: Timestamp) -> Option<DateTime> {
 
 impl Core {
     /// Passes on what a peer says about messages, as far as their senders asked for it.
-    pub(crate) fn hear(&self, waiting: Waiting) {
+    pub(crate) fn pass_on(&self, waiting: Waiting) {
         let Operation::Disposition(word) = &*waiting.operation else { return self.route(waiting) };
         let words = self.asked.word(word);
-        let Waiting { trace, near, peer, owner, since, .. } = waiting;
+        let Waiting { trace, near, peer, owner, since, once, .. } = waiting;
         if words.is_empty() {
             // CMP-026: nobody waits for it. Its sender has done right, and hears nothing else.
             self.counters.loss(&near, "disposition", Carries::Dropped);
-            self.traces.update(trace, |record| record.outcome = Some(Outcome::HandedOver));
+            self.traces.update(trace, |record| record.end("not asked for", &Outcome::HandedOver));
             if let Owner::Sender(settle) = owner {
                 settle.settle(Outcome::HandedOver);
             }
@@ -280,7 +280,7 @@ impl Core {
         let others = std::iter::repeat_with(|| Owner::Sender(Settle::new(Arc::new(Nobody), 0)));
         for (word, owner) in words.into_iter().zip(std::iter::once(owner).chain(others)) {
             let operation = Arc::new(Operation::Disposition(Box::new(word)));
-            self.route(Waiting { trace, operation, near: near.clone(), peer: peer.clone(), owner, since });
+            self.route(Waiting { trace, operation, near: near.clone(), peer: peer.clone(), owner, since, once });
         }
     }
 

@@ -130,7 +130,7 @@ fn refusal(field: &str, error: impl std::fmt::Display) -> Response {
 }
 
 async fn trace(State(admin): State<Admin>, Path(id): Path<String>) -> Response {
-    match admin.core.traces().find(&id) {
+    match admin.core.trace(&id) {
         Some(trace) => Json(trace_json(&trace)).into_response(),
         None => (StatusCode::NOT_FOUND, Json(json!({ "problem": "no such trace, or too old" }))).into_response(),
     }
@@ -162,6 +162,9 @@ fn trace_json(trace: &Trace) -> Value {
         "outcome": trace.outcome.as_ref().map(|outcome| json!({
             "label": outcome.label(), "reason": outcome.reason(), "detail": outcome,
         })),
+        "events": trace.events.iter().map(|event| json!({
+            "after_ms": event.after.as_secs_f64() * 1000.0, "what": event.what, "reason": event.reason,
+        })).collect::<Vec<_>>(),
         "took_ms": trace.took.map(|took| took.as_secs_f64() * 1000.0),
     })
 }

@@ -84,6 +84,11 @@ impl HubCollector {
             ("ledger_reversed", "Delivered operations for which an error came later", totals.reversed),
             ("untold", "Failed or expired operations whose senders could not be told", totals.untold),
             ("repeats", "Deliveries that an earlier try may have made already", self.core.counters().repeats_total()),
+            (
+                "duplicates",
+                "Messages that were handed in again and sent no second time",
+                self.core.counters().duplicates_total(),
+            ),
             ("queue_full", "Operations refused because a queue had no room", self.core.counters().queue_full_total()),
         ];
         for (name, help, value) in rows {

@@ -11,7 +11,7 @@ use impp_model::{Domain, Operation};
 use impp_resolve::{Dns, Zone};
 use interwork::{Core, CoreConfig, DeliveryLimits, Instance, Policy, PresenceLimits, RoutingConfig, Storage};
 use serde_json::json;
-use store::{Ledger, Limits, MemoryStore, Shard, SteadyClock};
+use store::{Ledger, Limits, MemoryStore, Shard, SteadyClock, TraceLimits, TraceLog};
 use tokio::sync::{mpsc, watch};
 
 use crate::given::{Given, SIP_DOMAIN};
@@ -41,6 +41,7 @@ impl Gateway {
             delivery: DeliveryLimits { hold_timeout: given.hold, ..DeliveryLimits::default() },
             presence: PresenceLimits::default(),
             discovery: impp_resolve::Limits::default(),
+            traces: 100,
         };
         let core = Core::new(config, instances.clone(), dns, no_spool(), 1);
         let clock = Arc::clone(&core);
@@ -76,8 +77,9 @@ impl Gateway {
 fn no_spool() -> Storage {
     let (store, clock) = (Arc::new(MemoryStore::new()), SteadyClock::start());
     let limits = Limits { records: 0, ..Limits::default() };
-    let (ledger, _) = Ledger::open(store, Shard::all(), limits, clock.now()).unwrap();
-    Storage { ledger, clock }
+    let (ledger, _) = Ledger::open(store.clone(), Shard::all(), limits, clock.now()).unwrap();
+    let traces = TraceLog::open(store, TraceLimits::default()).unwrap();
+    Storage { ledger, clock, traces }
 }
 
 fn configuration(given: &Given, sip: &SipPeer) -> Configuration {

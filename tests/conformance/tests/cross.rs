@@ -8,7 +8,7 @@ use conformance::suite::unlisted;
 const SUITE: &str = "cross";
 
 /// Not played yet, with what is missing for it.
-const LATER: &[(&str, &str)] = &[("CRS-05", "an error that comes after the server has confirmed")];
+const LATER: &[(&str, &str)] = &[];
 
 #[test]
 fn every_vector_has_its_test() {
@@ -38,6 +38,12 @@ async fn crs_03_displayed_becomes_display_notification() {
 #[tokio::test]
 async fn crs_04_no_second_delivery_notification() {
     play(SUITE, "CRS-04").await;
+}
+
+// checks: CMP-023, IMDN-007
+#[tokio::test]
+async fn crs_05_error_after_202_becomes_negative_delivery() {
+    play(SUITE, "CRS-05").await;
 }
 
 // checks: CMP-025, IMDN-001

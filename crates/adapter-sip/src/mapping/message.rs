@@ -14,7 +14,7 @@ use impp_model::{
 use sip_proto::build::RequestBuilder;
 use sip_proto::header::{Date, HeaderError, MediaType, delta_seconds};
 use sip_proto::header_id::HeaderId;
-use sip_proto::message::Message;
+use sip_proto::message::{KeyHeaders, Message};
 use sip_proto::method::Method;
 use sip_proto::uri::Uri;
 
@@ -142,10 +142,22 @@ pub fn from_request(request: &Message, now: i64, threads: &ThreadTable) -> Resul
         source,
         destination,
         max_forwards: key.max_forwards.map_or(MaxForwards::INITIAL, MaxForwards),
-        trans_id: TransId::from(key.via.branch().unwrap_or_default()),
+        trans_id: trans_id(&key),
         message,
     };
     Ok(Mapped { value: operation, degraded: body.degraded, dropped })
+}
+
+/// What tells one request of a sender from all others, and is the same in every copy of it.
+fn trans_id(key: &KeyHeaders<'_>) -> TransId {
+    match key.via.unique_branch() {
+        Some(branch) => TransId::from(branch),
+        // RFC 3261 §17.2.3: without the magic cookie a branch may be used again.
+        None => {
+            let (call_id, number) = (key.call_id.as_str(), key.cseq.number);
+            TransId::from(format!("{call_id} {number} {}", key.from.tag().unwrap_or_default()))
+        }
+    }
 }
 
 /// CMP-050: seconds after which a message counts as delayed.
@@ -320,7 +332,7 @@ pub fn is_carried(content: &Content) -> bool {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use impp_model::{Endpoint, MessageId, Thread};
+    use impp_model::{Endpoint, Thread};
 
     /// 2026-11-22T12:00:00Z
     const NOW: i64 = 1_795_348_800;
@@ -397,7 +409,7 @@ mod tests {
     fn written(change: impl FnOnce(&mut MessageOperation)) -> (Message, Mapped<()>) {
         let mut operation = read(TEXT, "Art thou not Romeo?").unwrap();
         change(&mut operation);
-        let ids = RequestIds::of_message(&operation, &MessageId::from("a1"), 0);
+        let ids = RequestIds::of_message(&operation, 0);
         let Mapped { value, degraded, dropped } = to_request(&operation, &ids, "c1", Form::Plain);
         let via = sip_proto::build::TopVia {
             transport: "UDP",

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use adapter_api::{Hub, Provenance, Settle, Settlement, Token};
-use impp_model::{Cause, DateTime, Domain, Failure, MessageId, Operation, Outcome, Side, TransId};
+use impp_model::{
+    Cause, DateTime, Disposition, DispositionOperation, Domain, Failure, MaxForwards, MessageId, Operation, Outcome,
+    Side, TransId,
+};
 use parking_lot::Mutex;
 use strict_xml::{Element, SharedStr};
 use tokio::sync::mpsc;
@@ -15,6 +18,7 @@ use xmpp_proto::ns;
 use xmpp_proto::stanza::{Condition, Iq, Message, MessageType, Presence, Stanza};
 
 use super::outbound::Outbound;
+use crate::mapping::address::from_jid;
 use crate::mapping::{error, message, signal};
 
 /// What is translated for the users behind the gateway (XEP-0030).
@@ -43,6 +47,9 @@ struct Open {
     next: Token,
     senders: HashMap<Token, Sender>,
 }
+
+/// A token that no message has.
+const NOBODY: Token = Token::MAX;
 
 /// Whom to tell about a message.
 struct Sender {
@@ -104,7 +111,7 @@ impl Inbound {
         if message.kind() == MessageType::Error {
             // ERR-007: it settles what it is about, and is never passed on or answered.
             if !outbound.handle_error(message, &from, &to, now) {
-                tracing::debug!(peer = from.domain(), "error about no open message");
+                self.handle_late_error(message, &from, &to);
             }
             return None;
         }
@@ -132,9 +139,32 @@ impl Inbound {
     fn hand_in_signals(&self, message: &Message, from: &Jid, to: &Jid, trans_id: &TransId, wall: SystemTime) {
         let Some(at) = DateTime::from_system_time(wall) else { return };
         for operation in signal::from_stanza(message, from, to, trans_id, &at) {
-            let settle = Settle::new(Arc::new(Unheard) as Arc<dyn Settlement>, 0);
+            let settle = Settle::new(Arc::clone(&self.senders) as Arc<dyn Settlement>, NOBODY);
             self.hub.submit(operation, Arc::clone(&self.provenance), settle);
         }
+    }
+
+    /// An error about a message that its addressee's server has spoken for already: the hub knows whether there was one.
+    fn handle_late_error(&self, message: &Message, from: &Jid, to: &Jid) {
+        let ends = from_jid(from).ok().zip(from_jid(to).ok());
+        let (Some((source, destination)), Some(id)) = (ends, message.id().filter(|id| !id.is_empty())) else {
+            return tracing::debug!(peer = from.domain(), "error about no open message");
+        };
+        let Some(accepted) = DateTime::from_system_time(SystemTime::now()) else { return };
+        let word = DispositionOperation {
+            source,
+            destination,
+            max_forwards: MaxForwards::INITIAL,
+            message_id: Some(id.into()),
+            trans_id: TransId::from(format!("{:016x}-late", self.nonce)),
+            accepted,
+            disposition: Disposition::Failed(Box::new(error::failure_of(message))),
+            and_earlier: false,
+            return_path: None,
+        };
+        // ERR-007: nobody is told what becomes of an error.
+        let settle = Settle::new(Arc::clone(&self.senders) as Arc<dyn Settlement>, NOBODY);
+        self.hub.submit(Operation::Disposition(Box::new(word)), Arc::clone(&self.provenance), settle);
     }
 
     fn handle_iq(&self, iq: &Iq, outbound: &mut Outbound, now: Instant, wall: SystemTime) -> Option<Element> {
@@ -168,13 +198,6 @@ impl Senders {
         drop(open);
         Some((token, TransId::from(format!("{nonce:016x}-{token}"))))
     }
-}
-
-/// For what nobody is answered about.
-struct Unheard;
-
-impl Settlement for Unheard {
-    fn settled(&self, _: Token, _: Outcome) {}
 }
 
 impl Settlement for Senders {

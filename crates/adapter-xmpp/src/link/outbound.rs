@@ -176,11 +176,7 @@ impl Outbound {
         if let Some(link) = &mut self.link {
             link.barriers.handle_settled(token, &sent.domain, now);
         }
-        let failure = match message.error() {
-            Some(error) => error::from_stanza_error(&error),
-            None => Failure::new(Side::Far, Cause::Undefined),
-        };
-        sent.settle.settle(failure);
+        sent.settle.settle(error::failure_of(message));
         true
     }
 

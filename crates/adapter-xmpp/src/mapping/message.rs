@@ -8,7 +8,6 @@ use impp_model::{
     Cause, Content, DateTime, Failure, InstantMessage, LangText, LanguageTag, MaxForwards, MessageId, MessageOperation,
     OutOfBand, Receipts, Relation, Side, Thread, TransId,
 };
-use sha2::{Digest, Sha256};
 use strict_xml::{Element, SharedStr};
 use xmpp_proto::jid::{Jid, JidError};
 use xmpp_proto::stanza;
@@ -157,12 +156,8 @@ impl Unwritable {
 
 /// The id of the stanza for an operation: the sender's own, else one that a repeat of the operation gets again.
 pub fn stanza_id(operation: &MessageOperation) -> Cow<'_, str> {
-    match &operation.message.id {
-        // RFC 5438 §6.3: reports name a message by its sender's id.
-        Some(id) if is_usable_id(id.as_str()) => id.as_str().into(),
-        Some(id) => derived_id(operation, id.as_str()).into(),
-        None => derived_id(operation, operation.trans_id.as_str()).into(),
-    }
+    // RFC 5438 §6.3: reports name a message by its sender's id.
+    operation.carried_id()
 }
 
 /// The stanza for an operation; `None` when it says nothing that a stanza would show.
@@ -224,35 +219,6 @@ fn links(files: &[OutOfBand]) -> String {
 
 /// XEP-0203: only what was really delayed is stamped; half a minute is what clocks and slow links differ by.
 const MIN_DELAY: Duration = Duration::from_secs(60);
-
-/// Ids are echoed by every client; longer ones are replaced.
-const MAX_ID_LEN: usize = 256;
-
-/// Keeps ids of this gateway apart from other uses of the hash.
-const ID_CONTEXT: &[u8] = b"interlingua xmpp stanza id v1\0";
-
-/// Octets of the hash in an id: 128 bits, so that no two messages share one.
-const ID_LEN: usize = 16;
-
-fn is_usable_id(id: &str) -> bool {
-    !id.is_empty() && id.len() <= MAX_ID_LEN && id.chars().all(|c| strict_xml::is_xml_char(c) && !c.is_control())
-}
-
-fn derived_id(operation: &MessageOperation, near_id: &str) -> String {
-    use std::fmt::Write as _;
-    let mut hash = Sha256::new();
-    hash.update(ID_CONTEXT);
-    hash.update(operation.source.address.local().as_bytes());
-    hash.update(b"@");
-    hash.update(operation.source.address.domain().as_str().as_bytes());
-    hash.update(b"\0");
-    hash.update(near_id.as_bytes());
-    hash.finalize().iter().take(ID_LEN).fold(String::with_capacity(2 * ID_LEN), |mut id, byte| {
-        // Writing to a string can't fail.
-        let _ = write!(id, "{byte:02x}");
-        id
-    })
-}
 
 struct Body<'a> {
     language: Option<&'a str>,

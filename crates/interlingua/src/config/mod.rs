@@ -24,7 +24,7 @@ pub(crate) use read::{nearest, read};
 pub use reference::reference;
 pub use schema::schema;
 pub use tables::{
-    Admin, Delivery, Dns, Gateway, Log, LogFormat, Notice, Policy, Presence, Relay, Routing, StoreLimits, Tls,
+    Admin, Delivery, Dns, Gateway, Log, LogFormat, Notice, Policy, Presence, Relay, Routing, StoreLimits, Tls, Trace,
 };
 
 use crate::adapters::{self, Configured};
@@ -65,6 +65,9 @@ pub struct Config {
     /// How long a sender waits, and what is reported to whom.
     #[serde(default)]
     pub delivery: Delivery,
+    /// How long is remembered where each message went.
+    #[serde(default)]
+    pub trace: Trace,
     /// Subscriptions to presence.
     #[serde(default)]
     pub presence: Presence,

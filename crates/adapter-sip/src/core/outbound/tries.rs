@@ -6,7 +6,7 @@ use crate::core::Core;
 use crate::core::hop::{FixedHop, via_name};
 use crate::core::route::{Place, Route};
 use crate::core::streams::{End, Ends, Handed, Peering};
-use crate::ids::{RequestIds, Try};
+use crate::ids::RequestIds;
 use crate::mapping::message::Form;
 use crate::mapping::{Mapped, message, signal};
 use adapter_api::{Carries, Delivery, Hop, Transport};
@@ -126,9 +126,8 @@ impl Core {
             Operation::Message(operation) => {
                 let outbound = self.outbounds.entries.get(&id)?;
                 let known = outbound.ids.clone();
-                let Delivery { trace, repeat, edition, .. } = outbound.delivery;
-                let attempt = Try { trace, repeat, edition };
-                let ids = known.unwrap_or_else(|| self.outbounds.recent.ids(operation, attempt, now));
+                let edition = outbound.delivery.edition;
+                let ids = known.unwrap_or_else(|| self.outbounds.recent.ids(operation, edition, now));
                 let (from, to) = (&operation.source.address, &operation.destination.address);
                 let thread = operation.message.thread.as_ref();
                 let call_id = thread.map_or_else(|| ids.call_id(), |thread| self.threads.call_id(thread, from, to));

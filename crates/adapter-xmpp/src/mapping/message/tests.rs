@@ -256,12 +256,12 @@ fn xep0203_only_old_messages_carry_a_delay() {
 fn rfc7572_s5_a_stanza_has_the_senders_id_or_one_that_a_repeat_gets_again() {
     let mut first = operation(InstantMessage::new(Content::text("x")));
     assert_eq!(stanza_id(&first), stanza_id(&first.clone()));
-    assert_eq!(stanza_id(&first).len(), 2 * ID_LEN);
+    assert_eq!(stanza_id(&first).len(), 32);
     let mut other = first.clone();
     other.trans_id = TransId::from("z9hG4bKother");
     assert_ne!(stanza_id(&first), stanza_id(&other));
     first.message.id = Some("Ab-1@imdn".into());
     assert_eq!(stanza_id(&first), "Ab-1@imdn");
     first.message.id = Some("a\nb".into());
-    assert_eq!(stanza_id(&first).len(), 2 * ID_LEN);
+    assert_eq!(stanza_id(&first).len(), 32);
 }

@@ -37,10 +37,7 @@ pub(super) fn write(to: Protocol, operation: &MessageOperation, setting: &Settin
 
 fn write_sip(operation: &MessageOperation, setting: &Setting) -> Result<Outgoing, Stop> {
     let (source, destination) = (&operation.source, &operation.destination);
-    let ids = match &operation.message.id {
-        Some(id) => RequestIds::of_message(operation, id, 0),
-        None => RequestIds::random(rand::random()),
-    };
+    let ids = RequestIds::of_message(operation, 0);
     let call_id = match &operation.message.thread {
         Some(thread) => thread::to_call_id(thread, &source.address, &destination.address),
         None => ids.call_id(),
