@@ -8,7 +8,8 @@ use adapter_api::{Configuration, Context as AdapterContext, DomainEntry, Instanc
 use anyhow::{Context, Result, anyhow};
 use impp_resolve::Limits;
 use interwork::{
-    Core, CoreConfig, DeliveryLimits, Instance, Policy, PresenceLimits, Relay, Route, RoutingConfig, Rule, Via,
+    Core, CoreConfig, DeliveryLimits, Instance, Policy, PresenceLimits, RateLimits, Relay, Route, RoutingConfig, Rule,
+    Via,
 };
 use serde_json::Value;
 use store::Store;
@@ -95,6 +96,7 @@ fn core_config(config: &Config, configuration: Arc<Configuration>) -> CoreConfig
             supported: config.routing.supported.iter().map(|label| label.as_str().into()).collect(),
         },
         policy: Policy { relay, rules: rules.collect() },
+        rates: RateLimits { source: config.policy.rates.per_source, domain: config.policy.rates.per_domain },
         discovery: discovery_limits(config),
         traces: config.trace.recent,
         delivery: DeliveryLimits {

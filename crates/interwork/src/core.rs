@@ -14,6 +14,7 @@ use crate::order::Order;
 use crate::pace::Paces;
 use crate::policy::Policy;
 use crate::presence::{Engine, KeptState, Presence, PresenceLimits, Subscription, SubscriptionCounts};
+use crate::rates::{RateLimits, Rates};
 use crate::receipts::Asked;
 use crate::routing::{Candidate, Choice, Decision, Router, RoutingConfig};
 use crate::spool::{Parked, Retries};
@@ -42,6 +43,8 @@ pub struct CoreConfig {
     pub routing: RoutingConfig,
     /// `[policy]`.
     pub policy: Policy,
+    /// `[policy.rates]`.
+    pub rates: RateLimits,
     /// `[delivery]`.
     pub delivery: DeliveryLimits,
     /// `[presence]`.
@@ -111,6 +114,7 @@ pub struct Core {
     pub(crate) candidates: Vec<Candidate>,
     configuration: watch::Sender<Arc<Configuration>>,
     pub(crate) locator: Locator,
+    rates: Rates,
     decisions: RwLock<Decisions>,
     waiting: Mutex<WaitingRoom>,
     /// How many pairs have somebody waiting; while none has, the lock above is not touched.
@@ -166,6 +170,7 @@ impl Core {
         let asked = Asked::open(storage.ledger.store().clone(), storage.clock.at(now()));
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
+            rates: Rates::new(config.rates),
             config,
             adapters: instances.into_iter().map(|instance| instance.adapter).collect(),
             candidates,
@@ -334,7 +339,8 @@ impl Core {
             policy: &self.config.policy,
             same_network: |a: &InstanceName, b: &InstanceName| self.same_network(a, b),
         };
-        rules.admit(operation, provenance)
+        rules.admit(operation, provenance)?;
+        self.rates.count(operation, now())
     }
 
     pub(crate) fn refuse(&self, waiting: Waiting, failure: Failure) {
@@ -513,9 +519,7 @@ impl HubCore for Core {
                 }
             }
             (Ok(()), Operation::Disposition(_)) => self.hear(waiting),
-            (Ok(()), Operation::Composing(_)) => self.route(waiting),
-            // An open set: what this hub does not know it does not carry.
-            (Ok(()), _) => self.refuse(waiting, Failure::new(Side::Ours, Cause::NotImplemented)),
+            (Ok(()), _) => self.route(waiting),
             (Err(failure), _) => self.refuse(waiting, failure),
         }
         trace

@@ -20,6 +20,7 @@ mod order;
 mod pace;
 mod policy;
 mod presence; // RFC 3859 §3.4
+mod rates;
 mod receipts; // RFC 5438 §7.2
 mod retry;
 mod routing; // RFC 3861 §4
@@ -36,5 +37,6 @@ pub use dns::{CountedDns, DnsCounts};
 pub use explain::Explanation;
 pub use policy::{Action, Policy, Relay, Rule};
 pub use presence::{PresenceLimits, Subscription, SubscriptionCounts};
+pub use rates::RateLimits;
 pub use routing::{Decision, Route, RoutingConfig, Via};
 pub use trace::{Event, Trace, Traces};

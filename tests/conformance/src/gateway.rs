@@ -38,6 +38,7 @@ impl Gateway {
             configuration,
             routing: RoutingConfig { routes: vec![], supported: vec!["_sip".into(), "_xmpp".into()] },
             policy: Policy::default(),
+            rates: interwork::RateLimits::default(),
             delivery: DeliveryLimits { hold_timeout: given.hold, ..DeliveryLimits::default() },
             presence: PresenceLimits::default(),
             discovery: impp_resolve::Limits::default(),

@@ -1,6 +1,7 @@
 //! The tables of which there is one each.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -294,14 +295,31 @@ impl Default for Presence {
 pub struct Policy {
     /// Between which domains messages pass; there is no open relay.
     pub relay: Relay,
+    /// How much may come in. What is beyond is refused, and its sender may try again: SIP 503 with Retry-After,
+    /// `resource-constraint`, native 503.
+    pub rates: PolicyRates,
     /// Rules on top of that; the first that matches decides, without one the message passes.
     pub rule: Vec<PolicyRule>,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { relay: Relay::Local, rule: Vec::new() }
+        Self { relay: Relay::Local, rates: PolicyRates::default(), rule: Vec::new() }
     }
+}
+
+/// How much may come in.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PolicyRates {
+    /// Messages and other operations a second from one address, twice as many at once. Omitted: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &20)]
+    pub per_source: Option<NonZeroU32>,
+    /// The same from all addresses of one domain together. Omitted: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &2000)]
+    pub per_domain: Option<NonZeroU32>,
 }
 
 /// Between which domains messages pass.

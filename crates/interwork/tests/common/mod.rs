@@ -194,6 +194,7 @@ fn build(
         configuration: Arc::new(configuration),
         routing: RoutingConfig { routes: Vec::new(), supported: vec!["_sip".into(), "_xmpp".into()] },
         policy: Policy::default(),
+        rates: interwork::RateLimits::default(),
         presence: PresenceLimits::default(),
         delivery: DeliveryLimits::default(),
         discovery: impp_resolve::Limits::default(),

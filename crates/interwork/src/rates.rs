@@ -1,0 +1,172 @@
+//! How much one sender, and all senders of one domain, may hand in; what is beyond is refused before it costs anything.
+
+use crate::admission::Refusal;
+use impp_model::{Address, Cause, Domain, Failure, Operation, Retry, Side};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
+
+/// Operations a second; none: no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RateLimits {
+    /// From one address.
+    pub source: Option<NonZeroU32>,
+    /// From all addresses of one domain together.
+    pub domain: Option<NonZeroU32>,
+}
+
+/// What came in lately, by sender and by domain.
+#[derive(Debug)]
+pub(crate) struct Rates {
+    sources: Option<Meter<Address>>,
+    domains: Option<Meter<Domain>>,
+}
+
+/// So many seconds' worth may come at once: people write in spurts.
+const BURST: u32 = 2;
+/// Names that each of a meter's parts remembers: some 100 octets each, 16 parts. Beyond, new ones are not limited one by one;
+/// their domain is.
+const MAX_NAMES: usize = 16_384;
+/// A power of two: enough that adapters' tasks rarely meet.
+const PARTS: usize = 16;
+/// Between looks through a full part for names that may be forgotten.
+const SWEEP: Duration = Duration::from_secs(1);
+
+impl Rates {
+    pub(crate) fn new(limits: RateLimits) -> Self {
+        Self { sources: limits.source.map(Meter::new), domains: limits.domain.map(Meter::new) }
+    }
+
+    /// Counts an operation, or says when its sender may try again. A sender who sends too much takes nothing from his domain.
+    pub(crate) fn count(&self, operation: &Operation, now: Instant) -> Result<(), Refusal> {
+        let source = &operation.source().address;
+        self.sources.as_ref().map_or(Ok(()), |meter| meter.count(source, now)).map_err(|wait| refusal(wait, SENDER))?;
+        let domains = self.domains.as_ref();
+        domains.map_or(Ok(()), |meter| meter.count(source.domain(), now)).map_err(|wait| refusal(wait, DOMAIN))
+    }
+}
+
+const SENDER: &str = "too many messages from this sender";
+const DOMAIN: &str = "too many messages from this domain";
+
+fn refusal(wait: Duration, text: &str) -> Refusal {
+    Failure::new(Side::Ours, Cause::Overload).with_retry(Retry::After(wait)).with_text(text)
+}
+
+/// The generic cell rate algorithm: each name has the moment at which its account is empty again.
+#[derive(Debug)]
+struct Meter<N> {
+    /// Between two operations at the rate.
+    interval: Duration,
+    /// How far the account may be ahead of the time.
+    ahead: Duration,
+    hasher: RandomState,
+    parts: Vec<Mutex<Part<N>>>,
+}
+
+#[derive(Debug)]
+struct Part<N> {
+    empty_at: HashMap<N, Instant>,
+    swept: Option<Instant>,
+}
+
+impl<N: Clone + Eq + Hash> Meter<N> {
+    fn new(rate: NonZeroU32) -> Self {
+        let interval = Duration::from_secs(1) / rate.get();
+        let part = || Mutex::new(Part { empty_at: HashMap::new(), swept: None });
+        let ahead = interval * (rate.get().saturating_mul(BURST) - 1);
+        Self { interval, ahead, hasher: RandomState::new(), parts: (0..PARTS).map(|_| part()).collect() }
+    }
+
+    fn count(&self, name: &N, now: Instant) -> Result<(), Duration> {
+        let index = usize::try_from(self.hasher.hash_one(name)).unwrap_or(0) % PARTS;
+        let Some(mut part) = self.parts.get(index).map(Mutex::lock) else { return Ok(()) };
+        if let Some(empty_at) = part.empty_at.get_mut(name) {
+            let ahead = empty_at.saturating_duration_since(now);
+            if ahead > self.ahead {
+                return Err(ahead - self.ahead);
+            }
+            *empty_at = now + ahead + self.interval;
+        } else if part.has_room(now) {
+            part.empty_at.insert(name.clone(), now + self.interval);
+        }
+        Ok(())
+    }
+}
+
+impl<N: Eq + Hash> Part<N> {
+    /// Whether there is room for a further name, once those are forgotten whose account is empty.
+    fn has_room(&mut self, now: Instant) -> bool {
+        let due = self.swept.is_none_or(|swept| now.saturating_duration_since(swept) >= SWEEP);
+        if self.empty_at.len() >= MAX_NAMES && due {
+            self.swept = Some(now);
+            self.empty_at.retain(|_, empty_at| *empty_at > now);
+        }
+        self.empty_at.len() < MAX_NAMES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testkit::message;
+
+    fn rates(source: u32, domain: u32) -> Rates {
+        Rates::new(RateLimits { source: NonZeroU32::new(source), domain: NonZeroU32::new(domain) })
+    }
+
+    fn wait(rates: &Rates, from: &str, now: Instant) -> Option<Duration> {
+        let refused = rates.count(&message(from, "b@b.example"), now).err()?;
+        assert_eq!((refused.cause, refused.side), (Cause::Overload, Side::Ours));
+        match refused.retry {
+            Retry::After(wait) => Some(wait),
+            Retry::Never | Retry::NextTarget => panic!("{refused:?}"),
+        }
+    }
+
+    #[test]
+    fn two_seconds_worth_may_come_at_once_then_the_rate_holds() {
+        let (rates, now) = (rates(10, 0), Instant::now());
+        let taken = (0..100).filter(|_| wait(&rates, "a@a.example", now).is_none()).count();
+        assert_eq!(taken, 20);
+        let pause = wait(&rates, "a@a.example", now).unwrap();
+        assert_eq!(pause, Duration::from_millis(100));
+        assert_eq!(wait(&rates, "a@a.example", now + pause), None);
+        assert!(wait(&rates, "a@a.example", now + pause).is_some());
+        assert_eq!(wait(&rates, "c@a.example", now), None, "another sender");
+    }
+
+    #[test]
+    fn a_flood_of_one_sender_leaves_his_domain_to_the_others() {
+        let (rates, now) = (rates(1, 4), Instant::now());
+        for _ in 0..100 {
+            let _ = wait(&rates, "flood@a.example", now);
+        }
+        let others = (0..100).filter(|n| wait(&rates, &format!("u{n}@a.example"), now).is_none()).count();
+        assert_eq!(others, 8 - 2);
+        assert_eq!(wait(&rates, "u@b.example", now), None);
+    }
+
+    #[test]
+    fn names_are_bounded_and_forgotten_when_their_account_is_empty() {
+        let meter = Meter::<u64>::new(NonZeroU32::MIN);
+        let now = Instant::now();
+        let kept = || meter.parts.iter().map(|part| part.lock().empty_at.len()).sum::<usize>();
+        for name in 0..(PARTS * MAX_NAMES * 2) as u64 {
+            assert_eq!(meter.count(&name, now), Ok(()));
+        }
+        assert!(kept() <= PARTS * MAX_NAMES);
+        for name in 0..1000 {
+            let _ = meter.count(&(u64::MAX - name), now + Duration::from_secs(10));
+        }
+        assert!(kept() <= 1000, "{}", kept());
+    }
+
+    #[test]
+    fn without_a_rate_nothing_is_counted() {
+        let (rates, now) = (rates(0, 0), Instant::now());
+        assert!((0..1000).all(|_| wait(&rates, "a@a.example", now).is_none()));
+    }
+}
