@@ -25,8 +25,11 @@ pub struct Configuration {
 /// One `[[domain]]` table.
 #[derive(Debug, Clone)]
 pub struct DomainEntry {
-    /// The domain.
+    /// The domain, by the name under which other networks know it.
     pub name: Domain,
+    /// What its own network calls it, where that is something else (`shown_as`): the same domain lives in several
+    /// networks. Only what passes between its adapter and that network has this name.
+    pub own_name: Option<Domain>,
     /// Whether we speak for it.
     pub role: Role,
     /// The adapter instance that reaches it.
@@ -57,6 +60,13 @@ impl Configuration {
         self.domains.iter().find(|entry| entry.name == *domain)
     }
 
+    /// The entry of the domain that `adapter`'s network calls `domain`, where other networks call it something else.
+    pub fn renamed(&self, adapter: &InstanceName, domain: &Domain) -> Option<&DomainEntry> {
+        self.domains
+            .iter()
+            .find(|entry| entry.own_name.as_ref() == Some(domain) && entry.adapter.as_ref() == Some(adapter))
+    }
+
     /// Whether `domain` is one we speak for.
     pub fn is_local(&self, domain: &Domain) -> bool {
         self.domain(domain).is_some_and(|entry| entry.role == Role::Local)
@@ -68,7 +78,14 @@ impl Configuration {
             .iter()
             .filter(move |entry| entry.adapter.as_ref() == Some(adapter))
             .filter(move |entry| entry.trusted.iter().any(|net| net.contains(&address)))
-            .map(|entry| &entry.name)
+            .map(DomainEntry::wire_name)
+    }
+}
+
+impl DomainEntry {
+    /// Its name within its own network.
+    pub fn wire_name(&self) -> &Domain {
+        self.own_name.as_ref().unwrap_or(&self.name)
     }
 }
 

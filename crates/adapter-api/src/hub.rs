@@ -74,6 +74,16 @@ pub enum SourceProof {
     Certificate,
 }
 
+impl SourceProof {
+    /// Whether a certificate proved the peer over TLS.
+    pub fn is_tls(self) -> bool {
+        match self {
+            Self::Certificate => true,
+            Self::None | Self::TrustedAddress | Self::Secret | Self::Token | Self::Digest => false,
+        }
+    }
+}
+
 /// Whom a peer may name as a source.
 #[derive(Debug, Clone)]
 pub enum SpeaksFor {

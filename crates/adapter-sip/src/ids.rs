@@ -41,6 +41,11 @@ impl RequestIds {
         Self { seed: hash.finalize().into() }
     }
 
+    /// Those of a request that is no message and is sent once; `random` must be.
+    pub fn random(random: [u8; 32]) -> Self {
+        Self { seed: random }
+    }
+
     /// Others for a message whose own are in use by an earlier one of the same id and text.
     fn of_transaction(&self, trans_id: &TransId) -> Self {
         let hash = Sha256::new_with_prefix(TWIN_DOMAIN).chain_update(self.seed).chain_update(trans_id.as_str());

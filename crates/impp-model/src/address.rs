@@ -106,6 +106,12 @@ impl Address {
         &self.domain
     }
 
+    /// The same local part in another domain.
+    #[must_use]
+    pub fn with_domain(&self, domain: Domain) -> Self {
+        Self { domain, local: self.local.clone() }
+    }
+
     /// The `im:` URI of this inbox.
     ///
     /// A local part that is neither dot-atom nor quoted string is percent-encoded all the same; only
@@ -249,7 +255,7 @@ mod tests {
         assert_eq!(bare("a.b#%?^`{|}/'&@example.net").to_pres_uri(), "pres:a.b%23%25%3F%5E%60%7B%7C%7D/'&@example.net");
     }
 
-    // checks: URI-02, IM-01
+    // checks: URI-02, IM-01, REQ-2.1.2, REQ-2.1.3
     #[test]
     fn rfc3860_s3_4_1_a_uri_without_address_is_no_inbox() {
         assert_eq!(Address::from_im_uri("im:"), Err(UriError::Mailbox { at: 3 }));

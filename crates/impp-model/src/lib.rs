@@ -12,6 +12,7 @@ mod identity; // RFC 3860 §3.1, RFC 5438 §6.3
 mod mapped;
 pub mod message; // RFC 3860 §3.1
 pub mod outcome; // RFC 3860 §3.4.1
+pub mod passed; // RFC 7247 §8
 pub mod presence; // RFC 3859 §3
 pub mod uri; // RFC 3859 §A, RFC 3860 §A, RFC 5122
 
@@ -27,6 +28,7 @@ pub use message::{
     Operation, Thread, TransId,
 };
 pub use outcome::{Cause, Failure, NativeCode, Outcome, Proof, Retry, Side};
+pub use passed::{Mark, PassError, Passed};
 pub use presence::{
     AuthorizeOperation, Basic, EndReason, News, NotifyOperation, PresenceInfo, PresenceTuple, PublishOperation, Show,
     Standing, SubscribeOperation, SubscriptId, Wish,

@@ -4,7 +4,7 @@ use crate::annotation::{Hints, OutOfBand, Relation, Sealed};
 use crate::composing::ComposingOperation;
 use crate::disposition::{DispositionOperation, Receipts, ReturnPath};
 use crate::presence::{AuthorizeOperation, NotifyOperation, PublishOperation, SubscribeOperation};
-use crate::{Address, DateTime, Device};
+use crate::{Address, DateTime, Device, Passed};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -68,6 +68,33 @@ impl Operation {
             Self::Composing(_) => false,
             // Presence is state, and kept as such.
             Self::Subscribe(_) | Self::Notify(_) | Self::Authorize(_) | Self::Publish(_) => false,
+        }
+    }
+
+    /// The end it comes from, to be named anew.
+    pub fn source_mut(&mut self) -> &mut Endpoint {
+        match self {
+            Self::Message(operation) => &mut operation.source,
+            Self::Disposition(operation) => &mut operation.source,
+            Self::Composing(operation) => &mut operation.source,
+            Self::Subscribe(operation) => &mut operation.watcher,
+            Self::Notify(operation) => &mut operation.target,
+            Self::Authorize(operation) => &mut operation.target,
+            Self::Publish(operation) => &mut operation.source,
+        }
+    }
+
+    /// The end it goes to, to be named anew.
+    pub fn destination_mut(&mut self) -> &mut Endpoint {
+        match self {
+            Self::Message(operation) => &mut operation.destination,
+            Self::Disposition(operation) => &mut operation.destination,
+            Self::Composing(operation) => &mut operation.destination,
+            Self::Subscribe(operation) => &mut operation.target,
+            Self::Notify(operation) => &mut operation.watcher,
+            Self::Authorize(operation) => &mut operation.watcher,
+            // What is published goes to nobody by name.
+            Self::Publish(operation) => &mut operation.source,
         }
     }
 
@@ -271,6 +298,9 @@ pub struct InstantMessage {
     /// What the adapter it came by wants back with every word about it.
     #[serde(default)]
     pub return_path: Option<ReturnPath>,
+    /// Which gateways it has passed.
+    #[serde(default)]
+    pub passed: Passed,
 }
 
 impl InstantMessage {
@@ -289,6 +319,7 @@ impl InstantMessage {
             files: Vec::new(),
             sealed: None,
             return_path: None,
+            passed: Passed::default(),
         }
     }
 }

@@ -8,14 +8,15 @@ use adapter_api::{Configuration, Context as AdapterContext, DomainEntry, Instanc
 use anyhow::{Context, Result, anyhow};
 use impp_resolve::Limits;
 use interwork::{
-    Core, CoreConfig, DeliveryLimits, Instance, Policy, PresenceLimits, RateLimits, Relay, Route, RoutingConfig, Rule,
-    Via,
+    Blocklist, Core, CoreConfig, DeliveryLimits, Instance, Policy, PresenceLimits, RateLimits, Relay, Route,
+    RoutingConfig, Rule, Via,
 };
 use serde_json::Value;
 use store::Store;
 use tokio::sync::watch;
 use transport::Tls;
 
+use crate::blocklists;
 use crate::config::{self, Action, Checked, Config, Notice, Role};
 use crate::stored::Stored;
 use crate::zone;
@@ -52,14 +53,17 @@ impl Gateway {
             instances.push(Instance { name, adapter });
         }
         let Stored { store, storage } = stored;
-        let core = Core::new(core_config(&checked.config, shared), instances.clone(), dns, storage, rand::random());
+        let blocklist = blocklists::read(&checked.config.policy.blocklists).map_err(|problem| anyhow!(problem))?;
+        let core =
+            Core::new(core_config(&checked.config, shared, blocklist), instances.clone(), dns, storage, rand::random());
         Ok(Self { core, store, instances, tls, configuration: sender })
     }
 }
 
 fn shared(config: &Config) -> Configuration {
     let entry = |table: &config::DomainTable| DomainEntry {
-        name: table.name.clone(),
+        name: table.seen_as().clone(),
+        own_name: table.shown_as.as_ref().map(|_| table.name.clone()),
         role: match table.role {
             Role::Local => adapter_api::Role::Local,
             Role::Remote => adapter_api::Role::Remote,
@@ -77,25 +81,14 @@ fn shared(config: &Config) -> Configuration {
     }
 }
 
-fn core_config(config: &Config, configuration: Arc<Configuration>) -> CoreConfig {
-    let rules = config.policy.rule.iter().map(|rule| Rule {
-        from: rule.from.0.clone(),
-        to: rule.to.0.clone(),
-        action: match rule.action {
-            Action::Allow => interwork::Action::Allow,
-            Action::Deny => interwork::Action::Deny,
-        },
-    });
-    let relay = match config.policy.relay {
-        config::Relay::Local => Relay::Local,
-    };
+fn core_config(config: &Config, configuration: Arc<Configuration>, blocklist: Blocklist) -> CoreConfig {
     CoreConfig {
         configuration,
         routing: RoutingConfig {
             routes: config.route.iter().filter_map(route).collect(),
             supported: config.routing.supported.iter().map(|label| label.as_str().into()).collect(),
         },
-        policy: Policy { relay, rules: rules.collect() },
+        policy: policy(&config.policy, blocklist),
         rates: RateLimits { source: config.policy.rates.per_source, domain: config.policy.rates.per_domain },
         discovery: discovery_limits(config),
         traces: config.trace.recent,
@@ -115,6 +108,25 @@ fn core_config(config: &Config, configuration: Arc<Configuration>) -> CoreConfig
             polls: config.presence.polls,
         },
     }
+}
+
+/// What `[policy]` says, with the domains of its lists.
+pub(crate) fn policy(config: &config::Policy, blocklist: Blocklist) -> Policy {
+    let rules = config.rule.iter().map(|rule| Rule {
+        from: rule.from.0.clone(),
+        to: rule.to.0.clone(),
+        kinds: rule.kinds.clone(),
+        action: match rule.action {
+            Action::Allow => interwork::Action::Allow,
+            Action::Deny => interwork::Action::Deny,
+        },
+        max_content: rule.max_content,
+        require_tls: rule.require_tls,
+    });
+    let relay = match config.relay {
+        config::Relay::Local => Relay::Local,
+    };
+    Policy { relay, rules: rules.collect(), blocklist: Arc::new(blocklist) }
 }
 
 /// The bounds of discovery: what leads back to this gateway is no way to anybody.

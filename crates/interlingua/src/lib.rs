@@ -3,6 +3,7 @@
 //! Everything that decides anything lives in the crates below this one; the library target exists for the tests.
 
 pub mod adapters;
+mod blocklists;
 pub mod cli;
 pub mod commands;
 pub mod config;

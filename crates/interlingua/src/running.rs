@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use transport::Tls;
 
+use crate::blocklists;
 use crate::config::Checked;
 use crate::gateway::{Gateway, domains_of};
 use crate::stored::{Stored, flush};
@@ -73,6 +74,8 @@ impl Running {
         background.spawn(async move { clock.run().await });
         let files = tls.clone();
         background.spawn(async move { files.watch().await });
+        let (hub, policy) = (core.clone(), checked.config.policy.clone());
+        background.spawn(async move { blocklists::watch(&hub, &policy).await });
         let (stop_admin, admin_stops) = watch::channel(false);
         let admin = serve_admin(checked, core.clone(), tls.clone(), readiness, admin_stops, &mut background).await?;
         Ok(Self {

@@ -3,27 +3,19 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::wildcard_enum_match_arm, reason = "test code")]
 
 mod common;
+mod serving;
 
-use std::io::{BufRead, BufReader, Lines, Read, Write};
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::Stdio;
 use std::sync::mpsc;
 use std::time::Duration;
 
 use common::{command, run, text};
 use serde_json::Value;
-
-/// A gateway in a process of its own, its log as JSON.
-struct Gateway {
-    child: Child,
-    log: Lines<BufReader<ChildStderr>>,
-    /// What was read of the log.
-    seen: Vec<Value>,
-    folder: Option<tempfile::TempDir>,
-}
+use serving::{ADMIN, Gateway};
 
 const CAROL: &str = "carol-token";
-const ADMIN: &str = "admin-token";
 
 const CONFIG: &str = r#"
 [gateway]
@@ -49,68 +41,6 @@ adapter = "native"
 name = "sip.example"
 adapter = "sip"
 "#;
-
-impl Gateway {
-    fn start(config: &str) -> Self {
-        Self::start_in(tempfile::tempdir().unwrap(), config)
-    }
-
-    fn start_in(folder: tempfile::TempDir, config: &str) -> Self {
-        std::fs::write(folder.path().join("admin.token"), ADMIN).unwrap();
-        let file = folder.path().join("gateway.toml");
-        std::fs::write(&file, config).unwrap();
-        let mut command = command(&["serve", "--config", file.to_str().unwrap()]);
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let log = BufReader::new(child.stderr.take().unwrap()).lines();
-        Self { child, log, seen: Vec::new(), folder: Some(folder) }
-    }
-
-    /// Reads the log up to a line with this message.
-    fn until(&mut self, message: &str) {
-        for line in self.log.by_ref() {
-            let entry: Value = serde_json::from_str(&line.unwrap()).unwrap();
-            let found = text(&entry, "message") == message;
-            self.seen.push(entry);
-            if found {
-                return;
-            }
-        }
-        panic!("the log ended without {message:?}: {:?}", self.seen);
-    }
-
-    /// The address in a line that was read, by its message and the crate that wrote it.
-    fn address(&self, message: &str, of: &str) -> String {
-        let fits = |entry: &&Value| text(entry, "message") == message && text(entry, "target").starts_with(of);
-        self.seen.iter().find(fits).map(|entry| text(entry, "address").to_owned()).unwrap()
-    }
-
-    fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
-    }
-
-    /// Ends it as a crash does.
-    fn kill(mut self) -> tempfile::TempDir {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-        self.folder.take().unwrap()
-    }
-
-    fn exit_code(mut self) -> Option<i32> {
-        let rest: Vec<_> = self.log.by_ref().map_while(Result::ok).collect();
-        let code = self.child.wait().unwrap().code();
-        assert!(code.is_some(), "{rest:?}");
-        code
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        // It has ended already unless a test failed.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 /// The status line of an answer to a plain GET.
 fn get(address: &str, path: &str) -> String {

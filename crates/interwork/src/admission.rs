@@ -2,7 +2,7 @@
 
 use crate::policy::Policy;
 use adapter_api::{Configuration, InstanceName, Provenance, Role, SpeaksFor};
-use impp_model::{Cause, Failure, Operation, Side};
+use impp_model::{Cause, Failure, Mark, Operation, Side};
 
 /// Why an operation was refused before routing.
 pub type Refusal = Failure;
@@ -21,10 +21,28 @@ impl<F: Fn(&InstanceName, &InstanceName) -> bool> Rules<'_, F> {
     /// The addresses are valid by their type (RFC 3860 §3.4.1, step 1).
     pub(crate) fn admit(&self, operation: &mut Operation, provenance: &Provenance) -> Result<(), Refusal> {
         self.prove_source(operation, provenance)?;
+        self.rename_source(operation, provenance);
         count_hop(operation)?;
-        let (from, to) = (operation.source().address.domain(), operation.destination().address.domain());
+        self.mark(operation)?;
         // DEVIATES RFC 3860 §3.4.1: access control comes before resolution, so that the refused cause no DNS queries.
-        self.policy.allows(self.configuration, from, to).map_err(|cause| Failure::new(Side::Near, cause))
+        self.policy.admit(self.configuration, operation, provenance)
+    }
+
+    /// From here on the source has the name under which other networks know its domain.
+    fn rename_source(&self, operation: &mut Operation, provenance: &Provenance) {
+        let source = operation.source_mut();
+        if let Some(entry) = self.configuration.renamed(&provenance.adapter, source.address.domain()) {
+            source.address = source.address.with_domain(entry.name.clone());
+        }
+    }
+
+    // RFC 7247 §8: what comes back unchanged is told from what comes for the first time, also through XMPP, which
+    // counts no hops.
+    fn mark(&self, operation: &mut Operation) -> Result<(), Refusal> {
+        let Operation::Message(message) = operation else { return Ok(()) };
+        let mark = Mark::of(&self.configuration.gateway, &message.source.address, &message.destination.address);
+        let passed = message.message.passed.pass(mark);
+        passed.map_err(|error| Failure::new(Side::Near, Cause::Loop).with_text(error.to_string()))
     }
 
     // RFC 7247 §8, RFC 6120 §8.1.2.2: nobody sends as a domain that was not proven for its link.

@@ -114,6 +114,7 @@ pub struct Core {
     pub(crate) candidates: Vec<Candidate>,
     configuration: watch::Sender<Arc<Configuration>>,
     pub(crate) locator: Locator,
+    pub(crate) policy: RwLock<Arc<Policy>>,
     rates: Rates,
     decisions: RwLock<Decisions>,
     waiting: Mutex<WaitingRoom>,
@@ -130,7 +131,7 @@ pub struct Core {
     pub(crate) retries: Retries,
     pub(crate) presence: Presence,
     pub(crate) counters: Counters,
-    dns_counts: Arc<DnsCounts>,
+    pub(crate) dns_counts: Arc<DnsCounts>,
     pub(crate) traces: Traces,
     peers: Mutex<BTreeMap<(InstanceName, String), (PeerState, SystemTime)>>,
     next_trace: AtomicU64,
@@ -163,7 +164,7 @@ impl Core {
         };
         let candidates = instances.iter().map(candidate).collect();
         let configuration = watch::Sender::new(config.configuration.clone());
-        let discovery = config.discovery.clone();
+        let (discovery, policy) = (config.discovery.clone(), Arc::new(config.policy.clone()));
         let traces = Traces::new(config.traces);
         let dns = CountedDns::new(dns);
         let dns_counts = dns.counts();
@@ -176,6 +177,7 @@ impl Core {
             candidates,
             configuration,
             locator: Locator::new(Arc::new(dns), discovery, seed),
+            policy: RwLock::new(policy),
             decisions: RwLock::default(),
             waiting: Mutex::default(),
             waiting_pairs: AtomicU64::new(0),
@@ -249,11 +251,6 @@ impl Core {
     /// What has happened, in numbers.
     pub fn counters(&self) -> &Counters {
         &self.counters
-    }
-
-    /// How queries of name service ended.
-    pub fn dns_queries(&self) -> [(&'static str, u64); 3] {
-        self.dns_counts.read()
     }
 
     /// What was accepted and has not ended.
@@ -334,9 +331,10 @@ impl Core {
         if self.draining.load(Relaxed) {
             return Err(Failure::new(Side::Ours, Cause::ShuttingDown));
         }
+        let policy = self.policy();
         let rules = Rules {
             configuration: &self.config.configuration,
-            policy: &self.config.policy,
+            policy: &policy,
             same_network: |a: &InstanceName, b: &InstanceName| self.same_network(a, b),
         };
         rules.admit(operation, provenance)?;

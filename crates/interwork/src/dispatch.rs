@@ -39,6 +39,10 @@ impl Core {
         if let Some(failure) = self.unfit(choice.index, &waiting.operation) {
             return self.refuse(waiting, failure);
         }
+        let way = match self.way_on(&waiting.operation, &choice.hop) {
+            Ok(hop) => Choice { hop, ..choice.clone() },
+            Err(failure) => return self.refuse(waiting, failure),
+        };
         if now() >= self.deadline(&waiting) {
             let failure = Failure::new(Side::Far, Cause::DnsFailure).with_text("the lookup took too long; not sent");
             return self.keep(waiting, failure);
@@ -59,9 +63,9 @@ impl Core {
         let held =
             Held { trace, from, to, since, deadline, operation, pair, hop, once, journal: None, owner: Some(owner) };
         if journalled && self.config.delivery.write_ahead_after.is_zero() && self.storage.ledger.keeps() {
-            return self.journal_ahead(Ahead { held, choice: choice.clone() });
+            return self.journal_ahead(Ahead { held, choice: way });
         }
-        self.hand_on(held, choice, journalled);
+        self.hand_on(held, &way, journalled);
     }
 
     /// Gives an operation to its adapter; one that is `young` is journalled if it stays for long.
@@ -77,6 +81,7 @@ impl Core {
             self.young.add(since + self.config.delivery.write_ahead_after, token, trace);
         }
         let settle = Settle::new(me, token);
+        let operation = self.named_for_its_network(operation);
         let delivery = Delivery { trace, operation, repeat, edition, hop: choice.hop.clone(), deadline, settle };
         if let Err(Full(delivery)) = adapter.deliver(delivery) {
             self.counters.queue_full();
@@ -88,7 +93,7 @@ impl Core {
     fn hop_name(&self, choice: &Choice, waiting: &Waiting) -> Box<str> {
         let peer = match &*choice.hop {
             Hop::Link => waiting.operation.source().address.domain(),
-            Hop::Fixed(_) | Hop::Located { .. } => waiting.operation.destination().address.domain(),
+            Hop::Fixed(_) | Hop::Located { .. } => self.wire_name(waiting.operation.destination().address.domain()),
         };
         hop_name(&choice.adapter, peer.as_str())
     }

@@ -1,5 +1,6 @@
 //! Name service with a count of its answers.
 
+use crate::core::Core;
 use async_trait::async_trait;
 use impp_resolve::{Answer, Dns, DnsError, Name, RecordType};
 use std::sync::Arc;
@@ -47,6 +48,13 @@ impl DnsCounts {
             Err(DnsError::NoRecords { .. } | DnsError::NxDomain { .. }) => &self.absent,
             Err(DnsError::Failure(_)) => &self.failed,
         }
+    }
+}
+
+impl Core {
+    /// How queries of name service ended.
+    pub fn dns_queries(&self) -> [(&'static str, u64); 3] {
+        self.dns_counts.read()
     }
 }
 

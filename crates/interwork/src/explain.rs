@@ -2,11 +2,12 @@
 
 use crate::core::Core;
 use crate::routing::Decision;
-use adapter_api::{Examine, Findings};
+use adapter_api::{Examine, Findings, Hop};
 use impp_model::{
     Address, Content, Endpoint, Failure, InstantMessage, MaxForwards, MessageOperation, Operation, Side, TransId,
 };
 use serde::Serialize;
+use std::sync::Arc;
 
 /// What would happen to an operation, and why.
 #[derive(Debug, Clone, Serialize)]
@@ -36,7 +37,8 @@ impl Core {
     pub async fn explain(&self, from: Address, to: Address) -> Explanation {
         let near = self.near_of(&from);
         let operation = sample(&from, &to);
-        let (judged, policy) = self.config.policy.judge(&self.config.configuration, from.domain(), to.domain());
+        let (judged, policy) =
+            self.policy().judge(&self.config.configuration, from.domain(), to.domain(), operation.kind());
         let mut explanation = Explanation {
             from: from.to_string(),
             to: to.to_string(),
@@ -56,16 +58,30 @@ impl Core {
         let decision = self.locate(&(near, from.domain().clone(), to.domain().clone())).await;
         explanation.steps.clone_from(&decision.steps);
         match &decision.result {
-            Ok(choice) => {
-                let request = Examine::DryRun { operation: Box::new(operation), hop: choice.hop.clone() };
-                if let Some(adapter) = self.adapters.get(choice.index) {
-                    explanation.findings = adapter.examine(request).await;
+            Ok(choice) => match self.way_on(&operation, &choice.hop) {
+                Ok(hop) => {
+                    explanation.findings = self.dry_run(operation, choice.index, hop, &mut explanation.steps).await
                 }
-            }
+                Err(failure) => {
+                    explanation.steps.push(failure.to_string());
+                    explanation.verdict = failure.cause.code();
+                }
+            },
             Err(failure) => explanation.verdict = failure.cause.code(),
         }
         explanation.decision = Some(decision);
         explanation
+    }
+
+    async fn dry_run(&self, operation: Operation, index: usize, hop: Arc<Hop>, steps: &mut Vec<String>) -> Findings {
+        let Some(adapter) = self.adapters.get(index) else { return Findings::default() };
+        let asked = operation.destination().address.domain().clone();
+        let operation = self.named_for_its_network(Arc::new(operation));
+        let own = operation.destination().address.domain();
+        if *own != asked {
+            steps.push(format!("{asked} is {own} in its own network"));
+        }
+        adapter.examine(Examine::DryRun { operation: Box::new((*operation).clone()), hop }).await
     }
 
     /// The instance that messages of `from` come in through: its domain's, else one whose link takes every domain.

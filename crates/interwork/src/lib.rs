@@ -4,6 +4,7 @@
 //! admission, routing, delivery, settlement. What can't be delivered at once goes on in `spool`.
 
 mod admission; // RFC 3860 §3.4.1, steps 1 and 3
+mod blocklist;
 mod core; // RFC 3860 §3.4
 mod counters;
 mod decisions;
@@ -16,6 +17,7 @@ mod journal;
 mod locate; // RFC 3861 §4, RFC 3263 §4, RFC 6120 §3.2
 mod notice; // RFC 3860 §3.4.1: the indication that comes late
 mod once;
+mod onward;
 mod order;
 mod pace;
 mod policy;
@@ -31,6 +33,7 @@ mod trace;
 mod waiting;
 
 pub use admission::Refusal;
+pub use blocklist::{Blocklist, BlocklistError};
 pub use core::{Core, CoreConfig, DeliveryLimits, Instance, Storage};
 pub use counters::{Counters, Direction, Histogram, OperationKey, PairKey};
 pub use dns::{CountedDns, DnsCounts};

@@ -79,6 +79,7 @@ impl Core {
     /// Decides about a pair of domains, with DNS where configuration does not suffice.
     pub(crate) async fn locate(&self, (near, from, to): &PairOfDomains) -> Decision {
         let mut steps = Vec::new();
+        let wire = self.wire_name(to);
         match self.router().plan(near, from, to, &mut steps) {
             Plan::Ready(result) => {
                 let result = result.map(|(index, hop)| self.choice(index, hop));
@@ -88,8 +89,8 @@ impl Core {
                 let capabilities = self.candidates.get(index).map(|c| &c.capabilities);
                 let label = capabilities.and_then(|c| c.srv_label.as_deref());
                 let transports = capabilities.map_or_else(Vec::new, |c| c.transports.clone());
-                match self.locator.native(label, to, &transports).await {
-                    Some(resolution) => self.located(steps, Ok(index), &resolution, to),
+                match self.locator.native(label, wire, &transports).await {
+                    Some(resolution) => self.located(steps, Ok(index), &resolution, wire),
                     None => {
                         let failure =
                             Failure::new(Side::Ours, Cause::NoRoute).with_text("that protocol has no discovery");

@@ -7,8 +7,8 @@ use crate::core::Core;
 use crate::waiting::{Owner, Waiting};
 use adapter_api::{Carries, Settle, Settlement, Token};
 use impp_model::{
-    DateTime, Device, DispositionOperation, Failure, MessageId, MessageOperation, Operation, Outcome, Receipts, Report,
-    ReturnPath,
+    Cause, DateTime, Device, DispositionOperation, Failure, MessageId, MessageOperation, Operation, Outcome, Receipts,
+    Report, ReturnPath, Side,
 };
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -267,6 +267,9 @@ impl Core {
     pub(crate) fn pass_on(&self, waiting: Waiting) {
         let Operation::Disposition(word) = &*waiting.operation else { return self.route(waiting) };
         let words = self.asked.word(word);
+        if words.is_empty() && word.disposition.failure().is_some() {
+            return self.refuse(waiting, Failure::new(Side::Near, Cause::NotFound).with_text("about no message"));
+        }
         let Waiting { trace, near, peer, owner, since, once, .. } = waiting;
         if words.is_empty() {
             // CMP-026: nobody waits for it. Its sender has done right, and hears nothing else.

@@ -12,6 +12,7 @@ pub(crate) fn domain(name: &str) -> Domain {
 pub(crate) fn configuration(domains: &[(&str, &str)]) -> Configuration {
     let entry = |(name, adapter): &(&str, &str)| DomainEntry {
         name: domain(name),
+        own_name: None,
         role: Role::Local,
         adapter: Some((*adapter).into()),
         next_hop: None,

@@ -123,6 +123,91 @@ async fn a_domain_that_resolves_to_this_gateway_is_a_loop_and_told_at_once() {
     assert!(queries >= 2, "each query is counted");
 }
 
+// checks: ARC-013, IM-15
+#[tokio::test]
+async fn rfc7247_s8_what_has_passed_this_gateway_does_not_pass_again() {
+    let world = world(Table::new(0), PLENTY);
+    let (settle, _first) = settle_channel();
+    world.core.submit(message("a@sip.example", "b@xmpp.example", "1"), from_sip(), settle);
+    let delivery = world.xmpp.take().pop().unwrap();
+    let came_back = (*delivery.operation).clone();
+    let (settle, outcome) = settle_channel();
+    world.core.submit(came_back.clone(), from_sip(), settle);
+    let Ok(Outcome::Failure(failure)) = outcome.await else { panic!("it went round") };
+    assert_eq!((failure.cause, failure.side), (Cause::Loop, Side::Near));
+    assert!(world.xmpp.take().is_empty());
+    // A list or a forwarding leads back here for somebody else, which is no loop.
+    let mut forwarded = came_back;
+    forwarded.destination_mut().address = Address::parse_bare("c@xmpp.example").unwrap();
+    let (settle, _held) = settle_channel();
+    world.core.submit(forwarded, from_sip(), settle);
+    assert_eq!(world.xmpp.take().len(), 1);
+}
+
+/// example.com in both networks; on the SIP side the others see it as sip.example.com.
+fn one_name_twice(config: &mut interwork::CoreConfig) {
+    let mut configuration = (*config.configuration).clone();
+    let name = |text: &str| impp_model::Domain::parse_host(text).unwrap();
+    for entry in &mut configuration.domains {
+        if entry.name == name("sip.example") {
+            (entry.name, entry.own_name) = (name("sip.example.com"), Some(name("example.com")));
+        } else {
+            entry.name = name("example.com");
+        }
+    }
+    config.configuration = Arc::new(configuration);
+}
+
+#[tokio::test]
+async fn a_domain_in_two_networks_has_two_names_and_each_network_its_own() {
+    let world = tuned(Table::new(0), one_name_twice);
+    let speaks = |adapter: &str| {
+        let domain = impp_model::Domain::parse_host("example.com").unwrap();
+        let speaks_for = SpeaksFor::Domains([domain].into());
+        let (adapter, proof) = (adapter.into(), SourceProof::TrustedAddress);
+        Arc::new(Provenance { adapter, peer: "p".into(), proof, speaks_for })
+    };
+    let (settle, _held) = settle_channel();
+    world.core.submit(message("alice@example.com", "bob@example.com", "1"), speaks("sip"), settle);
+    let (settle, _held) = settle_channel();
+    world.core.submit(message("bob@example.com", "alice@sip.example.com", "2"), speaks("xmpp"), settle);
+    let ends = |operation: &impp_model::Operation| {
+        (operation.source().address.to_string(), operation.destination().address.to_string())
+    };
+    let to_xmpp = world.xmpp.take().pop().unwrap();
+    assert_eq!(ends(&to_xmpp.operation), ("alice@sip.example.com".to_owned(), "bob@example.com".to_owned()));
+    let to_sip = world.sip.take().pop().unwrap();
+    assert_eq!(ends(&to_sip.operation), ("bob@example.com".to_owned(), "alice@example.com".to_owned()));
+    // Nobody on the other side may take the shown name for his own.
+    let (settle, outcome) = settle_channel();
+    let any = SpeaksFor::Patterns([DomainPattern::Any].into());
+    let stranger = Provenance { speaks_for: any, ..(*speaks("xmpp")).clone() };
+    world.core.submit(message("eve@sip.example.com", "bob@example.com", "3"), Arc::new(stranger), settle);
+    let Ok(Outcome::Failure(failure)) = outcome.await else { panic!("spoofed") };
+    assert_eq!(failure.cause, Cause::SourceNotProven);
+    let told = world.core.explain(
+        Address::parse_bare("bob@example.com").unwrap(),
+        Address::parse_bare("alice@sip.example.com").unwrap(),
+    );
+    let told = told.await;
+    assert!(told.steps.iter().any(|step| step.contains("is example.com in its own network")), "{:?}", told.steps);
+}
+
+#[tokio::test]
+async fn policy_can_be_replaced_while_the_hub_runs() {
+    let world = world(Table::new(0), PLENTY);
+    let blocklist = Arc::new(interwork::Blocklist::parse("xmpp.example").unwrap());
+    world.core.set_policy(interwork::Policy { blocklist, ..Default::default() });
+    let (settle, outcome) = settle_channel();
+    world.core.submit(message("a@sip.example", "b@xmpp.example", "1"), from_sip(), settle);
+    let Ok(Outcome::Failure(failure)) = outcome.await else { panic!("not refused") };
+    assert_eq!(failure.cause, Cause::PolicyDenied);
+    world.core.set_policy(interwork::Policy::default());
+    let (settle, _held) = settle_channel();
+    world.core.submit(message("a@sip.example", "b@xmpp.example", "2"), from_sip(), settle);
+    assert_eq!(world.xmpp.take().len(), 1);
+}
+
 #[tokio::test]
 async fn a_full_adapter_is_overload_and_a_dropped_delivery_is_told_as_unconfirmed() {
     let world = keeping_nothing(Table::new(0), 1, DeliveryLimits::default());

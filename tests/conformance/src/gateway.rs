@@ -87,6 +87,7 @@ fn configuration(given: &Given, sip: &SipPeer) -> Configuration {
     let hop = sip.hop(given.over.unwrap_or(Transport::Udp));
     let entry = |name: &str, adapter: &str, next_hop: Option<&str>, trusted: &[&str]| DomainEntry {
         name: Domain::parse(name).unwrap(),
+        own_name: None,
         role: Role::Local,
         adapter: Some(adapter.into()),
         next_hop: next_hop.map(Into::into),

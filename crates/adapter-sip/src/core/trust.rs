@@ -125,6 +125,7 @@ mod tests {
     fn configuration(trusted: &[&str]) -> Arc<Configuration> {
         let entry = DomainEntry {
             name: "sip.example".parse().unwrap(),
+            own_name: None,
             role: Role::Local,
             adapter: Some("sip".into()),
             next_hop: None,

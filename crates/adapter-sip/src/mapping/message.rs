@@ -9,7 +9,7 @@ use crate::ids::{CSEQ, RequestIds};
 use adapter_api::{Carries, FieldSupport};
 use impp_model::datetime::DateTime;
 use impp_model::{
-    Content, Endpoint, InstantMessage, LangText, LanguageTag, MaxForwards, MessageOperation, Relation, TransId,
+    Content, Endpoint, InstantMessage, LangText, LanguageTag, MaxForwards, MessageOperation, Passed, Relation, TransId,
 };
 use sip_proto::build::RequestBuilder;
 use sip_proto::header::{Date, HeaderError, MediaType, delta_seconds};
@@ -136,6 +136,7 @@ pub fn from_request(request: &Message, now: i64, threads: &ThreadTable) -> Resul
         receipts: envelope.receipts,
         return_path: envelope.return_path,
         alternatives: body.value.alternatives,
+        passed: passed(request),
         ..InstantMessage::new(body.value.content)
     };
     let operation = MessageOperation {
@@ -295,6 +296,9 @@ pub fn to_request(
     if !message.alternatives.is_empty() {
         dropped.push("alternatives");
     }
+    if !message.passed.is_empty() {
+        request = request.header_named(PASSED, &message.passed.to_string());
+    }
     let request = match object {
         Some(object) => request.body(cpim::MEDIA_TYPE, object),
         None => {
@@ -309,6 +313,14 @@ pub fn to_request(
 pub fn unsayable(operation: &MessageOperation) -> Option<&'static str> {
     let message = &operation.message;
     message.relations.first().filter(|_| message.content.octets.is_empty()).map(Relation::field)
+}
+
+/// The header with the marks of the gateways passed: other elements leave alone what they do not know (RFC 3261 §16.6).
+const PASSED: &str = "Interlingua-Passed";
+
+fn passed(request: &Message) -> Passed {
+    let text = request.headers_named(PASSED).next().and_then(|header| header.text().ok());
+    text.map_or_else(Passed::default, Passed::parse)
 }
 
 /// SEC-003, IM-003: each run of line breaks becomes one space.

@@ -104,6 +104,7 @@ impl Gateway {
         config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let local = DomainEntry {
             name: "example.net".parse().unwrap(),
+            own_name: None,
             role: Role::Local,
             adapter: Some("sip".into()),
             next_hop: None,

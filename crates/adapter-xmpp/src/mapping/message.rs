@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use impp_model::{
-    Cause, Content, DateTime, Failure, InstantMessage, LangText, LanguageTag, MaxForwards, MessageId, MessageOperation,
-    OutOfBand, Receipts, Relation, Side, Thread, TransId,
+    Cause, Content, DateTime, Failure, InstantMessage, LangText, LanguageTag, MessageId, MessageOperation, OutOfBand,
+    Receipts, Relation, Side, Thread, TransId,
 };
 use strict_xml::{Element, SharedStr};
 use xmpp_proto::jid::{Jid, JidError};
@@ -14,7 +14,7 @@ use xmpp_proto::stanza;
 
 use super::address::{AddressError, from_jid, to_jid};
 use super::annotation::{self, Encryption};
-use super::{Mapped, signal, xhtml};
+use super::{Mapped, hops, signal, xhtml};
 
 /// Why a message stanza is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -100,6 +100,7 @@ pub fn from_stanza(
     };
     let source = from_jid(from).map_err(|error| Refusal::Unmappable { attribute: "from", error })?;
     let destination = from_jid(to).map_err(|error| Refusal::Unmappable { attribute: "to", error })?;
+    let headers = hops::headers(message);
     let message = InstantMessage {
         id: message.id().filter(|id| !id.is_empty()).map(MessageId::from),
         thread: message.thread().map(|thread| Thread::from(thread.id.as_str())),
@@ -111,9 +112,10 @@ pub fn from_stanza(
         hints: annotation::hints(message),
         files,
         sealed,
+        passed: hops::passed(&headers),
         ..InstantMessage::new(content)
     };
-    let max_forwards = MaxForwards::INITIAL;
+    let max_forwards = hops::max_forwards(&headers);
     Ok(Some(Mapped::whole(MessageOperation { source, destination, max_forwards, trans_id, message })))
 }
 
@@ -197,6 +199,9 @@ pub fn to_stanza(
     }
     if let Some(html) = bodies.html {
         out = out.with_payload(html);
+    }
+    if !message.passed.is_empty() {
+        out = out.with_payload(hops::to_element(operation.max_forwards, &message.passed));
     }
     if let Some(sent) = message.sent.as_ref().and_then(|sent| delay(sent, stamp.now)) {
         out = out.with_delay(SharedStr::copy(sent.as_str()), SharedStr::copy(stamp.gateway));

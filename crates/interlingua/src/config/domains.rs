@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use adapter_api::{Credentials, DomainPattern, Trunk};
+use impp_model::Kind;
 use impp_model::domain::Domain;
 use ipnet::IpNet;
 use schemars::JsonSchema;
@@ -40,9 +41,10 @@ pub struct DomainTable {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(skip)]
     pub trunk: Option<TrunkTable>,
-    /// For a domain that lives in two networks; not in this version.
+    /// When the same domain lives in several networks: the name under which the others see the users of this one. Each
+    /// table of the domain but one needs it, and no two may be the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(skip)]
+    #[schemars(with = "Option<String>", example = &"im.example.com")]
     pub shown_as: Option<Domain>,
     /// Which certificate to present; not in this version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -142,6 +144,13 @@ pub struct RouteTable {
     pub next_hop: Option<String>,
 }
 
+impl DomainTable {
+    /// The name under which other networks know it.
+    pub fn seen_as(&self) -> &Domain {
+        self.shown_as.as_ref().unwrap_or(&self.name)
+    }
+}
+
 /// A rule on who may send to whom.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -152,9 +161,22 @@ pub struct PolicyRule {
     /// The destination's domain, in the same forms.
     #[serde(default)]
     pub to: Pattern,
-    /// What to do with a message that matches. Required.
+    /// The kinds of operation it is about: `message`, `disposition`, `composing`, `subscribe`, `notify`, `authorize`,
+    /// `publish`. Empty: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>", example = ["message"])]
+    pub kinds: Vec<Kind>,
+    /// What to do with what matches. Required.
     #[schemars(example = &"deny")]
     pub action: Action,
+    /// Octets of the largest content that an `allow` lets pass, all its forms together. Default: no limit of the rule's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &65_536)]
+    pub max_content: Option<usize>,
+    /// Whether an `allow` wants TLS with a proven certificate towards and from each end that is not local: a peer that
+    /// proved itself otherwise is refused, and of the ways on only those that begin with TLS are used.
+    #[serde(default)]
+    pub require_tls: bool,
 }
 
 /// What a policy rule does.

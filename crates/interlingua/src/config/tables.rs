@@ -300,11 +300,24 @@ pub struct Policy {
     pub rates: PolicyRates,
     /// Rules on top of that; the first that matches decides, without one the message passes.
     pub rule: Vec<PolicyRule>,
+    /// Files with domains that nobody here speaks with, whatever the rules say: one domain or `*.domain` a line, `#`
+    /// begins a comment. Relative to the folder of the configuration file; read again when they change.
+    #[schemars(with = "Vec<String>", example = ["blocked.txt"])]
+    pub blocklists: Vec<PathBuf>,
+}
+
+impl Policy {
+    /// Makes file names relative to `folder` absolute.
+    pub(super) fn resolve(&mut self, folder: &Path) {
+        for file in &mut self.blocklists {
+            *file = folder.join(&*file);
+        }
+    }
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { relay: Relay::Local, rates: PolicyRates::default(), rule: Vec::new() }
+        Self { relay: Relay::Local, rates: PolicyRates::default(), rule: Vec::new(), blocklists: Vec::new() }
     }
 }
 

@@ -181,6 +181,7 @@ fn build(
     let xmpp = Shelf::new("xmpp", Some("_xmpp"), true, false, room);
     let entry = |name: &str, adapter: &str, next_hop: Option<&str>| DomainEntry {
         name: Domain::parse_host(name).unwrap(),
+        own_name: None,
         role: Role::Local,
         adapter: Some(adapter.into()),
         next_hop: next_hop.map(Into::into),

@@ -18,5 +18,5 @@ mod headers; // RFC 6120 §4.7
 mod liveness; // RFC 6120 §4.6
 mod management; // XEP-0198
 mod support;
-mod tls; // RFC 6120 §5, RFC 7590
+mod tls;
 mod vectors; // tests/vectors/interwork/xmpp-layer.json

@@ -4,6 +4,7 @@
 //! over the corpus, over damaged copies of the corpus and over inputs too large to keep. A target panics on a broken promise.
 
 pub mod cpim; // RFC 3862
+pub mod date; // RFC 3339
 pub mod digest; // RFC 7616 §3.3, §3.4
 pub mod imdn; // RFC 5438, RFC 3994, RFC 3923
 pub mod pidf; // RFC 3863, RFC 4479, RFC 4480
@@ -18,6 +19,7 @@ pub type Target = fn(&[u8]);
 /// All targets by the names of their corpora.
 pub const TARGETS: &[(&str, Target)] = &[
     ("cpim", cpim::run),
+    ("date", date::run),
     ("digest", digest::run),
     ("imdn", imdn::run),
     ("pidf", pidf::run),

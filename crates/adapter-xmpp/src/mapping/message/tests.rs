@@ -1,6 +1,6 @@
 use std::time::UNIX_EPOCH;
 
-use impp_model::{Address, Endpoint};
+use impp_model::{Address, Endpoint, MaxForwards};
 use strict_xml::{Limits, Scope, parse_element};
 
 use super::*;

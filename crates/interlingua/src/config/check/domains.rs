@@ -17,10 +17,11 @@ impl Check<'_> {
         let mut first = BTreeMap::new();
         for (index, domain) in self.config.domain.iter().enumerate() {
             let key = Key::parse("domain").index(index);
-            if let Some(earlier) = first.get(&domain.name) {
+            let seen_as = domain.seen_as();
+            if let Some(earlier) = first.get(seen_as) {
                 self.twice(&key, domain, *earlier);
             } else {
-                first.insert(&domain.name, index);
+                first.insert(seen_as, index);
             }
             self.later_keys(&key, domain);
             self.reached_by(&key, domain);
@@ -40,21 +41,20 @@ impl Check<'_> {
 
     fn twice(&mut self, key: &Key, domain: &DomainTable, earlier: usize) {
         let other = self.config.domain.get(earlier).and_then(|other| other.adapter.as_ref());
+        let name = domain.seen_as();
         let (problem, remedy) = if other == domain.adapter.as_ref() {
-            (format!("domain[{earlier}] has the same name"), "remove one of the two")
+            (format!("domain[{earlier}] has the same name"), "remove one of the two".to_owned())
         } else {
-            let problem = format!(
-                "domain[{earlier}] has the same name and another adapter: a domain in two networks needs shown_as, which is not in this version"
-            );
-            (problem, "give the domain to one adapter")
+            let problem = format!("domain[{earlier}] is {name} too, and has another adapter: who is meant?");
+            (problem, format!("set shown_as in one of the two: the name under which other networks see {name} there"))
         };
-        self.problem(key.name("name"), problem, remedy);
+        self.problem(key.name(if domain.shown_as.is_some() { "shown_as" } else { "name" }), problem, remedy);
     }
 
     fn later_keys(&mut self, key: &Key, domain: &DomainTable) {
-        if domain.shown_as.is_some() {
-            let remedy = "remove it, and give the domain to one adapter";
-            self.problem(key.name("shown_as"), "showing a domain under another name is not in this version", remedy);
+        if domain.shown_as.is_some() && (domain.role != Role::Local || domain.adapter.is_none()) {
+            let remedy = "remove it, or make the domain a local one with an adapter";
+            self.problem(key.name("shown_as"), "only what a local network calls itself can be shown otherwise", remedy);
         }
         if domain.certificate.is_some() {
             let remedy = "remove it: the certificate whose names contain the domain is shown";
@@ -149,8 +149,9 @@ impl Check<'_> {
             else {
                 continue;
             };
-            let local =
-                |table: &&DomainTable| table.role == Role::Local && table.name.as_str().eq_ignore_ascii_case(domain);
+            let local = |table: &&DomainTable| {
+                table.role == Role::Local && table.seen_as().as_str().eq_ignore_ascii_case(domain)
+            };
             if self.config.domain.iter().find(local).is_none() {
                 let problem = format!("{domain} is no local [[domain]]: nobody can send over this link");
                 let remedy = format!("add a [[domain]] with name = \"{domain}\" and the adapter that serves its users");

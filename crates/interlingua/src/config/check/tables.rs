@@ -8,9 +8,9 @@ use tracing_subscriber::filter::LevelFilter;
 use transport::tls::{CertificateSource, EXPIRY_WARNING, Tls};
 
 use super::super::problem::Key;
-use super::super::{Config, Delivery};
+use super::super::{Action, Config, Delivery};
 use super::Check;
-use crate::zone;
+use crate::{blocklists, zone};
 
 /// `data_dir` and the files of `[tls]` are relative to the file, as the keys that end in `_file` are.
 pub(super) fn make_absolute(config: &mut Config, folder: &Path) {
@@ -18,6 +18,7 @@ pub(super) fn make_absolute(config: &mut Config, folder: &Path) {
         *data_dir = folder.join(&*data_dir);
     }
     config.tls.resolve(folder);
+    config.policy.resolve(folder);
 }
 
 /// Longer than this a SIP sender has given up (RFC 3261 §17.1.2.2, Timer F of 32 s).
@@ -33,6 +34,23 @@ impl Check<'_> {
         self.presence();
         self.routing();
         self.tls();
+        self.policy();
+    }
+
+    fn policy(&mut self) {
+        let key = Key::parse("policy.blocklists");
+        for (index, file) in self.config.policy.blocklists.iter().enumerate() {
+            if let Err(problem) = blocklists::read(std::slice::from_ref(file)) {
+                self.problem(key.index(index), problem, "one domain or *.domain a line, # before comments");
+            }
+        }
+        for (index, rule) in self.config.policy.rule.iter().enumerate() {
+            let key = Key::parse("policy.rule").index(index);
+            if rule.action == Action::Deny && (rule.max_content.is_some() || rule.require_tls) {
+                let remedy = "remove max_content and require_tls, or write action = \"allow\"";
+                self.warning(key, "no effect: what is denied needs no conditions", remedy);
+            }
+        }
     }
 
     fn gateway(&mut self) {

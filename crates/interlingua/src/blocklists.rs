@@ -1,0 +1,74 @@
+//! The files of `[policy] blocklists`.
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use interwork::{Blocklist, Core};
+
+use crate::config::Policy;
+use crate::gateway;
+
+/// Reads all files into one list; the text says which file and line is wrong.
+pub(crate) fn read(files: &[PathBuf]) -> Result<Blocklist, String> {
+    let mut all = Blocklist::default();
+    for file in files {
+        let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+        all.extend(Blocklist::parse(&text).map_err(|error| format!("{}: {error}", file.display()))?);
+    }
+    Ok(all)
+}
+
+/// Reads the files again whenever one changes; a file that cannot be read leaves the list as it was. Never returns.
+pub(crate) async fn watch(core: &Core, policy: &Policy) {
+    if policy.blocklists.is_empty() {
+        return std::future::pending().await;
+    }
+    let mut known = stamps(&policy.blocklists);
+    loop {
+        tokio::time::sleep(transport::tls::RELOAD_CHECK).await;
+        let found = stamps(&policy.blocklists);
+        if found != known {
+            known = found;
+            reload(core, policy);
+        }
+    }
+}
+
+fn reload(core: &Core, policy: &Policy) {
+    match read(&policy.blocklists) {
+        Ok(list) => {
+            tracing::info!(domains = list.len(), "blocklists read again");
+            core.set_policy(gateway::policy(policy, list));
+        }
+        Err(problem) => tracing::warn!(problem, "blocklists kept as they were; correct the file"),
+    }
+}
+
+/// When and how long each file is; one that is missing differs from one that is there.
+fn stamps(files: &[PathBuf]) -> Vec<Option<(SystemTime, u64)>> {
+    let stamp = |file: &Path| {
+        let metadata = std::fs::metadata(file).ok()?;
+        Some((metadata.modified().ok()?, metadata.len()))
+    };
+    files.iter().map(|file| stamp(file)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_file_is_named_with_its_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let (good, bad) = (folder.path().join("good"), folder.path().join("bad"));
+        std::fs::write(&good, "a.example\n*.b.example\n").unwrap();
+        std::fs::write(&bad, "a.example\n*\n").unwrap();
+        assert_eq!(read(std::slice::from_ref(&good)).unwrap().len(), 2);
+        let problem = read(&[good.clone(), bad]).unwrap_err();
+        assert!(problem.contains("bad: line 2"), "{problem}");
+        let before = stamps(std::slice::from_ref(&good));
+        std::fs::write(&good, "a.example\n").unwrap();
+        assert_ne!(stamps(&[good]), before);
+        assert_eq!(stamps(&[folder.path().join("missing")]), [None]);
+    }
+}
