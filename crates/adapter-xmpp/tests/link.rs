@@ -121,6 +121,14 @@ async fn an_error_stanza_settles_the_message_it_is_about() {
     );
     assert_eq!(peer.prove(second).await, Outcome::Success(Proof::Server));
     assert!(gateway.submitted.try_recv().is_err(), "the error was passed on");
+    // What is not about an open message is the hub's to judge: it knows whose word counts.
+    let words = std::mem::take(&mut *gateway.hub.words.lock().unwrap());
+    let [word] = words.as_slice() else { panic!("{words:?}") };
+    assert_eq!(
+        (word.source.address.to_string(), word.message_id.as_ref().map(|id| id.as_str())),
+        ("mallory@evil.example".into(), Some(id.as_str()))
+    );
+    assert_eq!(word.disposition.failure().map(|failure| failure.cause), Some(Cause::Gone));
 }
 
 #[tokio::test]
@@ -378,8 +386,8 @@ async fn xep0184_xep0333_reports_are_written_and_taken() {
     peer.send("<message from='romeo@example.com/r' to='juliet@sip.example.com'><displayed xmlns='urn:xmpp:chat-markers:0' id='m2'/></message>").await;
     peer.send("<message from='romeo@example.com/r' to='juliet@sip.example.com' id='m3'><body>x</body></message>").await;
     assert_eq!(gateway.submitted().await.operation.message.content.as_text(), Some("x"));
-    let signals = gateway.hub.signals.lock().unwrap();
-    let [Operation::Disposition(told)] = signals.as_slice() else { panic!("{signals:?}") };
+    let words = gateway.hub.words.lock().unwrap();
+    let [told] = words.as_slice() else { panic!("{words:?}") };
     assert_eq!((told.disposition.label(), told.and_earlier), ("displayed", true));
 }
 
