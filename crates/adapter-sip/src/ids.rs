@@ -4,7 +4,7 @@
 //! side can tell the copy (DESIGN A5). No two messages have the same ones at the same time: clients use ids again, and the
 //! far side would take the second message for a copy of the first.
 
-use impp_model::{MessageOperation, TransId};
+use impp_model::{DispositionOperation, MessageId, MessageOperation, TransId};
 use sha2::{Digest, Sha256};
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ pub struct RequestIds {
 /// Separates these hashes from all others that are made of the same text.
 const DOMAIN: &[u8] = b"interlingua sip request 1";
 
-/// The only sequence number there is: each MESSAGE outside a dialog has its own From tag (RFC 3261 §8.1.1.5).
+/// The first sequence number: each MESSAGE outside a dialog has its own From tag (RFC 3261 §8.1.1.5).
 pub const CSEQ: u32 = 1;
 
 impl RequestIds {
@@ -52,6 +52,28 @@ impl RequestIds {
         Self { seed: hash.finalize().into() }
     }
 
+    /// Those of a request about a message: the same for the same report, so that its copy can be told.
+    pub fn of_word(word: &DispositionOperation) -> Self {
+        let (source, destination) = (&word.source.address, &word.destination.address);
+        let id = word.message_id.as_ref().map_or("", MessageId::as_str);
+        let fields = [source.local(), source.domain().as_str(), destination.local(), destination.domain().as_str(), id];
+        Self::of_fields(&fields, word.disposition.label())
+    }
+
+    /// Those of a request that no other is a copy of; `random` must be.
+    pub fn of_status(random: u128) -> Self {
+        Self::of_fields(&[&format!("{random:032x}")], "status")
+    }
+
+    fn of_fields(fields: &[&str], kind: &str) -> Self {
+        let mut hash = Sha256::new_with_prefix(SIGNAL_DOMAIN);
+        for field in fields.iter().chain(&[kind]) {
+            hash.update(field.len().to_be_bytes());
+            hash.update(field);
+        }
+        Self { seed: hash.finalize().into() }
+    }
+
     /// RFC 3261 §19.3: 64 bits, enough to be unique beside the Call-ID.
     pub fn from_tag(&self) -> String {
         hex(self.seed.get(..8).unwrap_or_default())
@@ -74,6 +96,7 @@ impl RequestIds {
     }
 }
 
+const SIGNAL_DOMAIN: &[u8] = b"interlingua sip signal 1";
 const TWIN_DOMAIN: &[u8] = b"interlingua sip twin 1";
 const BRANCH_DOMAIN: &[u8] = b"interlingua sip branch 1";
 

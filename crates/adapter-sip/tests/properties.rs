@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
 
 use adapter_sip::ids::RequestIds;
-use adapter_sip::mapping::message::{from_request, to_request};
+use adapter_sip::mapping::message::{Form, from_request, to_request};
 use adapter_sip::mapping::thread::ThreadTable;
 use adapter_sip::mapping::{address, content};
 use bytes::Bytes;
@@ -78,7 +78,7 @@ proptest! {
             None => ids.call_id(),
         };
         let via = TopVia { transport: "UDP", sent_by: "gw.example.com", branch: &ids.branch(0), rport: true, alias: false };
-        let octets = to_request(&operation, &ids, &call_id).value.encode(&via);
+        let octets = to_request(&operation, &ids, &call_id, Form::Plain).value.encode(&via);
         let request = Message::parse(octets).unwrap();
         request.verify().unwrap();
         prop_assert!(request.all_headers().all(|header| HEADERS.contains(&header.name())));

@@ -16,6 +16,7 @@ use crate::peers::{PeerProof, Proofs};
 use crate::policy::Policy;
 use crate::presence::{Engine, KeptState, Presence, PresenceLimits, Subscription, SubscriptionCounts};
 use crate::rates::{RateLimits, Rates};
+use crate::receipts::Asked;
 use crate::routing::{Candidate, Choice, Decision, Router, RoutingConfig};
 use crate::spool::{Parked, Retries};
 use crate::trace::{Trace, Traces};
@@ -123,6 +124,7 @@ pub struct Core {
     pub(crate) inflight: InFlight,
     pub(crate) order: Order<Parked>,
     pub(crate) young: Young,
+    pub(crate) asked: Asked,
     pub(crate) twins: Twins,
     pub(crate) notices: NoticePace,
     pub(crate) paces: Paces,
@@ -168,6 +170,7 @@ impl Core {
         let traces = Traces::new(config.traces);
         let dns = CountedDns::new(dns);
         let dns_counts = dns.counts();
+        let asked = Asked::open(storage.ledger.store().clone(), storage.clock.at(now()));
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
             rates: Rates::new(config.rates),
@@ -183,6 +186,7 @@ impl Core {
             inflight: InFlight::default(),
             order: Order::default(),
             young: Young::default(),
+            asked,
             twins: Twins::default(),
             notices: NoticePace::default(),
             paces: Paces::default(),
@@ -519,6 +523,9 @@ impl HubCore for Core {
         match (admitted, &*waiting.operation) {
             (Ok(()), Operation::Message(_)) => {
                 if let Some(waiting) = self.enter(waiting) {
+                    if let Operation::Message(message) = &*waiting.operation {
+                        self.asked.note(message, self.timestamp());
+                    }
                     self.route(waiting);
                 }
             }

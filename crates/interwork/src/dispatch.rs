@@ -8,7 +8,7 @@ use crate::retry::is_retryable;
 use crate::routing::{Choice, Decision, carries};
 use crate::waiting::{Owner, Waiting};
 use adapter_api::{Delivery, Full, Hop, InstanceName, Settle};
-use impp_model::{Cause, Failure, Side};
+use impp_model::{Cause, Failure, Kind, Side};
 use std::sync::Arc;
 use std::time::Instant;
 use store::Pair;
@@ -36,6 +36,9 @@ impl Core {
         if !self.candidates.get(choice.index).is_some_and(|c| carries(c, waiting.operation.kind())) {
             return self.refuse(waiting, Failure::new(Side::Ours, Cause::NotImplemented));
         }
+        if let Some(failure) = self.unfit(choice.index, &waiting.operation) {
+            return self.refuse(waiting, failure);
+        }
         let way = match self.way_on(&waiting.operation, &choice.hop) {
             Ok(hop) => Choice { hop, ..choice.clone() },
             Err(failure) => return self.refuse(waiting, failure),
@@ -54,7 +57,8 @@ impl Core {
         }
         let deadline = self.deadline(&waiting);
         let Waiting { trace, operation, near: from, owner, since, once, .. } = waiting;
-        let journalled = from_sender && !self.answers_each(&from);
+        let lasting = operation.kind() != Kind::Composing;
+        let journalled = from_sender && lasting && !self.answers_each(&from);
         let to = choice.adapter.clone();
         let held =
             Held { trace, from, to, since, deadline, operation, pair, hop, once, journal: None, owner: Some(owner) };

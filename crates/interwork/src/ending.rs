@@ -47,7 +47,8 @@ impl Core {
     /// Ends what was held and never in the ledger.
     pub(crate) fn close(&self, ended: &Ended, near: Settle, outcome: Outcome) {
         let ledger = &self.storage.ledger;
-        if let Some(end) = End::of(outcome.clone()) {
+        // The equation is about INSTANT MESSAGES: no word about them is accepted or owed.
+        if let Some(end) = End::of(outcome.clone()).filter(|_| ended.kind() == Kind::Message) {
             // What failed, and whose sender knows it, may come again as new.
             let failed = matches!(end, End::Failed(_) | End::Expired);
             ended.once.into_iter().filter(|_| failed).for_each(|once| ledger.withdraw(once));

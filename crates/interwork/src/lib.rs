@@ -24,6 +24,7 @@ mod peers;
 mod policy;
 mod presence; // RFC 3859 §3.4
 mod rates;
+mod receipts; // RFC 5438 §7.2
 mod retry;
 mod routing; // RFC 3861 §4
 mod spool;

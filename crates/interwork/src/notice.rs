@@ -6,7 +6,7 @@ use adapter_api::{InstanceName, TellsFailure, TraceId};
 use bytes::Bytes;
 use impp_model::{
     Address, Cause, Content, DateTime, Disposition, DispositionOperation, Endpoint, Failure, InstantMessage,
-    MaxForwards, MessageOperation, Operation, Outcome, Proof, Side, TransId,
+    MaxForwards, MessageOperation, Operation, Outcome, Proof, TransId,
 };
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -70,6 +70,7 @@ impl Core {
         };
         if tells {
             let word = word(about, disposition)?;
+            self.asked.told(&word);
             return Some(self.own_entry(Operation::Disposition(Box::new(word)), about, Origin::Gateway));
         }
         let reason = in_words(&disposition.failure()?);
@@ -101,16 +102,12 @@ impl Core {
     /// told to the sender, once.
     pub(crate) fn hear(&self, waiting: Waiting) {
         let Operation::Disposition(word) = &*waiting.operation else { return };
-        let Some(failure) = word.disposition.failure() else {
-            return self.route(waiting);
-        };
+        let Some(failure) = word.disposition.failure() else { return self.pass_on(waiting) };
         let key = word.message_id.as_ref().map(|id| OnceKey::new(&word.destination.address, id.as_str()));
         // Only the addressee's word counts.
         let is_meant = |about: &Recall| about.destination.address == word.source.address;
         let about = key.and_then(|key| self.storage.ledger.recall(key, self.timestamp(), is_meant));
-        let Some(about) = about else {
-            return self.refuse(waiting, Failure::new(Side::Near, Cause::NotFound).with_text("about no message"));
-        };
+        let Some(about) = about else { return self.pass_on(waiting) };
         self.reverse(&about, failure);
         let outcome = Outcome::Success(Proof::Server);
         self.traces.update(waiting.trace, |record| record.end("heard", &outcome));
@@ -231,6 +228,7 @@ fn word(about: &Recall, disposition: Disposition) -> Option<DispositionOperation
         trans_id: about.trans_id.clone(),
         accepted: date_time(about.created)?,
         disposition,
+        and_earlier: false,
         return_path: about.return_path.clone(),
     })
 }

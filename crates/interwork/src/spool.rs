@@ -7,7 +7,7 @@ use crate::retry::{asked_for, is_retryable, may_have_arrived, may_pass};
 use crate::waiting::{Owner, Try, Waiting};
 use adapter_api::{InstanceName, Settle, TraceId};
 use bytes::Bytes;
-use impp_model::{Cause, Failure, Operation, Outcome, Side};
+use impp_model::{Cause, Failure, Kind, Operation, Outcome, Side};
 use parking_lot::Mutex;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -241,7 +241,7 @@ impl Core {
         Entry {
             trace: held.trace.0,
             operation: (*held.operation).clone(),
-            origin: Origin::Peer,
+            origin: origin(&held.operation),
             near: Near { instance: held.from.as_str().into(), reply: Bytes::new() },
             hop: Some(held.hop.clone()).filter(|hop| !hop.is_empty()),
             class,
@@ -478,9 +478,21 @@ impl Core {
     }
 }
 
+/// Only INSTANT MESSAGES count, and only their senders are told what becomes of them; bad news about one is missed.
+fn origin(operation: &Operation) -> Origin {
+    let bad_news = matches!(operation, Operation::Disposition(word) if word.disposition.failure().is_some());
+    if operation.kind() == Kind::Message {
+        Origin::Peer
+    } else if bad_news {
+        Origin::Gateway
+    } else {
+        Origin::Warning
+    }
+}
+
 /// Whether an operation is not to be kept on its way (XEP-0334 §4.3).
 pub(crate) fn must_not_wait(operation: &Operation) -> bool {
-    matches!(operation, Operation::Message(message) if message.message.hints.no_store)
+    !operation.may_be_stored()
 }
 
 /// Operations of one pair that are parked: as many as may wait behind one in the spool (DESIGN A5).

@@ -28,6 +28,7 @@ impl World {
             trans_id: "late".into(),
             accepted: DateTime::from_epoch(0, 0).unwrap(),
             disposition: Disposition::Failed(Box::new(failure(Cause::NotFound))),
+            and_earlier: false,
             return_path: None,
         };
         let (settle, outcome) = settle_channel();

@@ -93,7 +93,9 @@ fn configuration(given: &Given, sip: &SipPeer) -> Configuration {
         next_hop: next_hop.map(Into::into),
         trusted: trusted.iter().map(|network| network.parse().unwrap()).collect(),
     };
-    let next_hop = (!given.two_servers).then_some(hop.as_str());
+    // RFC 863: what listens there answers nothing.
+    let hop = if given.no_sip { "sip:127.0.0.1:9;transport=tcp" } else { hop.as_str() };
+    let next_hop = (!given.two_servers).then_some(hop);
     Configuration::new(
         Domain::parse("gw.example.com").unwrap(),
         vec![entry("example.com", "office", None, &[]), entry(SIP_DOMAIN, "sip", next_hop, &["127.0.0.1/32"])],

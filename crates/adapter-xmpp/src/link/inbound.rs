@@ -10,14 +10,18 @@ use impp_model::{
     Side, TransId,
 };
 use parking_lot::Mutex;
-use strict_xml::Element;
+use strict_xml::{Element, SharedStr};
 use xmpp_proto::gateway::{EntityTime, GatewayInfo, Software};
 use xmpp_proto::jid::Jid;
+use xmpp_proto::ns;
 use xmpp_proto::stanza::{Condition, Iq, Message, MessageType, Presence, Stanza};
 
 use super::outbound::Outbound;
 use crate::mapping::address::from_jid;
-use crate::mapping::{error, message};
+use crate::mapping::{error, message, signal};
+
+/// What is translated for the users behind the gateway (XEP-0030).
+const FEATURES: &[&str] = &[ns::CHAT_STATES, ns::RECEIPTS, ns::CHAT_MARKERS];
 
 /// The way of stanzas into the gateway.
 pub(crate) struct Inbound {
@@ -86,6 +90,7 @@ impl Inbound {
     ) -> Self {
         let senders = Arc::new(Senders { open: Mutex::default(), settlements, limit });
         let mut info = GatewayInfo::simple("Interlingua");
+        info.features = FEATURES.iter().map(|feature| SharedStr::constant(feature)).collect();
         info.software = Some(Software { name: "Interlingua".into(), version: env!("CARGO_PKG_VERSION").into() });
         Self { hub, provenance, domain, info, senders, nonce }
     }
@@ -106,7 +111,7 @@ impl Inbound {
     ) -> Taken {
         outbound.handle_received(now);
         let reply = match Stanza::from_element(element) {
-            Ok(Stanza::Message(message)) => return self.handle_message(&message, number, outbound, now),
+            Ok(Stanza::Message(message)) => return self.handle_message(&message, number, outbound, now, wall),
             Ok(Stanza::Presence(presence)) => ignore_presence(&presence),
             Ok(Stanza::Iq(iq)) => self.handle_iq(&iq, outbound, now, wall),
             Err(rejected) => rejected.reply(),
@@ -114,9 +119,16 @@ impl Inbound {
         Taken { reply, is_open: false }
     }
 
-    fn handle_message(&self, message: &Message, number: u64, outbound: &mut Outbound, now: Instant) -> Taken {
+    fn handle_message(
+        &self,
+        message: &Message,
+        number: u64,
+        outbound: &mut Outbound,
+        now: Instant,
+        wall: SystemTime,
+    ) -> Taken {
         let mut is_open = false;
-        let reply = self.take_message(message, number, outbound, now, &mut is_open);
+        let reply = self.take_message(message, number, outbound, (now, wall), &mut is_open);
         Taken { reply, is_open }
     }
 
@@ -125,7 +137,7 @@ impl Inbound {
         message: &Message,
         number: u64,
         outbound: &mut Outbound,
-        now: Instant,
+        (now, wall): (Instant, SystemTime),
         is_open: &mut bool,
     ) -> Option<Element> {
         let (from, to) = match message::addresses(message) {
@@ -143,6 +155,7 @@ impl Inbound {
             Some(reserved) => reserved,
             None => return overloaded(message),
         };
+        self.hand_in_signals(message, &from, &to, &trans_id, wall);
         match message::from_stanza(message, &from, &to, trans_id) {
             Ok(Some(mapped)) => {
                 let id = mapped.value.message.id.clone();
@@ -156,6 +169,15 @@ impl Inbound {
             // XSU-018: the gateway's own address takes no messages.
             Err(_) if to.is_domain() => message.error_reply(&Condition::ServiceUnavailable.into()),
             Err(refusal) => refuse(message, &refusal),
+        }
+    }
+
+    /// Hands in what a stanza says about messages. Nobody hears what becomes of that (CMP-004, IMDN-002).
+    fn hand_in_signals(&self, message: &Message, from: &Jid, to: &Jid, trans_id: &TransId, wall: SystemTime) {
+        let Some(at) = DateTime::from_system_time(wall) else { return };
+        for operation in signal::from_stanza(message, from, to, trans_id, &at) {
+            let settle = Settle::new(Arc::clone(&self.senders) as Arc<dyn Settlement>, NOBODY);
+            self.hub.submit(operation, Arc::clone(&self.provenance), settle);
         }
     }
 
@@ -174,6 +196,7 @@ impl Inbound {
             trans_id: TransId::from(format!("{:016x}-late", self.nonce)),
             accepted,
             disposition: Disposition::Failed(Box::new(error::failure_of(message))),
+            and_earlier: false,
             return_path: None,
         };
         // ERR-007: nobody is told what becomes of an error.

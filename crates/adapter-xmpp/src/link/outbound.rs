@@ -6,7 +6,10 @@ use std::time::{Instant, SystemTime};
 
 use adapter_api::{Carries, Delivery, Hub, Settle, Token};
 use bytes::BytesMut;
-use impp_model::{Cause, DispositionOperation, Domain, Failure, MessageOperation, Operation, Outcome, Proof, Side};
+use impp_model::{
+    Cause, ComposingOperation, DispositionOperation, Domain, Endpoint, Failure, MessageOperation, Operation, Outcome,
+    Proof, Side,
+};
 use strict_xml::Element;
 use xmpp_proto::barrier::{Barriers, MAX_UNPROVEN, Output};
 use xmpp_proto::jid::Jid;
@@ -15,7 +18,8 @@ use xmpp_proto::stanza::{self, Iq, IqType};
 
 use super::sent::SentTable;
 use crate::config::Acknowledge;
-use crate::mapping::{Mapped, error, message};
+use crate::mapping::address::AddressError;
+use crate::mapping::{Mapped, error, message, signal};
 
 /// The deliveries of one component, or of one local domain to one other domain. Reads no clock and does no I/O.
 #[derive(Debug)]
@@ -231,13 +235,17 @@ impl Outbound {
         let Delivery { operation, deadline, settle, trace, .. } = delivery;
         let written = match &*operation {
             Operation::Message(operation) => self.write(operation, out, hub, wall),
-            Operation::Disposition(operation) => self.write_error(operation, out).map(Some),
-            Operation::Composing(_)
-            | Operation::Subscribe(_)
-            | Operation::Notify(_)
-            | Operation::Authorize(_)
-            | Operation::Publish(_)
-            | _ => Err(Box::new(Failure::new(Side::Ours, Cause::NotImplemented))),
+            Operation::Disposition(operation) => self.write_word(operation, out, hub),
+            Operation::Composing(operation) => {
+                // Worth nothing later, so nobody waits for a proof.
+                return settle.settle(match self.write_state(operation, out) {
+                    Ok(()) => Outcome::HandedOver,
+                    Err(failure) => Outcome::Failure(failure),
+                });
+            }
+            Operation::Subscribe(_) | Operation::Notify(_) | Operation::Authorize(_) | Operation::Publish(_) | _ => {
+                Err(Box::new(Failure::new(Side::Ours, Cause::NotImplemented)))
+            }
         };
         match written {
             Ok(Some(written)) => {
@@ -258,10 +266,7 @@ impl Outbound {
         hub: &Hub,
         wall: SystemTime,
     ) -> Result<Option<Written>, Box<Failure>> {
-        // XEP-0114 §3: the server closes a component that speaks as another domain.
-        if operation.source.address.domain() != &self.domain {
-            return Err(Box::new(Failure::new(Side::Ours, Cause::NoRoute)));
-        }
+        self.may_speak_for(&operation.source)?;
         let id = message::stanza_id(operation);
         let stamp = message::Stamp { id: &id, gateway: &self.own, now: wall };
         let Some(mapped) = message::to_stanza(operation, stamp).map_err(|e| Box::new(e.failure()))? else {
@@ -282,22 +287,50 @@ impl Outbound {
         Ok(Some(Written { id: id.into_owned(), from, to_domain, octets }))
     }
 
-    /// Appends the error stanza that tells a sender what became of its message (RFC 6120 §8.3.1).
-    fn write_error(&self, operation: &DispositionOperation, out: &mut BytesMut) -> Result<Written, Box<Failure>> {
-        if operation.source.address.domain() != &self.domain {
-            return Err(Box::new(Failure::new(Side::Ours, Cause::NoRoute)));
-        }
-        let Some(failure) = operation.disposition.failure() else {
-            return Err(Box::new(Failure::new(Side::Ours, Cause::NotImplemented)));
+    /// Appends the stanza that tells a sender what became of its message: an error (RFC 6120 §8.3.1), or a report.
+    fn write_word(
+        &self,
+        operation: &DispositionOperation,
+        out: &mut BytesMut,
+        hub: &Hub,
+    ) -> Result<Option<Written>, Box<Failure>> {
+        self.may_speak_for(&operation.source)?;
+        let stanza = match operation.disposition.failure() {
+            Some(failure) => error::to_error_message(operation, &failure).map_err(malformed)?,
+            None => match signal::to_report(operation).map_err(malformed)? {
+                Some(report) => report.into_element(),
+                None => {
+                    hub.translation_loss("disposition", Carries::Dropped);
+                    return Ok(None);
+                }
+            },
         };
-        let stanza = error::to_error_message(operation, &failure)
-            .map_err(|error| Box::new(Failure::new(Side::Far, Cause::AddressMalformed).with_text(error.to_string())))?;
         let before = out.len();
         stanza::encode(out, &stanza);
         let from = stanza.attr("from").unwrap_or_default().to_owned();
         let to_domain = operation.destination.address.domain().to_unicode().into();
-        // It is nobody's to answer an error, so this id is for our own table alone.
-        Ok(Written { id: format!("told {}", operation.trans_id), from, to_domain, octets: out.len() - before })
+        // It is nobody's to answer an error, so its id is for our own table alone.
+        let id = match operation.disposition.failure() {
+            Some(_) => format!("told {}", operation.trans_id),
+            None => stanza.attr("id").unwrap_or_default().to_owned(),
+        };
+        Ok(Some(Written { id, from, to_domain, octets: out.len() - before }))
+    }
+
+    /// Appends a chat state.
+    fn write_state(&self, operation: &ComposingOperation, out: &mut BytesMut) -> Result<(), Box<Failure>> {
+        self.may_speak_for(&operation.source)?;
+        let stanza = signal::to_chat_state(operation).map_err(malformed)?;
+        stanza::encode(out, stanza.element());
+        Ok(())
+    }
+
+    // XEP-0114 §3: the server closes a component that speaks as another domain.
+    fn may_speak_for(&self, source: &Endpoint) -> Result<(), Box<Failure>> {
+        if source.address.domain() == &self.domain {
+            return Ok(());
+        }
+        Err(Box::new(Failure::new(Side::Ours, Cause::NoRoute)))
     }
 
     /// Keeps what a stanza, which ends at `end` of what is written, is to settle.
@@ -356,6 +389,10 @@ fn count_losses<T>(hub: &Hub, mapped: &Mapped<T>) {
     for field in &mapped.dropped {
         hub.translation_loss(field, Carries::Dropped);
     }
+}
+
+fn malformed(error: AddressError) -> Box<Failure> {
+    Box::new(Failure::new(Side::Far, Cause::AddressMalformed).with_text(error.to_string()))
 }
 
 fn unconfirmed(why: &str) -> Failure {

@@ -40,7 +40,9 @@ pub struct FakeHub {
     submitted: mpsc::UnboundedSender<Submitted>,
     peers: mpsc::UnboundedSender<(String, PeerState)>,
     pub losses: Mutex<Vec<(String, Carries)>>,
-    /// Errors about no open message.
+    /// What came in besides: states.
+    pub signals: Mutex<Vec<Operation>>,
+    /// Reports, and errors about no open message.
     pub words: Mutex<Vec<DispositionOperation>>,
     configuration: watch::Receiver<Arc<Configuration>>,
 }
@@ -51,7 +53,10 @@ impl HubCore for FakeHub {
             self.words.lock().unwrap().push(*word);
             return TraceId(1);
         }
-        let Operation::Message(operation) = operation else { panic!("neither a message nor word of one") };
+        let Operation::Message(operation) = operation else {
+            self.signals.lock().unwrap().push(operation);
+            return TraceId(1);
+        };
         let _ = self.submitted.send(Submitted { operation: *operation, provenance, settle });
         TraceId(1)
     }
@@ -107,6 +112,7 @@ pub fn start(config: Config) -> Gateway {
         submitted: submitted_sender,
         peers: peers_sender,
         losses: Mutex::default(),
+        signals: Mutex::default(),
         words: Mutex::default(),
         configuration,
     });

@@ -99,6 +99,16 @@ impl Pair {
         Self::new(&operation.source().address, &operation.destination().address)
     }
 
+    /// The hash, for records that others keep of the pair.
+    pub fn to_bits(self) -> u128 {
+        self.0
+    }
+
+    /// The pair of a hash that [`to_bits`](Self::to_bits) gave.
+    pub fn from_bits(bits: u128) -> Self {
+        Self(bits)
+    }
+
     /// The shard that holds its entries.
     pub fn shard(self) -> Shard {
         Shard::of_hash(self.0)
@@ -184,7 +194,7 @@ pub enum Origin {
     Peer,
     /// The gateway's own, such as a notice: it does not count, and nobody is told.
     Gateway,
-    /// The gateway's own word that something waits: nobody misses it.
+    /// The gateway's own word that something waits, or a peer's good news about a message: nobody misses it.
     Warning,
 }
 

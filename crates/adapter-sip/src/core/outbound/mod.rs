@@ -10,10 +10,10 @@ use super::peers::Peers;
 use super::queues::{Queues, Turn};
 use super::route::Place;
 use crate::ids::{Recent, RequestIds};
-use crate::mapping::address;
+use crate::mapping::signal;
 use adapter_api::{Delivery, Hop};
 use hops::KnownHop;
-use impp_model::{Cause, Failure, MessageOperation, Operation, Outcome, Side};
+use impp_model::{Cause, Failure, Outcome, Side};
 use sip_proto::build::RequestBuilder;
 use sip_proto::transaction::Handle;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -58,7 +58,19 @@ struct Outbound {
     attempt: Option<Attempt>,
     /// An earlier try may have arrived: a server that never answered, a connection that broke behind the request.
     doubtful: bool,
+    form: Wrapped,
     last: Option<Box<Failure>>,
+}
+
+/// Whether a message goes out as message/cpim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wrapped {
+    /// It does not.
+    No,
+    /// It does.
+    Yes,
+    /// It did, and was refused so.
+    Refused,
 }
 
 /// The try at one server.
@@ -100,14 +112,21 @@ impl Outbounds {
 
 impl Core {
     /// Takes one delivery.
-    pub(in crate::core) fn handle_delivery(&mut self, delivery: Delivery) {
+    pub(in crate::core) fn handle_delivery(&mut self, delivery: Delivery, now: Instant) {
         if self.draining {
             return delivery.settle(Failure::new(Side::Ours, Cause::ShuttingDown));
         }
-        let Some(operation) = instant_message(&delivery) else {
+        if let Some(delivery) = self.settle_signal(delivery, now) {
+            self.enqueue(delivery);
+        }
+    }
+
+    /// Takes one that needs a request.
+    pub(in crate::core) fn enqueue(&mut self, delivery: Delivery) {
+        let Some((uri, _)) = signal::destination(&delivery.operation) else {
             return delivery.settle(Failure::new(Side::Ours, Cause::NotImplemented));
         };
-        let uri: Arc<str> = address::to_sip_uri(&operation.destination).into();
+        let uri: Arc<str> = uri.into();
         let outbounds = &mut self.outbounds;
         outbounds.next += 1;
         let id = outbounds.next;
@@ -130,6 +149,7 @@ impl Core {
             tried: 0,
             attempt: None,
             doubtful,
+            form: Wrapped::No,
             last: None,
         };
         outbounds.entries.insert(id, outbound);
@@ -221,9 +241,4 @@ impl Outbound {
         };
         Box::new(Failure::new(Side::Far, cause).with_text(text))
     }
-}
-
-/// The message of a delivery; later kinds of operation have no capability here and never come.
-fn instant_message(delivery: &Delivery) -> Option<&MessageOperation> {
-    if let Operation::Message(operation) = &*delivery.operation { Some(operation) } else { None }
 }

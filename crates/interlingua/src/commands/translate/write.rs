@@ -55,7 +55,13 @@ fn write_sip(operation: &MessageOperation, setting: &Setting) -> Result<Mapped<B
         Some(thread) => thread::to_call_id(thread, &source.address, &destination.address),
         None => ids.call_id(),
     };
-    let mut mapped = sip::to_request(operation, &ids, &call_id);
+    if let Some(field) = sip::unsayable(operation) {
+        return Err(Stop::Nothing(format!("SIP has no form for a {field} without text")));
+    }
+    let now = setting.date_time();
+    let wanted = operation.message.receipts.any();
+    let form = now.as_ref().filter(|_| wanted).map_or(sip::Form::Plain, sip::Form::Wrapped);
+    let mut mapped = sip::to_request(operation, &ids, &call_id, form);
     if let Some(sealed) = &operation.message.sealed {
         let (media, body) = sealed::to_body(sealed).ok_or_else(unreadable)?;
         mapped.value = mapped.value.body(&media, body);
@@ -76,7 +82,9 @@ fn write_sip(operation: &MessageOperation, setting: &Setting) -> Result<Mapped<B
 const MAX_UNKNOWN_PATH: usize = 1300;
 
 fn write_xmpp(from: Protocol, operation: &MessageOperation, setting: &Setting) -> Result<Mapped<Bytes>, Stop> {
-    if let Some(sealed) = &operation.message.sealed {
+    // An element of XMPP's own goes as it came.
+    let object = operation.message.sealed.as_ref().filter(|sealed| cpim::mapping::unseal(sealed).is_some());
+    if let Some(sealed) = object {
         return write_e2e(operation, sealed);
     }
     let id = xmpp::stanza_id(operation);
