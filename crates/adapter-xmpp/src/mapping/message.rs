@@ -72,7 +72,7 @@ pub fn addresses(message: &stanza::Message) -> Result<(Jid, Jid), Refusal> {
 /// The operation that a message stanza asks for; `None` when there is nothing to deliver.
 ///
 /// Errors and stanzas that say nothing of their own deliver nothing: wrappers of forwarded messages, and what is no message
-/// but about messages ([`signal`](super::signal)).
+/// but about messages (`signal`).
 pub fn from_stanza(
     message: &stanza::Message,
     from: &Jid,
