@@ -7,8 +7,6 @@ from gateway import ADMIN, BASE, DNS, RUN, SIP, Gateway
 
 # What the probe expects and this version does otherwise, each with its reason.
 EXCEPTIONS = {
-    "sip_cpim": "message/cpim is refused with 415 and Accept",
-    "sip_cpim_subject": "message/cpim is refused with 415 and Accept",
     "sip_subscribe": "presence is not carried yet: 405 with Allow",
     "sip_subscribe_notify": "presence is not carried yet: 405 with Allow",
     "sip_unknown_event": "SUBSCRIBE is answered 405 whatever its event",
