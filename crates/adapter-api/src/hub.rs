@@ -74,6 +74,8 @@ pub enum SourceProof {
     Digest,
     /// A certificate for the domain, with the key to it (RFC 5922, RFC 6120 §13.7).
     Certificate,
+    /// A key that the domain's own server knew (XEP-0220): as good as the name system.
+    Dialback,
 }
 
 impl SourceProof {
@@ -81,7 +83,13 @@ impl SourceProof {
     pub fn is_tls(self) -> bool {
         match self {
             Self::Certificate => true,
-            Self::None | Self::TrustedAddress | Self::Secret | Self::Token | Self::Dialog | Self::Digest => false,
+            Self::None
+            | Self::TrustedAddress
+            | Self::Secret
+            | Self::Token
+            | Self::Dialog
+            | Self::Digest
+            | Self::Dialback => false,
         }
     }
 }
@@ -132,7 +140,11 @@ pub trait HubCore: Send + Sync {
     fn translation_loss(&self, adapter: &InstanceName, field: &str, how: Carries);
     /// See [`Hub::configuration`].
     fn configuration(&self) -> watch::Receiver<Arc<Configuration>>;
-    /// See [`Hub::state`]; none where nothing is kept.
+    /// See [`Hub::peer_proven`]; what only carries operations need not care.
+    fn peer_proven(&self, adapter: &InstanceName, peer: &str, proof: &str, protection: &str) {
+        let _ = (adapter, peer, proof, protection);
+    }
+    /// See [`Hub::keep`] and [`Hub::kept`]; none where nothing is kept.
     fn state(&self) -> Option<Arc<dyn AdapterState>> {
         None
     }
@@ -175,6 +187,11 @@ impl Hub {
     /// Tells that `peer` (a domain or hop address) can be reached, or can't.
     pub fn peer_changed(&self, peer: &str, state: PeerState) {
         self.core.peer_changed(&self.instance, peer, state);
+    }
+
+    /// Tells how `peer` has proven itself, as `certificate` or `dialback`, and how the connection is protected, as `TLS 1.3`.
+    pub fn peer_proven(&self, peer: &str, proof: &str, protection: &str) {
+        self.core.peer_proven(&self.instance, peer, proof, protection);
     }
 
     /// Tells that a listener is open: `udp`, `tcp` or `http`, at this address, with the port that was chosen for port 0.

@@ -46,7 +46,8 @@ pub trait Adapter: Send + Sync {
     /// Takes one operation to carry out.
     ///
     /// Returns at once, keeps the order of calls, and settles the delivery exactly once, at the latest at its deadline.
-    /// A delivery that is dropped unsettled counts as indeterminant. [`Full`] gives it back: the queue has no room.
+    /// A delivery that is dropped unsettled is a failure to the hub, unconfirmed: it may have arrived, so it is kept and tried
+    /// again, or its sender told. [`Full`] gives it back: the queue has no room.
     fn deliver(&self, delivery: Delivery) -> Result<(), Full>;
 
     /// A dry run of one operation, or a live probe of one peer: mapping, transport, TLS, acknowledgement, size path.

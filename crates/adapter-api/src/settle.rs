@@ -13,8 +13,11 @@ pub trait Settlement: Send + Sync {
     fn settled(&self, token: Token, outcome: Outcome);
 }
 
-/// The right to settle one operation, once. Dropped unsettled it means [`Outcome::Indeterminant`].
-#[must_use = "an operation that is not settled ends as indeterminant"]
+/// The right to settle one operation, once.
+///
+/// Dropped unsettled it reports [`Outcome::Indeterminant`]. The hub takes that from an adapter as a failure of the cause
+/// `unconfirmed`; an adapter takes it from the hub as acceptance.
+#[must_use = "an operation that is not settled counts as unconfirmed"]
 pub struct Settle {
     waiter: Option<Arc<dyn Settlement>>,
     token: Token,

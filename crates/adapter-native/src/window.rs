@@ -1,8 +1,9 @@
 //! What one user has submitted of late: tickets to wait for outcomes by, and the window in which an id gives the first result.
 
 use adapter_api::{Settlement, Token, TraceId};
-use impp_model::{Cause, MessageId, Outcome, TransId};
+use impp_model::{Cause, MessageId, MessageOperation, Outcome, TransId};
 use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -11,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 #[derive(Debug)]
 pub(crate) struct Ticket {
     pub(crate) trans_id: TransId,
+    text: Text,
     progress: watch::Sender<Progress>,
 }
 
@@ -23,9 +25,9 @@ struct Progress {
 }
 
 impl Ticket {
-    fn new(trans_id: TransId, place: OwnedSemaphorePermit) -> Self {
+    fn new(trans_id: TransId, text: Text, place: OwnedSemaphorePermit) -> Self {
         let progress = Progress { place: Some(place), ..Progress::default() };
-        Self { trans_id, progress: watch::Sender::new(progress) }
+        Self { trans_id, text, progress: watch::Sender::new(progress) }
     }
 
     /// Notes the trace that the hub gave.
@@ -82,6 +84,21 @@ struct Recent {
     order: VecDeque<MessageId>,
 }
 
+/// A hash of what a message says to whom.
+type Text = [u8; 32];
+
+fn text_of(operation: &MessageOperation) -> Text {
+    let (to, content) = (&operation.destination.address, &operation.message.content);
+    let subject = operation.message.subjects.first().map_or("", |subject| subject.text.as_str());
+    let fields = [to.local(), to.domain().as_str(), subject, &*content.media_type].map(str::as_bytes);
+    let mut hash = Sha256::new();
+    for field in fields.into_iter().chain([&*content.octets]) {
+        hash.update(field.len().to_be_bytes());
+        hash.update(field);
+    }
+    hash.finalize().into()
+}
+
 /// What to do with a message.
 #[derive(Debug)]
 pub(crate) enum Begin {
@@ -89,6 +106,8 @@ pub(crate) enum Begin {
     New(Arc<Ticket>),
     /// Wait for the first of this id.
     Repeat(Arc<Ticket>),
+    /// Refuse it: its id belongs to another message.
+    IdInUse,
     /// Too many of this user's messages wait for their answers.
     Busy,
 }
@@ -101,21 +120,23 @@ impl Window {
         Self { places: Arc::new(Semaphore::new(max_in_flight)), recent: Mutex::default() }
     }
 
-    /// Decides about a message with the sender's own `id`, if it has one.
-    pub(crate) fn begin(&self, id: Option<&MessageId>, trans_id: TransId) -> Begin {
-        let Some(id) = id else { return self.place(trans_id).map_or(Begin::Busy, Begin::New) };
+    /// Decides about a message, by the sender's own id if it has one.
+    pub(crate) fn begin(&self, operation: &MessageOperation) -> Begin {
+        let Some(id) = &operation.message.id else { return self.place(operation).map_or(Begin::Busy, Begin::New) };
         let mut recent = self.recent.lock();
         if let Some(ticket) = recent.tickets.get(id).filter(|ticket| !ticket.was_turned_away()) {
-            return Begin::Repeat(Arc::clone(ticket));
+            // To send nothing and report the first one's result would lose this one in silence.
+            let same = ticket.text == text_of(operation);
+            return if same { Begin::Repeat(Arc::clone(ticket)) } else { Begin::IdInUse };
         }
-        let Some(ticket) = self.place(trans_id) else { return Begin::Busy };
+        let Some(ticket) = self.place(operation) else { return Begin::Busy };
         recent.remember(id.clone(), Arc::clone(&ticket));
         Begin::New(ticket)
     }
 
-    fn place(&self, trans_id: TransId) -> Option<Arc<Ticket>> {
+    fn place(&self, operation: &MessageOperation) -> Option<Arc<Ticket>> {
         let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
-        Some(Arc::new(Ticket::new(trans_id, place)))
+        Some(Arc::new(Ticket::new(operation.trans_id.clone(), text_of(operation), place)))
     }
 }
 
@@ -141,10 +162,21 @@ impl Recent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use impp_model::{Failure, Proof, Side};
+    use impp_model::{Content, Endpoint, Failure, InstantMessage, MaxForwards, Proof, Side};
+
+    fn message(id: Option<&str>, text: &str) -> MessageOperation {
+        let end = |address: &str| Endpoint::bare(address.parse().unwrap());
+        MessageOperation {
+            source: end("carol@native.example"),
+            destination: end("alice@sip.example"),
+            max_forwards: MaxForwards::INITIAL,
+            trans_id: format!("t-{}", id.unwrap_or_default()).into(),
+            message: InstantMessage { id: id.map(Into::into), ..InstantMessage::new(Content::text(text)) },
+        }
+    }
 
     fn begin(window: &Window, id: &str) -> Begin {
-        window.begin(Some(&id.into()), format!("t-{id}").as_str().into())
+        window.begin(&message(Some(id), "hi"))
     }
 
     fn new(window: &Window, id: &str) -> Arc<Ticket> {
@@ -171,6 +203,14 @@ mod tests {
     }
 
     #[test]
+    fn an_id_is_no_cover_for_another_message() {
+        let window = Window::new(8);
+        finish(&new(&window, "a"), Outcome::Success(Proof::Recipient));
+        assert!(matches!(window.begin(&message(Some("a"), "another text")), Begin::IdInUse));
+        assert!(matches!(begin(&window, "a"), Begin::Repeat(_)));
+    }
+
+    #[test]
     fn what_was_turned_away_may_be_tried_again() {
         let window = Window::new(8);
         finish(&new(&window, "a"), Failure::new(Side::Ours, Cause::Overload));
@@ -183,7 +223,7 @@ mod tests {
         let window = Window::new(2);
         let (first, _second) = (new(&window, "a"), new(&window, "b"));
         assert!(matches!(begin(&window, "c"), Begin::Busy));
-        assert!(matches!(window.begin(None, "t".into()), Begin::Busy));
+        assert!(matches!(window.begin(&message(None, "hi")), Begin::Busy));
         finish(&first, Outcome::Indeterminant);
         new(&window, "c");
     }

@@ -1,20 +1,22 @@
 //! One SIP instance as the hub sees it.
 
-use crate::config::{Config, LargeMessages};
+use crate::config::{Config, LargeMessages, Wrapping};
 use crate::core::{self, FixedHop, MAX_UNSAFE_REQUEST, Place, Setup, fits_datagram, located_places, via_name};
 use crate::ids::RequestIds;
+use crate::mapping::message::Form;
 use crate::mapping::{address, message};
 use adapter_api::{
     Acknowledgement, Adapter, AdapterError, Capabilities, Context, Delivery, Examine, Findings, Full, Hop, Hub,
     InstanceName, PresenceCapabilities, SendsAs, Shutdown, TellsFailure, Transport,
 };
 use async_trait::async_trait;
-use impp_model::{Kind, MessageOperation, Operation};
+use impp_model::{DateTime, Kind, MessageOperation, Operation};
 use impp_resolve::Limits;
 use parking_lot::Mutex;
 use sip_proto::build::TopVia;
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::SystemTime;
 use tokio::sync::mpsc;
 
 /// A SIP/SIMPLE network.
@@ -47,11 +49,18 @@ pub fn capabilities(config: &Config) -> Capabilities {
         srv_label: Some(Cow::Borrowed("_sip")),
         standing_link: false,
         transports: core::SUPPORTED.to_vec(),
-        kinds: vec![Kind::Message, Kind::Subscribe, Kind::Notify, Kind::Authorize],
+        kinds: vec![
+            Kind::Message,
+            Kind::Disposition,
+            Kind::Composing,
+            Kind::Subscribe,
+            Kind::Notify,
+            Kind::Authorize,
+        ],
         sends_as: SendsAs::Anyone,
         acknowledgement: Acknowledgement::Answer,
         answers_each: true,
-        tells_failure: TellsFailure::Never,
+        tells_failure: TellsFailure::WhenAsked,
         seals: Vec::new(),
         repeatable: true,
         max_content: Some(config.max_message),
@@ -115,14 +124,22 @@ impl SipAdapter {
     async fn dry_run(&self, operation: &MessageOperation, hop: &Hop, findings: &mut Findings) {
         findings.add("source", address::to_sip_uri(&operation.source));
         findings.add("destination", address::to_sip_uri(&operation.destination));
-        let ids = RequestIds::random(rand::random());
+        let ids = RequestIds::of_message(operation, 0);
         let call_id = match &operation.message.thread {
             Some(thread) => {
                 crate::mapping::thread::to_call_id(thread, &operation.source.address, &operation.destination.address)
             }
             None => ids.call_id(),
         };
-        let mapped = message::to_request(operation, &ids, &call_id);
+        let now = DateTime::from_system_time(SystemTime::now());
+        let wanted = operation.message.receipts.any() && self.config.receipts == Wrapping::Auto;
+        let form = now.as_ref().filter(|_| wanted).map_or(Form::Plain, Form::Wrapped);
+        let mapped = message::to_request(operation, &ids, &call_id, form);
+        findings.add("form", if wanted { "message/cpim, as itself to a peer that refuses that" } else { "as itself" });
+        if let Some(field) = message::unsayable(operation) {
+            findings.add("mapping", format!("nothing is sent: SIP has no form for a {field} without text"));
+            findings.dropped.push(field.to_owned());
+        }
         findings.degraded = mapped.degraded.iter().map(|field| (*field).to_owned()).collect();
         findings.dropped = mapped.dropped.iter().map(|field| (*field).to_owned()).collect();
         let places = match self.places(hop).await {

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
 
 use adapter_sip::ids::RequestIds;
-use adapter_sip::mapping::message::{from_request, to_request};
+use adapter_sip::mapping::message::{Form, from_request, to_request};
 use adapter_sip::mapping::thread::ThreadTable;
 use adapter_sip::mapping::{address, content};
 use bytes::Bytes;
@@ -72,13 +72,13 @@ proptest! {
     #[test]
     fn whatever_is_sent_is_a_sound_request_that_says_the_same(operation in operation()) {
         let mut threads = ThreadTable::default();
-        let ids = RequestIds::random([7; 32]);
+        let ids = RequestIds::of_message(&operation, 0);
         let call_id = match &operation.message.thread {
             Some(thread) => threads.call_id(thread, &operation.source.address, &operation.destination.address),
             None => ids.call_id(),
         };
         let via = TopVia { transport: "UDP", sent_by: "gw.example.com", branch: &ids.branch(0), rport: true, alias: false };
-        let octets = to_request(&operation, &ids, &call_id).value.encode(&via);
+        let octets = to_request(&operation, &ids, &call_id, Form::Plain).value.encode(&via);
         let request = Message::parse(octets).unwrap();
         request.verify().unwrap();
         prop_assert!(request.all_headers().all(|header| HEADERS.contains(&header.name())));

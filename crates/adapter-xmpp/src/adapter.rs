@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use adapter_api::{
-    Adapter, AdapterError, Capabilities, Context, Delivery, Examine, Findings, Full, Hub, InstanceName, Shutdown,
+    Adapter, AdapterError, Capabilities, Context, Delivery, Examine, Findings, Full, Hub, InstanceName, Problem,
+    Shutdown,
 };
 use async_trait::async_trait;
 use bytes::BytesMut;
@@ -33,36 +34,11 @@ pub struct XmppComponent {
 impl XmppComponent {
     /// Checks the configuration; connects nothing yet.
     pub fn new(_: InstanceName, config: &Config, context: Context) -> Result<Self, AdapterError> {
-        let settings = config.settings().map_err(|problems| match problems.into_iter().next() {
-            Some(first) => {
-                AdapterError::Config { key: first.key, problem: format!("{}; {}", first.problem, first.remedy) }
-            }
-            None => AdapterError::Config { key: String::new(), problem: "unusable".into() },
-        })?;
+        let settings = config.settings().map_err(unusable)?;
         let capabilities = capabilities(&settings.domain, settings.acknowledge, settings.limits.max_stanza);
         let (queue, receiver) = mpsc::unbounded_channel();
         let receiver = Mutex::new(Some(receiver));
         Ok(Self { settings, capabilities, context, shared: Arc::default(), queue, receiver })
-    }
-
-    fn dry_run(&self, operation: &MessageOperation, findings: &mut Findings) {
-        let id = message::stanza_id(operation);
-        let gateway = self.settings.domain.as_str();
-        match message::to_stanza(operation, message::Stamp { id: &id, gateway, now: SystemTime::now() }) {
-            Ok(Some(mapped)) => {
-                findings.add("source", mapped.value.from().unwrap_or_default());
-                findings.add("destination", mapped.value.to().unwrap_or_default());
-                let mut octets = BytesMut::new();
-                stanza::encode(&mut octets, mapped.value.element());
-                let limit = self.settings.limits.max_stanza;
-                let fits = if octets.len() > limit { "refused as too large: " } else { "" };
-                findings.add("size", format!("{fits}{} of at most {limit} octets", octets.len()));
-                findings.degraded.extend(mapped.degraded.into_iter().map(String::from));
-                findings.dropped.extend(mapped.dropped.into_iter().map(String::from));
-            }
-            Ok(None) => findings.add("mapping", "an empty message: no stanza is sent"),
-            Err(error) => findings.add("mapping", format!("refused: {error}")),
-        }
     }
 
     fn describe_link(&self, findings: &mut Findings) {
@@ -112,9 +88,37 @@ impl Adapter for XmppComponent {
         if let Examine::DryRun { operation, .. } = &request
             && let Operation::Message(operation) = &**operation
         {
-            self.dry_run(operation, &mut findings);
+            let gateway = self.settings.domain.as_str();
+            dry_run(operation, gateway, self.settings.limits.max_stanza, &mut findings);
         }
         self.describe_link(&mut findings);
         findings
+    }
+}
+
+/// What would be sent, and how large it is.
+pub(crate) fn dry_run(operation: &MessageOperation, gateway: &str, limit: usize, findings: &mut Findings) {
+    let id = message::stanza_id(operation);
+    match message::to_stanza(operation, message::Stamp { id: &id, gateway, now: SystemTime::now() }) {
+        Ok(Some(mapped)) => {
+            findings.add("source", mapped.value.from().unwrap_or_default());
+            findings.add("destination", mapped.value.to().unwrap_or_default());
+            let mut octets = BytesMut::new();
+            stanza::encode(&mut octets, mapped.value.element());
+            let fits = if octets.len() > limit { "refused as too large: " } else { "" };
+            findings.add("size", format!("{fits}{} of at most {limit} octets", octets.len()));
+            findings.degraded.extend(mapped.degraded.into_iter().map(String::from));
+            findings.dropped.extend(mapped.dropped.into_iter().map(String::from));
+        }
+        Ok(None) => findings.add("mapping", "an empty message: no stanza is sent"),
+        Err(error) => findings.add("mapping", format!("refused: {error}")),
+    }
+}
+
+/// The first of what `check` would have told.
+pub(crate) fn unusable(problems: Vec<Problem>) -> AdapterError {
+    match problems.into_iter().next() {
+        Some(first) => AdapterError::Config { key: first.key, problem: format!("{}; {}", first.problem, first.remedy) },
+        None => AdapterError::Config { key: String::new(), problem: "unusable".into() },
     }
 }

@@ -141,7 +141,7 @@ impl Config {
             .ok();
         let secret = self.read_secret(&mut problems);
         let vouches_for = self.patterns(&mut problems);
-        self.check_limits(&mut problems);
+        self.limits.check(&mut problems);
         match (connect, domain, secret) {
             (Some((host, port)), Some(domain), Some(secret)) if problems.is_empty() => Ok(Settings {
                 host,
@@ -209,9 +209,11 @@ impl Config {
         }
         patterns
     }
+}
 
-    fn check_limits(&self, problems: &mut Vec<Problem>) {
-        let Limits { max_stanza, max_queue, max_pending } = self.limits;
+impl Limits {
+    pub(crate) fn check(&self, problems: &mut Vec<Problem>) {
+        let Self { max_stanza, max_queue, max_pending } = *self;
         if max_stanza < MIN_STANZA {
             let remedy = "write at least 10000: every server takes stanzas of that size";
             problems.push(problem("limits.max_stanza", &max_stanza.to_string(), "too small", remedy));
@@ -224,7 +226,7 @@ impl Config {
     }
 }
 
-fn problem(key: &str, value: &str, problem: &str, remedy: &str) -> Problem {
+pub(crate) fn problem(key: &str, value: &str, problem: &str, remedy: &str) -> Problem {
     Problem { key: key.into(), value: value.into(), problem: problem.into(), remedy: remedy.into() }
 }
 

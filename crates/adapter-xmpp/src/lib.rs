@@ -1,4 +1,4 @@
-//! XMPP: this gateway as a component of an existing server (XEP-0114).
+//! XMPP: this gateway as a component of an existing server (XEP-0114), or as a server among servers ([`server`]).
 //!
 //! [`mapping`] turns stanzas into operations and back, by pure functions. The link under it coalesces what it writes
 //! and lets the addressee's server prove each message by a barrier ([`xmpp_proto::barrier`]).
@@ -9,6 +9,7 @@ mod config;
 mod link; // XEP-0114, RFC 6120 §4
 pub mod mapping; // RFC 7247, RFC 7572
 mod presence; // RFC 6121 §3, §4, RFC 8048
+pub mod server; // RFC 6120, XEP-0220, XEP-0198
 
 pub use adapter::XmppComponent;
 pub use capabilities::FIELDS;

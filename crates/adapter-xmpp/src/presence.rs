@@ -44,15 +44,15 @@ pub(crate) enum Received {
     Nothing,
 }
 
-/// What a presence stanza means. `own` says whether a domain is the gateway itself.
+/// What a presence stanza means. `own` says whether a JID is the gateway's.
 pub(crate) fn from_stanza(
     stanza: &Presence,
-    own: impl Fn(&str) -> bool,
+    own: impl Fn(&Jid) -> bool,
     trans_id: TransId,
 ) -> Result<Received, AddressError> {
     let parse = |jid: Option<&str>| Jid::parse(jid.unwrap_or_default()).map_err(AddressError::from);
     let (from, to) = (parse(stanza.from())?, parse(stanza.to())?);
-    if to.is_domain() && own(to.domain()) {
+    if own(&to) {
         return Ok(Received::Word(from.to_bare(), word(stanza)));
     }
     // RFC 6121 §3.1.3: a full JID counts as the bare one.
@@ -270,7 +270,7 @@ mod tests {
         else {
             panic!("not presence")
         };
-        from_stanza(&presence, |domain| domain == "sip.example", "t".into()).unwrap()
+        from_stanza(&presence, |jid| jid.as_str() == "sip.example", "t".into()).unwrap()
     }
 
     fn operation(kind: &str) -> Operation {

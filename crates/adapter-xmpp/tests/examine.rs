@@ -14,7 +14,7 @@ use support::{DOMAIN, config, operation, start};
 async fn a_dry_run_tells_addresses_size_and_losses() {
     let gateway = start(config(1, json!({})));
     let mut operation = operation("hello");
-    operation.message.receipts.display = true;
+    operation.message.receipts.processing = true;
     let request =
         Examine::DryRun { operation: Box::new(Operation::Message(Box::new(operation))), hop: Arc::new(Hop::Link) };
     let findings = gateway.adapter.examine(request).await;

@@ -6,7 +6,9 @@ mod support;
 use std::time::Duration;
 
 use adapter_api::{Carries, PeerState, SourceProof, SpeaksFor};
-use impp_model::{Cause, Disposition, DispositionOperation, Failure, MaxForwards, Operation, Outcome, Proof, Side};
+use impp_model::{
+    Cause, ComposingState, Disposition, DispositionOperation, Failure, MaxForwards, Operation, Outcome, Proof, Side,
+};
 use serde_json::json;
 use support::{PATIENCE, Peer, Server, config, operation, outcome, start};
 
@@ -57,6 +59,7 @@ async fn word_of_a_late_failure_is_an_error_stanza_with_the_id_of_the_message() 
         trans_id: message.trans_id,
         accepted: "2026-11-22T12:00:00Z".parse().unwrap(),
         max_forwards: MaxForwards::INITIAL,
+        and_earlier: false,
         return_path: None,
         disposition: Disposition::Failed(Box::new(Failure::new(Side::Far, Cause::NotFound))),
     };
@@ -118,6 +121,14 @@ async fn an_error_stanza_settles_the_message_it_is_about() {
     );
     assert_eq!(peer.prove(second).await, Outcome::Success(Proof::Server));
     assert!(gateway.submitted.try_recv().is_err(), "the error was passed on");
+    // What is not about an open message is the hub's to judge: it knows whose word counts.
+    let words = std::mem::take(&mut *gateway.hub.words.lock().unwrap());
+    let [word] = words.as_slice() else { panic!("{words:?}") };
+    assert_eq!(
+        (word.source.address.to_string(), word.message_id.as_ref().map(|id| id.as_str())),
+        ("mallory@evil.example".into(), Some(id.as_str()))
+    );
+    assert_eq!(word.disposition.failure().map(|failure| failure.cause), Some(Cause::Gone));
 }
 
 #[tokio::test]
@@ -308,21 +319,17 @@ async fn requests_are_answered_and_refusals_told_at_once() {
             "<message from='a@example.com/r' to='sip.example.com' id='3'><body>x</body></message>",
             Some("service-unavailable"),
         ),
+        ("<iq from='a@example.com/r' to='sip.example.com' type='get' id='4'><ping xmlns='urn:xmpp:ping'/></iq>", None),
         (
-            "<message from='a@example.com/r' to='b@sip.example.com' id='4'><openpgp xmlns='urn:xmpp:openpgp:0'/><body>x</body></message>",
-            Some("not-acceptable"),
-        ),
-        ("<iq from='a@example.com/r' to='sip.example.com' type='get' id='5'><ping xmlns='urn:xmpp:ping'/></iq>", None),
-        (
-            "<iq from='a@example.com/r' to='sip.example.com' type='get' id='6'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>",
+            "<iq from='a@example.com/r' to='sip.example.com' type='get' id='5'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>",
             None,
         ),
         (
-            "<iq from='a@example.com/r' to='b@sip.example.com' type='get' id='7'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>",
+            "<iq from='a@example.com/r' to='b@sip.example.com' type='get' id='6'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>",
             Some("service-unavailable"),
         ),
         (
-            "<iq from='a@example.com/r' to='sip.example.com' type='set' id='8'><query xmlns='jabber:iq:register'/></iq>",
+            "<iq from='a@example.com/r' to='sip.example.com' type='set' id='7'><query xmlns='jabber:iq:register'/></iq>",
             Some("service-unavailable"),
         ),
     ];
@@ -342,6 +349,46 @@ async fn requests_are_answered_and_refusals_told_at_once() {
         assert_eq!(condition(&answer), expected, "{stanza}");
     }
     assert!(gateway.submitted.try_recv().is_err());
+    // CMP-004: a state is handed in, and its sender hears nothing of it.
+    let signals = gateway.hub.signals.lock().unwrap();
+    assert!(matches!(signals.as_slice(), [Operation::Composing(told)] if told.state == ComposingState::Active));
+}
+
+/// Word for `romeo` about his message `m1`.
+fn word(disposition: Disposition) -> Operation {
+    let end = |text: &str| impp_model::Endpoint::bare(text.parse().expect("an address"));
+    Operation::Disposition(Box::new(DispositionOperation {
+        source: end("juliet@sip.example.com"),
+        destination: end("romeo@example.com"),
+        max_forwards: MaxForwards::INITIAL,
+        message_id: Some("m1".into()),
+        trans_id: "w1".into(),
+        accepted: impp_model::DateTime::from_epoch(0, 0).expect("a time"),
+        disposition,
+        and_earlier: false,
+        return_path: None,
+    }))
+}
+
+// checks: CMP-024, CMP-022
+#[tokio::test]
+async fn xep0184_xep0333_reports_are_written_and_taken() {
+    let (_server, mut gateway, mut peer) = up().await;
+    let outcome_to_come = gateway.deliver_any(word(Disposition::Delivered), LONG);
+    let stanza = peer.next().await;
+    let received = stanza.child("received", "urn:xmpp:receipts").and_then(|received| received.attr("id"));
+    assert_eq!((stanza.attr("to"), received), (Some("romeo@example.com"), Some("m1")));
+    assert_eq!(peer.prove(outcome_to_come).await, Outcome::Success(Proof::Server));
+    // What servers on the way did has no form in XMPP.
+    let outcome_to_come = gateway.deliver_any(word(Disposition::Stored), LONG);
+    assert_eq!(outcome(outcome_to_come).await, Outcome::Success(Proof::Server));
+    assert_eq!(*gateway.hub.losses.lock().unwrap(), [("disposition".to_owned(), Carries::Dropped)]);
+    peer.send("<message from='romeo@example.com/r' to='juliet@sip.example.com'><displayed xmlns='urn:xmpp:chat-markers:0' id='m2'/></message>").await;
+    peer.send("<message from='romeo@example.com/r' to='juliet@sip.example.com' id='m3'><body>x</body></message>").await;
+    assert_eq!(gateway.submitted().await.operation.message.content.as_text(), Some("x"));
+    let words = gateway.hub.words.lock().unwrap();
+    let [told] = words.as_slice() else { panic!("{words:?}") };
+    assert_eq!((told.disposition.label(), told.and_earlier), ("displayed", true));
 }
 
 #[tokio::test]
@@ -366,7 +413,7 @@ async fn too_many_open_messages_are_refused_for_a_while() {
 async fn what_is_lost_in_translation_is_counted() {
     let (_server, gateway, mut peer) = up().await;
     let mut lossy = operation("x");
-    lossy.message.receipts.delivery = true;
+    lossy.message.receipts.processing = true;
     let _outcome = gateway.deliver_operation(lossy, LONG);
     peer.next_named("message").await;
     assert_eq!(*gateway.hub.losses.lock().unwrap(), [("receipts".to_owned(), Carries::Dropped)]);

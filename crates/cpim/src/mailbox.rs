@@ -164,7 +164,7 @@ mod tests {
         (scanned.mailbox().formal_name.map(Cow::into_owned), scanned.oddity)
     }
 
-    // checks: MF-60, MF-25, X-08
+    // checks: MF-60, MF-25, X-08, REQ-4.1.3, REQ-4.1.4
     #[test]
     fn rfc3862_s4_1_names_by_the_grammar() {
         assert_eq!(name("<im:a@b>"), (None, None));

@@ -297,6 +297,7 @@ mod tests {
     const TEXT: &str = "Content-Type: text/plain; charset=utf-8\r\n\r\nhello";
 
     // checks: XM-05, XM-06, XM-07, CPX-001, CPX-002, CPX-003, CPX-004, CPX-005, CPM-001
+    // checks: MF-52, REQ-4.1.1, REQ-4.1.2, REQ-4.1.6, REQ-4.1.10
     #[test]
     fn rfc3922_s4_1_a_message_makes_an_object() {
         let mut operation = read(&with("", TEXT)).unwrap().value;
@@ -332,7 +333,7 @@ mod tests {
         assert_eq!(mapped.dropped, ["to", "cc", "formal_name", "extensions"]);
     }
 
-    // checks: IMDN-001, MP-06, CPM-005
+    // checks: IMDN-001, MP-06, CPM-005, REQ-4.1.9
     #[test]
     fn rfc5438_s7_1_1_wishes_for_reports_come_and_go_with_the_id() {
         let headers = "NS: d <urn:ietf:params:imdn>\r\nd.Message-ID: m1\r\nDateTime: 2004-08-13T13:40:00Z\r\n\
@@ -352,7 +353,7 @@ mod tests {
         assert_eq!(to_object(&unstamped, None).unwrap().dropped, ["id", "receipts"], "a report names the time");
     }
 
-    // checks: MF-47, MF-51, SM-03, SM-04, CPM-006, XM-08, XM-09
+    // checks: MF-47, MF-51, SM-03, SM-04, CPM-006, XM-08, XM-09, REQ-4.1.5, REQ-5.4.8
     #[test]
     fn rfc3922_s4_2_what_can_not_be_translated_is_refused() {
         let cause = |object: &str| read(object).unwrap_err().failure().cause;
@@ -370,7 +371,7 @@ mod tests {
         assert_eq!(&*image.value.message.content.media_type, "image/png");
     }
 
-    // checks: SM-01, SM-02, XE-04, XE-05
+    // checks: SM-01, SM-02, XE-04, XE-05, IM-20, REQ-2.5.1, REQ-2.5.3, REQ-5.4.7, REQ-5.4.9
     #[test]
     fn rfc3923_s8_protected_objects_are_kept_whole() {
         let signed = Bytes::from_static(b"content-TYPE: Multipart/Signed; boundary=b\r\n\r\n--b\r\n\r\n--b--\r\n");

@@ -105,7 +105,7 @@ mod tests {
         assert_eq!(resolve(&[], None), Some(CPIM));
     }
 
-    // checks: MF-53, X-20
+    // checks: MF-53, X-20, REQ-4.1.8
     #[test]
     fn rfc3862_s7_2_urns_of_headers() {
         assert_eq!(header_urn("From"), "urn:ietf:params:cpim-headers:From");

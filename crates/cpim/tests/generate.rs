@@ -62,7 +62,7 @@ fn draft(model: Model) -> Result<Draft, WriteError> {
     })
 }
 
-// checks: MF-30, MF-31, MF-32, MF-33, MF-36, MF-41, CPM-002
+// checks: MF-30, MF-31, MF-32, MF-33, MF-36, MF-41, CPM-002, REQ-2.5.2
 #[test]
 fn models_are_written_as_the_vectors_say() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors/cpim/generate.json");

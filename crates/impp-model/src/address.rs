@@ -255,7 +255,7 @@ mod tests {
         assert_eq!(bare("a.b#%?^`{|}/'&@example.net").to_pres_uri(), "pres:a.b%23%25%3F%5E%60%7B%7C%7D/'&@example.net");
     }
 
-    // checks: URI-02, IM-01
+    // checks: URI-02, IM-01, REQ-2.1.2, REQ-2.1.3
     #[test]
     fn rfc3860_s3_4_1_a_uri_without_address_is_no_inbox() {
         assert_eq!(Address::from_im_uri("im:"), Err(UriError::Mailbox { at: 3 }));

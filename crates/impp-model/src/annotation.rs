@@ -1,6 +1,7 @@
 //! What a message carries beside its content: what it refers to, files, hints, and content that only the addressee can read.
 
-use crate::{Address, message::Content, message::MessageId};
+use crate::message::{Content, MessageId};
+use crate::{Address, Cause, Failure, Side};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -87,4 +88,14 @@ pub struct Sealed {
     pub name: Option<String>,
     /// The payload, in the scheme's own form; octet for octet as it came.
     pub payload: Content,
+}
+
+impl Sealed {
+    /// What its sender is told where the addressee's protocol does not carry it: a stand-in alone would say nothing.
+    // CMP-070: ciphertext is never shown as text.
+    pub fn refusal(&self) -> Failure {
+        let scheme = self.name.as_deref().unwrap_or(&self.scheme);
+        Failure::new(Side::Near, Cause::NotAcceptable)
+            .with_text(format!("end-to-end encrypted content cannot be translated ({scheme})"))
+    }
 }

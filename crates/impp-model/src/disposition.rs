@@ -26,6 +26,9 @@ pub struct DispositionOperation {
     pub accepted: DateTime,
     /// What became of it.
     pub disposition: Disposition,
+    /// Whether the same is true of all earlier messages between the two (XEP-0333 §4.1).
+    #[serde(default)]
+    pub and_earlier: bool,
     /// What the message's own adapter left with it for this moment.
     #[serde(default)]
     pub return_path: Option<ReturnPath>,

@@ -8,6 +8,7 @@ pub mod composing; // RFC 3994, XEP-0085
 pub mod datetime; // RFC 3339
 pub mod disposition; // RFC 5438
 pub mod domain; // RFC 5890, RFC 3861 §3
+mod identity; // RFC 3860 §3.1, RFC 5438 §6.3
 mod mapped;
 pub mod message; // RFC 3860 §3.1
 pub mod outcome; // RFC 3860 §3.4.1

@@ -60,6 +60,17 @@ impl Operation {
         }
     }
 
+    /// Whether it may wait in a store for a later try: what is worth nothing later and what forbids it (XEP-0334 §4.2) may not.
+    pub fn may_be_stored(&self) -> bool {
+        match self {
+            Self::Message(operation) => !operation.message.hints.no_store,
+            Self::Disposition(_) => true,
+            Self::Composing(_) => false,
+            // Presence is state, and kept as such.
+            Self::Subscribe(_) | Self::Notify(_) | Self::Authorize(_) | Self::Publish(_) => false,
+        }
+    }
+
     /// The end it comes from, to be named anew.
     pub fn source_mut(&mut self) -> &mut Endpoint {
         match self {

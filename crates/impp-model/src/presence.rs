@@ -366,7 +366,7 @@ mod tests {
         assert!(notify.kind().is_presence() && !Kind::Disposition.is_presence());
     }
 
-    // checks: PRS-047
+    // checks: PRS-047, MOD-05
     #[test]
     fn a_device_that_changes_is_replaced_and_a_new_one_added() {
         let tuple = |device: &str, basic| PresenceTuple::new(Some(Device::new(device).unwrap()), basic);

@@ -13,15 +13,10 @@ use crate::config::{Key, Problem, nearest, read};
 /// Everything that a table `[adapter.NAME]` may have as its `type`.
 pub const FACTORIES: &[Factory] = &[
     factory::<adapter_sip::Config>("sip", "sip"),
+    factory::<adapter_xmpp::server::Config>("xmpp", "xmpp"),
     factory::<adapter_xmpp::Config>("xmpp-component", "office"),
     factory::<adapter_native::Config>("native", "native"),
 ];
-
-/// Types of the contract that later versions bring.
-const LATER: &[(&str, &str)] = &[(
-    "xmpp",
-    "server-to-server XMPP is not in this version; connect to an existing XMPP server with type = \"xmpp-component\"",
-)];
 
 /// How one type of adapter is configured and made.
 #[derive(Debug)]
@@ -54,18 +49,18 @@ trait Crate: DeserializeOwned + JsonSchema + Clone + Debug + Send + Sync + 'stat
 }
 
 macro_rules! crates {
-    ($($name:ident),*) => {$(
-        impl Crate for $name::Config {
+    ($($($name:ident)::+),*) => {$(
+        impl Crate for $($name)::+::Config {
             fn problems(&self) -> Vec<adapter_api::Problem> {
                 self.problems()
             }
             fn make(instance: InstanceName, config: Self, context: Context) -> Result<Arc<dyn Adapter>, AdapterError> {
-                $name::new(instance, config, context)
+                $($name)::+::new(instance, config, context)
             }
         }
     )*};
 }
-crates!(adapter_sip, adapter_xmpp, adapter_native);
+crates!(adapter_sip, adapter_xmpp, adapter_xmpp::server, adapter_native);
 
 const fn factory<C: Crate>(type_name: &'static str, example_name: &'static str) -> Factory {
     Factory { type_name, example_name, schema: C::json_schema, read: read_one::<C> }
@@ -150,9 +145,6 @@ fn refuse(findings: &mut Findings<'_>, key: &Key, problem: &str, remedy: &str) -
 }
 
 fn unknown_type(kind: &str) -> String {
-    if let Some((_, remedy)) = LATER.iter().find(|(later, _)| *later == kind) {
-        return (*remedy).to_owned();
-    }
     let known: Vec<_> = FACTORIES.iter().map(|factory| factory.type_name).collect();
     nearest(kind, &known).map_or_else(all_types, |name| format!("did you mean \"{name}\"?"))
 }

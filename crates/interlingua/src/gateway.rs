@@ -91,10 +91,12 @@ fn core_config(config: &Config, configuration: Arc<Configuration>, blocklist: Bl
         policy: policy(&config.policy, blocklist),
         rates: RateLimits { source: config.policy.rates.per_source, domain: config.policy.rates.per_domain },
         discovery: discovery_limits(config),
+        traces: config.trace.recent,
         delivery: DeliveryLimits {
             hold_timeout: config.delivery.hold_timeout,
             write_ahead_after: config.delivery.write_ahead_after,
             expiry: config.delivery.expiry,
+            warn_after: config.delivery.warn_after,
             notice: config.delivery.notice == Notice::Text,
             ..DeliveryLimits::default()
         },

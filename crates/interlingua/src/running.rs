@@ -257,6 +257,10 @@ impl HubCore for Observer {
         }
     }
 
+    fn peer_proven(&self, adapter: &InstanceName, peer: &str, proof: &str, protection: &str) {
+        self.core.peer_proven(adapter, peer, proof, protection);
+    }
+
     fn translation_loss(&self, adapter: &InstanceName, field: &str, how: Carries) {
         self.core.translation_loss(adapter, field, how);
     }

@@ -7,10 +7,10 @@ use anyhow::{Context, Result};
 use interwork::Storage;
 use store::{
     Batch, DataDir, DataDirError, FjallStore, Ledger, Limits, MemoryStore, OpenError, Opened, Options, Recovered,
-    SealKey, Shard, SteadyClock, Store,
+    SealKey, Shard, SteadyClock, Store, TraceLimits, TraceLog, WindowLimits,
 };
 
-use crate::config::{Gateway, StoreLimits};
+use crate::config::{Config, Gateway, StoreLimits};
 
 /// Where a store is, and its key.
 #[derive(Debug, Clone)]
@@ -62,36 +62,47 @@ pub(crate) struct Stored {
 
 impl Stored {
     /// The store of `data_dir`; without one nothing is kept, and so nothing is accepted that is not delivered.
-    pub(crate) fn open(gateway: &Gateway) -> Result<Self> {
-        match Place::of(gateway) {
-            Some(place) => Self::on_disk(&place, gateway.limits),
+    pub(crate) fn open(config: &Config) -> Result<Self> {
+        match Place::of(&config.gateway) {
+            Some(place) => Self::on_disk(&place, config),
             None => {
                 tracing::warn!("no gateway.data_dir: a message that cannot be delivered at once is refused");
-                Self::none()
+                Self::counting(window(config))
             }
         }
     }
 
     /// A ledger that only counts.
     pub(crate) fn none() -> Result<Self> {
-        Self::ledger(Arc::new(MemoryStore::new()), Limits { records: 0, ..Limits::default() })
+        Self::counting(WindowLimits::default())
     }
 
-    fn on_disk(place: &Place, limits: StoreLimits) -> Result<Self> {
-        let options = Options { disk_reserve: limits.disk_reserve, ..place.options()? };
+    fn counting(window: WindowLimits) -> Result<Self> {
+        let limits = Limits { records: 0, window, ..Limits::default() };
+        Self::ledger(Arc::new(MemoryStore::new()), limits, TraceLimits { records: 0, ..TraceLimits::default() })
+    }
+
+    fn on_disk(place: &Place, config: &Config) -> Result<Self> {
+        let StoreLimits { messages: records, octets, disk_reserve, .. } = config.gateway.limits;
+        let options = Options { disk_reserve, ..place.options()? };
         let open = || FjallStore::open(DataDir::open(&place.path)?, &options);
         let (store, opened) = open().map_err(|error| place.explain(error))?;
         report_opened(&opened);
-        let StoreLimits { messages: records, octets, .. } = limits;
-        Self::ledger(Arc::new(store), Limits { records, octets, ..Limits::default() })
+        let limits = Limits { records, octets, window: window(config), ..Limits::default() };
+        Self::ledger(Arc::new(store), limits, TraceLimits { keep: config.trace.keep, records: config.trace.stored })
     }
 
-    fn ledger(store: Arc<dyn Store>, limits: Limits) -> Result<Self> {
+    fn ledger(store: Arc<dyn Store>, limits: Limits, traces: TraceLimits) -> Result<Self> {
         let clock = SteadyClock::start();
         let (ledger, recovered) = Ledger::open(store.clone(), Shard::all(), limits, clock.now())?;
         report_recovered(&recovered);
-        Ok(Self { store, storage: Storage { ledger, clock } })
+        let traces = TraceLog::open(store.clone(), traces)?;
+        Ok(Self { store, storage: Storage { ledger, clock, traces } })
     }
+}
+
+fn window(config: &Config) -> WindowLimits {
+    WindowLimits { keep: config.delivery.bounce_window, ..WindowLimits::default() }
 }
 
 /// Waits until everything that was committed before is on disk.

@@ -21,6 +21,7 @@ const NOW: u64 = 1_795_348_800;
 fn setting() -> Setting {
     Setting {
         sender: Endpoint::bare("carol@native.example".parse().unwrap()),
+        receiver: Endpoint::bare("dan@native.example".parse().unwrap()),
         gateway: "gw.example.com".to_owned(),
         now: SystemTime::UNIX_EPOCH + Duration::from_secs(NOW),
     }

@@ -3,22 +3,27 @@
 use crate::admission::Rules;
 use crate::counters::{Counters, Direction, OperationKey};
 use crate::decisions::Decisions;
+use crate::dispatch::hop_name;
 use crate::dns::{CountedDns, DnsCounts};
-use crate::inflight::{Held, InFlight};
+use crate::inflight::InFlight;
 use crate::journal::Young;
 use crate::locate::Locator;
-use crate::order::{Order, Turn};
+use crate::notice::NoticePace;
+use crate::once::Twins;
+use crate::order::Order;
+use crate::pace::Paces;
+use crate::peers::{PeerProof, Proofs};
 use crate::policy::Policy;
 use crate::presence::{Engine, KeptState, Presence, PresenceLimits, Subscription, SubscriptionCounts};
 use crate::rates::{RateLimits, Rates};
-use crate::retry::is_retryable;
-use crate::routing::{Candidate, Choice, Decision, Router, RoutingConfig, carries};
+use crate::receipts::Asked;
+use crate::routing::{Candidate, Choice, Decision, Router, RoutingConfig};
 use crate::spool::{Parked, Retries};
 use crate::trace::{Trace, Traces};
 use crate::waiting::{Owner, Waiting, WaitingRoom};
 use adapter_api::{
-    Adapter, AdapterState, Carries, Configuration, Delivery, Full, Hop, Hub, HubCore, InstanceName, PeerState,
-    Provenance, Settle, Settlement, Token, TraceId,
+    Adapter, AdapterState, Carries, Configuration, Hub, HubCore, InstanceName, PeerState, Provenance, Settle,
+    Settlement, Token, TraceId,
 };
 use impp_model::{Address, Cause, Domain, Failure, Kind, Operation, Outcome, Side};
 use impp_resolve::{Dns, Limits};
@@ -27,7 +32,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
-use store::{End, Ledger, Pair, SteadyClock, Timestamp};
+use store::{Ledger, SteadyClock, Timestamp, TraceLog};
 use tokio::sync::watch;
 
 /// What the hub is made from.
@@ -47,6 +52,8 @@ pub struct CoreConfig {
     pub presence: PresenceLimits,
     /// What bounds discovery, with where this gateway listens itself: never a way to anybody else.
     pub discovery: Limits,
+    /// How many traces are kept in memory.
+    pub traces: usize,
 }
 
 /// How long the hub waits for confirmations.
@@ -60,6 +67,8 @@ pub struct DeliveryLimits {
     pub write_ahead_after: Duration,
     /// How long what is in the ledger is tried.
     pub expiry: Duration,
+    /// When a sender that was answered is told that its message still waits; zero for never.
+    pub warn_after: Duration,
     /// Whether senders whose protocol has no form for it are told of a late failure in a text message.
     pub notice: bool,
 }
@@ -72,18 +81,21 @@ impl Default for DeliveryLimits {
             unanswered: Duration::from_secs(32),
             write_ahead_after: Duration::from_millis(20),
             expiry: Duration::from_secs(24 * 3600),
+            warn_after: Duration::from_secs(5 * 60),
             notice: true,
         }
     }
 }
 
 /// Where the hub keeps what it has accepted.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Storage {
     /// What was accepted and has not ended.
     pub ledger: Arc<Ledger>,
     /// Its time.
     pub clock: SteadyClock,
+    /// Traces of what was in the ledger and has ended.
+    pub traces: TraceLog,
 }
 
 /// An adapter with its name.
@@ -112,6 +124,10 @@ pub struct Core {
     pub(crate) inflight: InFlight,
     pub(crate) order: Order<Parked>,
     pub(crate) young: Young,
+    pub(crate) asked: Asked,
+    pub(crate) twins: Twins,
+    pub(crate) notices: NoticePace,
+    pub(crate) paces: Paces,
     pub(crate) storage: Storage,
     pub(crate) retries: Retries,
     pub(crate) presence: Presence,
@@ -119,6 +135,7 @@ pub struct Core {
     pub(crate) dns_counts: Arc<DnsCounts>,
     pub(crate) traces: Traces,
     peers: Mutex<BTreeMap<(InstanceName, String), (PeerState, SystemTime)>>,
+    pub(crate) proofs: Proofs,
     next_trace: AtomicU64,
     draining: AtomicBool,
     started: SystemTime,
@@ -150,8 +167,10 @@ impl Core {
         let candidates = instances.iter().map(candidate).collect();
         let configuration = watch::Sender::new(config.configuration.clone());
         let (discovery, policy) = (config.discovery.clone(), Arc::new(config.policy.clone()));
+        let traces = Traces::new(config.traces);
         let dns = CountedDns::new(dns);
         let dns_counts = dns.counts();
+        let asked = Asked::open(storage.ledger.store().clone(), storage.clock.at(now()));
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
             rates: Rates::new(config.rates),
@@ -167,13 +186,18 @@ impl Core {
             inflight: InFlight::default(),
             order: Order::default(),
             young: Young::default(),
+            asked,
+            twins: Twins::default(),
+            notices: NoticePace::default(),
+            paces: Paces::default(),
             storage,
             retries: Retries::new(seed),
             presence: Presence::new(),
             counters: Counters::default(),
             dns_counts,
-            traces: Traces::default(),
+            traces,
             peers: Mutex::default(),
+            proofs: Proofs::default(),
             next_trace: AtomicU64::new(seed),
             draining: AtomicBool::new(false),
             started: SystemTime::now(),
@@ -272,6 +296,16 @@ impl Core {
         self.candidates.iter().map(|candidate| (&candidate.name, &candidate.capabilities))
     }
 
+    /// How peers have proven themselves, at most one proof for each and the latest.
+    pub fn proofs(&self) -> Vec<PeerProof> {
+        self.proofs.latest()
+    }
+
+    /// How often peers of an instance have proven themselves in this way under this protection.
+    pub fn proof_counts(&self) -> Vec<((InstanceName, String, String), u64)> {
+        self.proofs.counts()
+    }
+
     /// How many pairs of WATCHER and PRESENTITY there are, and the first of them, or of those with this address.
     pub async fn subscriptions(&self, of: Option<Address>, limit: usize) -> (usize, Vec<Subscription>) {
         self.presence.list(of, limit).await
@@ -321,10 +355,11 @@ impl Core {
     }
 
     pub(crate) fn refuse(&self, waiting: Waiting, failure: Failure) {
-        let Waiting { trace, operation, near: adapter, peer, owner, .. } = waiting;
+        let Waiting { trace, operation, near: adapter, peer, owner, once, .. } = waiting;
         let settle = match owner {
             Owner::Sender(settle) => settle,
             Owner::Ledger(attempt) => return self.tried(trace, attempt, failure.into()),
+            Owner::Nobody => return self.storage.ledger.count_untold(),
         };
         tracing::info!(trace = %trace, %adapter, %peer,
             from = %operation.source().address.domain(), to = %operation.destination().address.domain(),
@@ -337,8 +372,12 @@ impl Core {
             reason: failure.cause.code(),
         });
         let outcome = Outcome::from(failure);
-        self.traces.update(trace, |record| record.outcome = Some(outcome.clone()));
-        settle.settle(outcome);
+        self.traces.update(trace, |record| record.end("refused", &outcome));
+        settle.settle(outcome.clone());
+        if let Some(once) = once {
+            self.storage.ledger.withdraw(once);
+            self.answer_twins(Some(once), &outcome);
+        }
     }
 
     pub(crate) fn route(&self, waiting: Waiting) {
@@ -366,7 +405,7 @@ impl Core {
     pub(crate) fn carry(&self, operation: Operation, near: InstanceName, settle: Settle) {
         let trace = TraceId(self.next_trace.fetch_add(1, Relaxed));
         let (peer, owner) = (Arc::from(""), Owner::Sender(settle));
-        self.route(Waiting { trace, operation: Arc::new(operation), near, peer, owner, since: now() });
+        self.route(Waiting { trace, operation: Arc::new(operation), near, peer, owner, since: now(), once: None });
     }
 
     /// A number that no other operation of this process has.
@@ -440,7 +479,9 @@ impl Core {
     }
 
     async fn look_up(&self, pair: PairOfDomains) {
-        let decision = self.locate(&pair).await;
+        // However many queries it takes: senders wait no longer, and what may pass is tried again.
+        let limit = self.config.delivery.hold_timeout;
+        let decision = tokio::time::timeout(limit, self.locate(&pair)).await.unwrap_or_else(|_| too_slow(now()));
         let decision = self.remember(pair.clone(), decision);
         // Those who came meanwhile go first; the pair is open again only when nobody is left.
         loop {
@@ -454,134 +495,11 @@ impl Core {
             }
         }
     }
-
-    fn dispatch(&self, waiting: Waiting, decision: &Arc<Decision>) {
-        self.traces.update(waiting.trace, |record| record.decision = Some(decision.clone()));
-        let choice = match &decision.result {
-            Ok(choice) => choice,
-            Err(failure) if is_retryable(failure) => return self.keep(waiting, failure.clone()),
-            Err(failure) => return self.refuse(waiting, failure.clone()),
-        };
-        let carried = self.candidates.get(choice.index).is_some_and(|c| carries(c, waiting.operation.kind()));
-        let (Some(adapter), Some(me), true) = (self.adapters.get(choice.index), self.me.upgrade(), carried) else {
-            return self.refuse(waiting, Failure::new(Side::Ours, Cause::NotImplemented));
-        };
-        let hop = match self.way_on(&waiting.operation, &choice.hop) {
-            Ok(hop) => hop,
-            Err(failure) => return self.refuse(waiting, failure),
-        };
-        if now() >= self.deadline(&waiting) {
-            let failure = Failure::new(Side::Far, Cause::DnsFailure).with_text("the lookup took too long; not sent");
-            return self.keep(waiting, failure);
-        }
-        let pair = Pair::of(&waiting.operation);
-        let hop_name = self.hop_name(choice, &waiting);
-        let spooled = || self.storage.ledger.pair(pair).1;
-        let presence = waiting.operation.kind().is_presence();
-        if !presence
-            && matches!(waiting.owner, Owner::Sender(_))
-            && self.order.enter(pair, waiting.trace, spooled) == Turn::Behind
-        {
-            return self.follow(waiting, pair, hop_name);
-        }
-        let deadline = self.deadline(&waiting);
-        let Waiting { trace, operation, near: from, owner, since, .. } = waiting;
-        let (journalled, repeat, edition) = match &owner {
-            Owner::Sender(_) => (!presence && !self.answers_each(&from), false, 0),
-            Owner::Ledger(attempt) => (false, attempt.repeat, attempt.edition),
-        };
-        let held = Held {
-            trace,
-            from,
-            to: choice.adapter.clone(),
-            since,
-            deadline,
-            operation: operation.clone(),
-            pair,
-            hop: hop_name,
-            journal: None,
-            owner: Some(owner),
-        };
-        let token = self.inflight.hold(held);
-        if journalled {
-            self.young.add(since + self.config.delivery.write_ahead_after, token, trace);
-        }
-        let settle = Settle::new(me, token);
-        let operation = self.named_for_its_network(operation);
-        let delivery = Delivery { trace, operation, repeat, edition, hop, deadline, settle };
-        if let Err(Full(delivery)) = adapter.deliver(delivery) {
-            self.counters.queue_full();
-            delivery.settle(Failure::new(Side::Ours, Cause::Overload));
-        }
-    }
-
-    /// How the ledger names the next hop: what [`HubCore::peer_changed`] of its adapter says is up.
-    fn hop_name(&self, choice: &Choice, waiting: &Waiting) -> Box<str> {
-        let peer = match &*choice.hop {
-            Hop::Link => waiting.operation.source().address.domain(),
-            Hop::Fixed(_) | Hop::Located { .. } => self.wire_name(waiting.operation.destination().address.domain()),
-        };
-        hop_name(&choice.adapter, peer.as_str())
-    }
-
-    /// When an operation must be settled: for senders that wait for an answer, while they do.
-    fn deadline(&self, waiting: &Waiting) -> Instant {
-        let message = !waiting.operation.kind().is_presence();
-        let answered = message && matches!(waiting.owner, Owner::Sender(_)) && self.answers_each(&waiting.near);
-        let limits = &self.config.delivery;
-        waiting.since + if answered { limits.hold_timeout } else { limits.unanswered }
-    }
-
-    /// Whether senders of this instance wait for an answer to each message.
-    pub(crate) fn answers_each(&self, near: &InstanceName) -> bool {
-        self.candidates.iter().find(|c| c.name == *near).is_some_and(|c| c.capabilities.answers_each)
-    }
-
-    /// Ends what was held and never in the ledger.
-    pub(crate) fn close(&self, ended: &Ended, near: Settle, outcome: Outcome) {
-        if let Some(end) = End::of(outcome.clone()) {
-            self.storage.ledger.end_held(None, end, self.timestamp());
-        }
-        self.report(ended, &outcome);
-        near.settle(outcome);
-    }
-
-    /// Counts, logs and traces an outcome.
-    pub(crate) fn report(&self, ended: &Ended, outcome: &Outcome) {
-        let Ended { trace, from, to, since, .. } = ended;
-        let took = now().saturating_duration_since(*since);
-        self.counters.latency(from, to, took);
-        for (adapter, direction) in [(from, Direction::In), (to, Direction::Out)] {
-            let (outcome, reason, kind) = (outcome.label(), outcome.reason(), ended.kind);
-            self.counters.operation(OperationKey { adapter: adapter.clone(), direction, kind, outcome, reason });
-        }
-        if let Outcome::Failure(failure) = &outcome {
-            tracing::info!(trace = %trace, %from, %to, reason = failure.cause.code(), "not delivered");
-        }
-        self.traces.update(*trace, |record| {
-            record.outcome = Some(outcome.clone());
-            record.took = Some(took);
-        });
-    }
-}
-
-/// What a report of an outcome names.
-#[derive(Debug, Clone)]
-pub(crate) struct Ended {
-    pub(crate) trace: TraceId,
-    pub(crate) kind: Kind,
-    pub(crate) from: InstanceName,
-    pub(crate) to: InstanceName,
-    pub(crate) since: Instant,
 }
 
 /// The runtime's own time, which tests can turn.
 pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
-}
-
-fn hop_name(adapter: &InstanceName, peer: &str) -> Box<str> {
-    format!("{adapter} {peer}").into()
 }
 
 impl HubCore for Core {
@@ -600,10 +518,20 @@ impl HubCore for Core {
             peer: provenance.peer.clone(),
             owner: Owner::Sender(settle),
             since: now(),
+            once: None,
         };
-        match admitted {
-            Ok(()) => self.route(waiting),
-            Err(failure) => self.refuse(waiting, failure),
+        match (admitted, &*waiting.operation) {
+            (Ok(()), Operation::Message(_)) => {
+                if let Some(waiting) = self.enter(waiting) {
+                    if let Operation::Message(message) = &*waiting.operation {
+                        self.asked.note(message, self.timestamp());
+                    }
+                    self.route(waiting);
+                }
+            }
+            (Ok(()), Operation::Disposition(_)) => self.hear(waiting),
+            (Ok(()), _) => self.route(waiting),
+            (Err(failure), _) => self.refuse(waiting, failure),
         }
         trace
     }
@@ -613,8 +541,8 @@ impl HubCore for Core {
             let woken = self.storage.ledger.wake(Some(&hop_name(adapter, peer)), self.timestamp());
             tracing::debug!(%adapter, peer, woken, "messages that waited for it are tried");
             self.retries.look();
-            self.presence.link_up(adapter, peer);
         }
+        self.presence.peer_changed(adapter, peer, state);
         let known = self.config.configuration.domains.iter().any(|entry| entry.name.as_str() == peer);
         let peer = if known { peer } else { "other" };
         let mut peers = self.peers.lock();
@@ -624,6 +552,10 @@ impl HubCore for Core {
             tracing::info!(%adapter, peer, ?state, "peer");
             peers.insert(key, (state, SystemTime::now()));
         }
+    }
+
+    fn peer_proven(&self, adapter: &InstanceName, peer: &str, proof: &str, protection: &str) {
+        self.proofs.add(adapter, peer, proof, protection, SystemTime::now());
     }
 
     fn translation_loss(&self, adapter: &InstanceName, field: &str, how: Carries) {
@@ -659,11 +591,26 @@ fn new_trace(id: TraceId, operation: &Operation, provenance: &Provenance) -> Tra
         kind: operation.kind(),
         adapter: provenance.adapter.clone(),
         peer: provenance.peer.clone(),
+        proof: Some(provenance.proof),
         message_id,
         from: operation.source().address.domain().clone(),
         to: operation.destination().address.domain().clone(),
         decision: None,
         outcome: None,
         took: None,
+        events: Vec::new(),
     }
 }
+
+/// The decision about a domain that the name servers had no answer for in time.
+fn too_slow(now: Instant) -> Decision {
+    let text = "the lookup took too long; not sent";
+    Decision {
+        steps: vec![text.to_owned()],
+        result: Err(Failure::new(Side::Far, Cause::DnsFailure).with_text(text)),
+        valid_until: Some(now + TOO_SLOW),
+    }
+}
+
+/// How long such a decision is kept: while a burst passes.
+const TOO_SLOW: Duration = Duration::from_secs(1);

@@ -15,6 +15,7 @@ pub struct Counters {
     latency: RwLock<BTreeMap<PairKey, Histogram>>,
     queue_full: AtomicU64,
     repeats: AtomicU64,
+    duplicates: AtomicU64,
 }
 
 /// The labels of one operation counter.
@@ -77,6 +78,10 @@ impl Counters {
         self.repeats.fetch_add(1, Relaxed);
     }
 
+    pub(crate) fn duplicate(&self) {
+        self.duplicates.fetch_add(1, Relaxed);
+    }
+
     pub(crate) fn latency(&self, from: &InstanceName, to: &InstanceName, took: Duration) {
         let key = PairKey { from: from.clone(), to: to.clone() };
         if let Some(histogram) = self.latency.read().get(&key) {
@@ -93,6 +98,11 @@ impl Counters {
     /// How often something was sent that an earlier try may have brought there already.
     pub fn repeats_total(&self) -> u64 {
         self.repeats.load(Relaxed)
+    }
+
+    /// How often a sender handed in again what was taken before, and nothing was sent.
+    pub fn duplicates_total(&self) -> u64 {
+        self.duplicates.load(Relaxed)
     }
 
     /// Every operation counter.

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
-use store::Pair;
+use store::{OnceKey, Pair};
 
 /// One operation that waits for the far side.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub(crate) struct Held {
     pub(crate) pair: Pair,
     /// How the ledger names the next hop.
     pub(crate) hop: Box<str>,
+    /// Its place in the window of repeats.
+    pub(crate) once: Option<OnceKey>,
     /// Its place in the journal, if it has one.
     pub(crate) journal: Option<Journalled>,
     /// Who hears of the outcome; gone when it was decided for an adapter that did not settle in time.
@@ -40,6 +42,7 @@ impl Held {
             operation: self.operation.clone(),
             pair: self.pair,
             hop: self.hop.clone(),
+            once: self.once,
             journal: self.journal.take(),
             owner: self.owner.take(),
         }
@@ -146,6 +149,7 @@ mod tests {
             pair: Pair::of(&operation),
             operation: Arc::new(operation),
             hop: "b".into(),
+            once: None,
             journal: None,
             owner: Some(Owner::Sender(near)),
         }

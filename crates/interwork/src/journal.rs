@@ -1,26 +1,51 @@
 //! The journal: what came over a link that can't repeat it, and is under way for a moment too long (DESIGN A5).
 
-use crate::core::{Core, Ended, now};
+use crate::core::{Core, now};
+use crate::ending::Ended;
 use crate::inflight::Held;
+use crate::retry::is_retryable;
+use crate::routing::Choice;
+use crate::spool::must_not_wait;
+use crate::waiting::Owner;
 use adapter_api::{Settle, Token, TraceId};
-use impp_model::{Failure, Outcome};
+use impp_model::{Cause, Failure, Outcome, Side};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use store::{Class, End, LedgerError, Seq, Urgency};
-use tokio::sync::Notify;
+use store::{Class, Conclusion, End, LedgerError, Seq, Urgency};
+use tokio::sync::{Notify, mpsc};
 
 /// Operations that are journalled unless they end before.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Young {
     /// In the order of their times: the pause is the same for all.
     queue: Mutex<VecDeque<(Instant, Token, TraceId)>>,
     added: Notify,
+    /// Those that are journalled before they are sent, as soon as they are.
+    written: mpsc::UnboundedSender<Written>,
+    to_send: Mutex<Option<mpsc::UnboundedReceiver<Written>>>,
 }
+
+/// An operation that is sent when it is journalled.
+#[derive(Debug)]
+pub(crate) struct Ahead {
+    pub(crate) held: Held,
+    pub(crate) choice: Choice,
+}
+
+type Written = (Ahead, Result<Seq, LedgerError>);
 
 /// How often it is looked for what is due: as often as there are group commits.
 const TICK: Duration = Duration::from_millis(5);
+
+impl Default for Young {
+    fn default() -> Self {
+        let (written, to_send) = mpsc::unbounded_channel();
+        let (queue, added) = (Mutex::default(), Notify::default());
+        Self { queue, added, written, to_send: Mutex::new(Some(to_send)) }
+    }
+}
 
 impl Young {
     pub(crate) fn add(&self, at: Instant, token: Token, trace: TraceId) {
@@ -75,13 +100,61 @@ struct Awaited {
 }
 
 impl Core {
-    /// Journals what is under way for too long. Runs until dropped.
+    /// Journals what is under way for too long, and sends what was journalled first. Runs until dropped; only one at a time
+    /// does anything.
     pub(crate) async fn write_ahead(&self) {
+        let Some(mut to_send) = self.young.to_send.lock().take() else { return };
         loop {
-            self.young.wait().await;
-            let now = now();
-            while let Some((token, trace)) = self.young.pop(now) {
-                self.inflight.change(token, trace, |held| self.journal(held));
+            tokio::select! {
+                Some((ahead, result)) = to_send.recv() => self.send_journalled(ahead, result),
+                () = self.young.wait() => {
+                    let now = now();
+                    while let Some((token, trace)) = self.young.pop(now) {
+                        self.inflight.change(token, trace, |held| self.journal(held));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes an operation down before it is sent (`write_ahead_after = "0"`).
+    pub(crate) fn journal_ahead(&self, ahead: Ahead) {
+        let entry = self.entry(&ahead.held, Class::Journal, 0, true);
+        // The ledger may refuse at once, and then does not call back.
+        let shared = Arc::new(Mutex::new(Some(ahead)));
+        let (kept, written) = (shared.clone(), self.young.written.clone());
+        // On the store's thread: the rest happens in the task above, in the order of the commits.
+        let done = move |result| {
+            if let Some(ahead) = shared.lock().take() {
+                drop(written.send((ahead, result)));
+            }
+        };
+        if let Err(error) = self.storage.ledger.append(&entry, Urgency::Urgent, done)
+            && let Some(ahead) = kept.lock().take()
+        {
+            // Its receiver is in the task that runs the hub; behind those that are on their way to the disk.
+            drop(self.young.written.send((ahead, Err(error))));
+        }
+    }
+
+    fn send_journalled(&self, ahead: Ahead, result: Result<Seq, LedgerError>) {
+        let Ahead { mut held, choice } = ahead;
+        match result {
+            Ok(seq) => {
+                let state = Arc::new(Mutex::new(State::Written));
+                held.journal = Some(Journalled { seq, state });
+                self.traces.update(held.trace, |record| record.note("journalled", ""));
+                self.hand_on(held, &choice, false);
+            }
+            Err(error) => {
+                tracing::debug!(trace = %held.trace, %error, "not journalled, so not sent");
+                let failure =
+                    Failure::new(Side::Ours, Cause::Overload).with_text("it could not be stored before sending");
+                let (pair, trace) = (held.pair, held.trace);
+                if let Some(Owner::Sender(near)) = held.owner.take() {
+                    self.close(&held.ended(), near, failure.into());
+                }
+                self.leave(pair, trace);
             }
         }
     }
@@ -125,7 +198,7 @@ impl Core {
             return Err(near);
         }
         let failure = match outcome {
-            Outcome::Failure(failure) if crate::retry::is_retryable(&failure) => failure,
+            Outcome::Failure(failure) if is_retryable(&failure) && !must_not_wait(&ended.operation) => failure,
             outcome @ (Outcome::Success(_) | Outcome::HandedOver | Outcome::Indeterminant | Outcome::Failure(_)) => {
                 drop(state);
                 return self.conclude_journalled(ended, near, journal.seq, outcome);
@@ -147,16 +220,19 @@ impl Core {
     fn conclude_journalled(&self, ended: &Ended, near: Settle, seq: Seq, outcome: Outcome) -> Result<(), Settle> {
         let Some(end) = End::of(outcome.clone()) else { return Err(near) };
         let (trace, now) = (ended.trace, self.timestamp());
+        let conclusion = Conclusion { recall: self.recall_of(ended, &end), ..end.into() };
         let done = move |result: Result<_, LedgerError>| {
             if let Err(error) = result {
                 tracing::error!(%trace, %error, "the end of a journalled message is not stored: it may be sent again");
             }
         };
-        if self.storage.ledger.settle(seq, end, None, now, Urgency::WriteBehind, done).is_err() {
+        if self.storage.ledger.settle(seq, conclusion, now, Urgency::WriteBehind, done).is_err() {
             return Err(near);
         }
+        self.paces.delivered(&ended.hop, &outcome, now);
         self.report(ended, &outcome);
-        near.settle(outcome);
+        near.settle(outcome.clone());
+        self.answer_twins(ended.once, &outcome);
         Ok(())
     }
 }

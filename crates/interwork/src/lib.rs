@@ -8,17 +8,23 @@ mod blocklist;
 mod core; // RFC 3860 §3.4
 mod counters;
 mod decisions;
+mod dispatch;
 mod dns;
+mod ending;
 mod explain;
 mod inflight; // RFC 3860 §3.4.1: the answer follows the indication
 mod journal;
 mod locate; // RFC 3861 §4, RFC 3263 §4, RFC 6120 §3.2
 mod notice; // RFC 3860 §3.4.1: the indication that comes late
+mod once;
 mod onward;
 mod order;
+mod pace;
+mod peers;
 mod policy;
 mod presence; // RFC 3859 §3.4
 mod rates;
+mod receipts; // RFC 5438 §7.2
 mod retry;
 mod routing; // RFC 3861 §4
 mod spool;
@@ -33,8 +39,9 @@ pub use core::{Core, CoreConfig, DeliveryLimits, Instance, Storage};
 pub use counters::{Counters, Direction, Histogram, OperationKey, PairKey};
 pub use dns::{CountedDns, DnsCounts};
 pub use explain::Explanation;
+pub use peers::PeerProof;
 pub use policy::{Action, Policy, Relay, Rule};
 pub use presence::{PresenceLimits, Subscription, SubscriptionCounts};
 pub use rates::RateLimits;
 pub use routing::{Decision, Route, RoutingConfig, Via};
-pub use trace::{Trace, Traces};
+pub use trace::{Event, Trace, Traces};

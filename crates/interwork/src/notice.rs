@@ -1,59 +1,210 @@
-//! Word to the sender of a message that was accepted and then not delivered (DESIGN A5).
+//! Word to the sender of a message that was accepted and then not delivered, or waits (DESIGN A5).
 
-use crate::core::Core;
-use adapter_api::{InstanceName, TellsFailure};
+use crate::core::{Core, now};
+use crate::waiting::{Owner, Waiting};
+use adapter_api::{InstanceName, TellsFailure, TraceId};
 use bytes::Bytes;
 use impp_model::{
-    Address, Content, DateTime, Disposition, DispositionOperation, Domain, Endpoint, Failure, InstantMessage,
-    MaxForwards, MessageOperation, Operation, TransId,
+    Address, Cause, Content, DateTime, Disposition, DispositionOperation, Endpoint, Failure, InstantMessage,
+    MaxForwards, MessageOperation, Operation, Outcome, Proof, TransId,
 };
-use store::{Class, End, Entry, Near, Origin, Timestamp};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use store::{Class, End, Entry, Near, OnceKey, Origin, Pair, Recall, Timestamp, Urgency};
 
 /// Who speaks where a protocol has no form of its own for it: a local part at the gateway's name.
 const OWN_NAME: &str = "gateway";
 /// RFC 3261 §8.1.1.6: as many hops as any request of our own.
 const HOPS: MaxForwards = MaxForwards(70);
+/// Entries warned of in one round.
+const ROUND: usize = 256;
+/// DESIGN A5: between text notices about one pair; what comes meanwhile is told in one.
+const BETWEEN: Duration = Duration::from_secs(60);
+/// Pairs remembered as told; beyond, the rule begins anew for all.
+const MAX_PAIRS: usize = 10_000;
+/// Notices that one text tells of, and its octets: RFC 3428 §8, with its headers it fits into a datagram.
+const MAX_GATHERED: usize = 1_000;
+const MAX_TEXT: usize = 700;
 
-/// A message of a peer, as far as its sender must be told of it.
-pub(crate) struct About<'a> {
-    pub(crate) operation: &'a Operation,
-    /// The instance it came in through.
-    pub(crate) near: &'a InstanceName,
-    pub(crate) created: Timestamp,
-    pub(crate) trace: u64,
+/// When the source of a pair was last told of its destination, or will be.
+#[derive(Debug, Default)]
+pub(crate) struct NoticePace(Mutex<HashMap<Pair, Timestamp>>);
+
+impl NoticePace {
+    /// When a notice about a pair may go.
+    fn turn(&self, pair: Pair, now: Timestamp) -> Timestamp {
+        let mut told = self.0.lock();
+        if let Some(last) = told.get_mut(&pair).filter(|last| now.since(**last) < BETWEEN) {
+            if *last <= now {
+                *last = last.after(BETWEEN);
+            }
+            return *last;
+        }
+        if told.len() >= MAX_PAIRS {
+            told.retain(|_, last| now.since(*last) < BETWEEN);
+        }
+        if told.len() >= MAX_PAIRS {
+            told.clear();
+        }
+        told.insert(pair, now);
+        now
+    }
 }
 
 impl Core {
-    /// The notice to go with the end of an entry; none for an end that is no failure, for the gateway's own messages,
-    /// and where an operator wants none.
-    pub(crate) fn notice(&self, about: &About<'_>, end: &End) -> Option<Entry> {
-        let Operation::Message(message) = about.operation else { return None };
+    /// The notice to go with the end of an entry; none for an end that is no failure, and where an operator wants none.
+    pub(crate) fn notice(&self, about: &Recall, end: &End) -> Option<Entry> {
         let disposition = match end {
             End::Failed(failure) => Disposition::Failed(failure.clone()),
             End::Expired => Disposition::Expired,
             End::Delivered(_) | End::HandedOver => return None,
         };
-        let word = word(message, disposition, about.created)?;
-        let near = self.candidates.iter().find(|candidate| candidate.name == *about.near)?;
+        let near = self.candidates.iter().find(|candidate| *candidate.name.as_str() == *about.near)?;
         let tells = match near.capabilities.tells_failure {
             TellsFailure::Always => true,
             // RFC 5438 §7.2.1: only what was asked for is told.
-            TellsFailure::WhenAsked => message.message.receipts.failure,
+            TellsFailure::WhenAsked => about.receipts.failure,
             TellsFailure::Never => false,
         };
-        let operation = if tells {
-            Operation::Disposition(Box::new(word))
-        } else if self.config.delivery.notice {
-            let gateway = &self.config.configuration.gateway;
-            Operation::Message(Box::new(as_text(&word, gateway, about.trace)?))
-        } else {
-            return None;
+        if tells {
+            let word = word(about, disposition)?;
+            self.asked.told(&word);
+            return Some(self.own_entry(Operation::Disposition(Box::new(word)), about, Origin::Gateway));
+        }
+        let reason = in_words(&disposition.failure()?);
+        let mut entry = self.text_entry(about, "notice", &format!("was not delivered: {reason}."), Origin::Gateway)?;
+        entry.next_try = self.notices.turn(pair_of(about), self.timestamp());
+        Some(entry)
+    }
+
+    /// Tells the senders of messages that wait for long, each once.
+    pub(crate) fn warn(&self) {
+        for seq in self.storage.ledger.take_warnings(self.timestamp(), ROUND) {
+            let Ok(entry) = self.storage.ledger.get(seq) else { continue };
+            let near = InstanceName::from(&*entry.near.instance);
+            let Some((_, about)) = crate::ending::recall(&entry.operation, entry.trace, &near, entry.created) else {
+                continue;
+            };
+            let cause = self.storage.ledger.item(seq).ok().and_then(|item| item.last).unwrap_or(Cause::LinkDown);
+            let until = date_time(entry.expires).map_or_else(String::new, |until| format!(" until {until}"));
+            let what = format!("waits ({cause}); delivery is tried{until}.");
+            if let Some(mut warning) = self.text_entry(&about, "waits", &what, Origin::Warning) {
+                warning.next_try = self.notices.turn(pair_of(&about), self.timestamp());
+                self.traces.update(TraceId(entry.trace), |record| record.note("warned", cause.code()));
+                self.tell(warning);
+            }
+        }
+    }
+
+    /// Takes a peer's word about a message that was delivered: an error that comes after its server had spoken for it is
+    /// told to the sender, once.
+    pub(crate) fn hear(&self, waiting: Waiting) {
+        let Operation::Disposition(word) = &*waiting.operation else { return };
+        let Some(failure) = word.disposition.failure() else { return self.pass_on(waiting) };
+        let key = word.message_id.as_ref().map(|id| OnceKey::new(&word.destination.address, id.as_str()));
+        // Only the addressee's word counts.
+        let is_meant = |about: &Recall| about.destination.address == word.source.address;
+        let about = key.and_then(|key| self.storage.ledger.recall(key, self.timestamp(), is_meant));
+        let Some(about) = about else { return self.pass_on(waiting) };
+        self.reverse(&about, failure);
+        let outcome = Outcome::Success(Proof::Server);
+        self.traces.update(waiting.trace, |record| record.end("heard", &outcome));
+        if let Owner::Sender(near) = waiting.owner {
+            near.settle(outcome);
+        }
+    }
+
+    /// A message that counts as delivered was not: it stays counted, and its sender is told.
+    fn reverse(&self, about: &Recall, failure: Failure) {
+        let trace = TraceId(about.trace);
+        tracing::info!(%trace, from = about.source.address.domain().as_str(),
+            to = about.destination.address.domain().as_str(), reason = failure.cause.code(), "reversed");
+        self.storage.ledger.count_reversed();
+        self.note_late(trace, "reversed", failure.cause.code());
+        match self.notice(about, &End::Failed(Box::new(failure))) {
+            Some(entry) => self.tell(entry),
+            None => self.storage.ledger.count_untold(),
+        }
+    }
+
+    /// Has the gateway's own word delivered: through the ledger, or at once and once only where there is none.
+    fn tell(&self, entry: Entry) {
+        let Some(core) = self.me() else { return };
+        let (once, trace) = (Arc::new(entry.operation.clone()), TraceId(entry.trace));
+        let operation = once.clone();
+        let done = move |result: Result<_, _>| match result {
+            Ok(_) => core.retries.look(),
+            Err(_) => core.tell_at_once(trace, operation),
         };
+        if self.storage.ledger.append(&entry, Urgency::Urgent, done).is_err() {
+            self.tell_at_once(trace, once);
+        }
+    }
+
+    fn tell_at_once(&self, trace: TraceId, operation: Arc<Operation>) {
+        let (owner, near) = (Owner::Nobody, InstanceName::from(OWN_NAME));
+        self.route(Waiting { trace, operation, near, peer: "".into(), owner, since: now(), once: None });
+    }
+
+    /// Makes one text of all the notices that wait for one sender, each a line; the entries that go with the first.
+    pub(crate) fn gather(&self, first: Entry) -> (Operation, Vec<store::Seq>) {
+        let ledger = &self.storage.ledger;
+        let Operation::Message(mut message) = first.operation else { return (first.operation, Vec::new()) };
+        if first.origin == Origin::Peer {
+            return (Operation::Message(message), Vec::new());
+        }
+        let pair = Pair::new(&message.source.address, &message.destination.address);
+        let mut text = message.message.content.as_text().unwrap_or_default().to_owned();
+        let (now, mut others, mut more) = (self.timestamp(), Vec::new(), 0_usize);
+        for seq in ledger.waiting_of(pair, MAX_GATHERED) {
+            let is_due = ledger.item(seq).is_ok_and(|item| item.origin == first.origin && item.next_try <= now);
+            let Some(Ok(other)) = is_due.then(|| ledger.get(seq)) else { continue };
+            let Operation::Message(other_message) = &other.operation else { continue };
+            if ledger.take(seq).is_err() {
+                continue;
+            }
+            others.push(seq);
+            match other_message.message.content.as_text() {
+                Some(line) if text.len() + line.len() < MAX_TEXT => text.extend(["\n", line]),
+                Some(_) | None => more += 1,
+            }
+        }
+        if more > 0 {
+            text.push_str(&format!("\nThe same is true of {more} more."));
+        }
+        if !others.is_empty() {
+            message.message.content = Content::text(text);
+        }
+        (Operation::Message(message), others)
+    }
+
+    /// A line of text from the gateway itself about a message; none where an operator wants none.
+    fn text_entry(&self, about: &Recall, kind: &str, what: &str, origin: Origin) -> Option<Entry> {
+        if !self.config.delivery.notice {
+            return None;
+        }
+        let accepted = date_time(about.created)?;
+        let text = format!("Your message to {} of {accepted} {what}", about.destination.address);
+        let id = format!("{kind}-{:016x}", about.trace);
+        let gateway = self.config.configuration.gateway.clone();
+        let operation = MessageOperation {
+            source: Endpoint::bare(Address::new(OWN_NAME, gateway).ok()?),
+            destination: about.source.clone(),
+            max_forwards: HOPS,
+            trans_id: TransId::from(id.as_str()),
+            message: InstantMessage { id: Some(id.into()), ..InstantMessage::new(Content::text(text)) },
+        };
+        Some(self.own_entry(Operation::Message(Box::new(operation)), about, origin))
+    }
+
+    fn own_entry(&self, operation: Operation, about: &Recall, origin: Origin) -> Entry {
         let now = self.timestamp();
-        Some(Entry {
+        Entry {
             trace: about.trace,
             operation,
-            origin: Origin::Gateway,
+            origin,
             near: Near { instance: OWN_NAME.into(), reply: Bytes::new() },
             hop: None,
             class: Class::Spool,
@@ -64,47 +215,55 @@ impl Core {
             attempts: 0,
             uncertain: false,
             once: None,
-        })
+        }
     }
 }
 
-fn word(message: &MessageOperation, disposition: Disposition, accepted: Timestamp) -> Option<DispositionOperation> {
+fn word(about: &Recall, disposition: Disposition) -> Option<DispositionOperation> {
     Some(DispositionOperation {
-        source: message.destination.clone(),
-        destination: message.source.clone(),
+        source: about.destination.clone(),
+        destination: about.source.clone(),
         max_forwards: HOPS,
-        message_id: message.message.id.clone(),
-        trans_id: message.trans_id.clone(),
-        accepted: DateTime::from_epoch(i64::try_from(accepted.0 / 1000).ok()?, 0)?,
+        message_id: about.message_id.clone(),
+        trans_id: about.trans_id.clone(),
+        accepted: date_time(about.created)?,
         disposition,
-        return_path: message.message.return_path.clone(),
+        and_earlier: false,
+        return_path: about.return_path.clone(),
     })
 }
 
-/// For protocols without a form of their own: one line of text from the gateway itself.
-fn as_text(word: &DispositionOperation, gateway: &Domain, trace: u64) -> Option<MessageOperation> {
-    let failure = word.disposition.failure()?;
-    let text = format!(
-        "Your message to {} of {} was not delivered: {}.",
-        word.source.address,
-        word.accepted,
-        in_words(&failure)
-    );
-    Some(MessageOperation {
-        source: Endpoint::bare(Address::new(OWN_NAME, gateway.clone()).ok()?),
-        destination: word.destination.clone(),
-        max_forwards: HOPS,
-        trans_id: TransId::from(format!("{trace:016x}")),
-        message: InstantMessage {
-            id: Some(format!("notice-{trace:016x}").into()),
-            ..InstantMessage::new(Content::text(text))
-        },
-    })
+fn pair_of(about: &Recall) -> Pair {
+    Pair::new(&about.source.address, &about.destination.address)
+}
+
+fn date_time(time: Timestamp) -> Option<DateTime> {
+    DateTime::from_epoch(i64::try_from(time.0 / 1000).ok()?, 0)
 }
 
 fn in_words(failure: &Failure) -> String {
     match &failure.text {
         Some(text) => format!("{text} ({})", failure.cause),
         None => failure.cause.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_notice_about_a_pair_in_a_minute() {
+        let (pace, address) = (NoticePace::default(), |text: &str| text.parse::<Address>().unwrap());
+        let (bob, carol) = (
+            Pair::new(&address("a@x.example"), &address("bob@y.example")),
+            Pair::new(&address("a@x.example"), &address("carol@y.example")),
+        );
+        let at = |second: u64| Timestamp(1_000_000 + second * 1_000);
+        assert_eq!(pace.turn(bob, at(0)), at(0));
+        assert_eq!(pace.turn(carol, at(1)), at(1));
+        assert_eq!([pace.turn(bob, at(2)), pace.turn(bob, at(59))], [at(60), at(60)]);
+        assert_eq!([pace.turn(bob, at(60)), pace.turn(bob, at(61))], [at(120), at(120)]);
+        assert_eq!(pace.turn(bob, at(180)), at(180));
     }
 }

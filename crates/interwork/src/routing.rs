@@ -2,7 +2,7 @@
 
 use adapter_api::{Capabilities, Configuration, DomainEntry, DomainPattern, Hop, InstanceName};
 use impp_model::{Cause, Domain, Failure, Kind, Side};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -38,7 +38,7 @@ pub enum Via {
 }
 
 /// Where operations between two domains go, and why. Shared by all of them until `valid_until`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Decision {
     /// Each thing considered, in order, for a person.
     pub steps: Vec<String>,
@@ -57,7 +57,7 @@ impl Decision {
 }
 
 /// The adapter and hop chosen.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Choice {
     /// The instance.
     pub adapter: InstanceName,

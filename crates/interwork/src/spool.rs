@@ -1,20 +1,23 @@
 //! What could not be delivered at once: kept in the ledger, tried again, ended and told (DESIGN A5).
 
-use crate::core::{Core, Ended, now};
+use crate::core::{Core, now};
+use crate::ending::{Ended, may_be_reversed, recall};
 use crate::inflight::Held;
-use crate::notice::About;
 use crate::retry::{asked_for, is_retryable, may_have_arrived, may_pass};
 use crate::waiting::{Owner, Try, Waiting};
 use adapter_api::{InstanceName, Settle, TraceId};
 use bytes::Bytes;
-use impp_model::{Cause, Failure, Outcome, Side};
+use impp_model::{Cause, Failure, Kind, Operation, Outcome, Side};
 use parking_lot::Mutex;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
-use store::{Claimed, Class, End, Entry, LedgerError, Near, Origin, Pair, Schedule, Seq, Timestamp, Urgency};
+use store::{
+    Claimed, Class, Conclusion, End, Entry, LedgerError, Near, OnceKey, Origin, Pair, Recall, Schedule, Seq, Timestamp,
+    Urgency,
+};
 use tokio::sync::{Notify, mpsc};
 
 /// An operation for the ledger, until what came before it in its pair has ended.
@@ -35,6 +38,8 @@ pub(crate) struct Retries {
     random: Mutex<SmallRng>,
     look: Notify,
     trying: AtomicUsize,
+    /// Whether entries are due that their hops' pace holds back.
+    paced: AtomicBool,
     claims: mpsc::UnboundedSender<Claim>,
     claimed: Mutex<Option<mpsc::UnboundedReceiver<Claim>>>,
 }
@@ -47,6 +52,8 @@ const MAX_TRYING: usize = 256;
 const ROUND: usize = 256;
 /// Between looks while nothing happens; the totals are stored once a second (DESIGN A5).
 const PAUSE: Duration = Duration::from_secs(1);
+/// Between looks while entries are due that their hops' pace holds back.
+const PACED: Duration = Duration::from_millis(20);
 /// Between looks at the least.
 const BREATH: Duration = Duration::from_millis(5);
 
@@ -58,6 +65,7 @@ impl Retries {
             random: Mutex::new(SmallRng::seed_from_u64(seed)),
             look: Notify::new(),
             trying: AtomicUsize::new(0),
+            paced: AtomicBool::new(false),
             claims,
             claimed: Mutex::new(Some(claimed)),
         }
@@ -85,7 +93,7 @@ impl Core {
             Outcome::Success(_) | Outcome::HandedOver | Outcome::Failure(_) => outcome,
         };
         let ended = held.ended();
-        if ended.kind.is_presence() {
+        if ended.kind().is_presence() {
             // State, not post: who sent it knows what to do.
             self.report(&ended, &outcome);
             if let Some(Owner::Sender(near)) = held.owner.take() {
@@ -97,9 +105,23 @@ impl Core {
             Some(Owner::Sender(near)) => near,
             Some(Owner::Ledger(attempt)) => {
                 if !matches!(&outcome, Outcome::Failure(failure) if may_pass(failure)) {
-                    self.report(&Ended { since: self.instant(attempt.created), ..ended }, &outcome);
+                    let ended = Ended { since: self.instant(attempt.created), ..ended };
+                    match attempt.origin {
+                        Origin::Peer => self.report(&ended, &outcome),
+                        Origin::Gateway | Origin::Warning => self.report_told(&ended, &outcome),
+                    }
+                }
+                if !matches!(outcome, Outcome::Success(_) | Outcome::HandedOver) {
+                    self.paces.broken_off(&held.hop);
                 }
                 return self.tried(held.trace, attempt, outcome);
+            }
+            Some(Owner::Nobody) => {
+                self.report_told(&ended, &outcome);
+                if matches!(outcome, Outcome::Failure(_)) {
+                    self.storage.ledger.count_untold();
+                }
+                return;
             }
             None => return,
         };
@@ -127,10 +149,7 @@ impl Core {
             return self.refuse(waiting, failure);
         }
         let pair = Pair::of(&waiting.operation);
-        match self.unroute(waiting, pair, "".into()) {
-            Ok((held, near)) => self.park(Parked { held, near, failure, attempts: 1 }),
-            Err((trace, attempt)) => self.tried(trace, attempt, failure.into()),
-        }
+        self.hold_back(waiting, pair, "".into(), failure, 1);
     }
 
     /// Puts an operation behind those of its pair that wait.
@@ -139,20 +158,20 @@ impl Core {
         if self.order.parked(pair) >= MAX_PARKED {
             return self.refuse(waiting, failure);
         }
-        if let Ok((held, near)) = self.unroute(waiting, pair, hop) {
-            self.park(Parked { held, near, failure, attempts: 0 });
-        }
+        self.hold_back(waiting, pair, hop, failure, 0);
     }
 
-    fn unroute(&self, waiting: Waiting, pair: Pair, hop: Box<str>) -> Result<(Held, Settle), (TraceId, Try)> {
-        let Waiting { trace, operation, near: from, owner, since, .. } = waiting;
+    fn hold_back(&self, waiting: Waiting, pair: Pair, hop: Box<str>, failure: Failure, attempts: u32) {
+        let Waiting { trace, operation, near: from, owner, since, once, .. } = waiting;
         let near = match owner {
             Owner::Sender(near) => near,
-            Owner::Ledger(attempt) => return Err((trace, attempt)),
+            Owner::Ledger(attempt) => return self.tried(trace, attempt, failure.into()),
+            Owner::Nobody => return self.storage.ledger.count_untold(),
         };
         let to = from.clone();
-        let held = Held { trace, from, to, since, deadline: since, operation, pair, hop, journal: None, owner: None };
-        Ok((held, near))
+        let (journal, owner) = (None, None);
+        let held = Held { trace, from, to, since, deadline: since, operation, pair, hop, once, journal, owner };
+        self.park(Parked { held, near, failure, attempts });
     }
 
     fn park(&self, parked: Parked) {
@@ -160,13 +179,17 @@ impl Core {
         self.order.park(pair, trace, parked, |parked| self.spool(parked));
     }
 
-    fn leave(&self, pair: Pair, trace: TraceId) {
+    pub(crate) fn leave(&self, pair: Pair, trace: TraceId) {
         self.order.leave(pair, trace, |parked| self.spool(parked));
     }
 
     /// Appends to the ledger; the sender hears of it when that is durable.
     fn spool(&self, parked: Parked) {
         let Some(core) = self.me() else { return };
+        if must_not_wait(&parked.held.operation) {
+            // XEP-0334 §4.3: it is not kept; without the spool it fails as it would have.
+            return self.close(&parked.held.ended(), parked.near, parked.failure.into());
+        }
         let arrived = parked.attempts > 0 && may_have_arrived(&parked.failure);
         let mut entry = self.entry(&parked.held, Class::Spool, parked.attempts, arrived);
         if parked.attempts > 0 {
@@ -206,8 +229,9 @@ impl Core {
     /// The ledger holds it durably: it is accepted.
     pub(crate) fn spooled(&self, ended: &Ended, near: Settle, seq: Seq) {
         tracing::info!(trace = %ended.trace, entry = %seq, from = %ended.from, to = %ended.to, "spooled");
-        self.traces.update(ended.trace, |record| record.outcome = Some(Outcome::Indeterminant));
+        self.traces.update(ended.trace, |record| record.end("spooled", &Outcome::Indeterminant));
         near.settle(Outcome::Indeterminant);
+        self.answer_twins(ended.once, &Outcome::Indeterminant);
         self.retries.look();
     }
 
@@ -217,18 +241,25 @@ impl Core {
         Entry {
             trace: held.trace.0,
             operation: (*held.operation).clone(),
-            origin: Origin::Peer,
+            origin: origin(&held.operation),
             near: Near { instance: held.from.as_str().into(), reply: Bytes::new() },
             hop: Some(held.hop.clone()).filter(|hop| !hop.is_empty()),
             class,
             created,
             expires: created.after(self.config.delivery.expiry),
-            warn: None,
+            warn: self.warn_at(held, created),
             next_try: self.timestamp(),
             attempts,
             uncertain,
-            once: None,
+            once: held.once,
         }
+    }
+
+    /// When a sender who is answered each time is told that his message waits.
+    fn warn_at(&self, held: &Held, created: Timestamp) -> Option<Timestamp> {
+        let after = self.config.delivery.warn_after;
+        let told = !after.is_zero() && after < self.config.delivery.expiry && self.answers_each(&held.from);
+        (told && matches!(*held.operation, Operation::Message(_))).then(|| created.after(after))
     }
 
     /// The ledger's time on the process's own clock.
@@ -250,17 +281,22 @@ impl Core {
     /// A try of an entry has ended.
     pub(crate) fn tried(&self, trace: TraceId, attempt: Try, outcome: Outcome) {
         match outcome {
-            Outcome::Failure(failure) if may_pass(&failure) => {
-                if let Err(error) = self.postpone(attempt.seq, attempt.attempts, &failure) {
-                    tracing::error!(%trace, entry = %attempt.seq, %error, "not postponed: it waits for the next start");
+            Outcome::Failure(failure) if may_pass(&failure) && !must_not_wait(&attempt.operation) => {
+                self.traces.update(trace, |record| record.note("tried", failure.cause.code()));
+                for seq in std::iter::once(&attempt.seq).chain(&attempt.others) {
+                    if let Err(error) = self.postpone(*seq, attempt.attempts, &failure) {
+                        tracing::error!(%trace, entry = %seq, %error, "not postponed: it waits for the next start");
+                    }
                 }
             }
             outcome @ (Outcome::Success(_) | Outcome::HandedOver | Outcome::Indeterminant | Outcome::Failure(_)) => {
                 if let Some(end) = End::of(outcome) {
-                    let Try { seq, origin, created, operation, near, .. } = &attempt;
-                    let about = About { operation, near, created: *created, trace: trace.0 };
-                    let notice = (*origin == Origin::Peer).then(|| self.notice(&about, &end)).flatten();
-                    self.conclude(*seq, *origin, end, notice);
+                    let Try { seq, origin, created, operation, near, others, .. } = &attempt;
+                    for other in others {
+                        self.conclude(*other, *origin, end.clone(), None);
+                    }
+                    let about = recall(operation, trace.0, near, *created).filter(|_| *origin == Origin::Peer);
+                    self.conclude(*seq, *origin, end, about);
                 }
             }
         }
@@ -271,35 +307,46 @@ impl Core {
     fn end_waiting(&self, seq: Seq, end: End) {
         let entry = self.storage.ledger.get(seq).ok();
         let origin = entry.as_ref().map_or(Origin::Peer, |entry| entry.origin);
-        let notice = entry.filter(|entry| entry.origin == Origin::Peer).and_then(|entry| {
+        let about = entry.filter(|entry| entry.origin == Origin::Peer).and_then(|entry| {
             let near = InstanceName::from(&*entry.near.instance);
-            let about = About { operation: &entry.operation, near: &near, created: entry.created, trace: entry.trace };
-            self.notice(&about, &end)
+            recall(&entry.operation, entry.trace, &near, entry.created)
         });
-        self.conclude(seq, origin, end, notice);
+        if let Some((_, about)) = &about {
+            self.traces.update(TraceId(about.trace), |record| match &end {
+                End::Failed(failure) => record.end("failed", &Outcome::Failure(failure.clone())),
+                End::Expired => record.note("expired", ""),
+                End::Delivered(_) | End::HandedOver => {}
+            });
+        }
+        self.conclude(seq, origin, end, about);
     }
 
     /// Ends an entry, its sender told of a failure within the same commit.
-    fn conclude(&self, seq: Seq, origin: Origin, end: End, notice: Option<Entry>) {
+    fn conclude(&self, seq: Seq, origin: Origin, end: End, about: Option<(OnceKey, Recall)>) {
         let ledger = &self.storage.ledger;
+        let failed = matches!(end, End::Failed(_) | End::Expired);
+        let notice = about.as_ref().filter(|_| failed).and_then(|(_, about)| self.notice(about, &end));
         // A message of a peer without a notice, or a notice that fails itself: nobody hears of it.
-        let untold = matches!(end, End::Failed(_) | End::Expired) && notice.is_none();
+        let untold = failed && notice.is_none() && origin != Origin::Warning;
         if untold {
             tracing::warn!(entry = %seq, ?origin, "ended undelivered; its sender cannot be told");
         }
+        let trace = about.as_ref().map(|(_, about)| TraceId(about.trace));
+        let conclusion = Conclusion { notice: notice.as_ref(), recall: about.filter(|_| may_be_reversed(&end)), end };
         let Some(core) = self.me() else { return };
         let done = move |result: Result<_, LedgerError>| match result {
             Ok(_) => {
                 if untold {
                     core.storage.ledger.count_untold();
                 }
+                trace.into_iter().for_each(|trace| core.store_trace(trace));
                 core.retries.look();
             }
             Err(error) => {
                 tracing::error!(entry = %seq, %error, "its end is not stored: it is tried again after a start")
             }
         };
-        if let Err(error) = ledger.settle(seq, end, notice.as_ref(), self.timestamp(), Urgency::Urgent, done) {
+        if let Err(error) = ledger.settle(seq, conclusion, self.timestamp(), Urgency::Urgent, done) {
             tracing::error!(entry = %seq, %error, "cannot be ended");
         }
     }
@@ -327,9 +374,11 @@ impl Core {
             let now = now();
             if !self.is_draining() && now >= rest_until {
                 self.end_expired();
+                self.warn();
                 self.claim_due();
             }
             self.storage.ledger.checkpoint(self.timestamp(), false);
+            self.storage.traces.sweep(self.timestamp());
             let pause = self.pause(rest_until.saturating_duration_since(now));
             tokio::select! {
                 Some((seq, claim)) = claimed.recv() => {
@@ -349,7 +398,8 @@ impl Core {
             return PAUSE;
         }
         let next = self.storage.ledger.next().map_or(PAUSE, |next| next.since(self.timestamp()));
-        next.clamp(BREATH, PAUSE).max(rest)
+        let least = if self.retries.paced.load(Relaxed) { PACED } else { BREATH };
+        next.clamp(least, PAUSE).max(rest)
     }
 
     fn end_expired(&self) {
@@ -362,7 +412,14 @@ impl Core {
     fn claim_due(&self) {
         let ledger = &self.storage.ledger;
         let room = MAX_TRYING.saturating_sub(self.retries.trying.load(Relaxed));
-        for item in ledger.due(self.timestamp(), room) {
+        let (now, mut paced) = (self.timestamp(), false);
+        let due = ledger.due_if(now, room, |hop| {
+            let admitted = hop.is_none_or(|hop| self.paces.admit(hop, now));
+            paced |= !admitted;
+            admitted
+        });
+        self.retries.paced.store(paced, Relaxed);
+        for item in due {
             let (seq, claims) = (item.seq, self.retries.claims.clone());
             self.retries.trying.fetch_add(1, Relaxed);
             // On the store's thread: the rest happens in the task above, which the channel's other end belongs to.
@@ -397,29 +454,46 @@ impl Core {
         }
         let trace = TraceId(entry.trace);
         tracing::debug!(%trace, entry = %seq, attempts, repeat, "tried again");
-        let operation = Arc::new(entry.operation);
+        if entry.origin == Origin::Peer {
+            self.take_up_trace(&entry);
+        }
         let near = InstanceName::from(&*entry.near.instance);
+        let (origin, created) = (entry.origin, entry.created);
+        let (operation, others) = if repeat { (entry.operation, Vec::new()) } else { self.gather(entry) };
+        let operation = Arc::new(operation);
         let attempt = Try {
             seq,
             attempts,
             repeat,
             edition,
-            origin: entry.origin,
-            created: entry.created,
+            others,
+            origin,
+            created,
             operation: operation.clone(),
             near: near.clone(),
         };
-        self.route(Waiting { trace, operation, near, peer: "".into(), owner: Owner::Ledger(attempt), since: now });
+        let owner = Owner::Ledger(attempt);
+        self.route(Waiting { trace, operation, near, peer: "".into(), owner, since: now, once: None });
         now
     }
 }
 
-/// Operations of one pair that are parked: as many as may wait behind one in the spool (DESIGN A5).
-const MAX_PARKED: usize = 100;
-
-impl Held {
-    pub(crate) fn ended(&self) -> Ended {
-        let Self { trace, from, to, since, .. } = self;
-        Ended { trace: *trace, kind: self.operation.kind(), from: from.clone(), to: to.clone(), since: *since }
+/// Only INSTANT MESSAGES count, and only their senders are told what becomes of them; bad news about one is missed.
+fn origin(operation: &Operation) -> Origin {
+    let bad_news = matches!(operation, Operation::Disposition(word) if word.disposition.failure().is_some());
+    if operation.kind() == Kind::Message {
+        Origin::Peer
+    } else if bad_news {
+        Origin::Gateway
+    } else {
+        Origin::Warning
     }
 }
+
+/// Whether an operation is not to be kept on its way (XEP-0334 §4.3).
+pub(crate) fn must_not_wait(operation: &Operation) -> bool {
+    !operation.may_be_stored()
+}
+
+/// Operations of one pair that are parked: as many as may wait behind one in the spool (DESIGN A5).
+const MAX_PARKED: usize = 100;

@@ -1,16 +1,19 @@
 //! Where each recent operation went and why, in bounded memory.
 
-use adapter_api::{InstanceName, TraceId};
-use impp_model::{Domain, Kind, MessageId, Outcome};
+use crate::core::Core;
+use crate::routing::Decision;
+use adapter_api::{InstanceName, SourceProof, TraceId};
+use impp_model::{Domain, Kind, MessageId, Operation, Outcome};
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-
-use crate::routing::Decision;
+use store::Entry;
 
 /// The record of one operation.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Trace {
     /// Its id.
     pub id: TraceId,
@@ -22,6 +25,8 @@ pub struct Trace {
     pub adapter: InstanceName,
     /// The peer it came from.
     pub peer: Arc<str>,
+    /// How that peer was authenticated; none of what an earlier process took.
+    pub proof: Option<SourceProof>,
     /// The id its sender gave it.
     pub message_id: Option<MessageId>,
     /// The source's domain.
@@ -34,33 +39,119 @@ pub struct Trace {
     pub outcome: Option<Outcome>,
     /// How long that took.
     pub took: Option<Duration>,
+    /// What happened to it, in order.
+    pub events: Vec<Event>,
+}
+
+/// One thing that happened to an operation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// How long after it came in.
+    pub after: Duration,
+    /// What: `routed`, `journalled`, `spooled`, `tried`, `reversed`, a label of an outcome, ...
+    pub what: Cow<'static, str>,
+    /// A reason code, the instance it was routed to, or nothing.
+    pub reason: Cow<'static, str>,
+}
+
+/// Events kept of one operation: the first and, of the others, the last; a day of tries has some three hundred.
+const MAX_EVENTS: usize = 64;
+
+impl Trace {
+    /// Adds an event that happens at this moment.
+    pub(crate) fn note(&mut self, what: &'static str, reason: impl Into<Cow<'static, str>>) {
+        if self.events.len() >= MAX_EVENTS {
+            self.events.remove(MAX_EVENTS / 2);
+        }
+        let after = self.at.elapsed().unwrap_or_default();
+        self.events.push(Event { after, what: what.into(), reason: reason.into() });
+    }
+
+    /// Notes the outcome that its sender hears, or that ends it.
+    pub(crate) fn end(&mut self, what: &'static str, outcome: &Outcome) {
+        self.note(what, outcome.reason());
+        self.outcome = Some(outcome.clone());
+    }
+}
+
+impl Core {
+    /// The trace with this id, or the newest whose sender gave it this message id; older ones only by their own id.
+    pub fn trace(&self, id: &str) -> Option<Trace> {
+        let stored = || self.storage.traces.get(u64::from_str_radix(id, 16).ok()?);
+        self.traces.find(id).or_else(stored)
+    }
+
+    /// Stores the trace of what was in the ledger and has ended.
+    pub(crate) fn store_trace(&self, id: TraceId) {
+        if let Some(trace) = self.traces.get(id) {
+            self.storage.traces.put(id.0, &trace, self.timestamp());
+        }
+    }
+
+    /// Adds what happened to something after it had ended.
+    pub(crate) fn note_late(&self, id: TraceId, what: &'static str, reason: &'static str) {
+        if self.traces.get(id).is_some() {
+            self.traces.update(id, |record| record.note(what, reason));
+        }
+        if let Some(mut trace) = self.storage.traces.get::<Trace>(id.0) {
+            trace.note(what, reason);
+            self.storage.traces.put(id.0, &trace, self.timestamp());
+        }
+    }
+
+    /// Begins a trace anew for an entry that an earlier process took, or whose trace is forgotten.
+    pub(crate) fn take_up_trace(&self, entry: &Entry) {
+        let id = TraceId(entry.trace);
+        if self.traces.get(id).is_some() {
+            return;
+        }
+        let message = if let Operation::Message(message) = &entry.operation { Some(&message.message) } else { None };
+        let mut trace = Trace {
+            id,
+            at: SystemTime::UNIX_EPOCH + Duration::from_millis(entry.created.0),
+            kind: entry.operation.kind(),
+            adapter: InstanceName::from(&*entry.near.instance),
+            peer: "".into(),
+            proof: None,
+            message_id: message.and_then(|message| message.id.clone()),
+            from: entry.operation.source().address.domain().clone(),
+            to: entry.operation.destination().address.domain().clone(),
+            decision: None,
+            outcome: Some(Outcome::Indeterminant),
+            took: None,
+            events: Vec::new(),
+        };
+        trace.note("taken up", "");
+        self.traces.add(trace);
+    }
 }
 
 /// The most recent traces.
 #[derive(Debug)]
 pub struct Traces {
     shards: Vec<Mutex<VecDeque<Trace>>>,
+    /// Of each shard.
+    capacity: usize,
 }
 
 /// A power of two, so that the low bits of an id choose the shard: enough that writers rarely meet.
 const SHARDS: usize = 16;
-/// Traces kept in all; at some 300 octets each about 3 MB.
-const CAPACITY: usize = 10_000;
-
-impl Default for Traces {
-    fn default() -> Self {
-        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
-    }
-}
 
 impl Traces {
+    /// Room for `capacity` traces, some 500 octets each.
+    pub fn new(capacity: usize) -> Self {
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), capacity: capacity.div_ceil(SHARDS) }
+    }
+
     pub(crate) fn add(&self, trace: Trace) {
         if let Some(shard) = self.shard(trace.id) {
             let mut ring = shard.lock();
-            if ring.len() >= CAPACITY / SHARDS {
+            if ring.len() >= self.capacity {
                 ring.pop_front();
             }
-            ring.push_back(trace);
+            if self.capacity > 0 {
+                ring.push_back(trace);
+            }
         }
     }
 
@@ -73,10 +164,14 @@ impl Traces {
         }
     }
 
+    pub(crate) fn get(&self, id: TraceId) -> Option<Trace> {
+        self.shard(id)?.lock().iter().rev().find(|trace| trace.id == id).cloned()
+    }
+
     /// The trace with this id, or the newest whose sender gave it this message id.
     pub fn find(&self, id: &str) -> Option<Trace> {
         if let Ok(number) = u64::from_str_radix(id, 16) {
-            let found = self.shard(TraceId(number))?.lock().iter().rev().find(|trace| trace.id.0 == number).cloned();
+            let found = self.get(TraceId(number));
             if found.is_some() {
                 return found;
             }
@@ -116,18 +211,22 @@ mod tests {
             kind: Kind::Message,
             adapter: "sip".into(),
             peer: "192.0.2.1".into(),
+            proof: None,
             message_id: Some(message_id.into()),
             from: Domain::parse_host("a.example").unwrap(),
             to: Domain::parse_host("b.example").unwrap(),
             decision: None,
             outcome: None,
             took: None,
+            events: Vec::new(),
         }
     }
 
+    const CAPACITY: usize = 160;
+
     #[test]
     fn a_trace_is_found_by_its_id_and_by_the_senders() {
-        let traces = Traces::default();
+        let traces = Traces::new(CAPACITY);
         traces.add(trace(7, "m1"));
         traces.add(trace(23, "m2"));
         assert_eq!(traces.find("0000000000000007").map(|t| t.id.0), Some(7));
@@ -136,8 +235,21 @@ mod tests {
     }
 
     #[test]
+    fn of_many_events_the_first_and_the_last_are_kept() {
+        let mut trace = trace(1, "m");
+        trace.note("routed", "sip");
+        for _ in 0..3 * MAX_EVENTS {
+            trace.note("tried", "link-down");
+        }
+        trace.end("delivered", &Outcome::HandedOver);
+        assert_eq!(trace.events.len(), MAX_EVENTS);
+        let ends = [trace.events.first(), trace.events.last()].map(|event| event.unwrap().what.clone());
+        assert_eq!(ends, ["routed", "delivered"]);
+    }
+
+    #[test]
     fn memory_is_bounded_and_the_newest_stay() {
-        let traces = Traces::default();
+        let traces = Traces::new(CAPACITY);
         for id in 0..20_000 {
             traces.add(trace(id, "m"));
         }

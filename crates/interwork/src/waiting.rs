@@ -6,7 +6,7 @@ use impp_model::Operation;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
-use store::{Origin, Seq, Timestamp};
+use store::{OnceKey, Origin, Seq, Timestamp};
 
 /// An admitted operation on its way to an adapter.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub(crate) struct Waiting {
     pub(crate) peer: Arc<str>,
     pub(crate) owner: Owner,
     pub(crate) since: Instant,
+    /// Its place in the window of repeats.
+    pub(crate) once: Option<OnceKey>,
 }
 
 /// Who hears what becomes of an operation.
@@ -28,6 +30,19 @@ pub(crate) enum Owner {
     Sender(Settle),
     /// The ledger.
     Ledger(Try),
+    /// Nobody: the gateway's own word, tried this once.
+    Nobody,
+}
+
+impl Owner {
+    /// Whether the operation is the gateway's own word about another, in whose trace it stands.
+    pub(crate) fn is_gateway(&self) -> bool {
+        match self {
+            Self::Sender(_) => false,
+            Self::Ledger(attempt) => attempt.origin != Origin::Peer,
+            Self::Nobody => true,
+        }
+    }
 }
 
 /// A try of an entry of the ledger.
@@ -40,6 +55,8 @@ pub(crate) struct Try {
     pub(crate) repeat: bool,
     /// See [`store::Claimed::edition`].
     pub(crate) edition: u32,
+    /// Notices that go with this one in one text.
+    pub(crate) others: Vec<Seq>,
     pub(crate) origin: Origin,
     pub(crate) created: Timestamp,
     /// What is tried, and the instance it came in through: for telling its sender.

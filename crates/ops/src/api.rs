@@ -87,7 +87,12 @@ async fn status(State(admin): State<Admin>) -> Json<Value> {
 
 async fn peers(State(admin): State<Admin>) -> Json<Value> {
     let row = |(adapter, peer, state, since): (_, String, PeerState, SystemTime)| json!({ "adapter": adapter, "peer": peer, "state": state, "since_seconds": since.elapsed().unwrap_or_default().as_secs() });
-    Json(json!({ "peers": admin.core.peers().into_iter().map(row).collect::<Vec<_>>() }))
+    let proof = |proof: interwork::PeerProof| {
+        let since = proof.at.elapsed().unwrap_or_default().as_secs();
+        json!({ "adapter": proof.adapter, "peer": proof.peer, "proof": proof.proof, "protection": proof.protection, "since_seconds": since })
+    };
+    let proven: Vec<_> = admin.core.proofs().into_iter().map(proof).collect();
+    Json(json!({ "peers": admin.core.peers().into_iter().map(row).collect::<Vec<_>>(), "proven": proven }))
 }
 
 #[derive(Deserialize)]
@@ -152,7 +157,7 @@ fn refusal(field: &str, error: impl std::fmt::Display) -> Response {
 }
 
 async fn trace(State(admin): State<Admin>, Path(id): Path<String>) -> Response {
-    match admin.core.traces().find(&id) {
+    match admin.core.trace(&id) {
         Some(trace) => Json(trace_json(&trace)).into_response(),
         None => (StatusCode::NOT_FOUND, Json(json!({ "problem": "no such trace, or too old" }))).into_response(),
     }
@@ -177,13 +182,16 @@ fn trace_json(trace: &Trace) -> Value {
         "trace": trace.id.to_string(),
         "at": trace.at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64(),
         "kind": trace.kind.label(),
-        "adapter": trace.adapter, "peer": trace.peer, "message_id": trace.message_id,
+        "adapter": trace.adapter, "peer": trace.peer, "proof": trace.proof, "message_id": trace.message_id,
         "from": trace.from.as_str(), "to": trace.to.as_str(),
         "steps": decision.map(|decision| &decision.steps),
         "chosen": decision.and_then(|decision| decision.result.as_ref().ok()),
         "outcome": trace.outcome.as_ref().map(|outcome| json!({
             "label": outcome.label(), "reason": outcome.reason(), "detail": outcome,
         })),
+        "events": trace.events.iter().map(|event| json!({
+            "after_ms": event.after.as_secs_f64() * 1000.0, "what": event.what, "reason": event.reason,
+        })).collect::<Vec<_>>(),
         "took_ms": trace.took.map(|took| took.as_secs_f64() * 1000.0),
     })
 }

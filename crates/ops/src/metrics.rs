@@ -91,6 +91,11 @@ impl HubCollector {
             ("ledger_reversed", "Delivered operations for which an error came later", totals.reversed),
             ("untold", "Failed or expired operations whose senders could not be told", totals.untold),
             ("repeats", "Deliveries that an earlier try may have made already", self.core.counters().repeats_total()),
+            (
+                "duplicates",
+                "Messages that were handed in again and sent no second time",
+                self.core.counters().duplicates_total(),
+            ),
             ("queue_full", "Operations refused because a queue had no room", self.core.counters().queue_full_total()),
         ];
         for (name, help, value) in rows {
@@ -130,6 +135,13 @@ impl HubCollector {
         for (adapter, peer, state, _) in self.core.peers() {
             let labels = [("adapter", adapter.as_str()), ("peer", peer.as_str())];
             ConstGauge::new(i64::from(state == PeerState::Up)).encode(family.encode_family(&labels)?)?;
+        }
+        let help = "How often peers have proven themselves, by method and protection";
+        let mut family = encoder.encode_descriptor("peer_proofs", help, None, MetricType::Counter)?;
+        for ((adapter, proof, protection), count) in self.core.proof_counts() {
+            let labels =
+                [("adapter", adapter.as_str()), ("proof", proof.as_str()), ("protection", protection.as_str())];
+            ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
         }
         Ok(())
     }

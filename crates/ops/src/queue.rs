@@ -61,7 +61,7 @@ fn entry(item: &Item, now: Timestamp) -> Value {
         "trace": format!("{:016x}", item.trace),
         "state": item.state.label(),
         "class": match item.class { Class::Spool => "spool", Class::Journal => "journal" },
-        "origin": match item.origin { Origin::Peer => "peer", Origin::Gateway => "gateway" },
+        "origin": match item.origin { Origin::Peer => "peer", Origin::Gateway => "gateway", Origin::Warning => "warning" },
         "hop": item.hop,
         "age_seconds": now.since(item.created).as_secs(),
         "expires_seconds": item.expires.since(now).as_secs(),

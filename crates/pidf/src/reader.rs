@@ -476,7 +476,7 @@ mod tests {
         assert_eq!(warned("<tuple id=''><status><basic>open</basic></status></tuple>"), ["W_TUPLE_ID_MISSING tuple"]);
     }
 
-    // checks: PD-20, PD-21, PD-23, X-13
+    // checks: PD-20, PD-21, PD-23, X-13, REQ-3.1.4, REQ-3.1.5
     #[test]
     fn rfc3863_s4_2_3_what_is_not_known_is_kept_whole() {
         let inside = "<tuple id='t'><status><unknown><basic>closed</basic></unknown><x:y mustUnderstand='1'/></status>\

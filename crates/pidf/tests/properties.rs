@@ -140,7 +140,7 @@ proptest! {
         prop_assert_eq!(parsed.presence.encode(), Ok(written));
     }
 
-    // checks: PD-20, PD-25, PD-26
+    // checks: PD-20, PD-25, PD-26, REQ-3.1.1
     #[test]
     fn what_is_read_is_written_so_that_it_reads_the_same(document in document()) {
         check_round_trip(document.as_bytes())?;

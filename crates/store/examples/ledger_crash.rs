@@ -121,7 +121,7 @@ impl Load {
             say(&format!("settle {seq}"));
             gate.leave();
         };
-        self.ledger.settle(seq, End::Delivered(Proof::Server), None, self.clock.now(), urgency, done).unwrap();
+        self.ledger.settle(seq, End::Delivered(Proof::Server), self.clock.now(), urgency, done).unwrap();
     }
 
     fn entry(&self, pair: u64, number: u64, class: Class) -> Entry {

@@ -140,7 +140,7 @@ fn drain(ledger: &Arc<Ledger>, clock: SteadyClock) {
 fn settle(ledger: &Arc<Ledger>, seq: Seq, clock: SteadyClock, urgency: Urgency, gate: Arc<Gate>) {
     let end = End::Delivered(Proof::Server);
     ledger
-        .settle(seq, end, None, clock.now(), urgency, move |result| {
+        .settle(seq, end, clock.now(), urgency, move |result| {
             result.unwrap();
             gate.leave();
         })

@@ -63,7 +63,7 @@ fn end(ledger: &Arc<Ledger>, seq: Seq, address: &Address, now: Timestamp) -> Res
     let (sender, ended) = sync_channel(1);
     // An error means that nobody waits.
     let done = move |result| drop(sender.send(result));
-    ledger.settle(seq, End::Failed(Box::new(failure)), None, now, Urgency::Urgent, done)?;
+    ledger.settle(seq, End::Failed(Box::new(failure)), now, Urgency::Urgent, done)?;
     ended.recv().unwrap_or(Err(StoreError::Closed.into()))?;
     if entry.origin == Origin::Peer {
         ledger.count_untold();

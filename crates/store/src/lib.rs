@@ -16,6 +16,7 @@ mod portable;
 mod queue;
 mod seal;
 mod survey;
+mod traces;
 mod watermark;
 
 pub use api::{
@@ -27,10 +28,11 @@ pub use embedded::{Checked, DISK_RESERVE, FjallStore, MemoryStore, OpenError, Op
 pub use forget::{Forgotten, forget};
 pub use key::{Fence, Shard, Table, Version};
 pub use ledger::{
-    Claimed, Class, Counts, End, Entry, Item, Ledger, LedgerError, Limits, Near, OnceKey, Origin, Pair, Recovered,
-    Schedule, Seen, Seq, State, SteadyClock, Timestamp, Totals, WindowLimits,
+    Claimed, Class, Conclusion, Counts, End, Entry, Item, Ledger, LedgerError, Limits, Near, OnceKey, Origin, Pair,
+    Recall, Recovered, Schedule, Seen, Seq, State, SteadyClock, Timestamp, Totals, WindowLimits,
 };
 pub use portable::{PortableError, export, import};
 pub use queue::{MAX_QUEUED, MAX_QUEUED_OCTETS, WRITE_BEHIND};
 pub use seal::{KEY_LENGTH, KeyError, SealKey};
 pub use survey::{DamagedRecord, Gap, MAX_DAMAGED_NAMED, Opened};
+pub use traces::{TraceLimits, TraceLog};

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use impp_model::{
-    Cause, Content, Endpoint, Failure, InstantMessage, MaxForwards, MessageOperation, Operation, Proof, Side,
+    Cause, Content, Endpoint, Failure, InstantMessage, MaxForwards, MessageOperation, Operation, Proof, Receipts, Side,
 };
 use store::{
-    Batch, Claimed, Class, Completion, End, Entry, Fence, Ledger, LedgerError, Limits, MemoryStore, Near, OnceKey,
-    Origin, Pair, Record, Recovered, Seen, Seq, Shard, State, Store, StoreError, Table, Timestamp, Totals, Urgency,
-    Version, WindowLimits,
+    Batch, Claimed, Class, Completion, Conclusion, End, Entry, Fence, Ledger, LedgerError, Limits, MemoryStore, Near,
+    OnceKey, Origin, Pair, Recall, Record, Recovered, Seen, Seq, Shard, State, Store, StoreError, Table, Timestamp,
+    Totals, Urgency, Version, WindowLimits,
 };
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
@@ -59,7 +59,7 @@ impl Lab {
 
     fn settle(&self, seq: Seq, end: End) -> Result<(), LedgerError> {
         let told = Told::new();
-        self.ledger.settle(seq, end, None, NOW, Urgency::Urgent, told.call())?;
+        self.ledger.settle(seq, end, NOW, Urgency::Urgent, told.call())?;
         told.take().map(drop)
     }
 
@@ -184,7 +184,7 @@ fn the_next_of_a_pair_waits_until_the_end_is_durable() {
     lab.claim(first).unwrap();
     lab.store.hold();
     let told = Told::new();
-    lab.ledger.settle(first, DELIVERED, None, NOW, Urgency::Urgent, told.call()).unwrap();
+    lab.ledger.settle(first, DELIVERED, NOW, Urgency::Urgent, told.call()).unwrap();
     assert_eq!((lab.due(NOW), lab.totals().delivered, lab.totals().pending), (vec![], 0, 2));
     lab.store.release();
     assert!(told.take().is_ok());
@@ -250,7 +250,7 @@ fn a_journalled_one_can_end_or_wait_before_its_append_is_durable() {
     lab.store.hold();
     let (appended, told) = (Told::new(), Told::new());
     let ended = lab.ledger.append(&journal("romeo", "1"), Urgency::WriteBehind, appended.call()).unwrap();
-    lab.ledger.settle(ended, DELIVERED, None, NOW, Urgency::WriteBehind, told.call()).unwrap();
+    lab.ledger.settle(ended, DELIVERED, NOW, Urgency::WriteBehind, told.call()).unwrap();
     let postponed = lab.ledger.append(&journal("tybalt", "1"), Urgency::WriteBehind, |_| {}).unwrap();
     lab.ledger.postpone(postponed, seconds(1), false, None).unwrap();
     lab.store.release();
@@ -292,7 +292,9 @@ fn a_notice_and_the_end_it_tells_are_one_commit() {
     lab.store.hold();
     let notice = Entry { origin: Origin::Gateway, ..entry("gateway", "not delivered") };
     let told = Told::new();
-    lab.ledger.settle(seq, not_found(), Some(&notice), NOW, Urgency::Urgent, told.call()).unwrap();
+    lab.ledger
+        .settle(seq, Conclusion { notice: Some(&notice), ..not_found().into() }, NOW, Urgency::Urgent, told.call())
+        .unwrap();
     assert_eq!(lab.crash(NOW).1.entries, 1);
     lab.store.release();
     let number = told.take().unwrap().unwrap();
@@ -429,6 +431,40 @@ fn a_repeat_is_recognised_while_it_waits_after_it_ended_and_after_a_crash() {
 }
 
 #[test]
+fn what_a_late_error_needs_survives_a_crash_and_is_given_once() {
+    let lab = Lab::new();
+    let message = entry("romeo", "1");
+    let key = OnceKey::new(&"romeo@sip.example.com".parse().unwrap(), "id-1");
+    let recall = Recall {
+        trace: message.trace,
+        near: "sip".into(),
+        source: message.operation.source().clone(),
+        destination: message.operation.destination().clone(),
+        message_id: Some("id-1".into()),
+        trans_id: "t".into(),
+        created: NOW,
+        receipts: Receipts::default(),
+        return_path: None,
+    };
+    let settle = |lab: &Lab| {
+        let seq = lab.append(&message).unwrap();
+        lab.claim(seq).unwrap();
+        let conclusion = Conclusion { recall: Some((key, recall.clone())), ..DELIVERED.into() };
+        let told = Told::new();
+        lab.ledger.settle(seq, conclusion, NOW, Urgency::Urgent, told.call()).unwrap();
+    };
+    settle(&lab);
+    let (lab, _) = lab.crash(NOW);
+    assert_eq!(lab.ledger.recall(key, NOW, |_| true), Some(recall.clone()));
+    assert_eq!(lab.ledger.recall(key, NOW, |_| true), None);
+    let (lab, _) = lab.crash(NOW);
+    assert_eq!(lab.ledger.recall(key, NOW, |_| true), None, "its record is gone, too");
+    settle(&lab);
+    lab.ledger.checkpoint(seconds(600), false);
+    assert_eq!(lab.crash(NOW).0.ledger.recall(key, NOW, |_| true), None, "swept");
+}
+
+#[test]
 fn held_messages_are_in_the_window_without_the_disk() {
     let lab =
         Lab::with(Limits { window: WindowLimits { outcomes: 1, ..WindowLimits::default() }, ..Limits::default() });
@@ -465,7 +501,9 @@ fn a_broken_disk_loses_nothing_that_was_accepted() {
     lab.ledger.take(seq).unwrap();
     let notice = entry("gateway", "notice");
     let told = Told::new();
-    lab.ledger.settle(seq, DELIVERED, Some(&notice), NOW, Urgency::Urgent, told.call()).unwrap();
+    lab.ledger
+        .settle(seq, Conclusion { notice: Some(&notice), ..DELIVERED.into() }, NOW, Urgency::Urgent, told.call())
+        .unwrap();
     assert!(told.take().is_err());
     assert_eq!((lab.totals().delivered, lab.totals().pending, lab.ledger.counts().entries), (0, 1, 1));
     let (again, recovered) = lab.crash(NOW);

@@ -144,7 +144,7 @@ impl Run {
             result.unwrap();
             book.lock().unwrap().ended.insert(seq);
         };
-        self.ledger.settle(seq, End::Delivered(Proof::Server), None, NOW, Urgency::Urgent, done).unwrap();
+        self.ledger.settle(seq, End::Delivered(Proof::Server), NOW, Urgency::Urgent, done).unwrap();
     }
 
     fn crash(&mut self) {

@@ -108,7 +108,7 @@ pub async fn connect_tcp(addr: SocketAddr, timeout: Duration) -> Result<TcpStrea
 
 /// Connects to the first address that answers (RFC 8305 §5), each within `timeout`; if none does, every error is kept.
 ///
-/// The next address is tried when one fails, or is silent for [`ATTEMPT_DELAY`], without giving up the earlier ones.
+/// The next address is tried when one fails, or is silent for `ATTEMPT_DELAY`, without giving up the earlier ones.
 pub async fn connect_any(
     addrs: impl IntoIterator<Item = SocketAddr>,
     timeout: Duration,

@@ -52,6 +52,16 @@ pub const HINTS: &str = "urn:xmpp:hints";
 pub const STANZA_ID: &str = "urn:xmpp:sid:0";
 /// XEP-0308.
 pub const CORRECTION: &str = "urn:xmpp:message-correct:0";
+/// XEP-0461.
+pub const REPLY: &str = "urn:xmpp:reply:0";
+/// XEP-0428.
+pub const FALLBACK: &str = "urn:xmpp:fallback:0";
+/// XEP-0444.
+pub const REACTIONS: &str = "urn:xmpp:reactions:0";
+/// XEP-0424.
+pub const RETRACT: &str = "urn:xmpp:message-retract:1";
+/// XEP-0380.
+pub const ENCRYPTION: &str = "urn:xmpp:eme:0";
 /// XEP-0131.
 pub const SHIM: &str = "http://jabber.org/protocol/shim";
 /// XEP-0066.

@@ -11,7 +11,7 @@ use impp_model::{Domain, Operation};
 use impp_resolve::{Dns, Zone};
 use interwork::{Core, CoreConfig, DeliveryLimits, Instance, Policy, PresenceLimits, RoutingConfig, Storage};
 use serde_json::json;
-use store::{Ledger, Limits, MemoryStore, Shard, SteadyClock};
+use store::{Ledger, Limits, MemoryStore, Shard, SteadyClock, TraceLimits, TraceLog};
 use tokio::sync::{mpsc, watch};
 
 use crate::given::{Given, SIP_DOMAIN};
@@ -42,6 +42,7 @@ impl Gateway {
             delivery: DeliveryLimits { hold_timeout: given.hold, ..DeliveryLimits::default() },
             presence: PresenceLimits::default(),
             discovery: impp_resolve::Limits::default(),
+            traces: 100,
         };
         let core = Core::new(config, instances.clone(), dns, no_spool(), 1);
         let clock = Arc::clone(&core);
@@ -77,8 +78,9 @@ impl Gateway {
 fn no_spool() -> Storage {
     let (store, clock) = (Arc::new(MemoryStore::new()), SteadyClock::start());
     let limits = Limits { records: 0, ..Limits::default() };
-    let (ledger, _) = Ledger::open(store, Shard::all(), limits, clock.now()).unwrap();
-    Storage { ledger, clock }
+    let (ledger, _) = Ledger::open(store.clone(), Shard::all(), limits, clock.now()).unwrap();
+    let traces = TraceLog::open(store, TraceLimits::default()).unwrap();
+    Storage { ledger, clock, traces }
 }
 
 fn configuration(given: &Given, sip: &SipPeer) -> Configuration {
@@ -91,7 +93,9 @@ fn configuration(given: &Given, sip: &SipPeer) -> Configuration {
         next_hop: next_hop.map(Into::into),
         trusted: trusted.iter().map(|network| network.parse().unwrap()).collect(),
     };
-    let next_hop = (!given.two_servers).then_some(hop.as_str());
+    // RFC 863: what listens there answers nothing.
+    let hop = if given.no_sip { "sip:127.0.0.1:9;transport=tcp" } else { hop.as_str() };
+    let next_hop = (!given.two_servers).then_some(hop);
     Configuration::new(
         Domain::parse("gw.example.com").unwrap(),
         vec![entry("example.com", "office", None, &[]), entry(SIP_DOMAIN, "sip", next_hop, &["127.0.0.1/32"])],

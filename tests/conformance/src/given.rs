@@ -16,6 +16,10 @@ pub(crate) struct Given {
     pub(crate) mute_xmpp: bool,
     /// The second stimulus is sent once the first has its response.
     pub(crate) after_response: bool,
+    /// The vector of the same suite that comes before this one.
+    pub(crate) after: Option<&'static str>,
+    /// Nothing answers at the SIP network's next hop.
+    pub(crate) no_sip: bool,
     /// What SIP goes over in both directions; none: what the vector names, and UDP from the gateway.
     pub(crate) over: Option<Transport>,
     /// The domain that the gateway serves at the XMPP server.
@@ -37,6 +41,8 @@ impl Given {
             two_servers: false,
             mute_xmpp: false,
             after_response: false,
+            after: None,
+            no_sip: false,
             over,
             // A server routes to a component what is for the component's domain.
             component: if id == "IMX-53" { "nx.invalid" } else { SIP_DOMAIN },
@@ -49,7 +55,10 @@ impl Given {
                 "XMPP side held for 10 s" => (given.mute_xmpp, given.hold) = (true, LONG_HOLD),
                 // Half a second is longer than a response takes; while there is none, a copy only waits for it.
                 "second copy 500 ms after the first" => given.after_response = true,
+                "after CRS-01" | "CRS-01 answered 202" => given.after = Some("CRS-01"),
+                "SIP peer unreachable" => given.no_sip = true,
                 // True of every set-up here.
+                "peer is known to accept message/cpim (OPTIONS or configuration)" => {}
                 "both within the lifetime of the first server transaction"
                 | "gateway is configured to hold the final response for up to 2 s"
                 | "From domain example.com is an XMPP domain this gateway serves"

@@ -106,10 +106,33 @@ pub(crate) struct ExpectRequest {
     pub(crate) method: String,
     pub(crate) request_uri: Pattern,
     pub(crate) headers: BTreeMap<String, Pattern>,
-    pub(crate) body: Option<Pattern>,
+    pub(crate) body: Option<Body>,
     pub(crate) absent_headers: Vec<String>,
     pub(crate) to_server: Option<String>,
     pub(crate) property: Option<String>,
+}
+
+/// The body of a request.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Body {
+    Text(Pattern),
+    Cpim { cpim: CpimBody },
+}
+
+/// A message/cpim object by its parts.
+#[derive(Debug, Deserialize)]
+pub(crate) struct CpimBody {
+    pub(crate) content_type: Option<Pattern>,
+    pub(crate) content_disposition: Option<Pattern>,
+    pub(crate) content: Option<Pattern>,
+    #[serde(default)]
+    pub(crate) absent: Vec<String>,
+    /// Paths of elements, with the text of each.
+    #[serde(default)]
+    pub(crate) xml: Vec<(String, Pattern)>,
+    #[serde(flatten)]
+    pub(crate) headers: BTreeMap<String, Pattern>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -7,8 +7,6 @@ from gateway import ADMIN, BASE, DNS, RUN, SIP, Gateway
 
 # What the probe expects and this version does otherwise, each with its reason.
 EXCEPTIONS = {
-    "sip_cpim": "message/cpim is refused with 415 and Accept",
-    "sip_cpim_subject": "message/cpim is refused with 415 and Accept",
     "xmpp_special_localparts_a&amp;b": "& is no part of a localpart (RFC 7622 3.3.1): jid-malformed",
 }
 

@@ -68,8 +68,9 @@ pub(super) fn submit(
     let device = device.map_err(|error| Refusal::malformed("device", error))?;
     let source = Endpoint { address: user.address.clone(), device };
     let operation = mapping::from_request(source, request, new_trans_id())?;
-    match user.window.begin(operation.message.id.as_ref(), operation.trans_id.clone()) {
+    match user.window.begin(&operation) {
         Begin::Busy => Err(Refusal::Busy),
+        Begin::IdInUse => Err(Refusal::malformed("id", "another message of yours had this id; each needs its own")),
         Begin::Repeat(ticket) => Ok(Submitted(ticket)),
         Begin::New(ticket) => Ok(hand_in(app, user, operation, ticket)),
     }

@@ -31,6 +31,10 @@ pub struct Config {
     /// same hop, `"refuse"` tells the sender that it is too large. Default: "tcp".
     #[serde(default)]
     pub large_messages: LargeMessages,
+    /// Whether messages whose senders want receipts go out as message/cpim, which asks for them (RFC 5438): `"auto"` does so
+    /// until a peer answers 415, `"never"` sends plain text and carries no receipts. Default: "auto".
+    #[serde(default)]
+    pub receipts: Wrapping,
     /// Octets of the largest body accepted in a MESSAGE; more is answered with 413. Default: 65536.
     #[serde(default = "default_max_message")]
     pub max_message: usize,
@@ -91,6 +95,17 @@ pub enum LargeMessages {
     Tcp,
     /// Its sender is told that it is too large.
     Refuse,
+}
+
+/// Whether messages go out as message/cpim.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Wrapping {
+    /// Those that want receipts, to peers that take it.
+    #[default]
+    Auto,
+    /// None.
+    Never,
 }
 
 /// A hash function for digest (RFC 8760 §2.1).

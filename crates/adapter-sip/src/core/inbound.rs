@@ -5,11 +5,11 @@ use super::events::Accepting;
 use super::route::{Channel, ConnectionId, Route, Source};
 use super::streams::Peering;
 use crate::config::Config;
-use crate::mapping::message::{Refusal, from_request};
+use crate::mapping::message::Refusal;
 use crate::mapping::{Mapped, content, error, presence};
 use adapter_api::{Carries, Provenance, SourceProof, Token, Transport};
 use bytes::Bytes;
-use impp_model::{MessageOperation, Operation, Outcome, Proof};
+use impp_model::{Operation, Outcome, Proof};
 use sip_proto::build::ResponseBuilder;
 use sip_proto::framer::{Rejected, datagram};
 use sip_proto::header::{ResponseTarget, Via};
@@ -136,13 +136,17 @@ impl Core {
     }
 
     fn handle_instant_message(&mut self, mut pending: Pending, key: Key, merge_key: Option<Key>, now: Instant) {
-        let mapped = match from_request(&pending.request, unix_now(), &self.threads) {
-            Ok(mapped) => mapped,
+        let mapped = match self.read(&pending) {
+            Ok(Some(mapped)) => mapped,
+            Ok(None) => return self.answer(&pending, 200, now),
             Err(refusal) => return self.refuse(&pending, &refusal, now),
         };
-        let provenance = match self.prove(&pending, &mapped.value.source.address, now) {
+        let provenance = match self.prove(&pending, &mapped.value.source().address, now) {
             Ok(provenance) => provenance,
             Err(demand) => return self.demand(&pending, demand, now),
+        };
+        let Some(mapped) = self.watch_typing(mapped, &provenance, now) else {
+            return self.answer(&pending, 200, now);
         };
         if self.draining {
             return self.answer_overload(&pending, now);
@@ -150,7 +154,7 @@ impl Core {
         if provenance.proof == SourceProof::None && pending.source.transport == Transport::Udp {
             pending.limit = Some(pending.request.octets().len());
         }
-        pending.full = mapped.value.destination.device.is_some();
+        pending.full = mapped.value.destination().device.is_some();
         let route = pending.route;
         match self.server.handle_request(key, merge_key, route, route.reliability(), pending, now) {
             RequestMatch::New(handle) => self.submit(handle, mapped, provenance),
@@ -160,7 +164,7 @@ impl Core {
         }
     }
 
-    fn submit(&mut self, handle: Handle, mapped: Mapped<MessageOperation>, provenance: Arc<Provenance>) {
+    fn submit(&mut self, handle: Handle, mapped: Mapped<Operation>, provenance: Arc<Provenance>) {
         self.unanswered += 1;
         for field in &mapped.degraded {
             self.hub.translation_loss(field, Carries::Degraded);
@@ -168,8 +172,7 @@ impl Core {
         for field in &mapped.dropped {
             self.hub.translation_loss(field, Carries::Dropped);
         }
-        let operation = Operation::Message(Box::new(mapped.value));
-        self.hub.submit(operation, provenance, self.answers.settle(handle.to_bits()));
+        self.hub.submit(mapped.value, provenance, self.answers.settle(handle.to_bits()));
     }
 
     fn refuse(&mut self, pending: &Pending, refusal: &Refusal, now: Instant) {
@@ -437,7 +440,7 @@ fn response_route(via: &Via<'_>, source: Source, stranger: bool) -> Route {
     }
 }
 
-fn unix_now() -> i64 {
+pub(super) fn unix_now() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

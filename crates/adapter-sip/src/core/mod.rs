@@ -4,6 +4,7 @@
 //! `sip-proto`, and sends what these put out. Nothing is spawned, boxed or sent through a channel of its own for a
 //! single message.
 
+mod accepts;
 mod answers;
 mod auth; // RFC 3261 §22
 mod datagrams;
@@ -15,12 +16,14 @@ mod outbound;
 mod peers;
 mod queues;
 mod route;
+mod signals;
 mod strangers; // RFC 3261 §26.1.5
 mod streams;
 mod trust;
+mod typing;
 mod unreachable;
 
-use crate::config::{Config, LargeMessages};
+use crate::config::{Config, LargeMessages, Wrapping};
 use crate::mapping::thread::ThreadTable;
 use adapter_api::{AdapterError, Context, Delivery, Hub, Shutdown, Transport};
 use answers::Answers;
@@ -71,6 +74,9 @@ struct Core {
     auth: Auth,
     strangers: Strangers,
     threads: ThreadTable,
+    wrapping: Wrapping,
+    refusals: accepts::Refusals,
+    typing: typing::Typing,
     client: Client<outbound::Id, Route>,
     server: Server<inbound::Pending, Route>,
     unanswered: usize, // requests in `server` that the hub has not settled
@@ -195,6 +201,9 @@ impl Core {
             strangers: Strangers::default(),
             trust: Trust::new(hub.instance().clone(), context.configuration.clone()),
             threads: ThreadTable::default(),
+            wrapping: config.receipts,
+            refusals: accepts::Refusals::load(hub.kept(), inbound::unix_now()),
+            typing: typing::Typing::default(),
             client: Client::new(Timers::default(), config.limits.transactions),
             server: Server::new(Timers::default(), config.limits.transactions),
             unanswered: 0,
@@ -269,21 +278,21 @@ impl Core {
     }
 
     fn next_timeout(&mut self) -> Option<Instant> {
-        [
+        let timeouts = [
             self.client.poll_timeout(),
             self.server.poll_timeout(),
             self.outbounds.poll_timeout(),
+            self.typing.poll_timeout(),
             self.events.poll_timeout(),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        ];
+        timeouts.into_iter().flatten().min()
     }
 
     fn handle_timeout(&mut self, now: Instant) {
         self.client.handle_timeout(now);
         self.server.handle_timeout(now);
         self.handle_deadlines(now);
+        self.handle_typing(now);
         self.handle_event_timeouts(now);
     }
 

@@ -103,7 +103,7 @@ mod tests {
         (end.address.to_string(), end.device.map(|device| device.as_str().to_owned()))
     }
 
-    // checks: ADR-010, ADR-015, ADR-016, ADR-017
+    // checks: ADR-010, ADR-015, ADR-016, ADR-017, URI-12, REQ-5.4.4
     #[test]
     fn rfc7247_s6_3_a_gr_with_a_value_is_the_device() {
         assert_eq!(

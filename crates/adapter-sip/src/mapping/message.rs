@@ -2,18 +2,19 @@
 
 use super::address::{AddressRefusal, from_sip_uri, to_sip_uri};
 use super::content::{self, ContentRefusal};
+use super::cpim::Envelope;
 use super::thread::ThreadTable;
-use super::{Mapped, content::Body};
+use super::{Mapped, content::Body, cpim, signal};
 use crate::ids::{CSEQ, RequestIds};
 use adapter_api::{Carries, FieldSupport};
 use impp_model::datetime::DateTime;
 use impp_model::{
-    Content, InstantMessage, LangText, LanguageTag, MaxForwards, MessageOperation, Passed, Receipts, TransId,
+    Content, Endpoint, InstantMessage, LangText, LanguageTag, MaxForwards, MessageOperation, Passed, Relation, TransId,
 };
 use sip_proto::build::RequestBuilder;
 use sip_proto::header::{Date, HeaderError, MediaType, delta_seconds};
 use sip_proto::header_id::HeaderId;
-use sip_proto::message::Message;
+use sip_proto::message::{KeyHeaders, Message};
 use sip_proto::method::Method;
 use sip_proto::uri::Uri;
 
@@ -24,12 +25,25 @@ pub const FIELDS: &[FieldSupport] = &[
     FieldSupport::new("max_forwards", Carries::Carried, "Max-Forwards"),
     FieldSupport::new("id", Carries::Carried, "decides Call-ID, From tag and Via branch, not readable in them"),
     FieldSupport::new("thread", Carries::Carried, "Call-ID; what is no Call-ID gets a made one that leads back"),
-    FieldSupport::new("subjects", Carries::Degraded, "Subject: the first one, without its language"),
+    FieldSupport::new(
+        "subjects",
+        Carries::Degraded,
+        "Subject: the first one, without its language; all in message/cpim",
+    ),
     FieldSupport::new("sent", Carries::Degraded, "Date, to the second"),
-    FieldSupport::new("receipts", Carries::Dropped, ""),
+    FieldSupport::new("receipts", Carries::Carried, "message/cpim with IMDN; not to a peer that refuses it with 415"),
     FieldSupport::new("content", Carries::Carried, "the body, line ends as CRLF"),
     FieldSupport::new("content.language", Carries::Carried, "Content-Language"),
     FieldSupport::new("alternatives", Carries::Dropped, ""),
+    FieldSupport::new("correction", Carries::Degraded, "a further message with the whole new text"),
+    FieldSupport::new("reply", Carries::Degraded, "the text with its quotation"),
+    FieldSupport::new("reaction", Carries::Degraded, "its text; without one nothing"),
+    FieldSupport::new("retraction", Carries::Degraded, "its text; without one nothing"),
+    FieldSupport::new("hints", Carries::Dropped, "they bind this gateway alone"),
+    FieldSupport::new("files", Carries::Degraded, "the URL within the text"),
+    FieldSupport::new("sealed", Carries::Dropped, "the message is refused"),
+    FieldSupport::new("disposition", Carries::Carried, "IMDN, to who asked for it"),
+    FieldSupport::new("composing", Carries::Carried, "isComposing, until a peer refuses it"),
 ];
 
 /// Why a MESSAGE goes no further.
@@ -108,11 +122,19 @@ pub fn from_request(request: &Message, now: i64, threads: &ThreadTable) -> Resul
     if is_expired(request, date, now)? {
         return Err(Refusal::Expired);
     }
-    let body = body(request)?;
+    let (body, envelope) = body(request)?;
+    let late = date.filter(|date| now.saturating_sub(*date) > OLD).and_then(|date| DateTime::from_epoch(date, 0));
+    let mut dropped = body.dropped;
+    if envelope.unanswerable {
+        dropped.push("receipts");
+    }
     let message = InstantMessage {
+        id: envelope.id,
         thread: Some(threads.thread(key.call_id.as_str(), &source.address, &destination.address)),
-        subjects: subject(request),
-        sent: date.filter(|date| now.saturating_sub(*date) > OLD).and_then(|date| DateTime::from_epoch(date, 0)),
+        subjects: if envelope.subjects.is_empty() { subject(request) } else { envelope.subjects },
+        sent: envelope.sent.or(late),
+        receipts: envelope.receipts,
+        return_path: envelope.return_path,
         alternatives: body.value.alternatives,
         passed: passed(request),
         ..InstantMessage::new(body.value.content)
@@ -121,10 +143,22 @@ pub fn from_request(request: &Message, now: i64, threads: &ThreadTable) -> Resul
         source,
         destination,
         max_forwards: key.max_forwards.map_or(MaxForwards::INITIAL, MaxForwards),
-        trans_id: TransId::from(key.via.branch().unwrap_or_default()),
+        trans_id: trans_id(&key),
         message,
     };
-    Ok(Mapped { value: operation, degraded: body.degraded, dropped: body.dropped })
+    Ok(Mapped { value: operation, degraded: body.degraded, dropped })
+}
+
+/// What tells one request of a sender from all others, and is the same in every copy of it.
+fn trans_id(key: &KeyHeaders<'_>) -> TransId {
+    match key.via.unique_branch() {
+        Some(branch) => TransId::from(branch),
+        // RFC 3261 §17.2.3: without the magic cookie a branch may be used again.
+        None => {
+            let (call_id, number) = (key.call_id.as_str(), key.cseq.number);
+            TransId::from(format!("{call_id} {number} {}", key.from.tag().unwrap_or_default()))
+        }
+    }
 }
 
 /// CMP-050: seconds after which a message counts as delayed.
@@ -146,7 +180,7 @@ fn is_expired(request: &Message, date: Option<i64>, now: i64) -> Result<bool, He
     Ok(seconds > 0 && date.is_some_and(|date| date.saturating_add(seconds) <= now))
 }
 
-fn body(request: &Message) -> Result<Mapped<Body>, Refusal> {
+fn body(request: &Message) -> Result<(Mapped<Body>, Envelope), Refusal> {
     let encodings = request.values(HeaderId::ContentEncoding);
     for encoding in encodings {
         if !encoding?.eq_ignore_ascii_case("identity") {
@@ -159,8 +193,14 @@ fn body(request: &Message) -> Result<Mapped<Body>, Refusal> {
     }
     let media = request.content_type()?.ok_or(HeaderError::Missing(HeaderId::ContentType))?;
     let language = language(request);
-    let body = content::from_body(&media, octets, language).map_err(Refusal::Content)?;
-    if body.value.content.octets.is_empty() { Err(Refusal::Empty) } else { Ok(body) }
+    let (body, envelope) = if signal::is(&media, cpim::MEDIA_TYPE) {
+        let message = cpim::read(&octets).map_err(Refusal::Content)?;
+        (cpim::body(&message, language), cpim::envelope(&message))
+    } else {
+        (content::from_body(&media, octets, language), Envelope::default())
+    };
+    let body = body.map_err(Refusal::Content)?;
+    if body.value.content.octets.is_empty() { Err(Refusal::Empty) } else { Ok((body, envelope)) }
 }
 
 /// IM-035: the first of several tags.
@@ -182,23 +222,55 @@ fn subject(request: &Message) -> Vec<LangText> {
     if text.is_empty() { Vec::new() } else { vec![LangText { language: None, text: text.to_owned() }] }
 }
 
+/// What every request of this gateway begins with, but for its Via; CSeq is the caller's.
+pub(super) fn head(
+    target: &str,
+    source: &Endpoint,
+    destination: &Endpoint,
+    hops: MaxForwards,
+    ids: &RequestIds,
+    call_id: &str,
+) -> RequestBuilder {
+    RequestBuilder::new(Method::Message, target)
+        .header(HeaderId::MaxForwards, &hops.0.to_string())
+        .header(HeaderId::From, &format!("<{}>;tag={}", to_sip_uri(source), ids.from_tag()))
+        .header(HeaderId::To, &format!("<{}>", to_sip_uri(destination)))
+        .header(HeaderId::CallId, call_id)
+}
+
+/// In which form a message goes out.
+#[derive(Debug, Clone, Copy)]
+pub enum Form<'a> {
+    /// As itself.
+    Plain,
+    /// Within message/cpim, asking for the reports that its sender wants; sent now if the message says no other time.
+    Wrapped(&'a DateTime),
+    /// As itself, after the form before was refused (RFC 3261 §8.1.3.5).
+    Unwrapped,
+}
+
 /// The MESSAGE that carries out an operation, but for its Via.
 ///
 /// `call_id` comes from [`ThreadTable::call_id`], or from `ids` for a message outside any conversation.
-pub fn to_request(operation: &MessageOperation, ids: &RequestIds, call_id: &str) -> Mapped<RequestBuilder> {
+pub fn to_request(
+    operation: &MessageOperation,
+    ids: &RequestIds,
+    call_id: &str,
+    form: Form<'_>,
+) -> Mapped<RequestBuilder> {
     let (message, mut degraded, mut dropped) = (&operation.message, Vec::new(), Vec::new());
-    let target = to_sip_uri(&operation.destination);
-    let from = format!("<{}>;tag={}", to_sip_uri(&operation.source), ids.from_tag());
-    let mut request = RequestBuilder::new(Method::Message, &target)
-        .header(HeaderId::MaxForwards, &operation.max_forwards.0.to_string())
-        .header(HeaderId::From, &from)
-        .header(HeaderId::To, &format!("<{target}>"))
-        .header(HeaderId::CallId, call_id)
-        .cseq(CSEQ);
+    let (source, destination) = (&operation.source, &operation.destination);
+    let (object, cseq) = match form {
+        Form::Plain => (None, CSEQ),
+        Form::Wrapped(now) => (cpim::write(operation, now), CSEQ),
+        Form::Unwrapped => (None, CSEQ + 1),
+    };
+    let target = to_sip_uri(destination);
+    let mut request = head(&target, source, destination, operation.max_forwards, ids, call_id).cseq(cseq);
     if let Some(subject) = message.subjects.first() {
         request = request.header(HeaderId::Subject, &one_line(&subject.text));
     }
-    if message.subjects.len() > 1 {
+    if object.is_none() && (message.subjects.len() > 1 || message.subjects.iter().any(|it| it.language.is_some())) {
         degraded.push("subjects");
     }
     match &message.content.language {
@@ -211,8 +283,15 @@ pub fn to_request(operation: &MessageOperation, ids: &RequestIds, call_id: &str)
     if let Some(sent) = &message.sent {
         request = request.header(HeaderId::Date, &Date::from_unix(sent.epoch_seconds()).to_string());
     }
-    if message.receipts != Receipts::default() {
+    if object.is_none() && (message.receipts.delivery || message.receipts.display || message.receipts.processing) {
         dropped.push("receipts");
+    }
+    degraded.extend(message.relations.iter().map(Relation::field));
+    if !message.files.is_empty() {
+        degraded.push("files");
+    }
+    if message.hints.any() {
+        dropped.push("hints");
     }
     if !message.alternatives.is_empty() {
         dropped.push("alternatives");
@@ -220,8 +299,20 @@ pub fn to_request(operation: &MessageOperation, ids: &RequestIds, call_id: &str)
     if !message.passed.is_empty() {
         request = request.header_named(PASSED, &message.passed.to_string());
     }
-    let (media, octets) = content::to_body(&message.content);
-    Mapped { value: request.body(&media, octets), degraded, dropped }
+    let request = match object {
+        Some(object) => request.body(cpim::MEDIA_TYPE, object),
+        None => {
+            let (media, octets) = content::to_body(&message.content);
+            request.body(&media, octets)
+        }
+    };
+    Mapped { value: request, degraded, dropped }
+}
+
+/// What a message says that has no form as MESSAGE: it is dropped without text beside it (CMP-062, CMP-065).
+pub fn unsayable(operation: &MessageOperation) -> Option<&'static str> {
+    let message = &operation.message;
+    message.relations.first().filter(|_| message.content.octets.is_empty()).map(Relation::field)
 }
 
 /// The header with the marks of the gateways passed: other elements leave alone what they do not know (RFC 3261 §16.6).
@@ -253,7 +344,7 @@ pub fn is_carried(content: &Content) -> bool {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use impp_model::{Endpoint, MessageId, Thread};
+    use impp_model::{Endpoint, Thread};
 
     /// 2026-11-22T12:00:00Z
     const NOW: i64 = 1_795_348_800;
@@ -330,8 +421,8 @@ mod tests {
     fn written(change: impl FnOnce(&mut MessageOperation)) -> (Message, Mapped<()>) {
         let mut operation = read(TEXT, "Art thou not Romeo?").unwrap();
         change(&mut operation);
-        let ids = RequestIds::of_message(&operation, &MessageId::from("a1"), 0);
-        let Mapped { value, degraded, dropped } = to_request(&operation, &ids, "c1");
+        let ids = RequestIds::of_message(&operation, 0);
+        let Mapped { value, degraded, dropped } = to_request(&operation, &ids, "c1", Form::Plain);
         let via = sip_proto::build::TopVia {
             transport: "UDP",
             sent_by: "gw.example.com",

@@ -44,7 +44,7 @@ mod tests {
     const SIGNED: &[u8] = b"--b\r\nContent-Type: Message/CPIM\r\n\r\nFrom: <im:a@b>\r\n--b\r\n\
         Content-Type: application/pkcs7-signature\r\n\r\nsig\r\n--b--\r\n";
 
-    // checks: SM-01, SM-03, CMP-071, CMP-072, XE-04, XE-05, IM-18
+    // checks: SM-01, SM-03, CMP-071, CMP-072, XE-04, XE-05, IM-18, XE-10, IM-21, REQ-2.5.4, REQ-5.4.6
     #[test]
     fn rfc3862_s5_protected_objects_pass_octet_for_octet() {
         for (media, body) in [("multipart/signed; boundary=b", SIGNED), ("application/pkcs7-mime", b"\0\xff")] {

@@ -14,6 +14,7 @@ use sip_proto::message::Message;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -171,7 +172,7 @@ impl Gateway {
             source: end("juliet@example.com"),
             destination: end("romeo@example.net"),
             max_forwards: MaxForwards(70),
-            trans_id: "t".into(),
+            trans_id: if repeat { 0 } else { NEXT.fetch_add(1, Ordering::Relaxed) }.to_string().into(),
             message: InstantMessage::new(Content::text("hi")),
         };
         change(&mut operation);
@@ -183,6 +184,9 @@ impl Gateway {
         outcome
     }
 }
+
+/// Makes each message of a test one of its own.
+static NEXT: AtomicU64 = AtomicU64::new(1);
 
 /// What became of a delivery.
 pub async fn outcome(receiver: oneshot::Receiver<Outcome>) -> Outcome {

@@ -4,34 +4,61 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use adapter_api::{Hub, Provenance, Settle, Settlement, Token, settle_channel};
-use impp_model::{Cause, DateTime, Domain, Failure, MessageId, Operation, Outcome, Side, TransId};
+use adapter_api::{Hub, Provenance, Settle, Settlement, Token};
+use impp_model::{
+    Cause, DateTime, Disposition, DispositionOperation, Domain, Failure, MaxForwards, MessageId, Operation, Outcome,
+    Side, TransId,
+};
 use parking_lot::Mutex;
-use strict_xml::Element;
-use tokio::sync::mpsc;
+use strict_xml::{Element, SharedStr};
 use xmpp_proto::gateway::{EntityTime, GatewayInfo, Software};
 use xmpp_proto::jid::Jid;
+use xmpp_proto::ns;
 use xmpp_proto::stanza::{Condition, Iq, Message, MessageType, Presence, Stanza};
 
 use super::outbound::Outbound;
-use crate::mapping::{error, message};
+use crate::mapping::address::from_jid;
+use crate::mapping::{error, message, signal};
 use crate::presence::{self, Received};
+
+/// What is translated for the users behind the gateway (XEP-0030).
+const FEATURES: &[&str] = &[ns::CHAT_STATES, ns::RECEIPTS, ns::CHAT_MARKERS];
 
 /// The way of stanzas into the gateway.
 pub(crate) struct Inbound {
     hub: Hub,
     provenance: Arc<Provenance>,
-    domain: Domain,
+    /// Whose own address is the gateway's; none: that of every domain here.
+    domain: Option<Domain>,
     info: GatewayInfo,
     senders: Arc<Senders>,
     /// Makes the ids of operations those of this process.
     nonce: u64,
 }
 
+/// What became of one stanza at once.
+pub(crate) struct Taken {
+    /// The answer.
+    pub(crate) reply: Option<Element>,
+    /// Whether more is to come: [`Settled`] tells.
+    pub(crate) is_open: bool,
+}
+
+/// The end of what was open.
+pub(crate) struct Settled {
+    /// The stanza's number, as given to [`Inbound::handle`].
+    pub(crate) number: u64,
+    /// The answer, if it failed.
+    pub(crate) reply: Option<Element>,
+}
+
+/// Takes what becomes of stanzas, from whichever thread it comes.
+pub(crate) type Settlements = Box<dyn Fn(Settled) + Send + Sync>;
+
 /// Senders of messages whose outcome is not known, and the way back to them.
 struct Senders {
     open: Mutex<Open>,
-    replies: mpsc::UnboundedSender<Element>,
+    settlements: Settlements,
     limit: usize,
 }
 
@@ -41,6 +68,9 @@ struct Open {
     senders: HashMap<Token, Sender>,
 }
 
+/// A token that no message has.
+const NOBODY: Token = Token::MAX;
+
 /// Whom to tell about a message.
 struct Sender {
     from: Jid,
@@ -48,22 +78,24 @@ struct Sender {
     id: Option<MessageId>,
     /// The name of the stanza.
     kind: &'static str,
+    number: u64,
 }
 
 impl Inbound {
-    /// Error stanzas for messages that failed later come out of the receiver; there are never more than `limit`.
+    /// What was open and has ended goes to `settlements`; there is never more than `limit` of it.
     pub(crate) fn new(
         hub: Hub,
         provenance: Arc<Provenance>,
-        domain: Domain,
+        domain: Option<Domain>,
         limit: usize,
         nonce: u64,
-    ) -> (Self, mpsc::UnboundedReceiver<Element>) {
-        let (replies, receiver) = mpsc::unbounded_channel();
-        let senders = Arc::new(Senders { open: Mutex::default(), replies, limit });
+        settlements: Settlements,
+    ) -> Self {
+        let senders = Arc::new(Senders { open: Mutex::default(), settlements, limit });
         let mut info = GatewayInfo::simple("Interlingua");
+        info.features = FEATURES.iter().map(|feature| SharedStr::constant(feature)).collect();
         info.software = Some(Software { name: "Interlingua".into(), version: env!("CARGO_PKG_VERSION").into() });
-        (Self { hub, provenance, domain, info, senders, nonce }, receiver)
+        Self { hub, provenance, domain, info, senders, nonce }
     }
 
     /// How many messages wait for their outcome.
@@ -71,24 +103,46 @@ impl Inbound {
         self.senders.open.lock().senders.len()
     }
 
-    /// Takes one stanza; returns what to answer at once.
+    /// Takes one stanza; `number` is what the caller calls it.
     pub(crate) fn handle(
         &self,
         element: Element,
+        number: u64,
         outbound: &mut Outbound,
         now: Instant,
         wall: SystemTime,
-    ) -> Option<Element> {
+    ) -> Taken {
         outbound.handle_received(now);
-        match Stanza::from_element(element) {
-            Ok(Stanza::Message(message)) => self.handle_message(&message, outbound, now),
-            Ok(Stanza::Presence(presence)) => self.handle_presence(&presence, outbound),
+        let reply = match Stanza::from_element(element) {
+            Ok(Stanza::Message(message)) => return self.handle_message(&message, number, outbound, now, wall),
+            Ok(Stanza::Presence(presence)) => return self.handle_presence(&presence, number, outbound),
             Ok(Stanza::Iq(iq)) => self.handle_iq(&iq, outbound, now, wall),
             Err(rejected) => rejected.reply(),
-        }
+        };
+        Taken { reply, is_open: false }
     }
 
-    fn handle_message(&self, message: &Message, outbound: &mut Outbound, now: Instant) -> Option<Element> {
+    fn handle_message(
+        &self,
+        message: &Message,
+        number: u64,
+        outbound: &mut Outbound,
+        now: Instant,
+        wall: SystemTime,
+    ) -> Taken {
+        let mut is_open = false;
+        let reply = self.take_message(message, number, outbound, (now, wall), &mut is_open);
+        Taken { reply, is_open }
+    }
+
+    fn take_message(
+        &self,
+        message: &Message,
+        number: u64,
+        outbound: &mut Outbound,
+        (now, wall): (Instant, SystemTime),
+        is_open: &mut bool,
+    ) -> Option<Element> {
         let (from, to) = match message::addresses(message) {
             Ok(addresses) => addresses,
             Err(refusal) => return refuse(message, &refusal),
@@ -96,7 +150,7 @@ impl Inbound {
         if message.kind() == MessageType::Error {
             // ERR-007: it settles what it is about, and is never passed on or answered.
             if !outbound.handle_error(message, &from, &to, now) {
-                tracing::debug!(peer = from.domain(), "error about no open message");
+                self.handle_late_error(message, &from, &to);
             }
             return None;
         }
@@ -104,10 +158,12 @@ impl Inbound {
             Some(reserved) => reserved,
             None => return overloaded(message),
         };
+        self.hand_in_signals(message, &from, &to, &trans_id, wall);
         match message::from_stanza(message, &from, &to, trans_id) {
             Ok(Some(mapped)) => {
                 let id = mapped.value.message.id.clone();
-                self.senders.open.lock().senders.insert(token, Sender { from, to, id, kind: "message" });
+                self.senders.open.lock().senders.insert(token, Sender { from, to, id, kind: "message", number });
+                *is_open = true;
                 let settle = Settle::new(Arc::clone(&self.senders) as Arc<dyn Settlement>, token);
                 self.hub.submit(Operation::Message(Box::new(mapped.value)), Arc::clone(&self.provenance), settle);
                 None
@@ -120,32 +176,72 @@ impl Inbound {
     }
 
     /// The gateway is the server of who is addressed (RFC 6121 §3, §4).
-    fn handle_presence(&self, presence: &Presence, outbound: &mut Outbound) -> Option<Element> {
+    fn handle_presence(&self, presence: &Presence, number: u64, outbound: &mut Outbound) -> Taken {
+        let done = |reply| Taken { reply, is_open: false };
         let Some((token, trans_id)) = self.senders.reserve(self.nonce) else {
-            return presence.error_reply(&error::to_stanza_error(&Failure::new(Side::Ours, Cause::Overload)));
+            return done(presence.error_reply(&error::to_stanza_error(&Failure::new(Side::Ours, Cause::Overload))));
         };
-        let own = |domain: &str| Domain::parse_host(domain).is_ok_and(|domain| domain == self.domain);
-        let operation = match presence::from_stanza(presence, own, trans_id) {
+        let operation = match presence::from_stanza(presence, |to| self.is_gateway(to), trans_id) {
             Ok(Received::Operation(operation)) => *operation,
             Ok(Received::Word(user, word)) => {
                 outbound.handle_word(&user, &word);
-                return None;
+                return done(None);
             }
             // XSU-018: presence to who cannot be is ignored.
-            Ok(Received::Nothing) | Err(_) => return None,
+            Ok(Received::Nothing) | Err(_) => return done(None),
         };
-        let settle = if presence::is_told(&operation) {
-            let parse = |jid: Option<&str>| Jid::parse(jid.unwrap_or_default()).ok();
-            let (from, to) = (parse(presence.from())?, parse(presence.to())?);
-            let id = presence.id().map(MessageId::from);
-            let sender = Sender { from: from.to_bare(), to: to.to_bare(), id, kind: "presence" };
-            self.senders.open.lock().senders.insert(token, sender);
-            Settle::new(Arc::clone(&self.senders) as Arc<dyn Settlement>, token)
-        } else {
-            settle_channel().0
+        let parse = |jid: Option<&str>| Jid::parse(jid.unwrap_or_default()).ok();
+        let ends = parse(presence.from()).zip(parse(presence.to())).filter(|_| presence::is_told(&operation));
+        let is_open = ends.is_some();
+        let token = match ends {
+            Some((from, to)) => {
+                let id = presence.id().map(MessageId::from);
+                let sender = Sender { from: from.to_bare(), to: to.to_bare(), id, kind: "presence", number };
+                self.senders.open.lock().senders.insert(token, sender);
+                token
+            }
+            None => NOBODY,
         };
+        let settle = Settle::new(Arc::clone(&self.senders) as Arc<dyn Settlement>, token);
         self.hub.submit(operation, Arc::clone(&self.provenance), settle);
-        None
+        Taken { reply: None, is_open }
+    }
+
+    /// Whether a JID is the gateway's own address.
+    fn is_gateway(&self, jid: &Jid) -> bool {
+        jid.is_domain() && self.domain.as_ref().is_none_or(|own| is_domain(jid, own))
+    }
+
+    /// Hands in what a stanza says about messages. Nobody hears what becomes of that (CMP-004, IMDN-002).
+    fn hand_in_signals(&self, message: &Message, from: &Jid, to: &Jid, trans_id: &TransId, wall: SystemTime) {
+        let Some(at) = DateTime::from_system_time(wall) else { return };
+        for operation in signal::from_stanza(message, from, to, trans_id, &at) {
+            let settle = Settle::new(Arc::clone(&self.senders) as Arc<dyn Settlement>, NOBODY);
+            self.hub.submit(operation, Arc::clone(&self.provenance), settle);
+        }
+    }
+
+    /// An error about a message that its addressee's server has spoken for already: the hub knows whether there was one.
+    fn handle_late_error(&self, message: &Message, from: &Jid, to: &Jid) {
+        let ends = from_jid(from).ok().zip(from_jid(to).ok());
+        let (Some((source, destination)), Some(id)) = (ends, message.id().filter(|id| !id.is_empty())) else {
+            return tracing::debug!(peer = from.domain(), "error about no open message");
+        };
+        let Some(accepted) = DateTime::from_system_time(SystemTime::now()) else { return };
+        let word = DispositionOperation {
+            source,
+            destination,
+            max_forwards: MaxForwards::INITIAL,
+            message_id: Some(id.into()),
+            trans_id: TransId::from(format!("{:016x}-late", self.nonce)),
+            accepted,
+            disposition: Disposition::Failed(Box::new(error::failure_of(message))),
+            and_earlier: false,
+            return_path: None,
+        };
+        // ERR-007: nobody is told what becomes of an error.
+        let settle = Settle::new(Arc::clone(&self.senders) as Arc<dyn Settlement>, NOBODY);
+        self.hub.submit(Operation::Disposition(Box::new(word)), Arc::clone(&self.provenance), settle);
     }
 
     fn handle_iq(&self, iq: &Iq, outbound: &mut Outbound, now: Instant, wall: SystemTime) -> Option<Element> {
@@ -156,9 +252,7 @@ impl Inbound {
             return None;
         }
         let to = iq.to().and_then(|to| Jid::parse(to).ok());
-        let to_gateway =
-            to.is_some_and(|to| to.is_domain() && Domain::parse_host(to.domain()) == Ok(self.domain.clone()));
-        if to_gateway {
+        if to.is_some_and(|to| self.is_gateway(&to)) {
             let utc = DateTime::from_system_time(wall)?;
             return self.info.answer(iq, EntityTime { utc: utc.as_str(), tzo: "+00:00" });
         }
@@ -184,14 +278,12 @@ impl Senders {
 impl Settlement for Senders {
     fn settled(&self, token: Token, outcome: Outcome) {
         let Some(sender) = self.open.lock().senders.remove(&token) else { return };
-        match outcome {
+        let reply = match outcome {
             // RFC 7572 §4: success makes no stanza.
-            Outcome::Success(_) | Outcome::HandedOver | Outcome::Indeterminant => {}
-            Outcome::Failure(failure) => {
-                // Without a receiver the link has ended for good, and the sender's server knows.
-                let _ = self.replies.send(sender.error_stanza(&failure));
-            }
-        }
+            Outcome::Success(_) | Outcome::HandedOver | Outcome::Indeterminant => None,
+            Outcome::Failure(failure) => Some(sender.error_stanza(&failure)),
+        };
+        (self.settlements)(Settled { number: sender.number, reply });
     }
 }
 
@@ -203,6 +295,10 @@ impl Sender {
         stanza.name = self.kind.into();
         stanza
     }
+}
+
+fn is_domain(jid: &Jid, domain: &Domain) -> bool {
+    Domain::parse_host(jid.domain()).is_ok_and(|found| found == *domain)
 }
 
 fn refuse(message: &Message, refusal: &message::Refusal) -> Option<Element> {

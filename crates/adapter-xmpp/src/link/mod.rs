@@ -21,9 +21,9 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep_until, timeout};
 
 use crate::config::Settings;
-use backoff::Backoff;
-use inbound::Inbound;
-use outbound::Outbound;
+pub(crate) use backoff::Backoff;
+pub(crate) use inbound::{Inbound, Settled};
+pub(crate) use outbound::{HIGH_WATER, Outbound, Verdict};
 
 /// What the adapter's handle shares with its link.
 #[derive(Debug, Default)]
@@ -98,8 +98,16 @@ impl Link {
             speaks_for: SpeaksFor::Patterns(settings.vouches_for.clone().into()),
         });
         let limit = settings.limits.max_pending;
-        let (inbound, replies) = Inbound::new(hub.clone(), provenance, settings.domain.clone(), limit, rand::random());
-        let outbound = Outbound::new(&settings, Instant::now());
+        let (sender, replies) = mpsc::unbounded_channel();
+        let settlements = Box::new(move |settled: Settled| {
+            if let Some(reply) = settled.reply {
+                // Without a receiver the link has ended for good, and the sender's server knows.
+                let _ = sender.send(reply);
+            }
+        });
+        let domain = settings.domain.clone();
+        let inbound = Inbound::new(hub.clone(), provenance, Some(domain.clone()), limit, rand::random(), settlements);
+        let outbound = Outbound::new(domain, settings.acknowledge, settings.limits.max_stanza, Instant::now());
         let batch = Vec::with_capacity(BATCH);
         Self { settings, dns, hub, shutdown, shared, queue, batch, replies, outbound, inbound }
     }
@@ -241,7 +249,7 @@ async fn resolve(dns: &dyn Dns, host: &str) -> Vec<IpAddr> {
 }
 
 /// Small writes go out at once, and a peer that is gone is noticed.
-fn prepare(socket: &TcpStream) -> io::Result<()> {
+pub(crate) fn prepare(socket: &TcpStream) -> io::Result<()> {
     socket.set_nodelay(true)?;
     let socket = socket2::SockRef::from(socket);
     socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(TCP_PROBE).with_interval(TCP_PROBE))?;

@@ -4,23 +4,25 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use adapter_api::{Carries, Delivery, Hub, Settle};
+use adapter_api::{Carries, Delivery, Hub, Settle, Token};
 use bytes::BytesMut;
 use impp_model::{
-    Cause, DispositionOperation, Domain, Failure, MessageOperation, Operation, Outcome, Proof, Side, Wish,
+    Cause, ComposingOperation, DispositionOperation, Domain, Endpoint, Failure, MessageOperation, Operation, Outcome,
+    Proof, Side, Wish,
 };
 use strict_xml::Element;
-use xmpp_proto::barrier::{Barriers, Output};
+use xmpp_proto::barrier::{Barriers, MAX_UNPROVEN, Output};
 use xmpp_proto::jid::Jid;
 use xmpp_proto::ns;
 use xmpp_proto::stanza::{self, Iq, IqType};
 
 use super::sent::SentTable;
-use crate::config::{Acknowledge, Settings};
-use crate::mapping::{Mapped, error, message};
+use crate::config::Acknowledge;
+use crate::mapping::address::AddressError;
+use crate::mapping::{Mapped, error, message, signal};
 use crate::presence::{self, Checks};
 
-/// The deliveries of one component. Reads no clock and does no I/O.
+/// The deliveries of one component, or of one local domain to one other domain. Reads no clock and does no I/O.
 #[derive(Debug)]
 pub(crate) struct Outbound {
     domain: Domain,
@@ -42,6 +44,15 @@ struct Link {
     barriers: Barriers,
     /// Makes ping ids those of this connection: the answer to an older one proves nothing.
     nonce: u32,
+    /// On a stream that acknowledges (XEP-0198): the stanzas written since [`Outbound::take_marks`].
+    marks: Option<Vec<Mark>>,
+}
+
+/// The end of one stanza in what was written, and its name for [`Outbound::handle_acked`] if anybody waits for that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) end: usize,
+    pub(crate) token: Option<Token>,
 }
 
 /// Octets written and not yet taken by the network beyond which deliveries wait: a tenth of a second at 80 Mbit/s.
@@ -60,12 +71,13 @@ pub(crate) enum Verdict {
 }
 
 impl Outbound {
-    pub(crate) fn new(settings: &Settings, now: Instant) -> Self {
+    /// `domain`: whom all that is sent comes from.
+    pub(crate) fn new(domain: Domain, acknowledge: Acknowledge, max_stanza: usize, now: Instant) -> Self {
         Self {
-            domain: settings.domain.clone(),
-            own: settings.domain.to_unicode().into(),
-            acknowledge: settings.acknowledge,
-            max_stanza: settings.limits.max_stanza,
+            own: domain.to_unicode().into(),
+            domain,
+            acknowledge,
+            max_stanza,
             waiting: VecDeque::new(),
             waiting_due: None,
             sent: SentTable::new(now),
@@ -96,7 +108,44 @@ impl Outbound {
 
     /// The link is up; `nonce` is random.
     pub(crate) fn link_up(&mut self, nonce: u32, now: Instant) {
-        self.link = Some(Link { barriers: Barriers::new(now), nonce });
+        self.link = Some(Link { barriers: Barriers::new(now), nonce, marks: None });
+    }
+
+    /// The link is up, and acknowledges what it takes (XEP-0198).
+    pub(crate) fn managed_link_up(&mut self, now: Instant) {
+        self.link = Some(Link { barriers: Barriers::new(now), nonce: 0, marks: Some(Vec::new()) });
+    }
+
+    /// What was written since the last call; only on managed links.
+    pub(crate) fn take_marks(&mut self) -> Vec<Mark> {
+        self.link.as_mut().and_then(|link| link.marks.as_mut()).map(std::mem::take).unwrap_or_default()
+    }
+
+    /// The peer has taken responsibility for a stanza.
+    pub(crate) fn handle_acked(&mut self, token: Token) {
+        if let Some(sent) = self.sent.remove(token) {
+            sent.settle.settle(Outcome::Success(Proof::Server));
+        }
+    }
+
+    /// A stanza was not acknowledged and never will be.
+    pub(crate) fn handle_lost(&mut self, token: Token) {
+        if let Some(sent) = self.sent.remove(token) {
+            sent.settle.settle(unconfirmed("the stream ended before the addressee's server confirmed"));
+        }
+    }
+
+    /// The link is gone, and will go on over another connection with all that was sent (XEP-0198 §5).
+    pub(crate) fn link_paused(&mut self) {
+        self.link = None;
+    }
+
+    /// There is no way to the addressees: what waits is told why.
+    pub(crate) fn fail_waiting(&mut self, failure: &Failure) {
+        self.waiting_due = None;
+        for delivery in self.waiting.drain(..) {
+            delivery.settle(failure.clone());
+        }
     }
 
     /// The link is gone: what was sent and not proven may or may not have arrived.
@@ -144,7 +193,7 @@ impl Outbound {
         if let Some(link) = &mut self.link {
             link.barriers.handle_timeout(now);
         }
-        while out.len() < HIGH_WATER && self.link.as_ref().is_some_and(|link| link.barriers.has_room()) {
+        while out.len() < HIGH_WATER && self.has_room() {
             let Some(delivery) = self.waiting.pop_front() else {
                 self.waiting_due = None;
                 break;
@@ -152,6 +201,10 @@ impl Outbound {
             self.send(delivery, out, hub, now, wall);
         }
         self.drain_barriers(out)
+    }
+
+    fn has_room(&self) -> bool {
+        self.sent.len() < MAX_UNPROVEN && self.link.as_ref().is_some_and(|link| link.barriers.has_room())
     }
 
     /// Something came over the link.
@@ -179,11 +232,7 @@ impl Outbound {
         if let Some(link) = &mut self.link {
             link.barriers.handle_settled(token, &sent.domain, now);
         }
-        let failure = match message.error() {
-            Some(error) => error::from_stanza_error(&error),
-            None => Failure::new(Side::Far, Cause::Undefined),
-        };
-        sent.settle.settle(failure);
+        sent.settle.settle(error::failure_of(message));
         true
     }
 
@@ -191,18 +240,25 @@ impl Outbound {
         let Delivery { operation, deadline, settle, trace, .. } = delivery;
         let written = match &*operation {
             Operation::Message(operation) => self.write(operation, out, hub, wall),
-            Operation::Disposition(operation) => self.write_error(operation, out).map(Some),
+            Operation::Disposition(operation) => self.write_word(operation, out, hub),
+            Operation::Composing(operation) => {
+                // Worth nothing later, so nobody waits for a proof.
+                return settle.settle(match self.write_state(operation, out) {
+                    Ok(()) => Outcome::HandedOver,
+                    Err(failure) => Outcome::Failure(failure),
+                });
+            }
             Operation::Subscribe(_) | Operation::Notify(_) | Operation::Authorize(_) => {
                 return self.send_presence(&operation, settle, out, now);
             }
-            Operation::Composing(_) | Operation::Publish(_) | _ => {
+            Operation::Publish(_) | _ => {
                 Err(Box::new(Failure::new(Side::Ours, Cause::NotImplemented)))
             }
         };
         match written {
             Ok(Some(written)) => {
                 tracing::trace!(%trace, octets = written.octets, "stanza written");
-                self.await_proof(written, settle, deadline, now);
+                self.await_proof(written, out.len(), settle, deadline, now);
             }
             // RFC 3428 §9: an empty message is taken and shown to nobody.
             Ok(None) => settle.settle(Outcome::Success(Proof::Server)),
@@ -232,6 +288,7 @@ impl Outbound {
                 out.truncate(before);
                 return settle.settle(Failure::new(Side::Far, Cause::TooLarge));
             }
+            self.mark_unproven(out.len());
         }
         match (operation, stanzas.first().and_then(|stanza| stanza.attr("to"))) {
             (Operation::Subscribe(subscribe), Some(user)) if subscribe.wish == Wish::Check => {
@@ -249,10 +306,7 @@ impl Outbound {
         hub: &Hub,
         wall: SystemTime,
     ) -> Result<Option<Written>, Box<Failure>> {
-        // XEP-0114 §3: the server closes a component that speaks as another domain.
-        if operation.source.address.domain() != &self.domain {
-            return Err(Box::new(Failure::new(Side::Ours, Cause::NoRoute)));
-        }
+        self.may_speak_for(&operation.source)?;
         let id = message::stanza_id(operation);
         let stamp = message::Stamp { id: &id, gateway: &self.own, now: wall };
         let Some(mapped) = message::to_stanza(operation, stamp).map_err(|e| Box::new(e.failure()))? else {
@@ -273,32 +327,73 @@ impl Outbound {
         Ok(Some(Written { id: id.into_owned(), from, to_domain, octets }))
     }
 
-    /// Appends the error stanza that tells a sender what became of its message (RFC 6120 §8.3.1).
-    fn write_error(&self, operation: &DispositionOperation, out: &mut BytesMut) -> Result<Written, Box<Failure>> {
-        if operation.source.address.domain() != &self.domain {
-            return Err(Box::new(Failure::new(Side::Ours, Cause::NoRoute)));
-        }
-        let Some(failure) = operation.disposition.failure() else {
-            return Err(Box::new(Failure::new(Side::Ours, Cause::NotImplemented)));
+    /// Appends the stanza that tells a sender what became of its message: an error (RFC 6120 §8.3.1), or a report.
+    fn write_word(
+        &self,
+        operation: &DispositionOperation,
+        out: &mut BytesMut,
+        hub: &Hub,
+    ) -> Result<Option<Written>, Box<Failure>> {
+        self.may_speak_for(&operation.source)?;
+        let stanza = match operation.disposition.failure() {
+            Some(failure) => error::to_error_message(operation, &failure).map_err(malformed)?,
+            None => match signal::to_report(operation).map_err(malformed)? {
+                Some(report) => report.into_element(),
+                None => {
+                    hub.translation_loss("disposition", Carries::Dropped);
+                    return Ok(None);
+                }
+            },
         };
-        let stanza = error::to_error_message(operation, &failure)
-            .map_err(|error| Box::new(Failure::new(Side::Far, Cause::AddressMalformed).with_text(error.to_string())))?;
         let before = out.len();
         stanza::encode(out, &stanza);
         let from = stanza.attr("from").unwrap_or_default().to_owned();
         let to_domain = operation.destination.address.domain().to_unicode().into();
-        // It is nobody's to answer an error, so this id is for our own table alone.
-        Ok(Written { id: format!("told {}", operation.trans_id), from, to_domain, octets: out.len() - before })
+        // It is nobody's to answer an error, so its id is for our own table alone.
+        let id = match operation.disposition.failure() {
+            Some(_) => format!("told {}", operation.trans_id),
+            None => stanza.attr("id").unwrap_or_default().to_owned(),
+        };
+        Ok(Some(Written { id, from, to_domain, octets: out.len() - before }))
     }
 
-    fn await_proof(&mut self, written: Written, settle: Settle, deadline: Instant, now: Instant) {
-        match (self.acknowledge, &mut self.link) {
-            (Acknowledge::Barrier, Some(link)) => {
+    /// Appends a chat state.
+    fn write_state(&mut self, operation: &ComposingOperation, out: &mut BytesMut) -> Result<(), Box<Failure>> {
+        self.may_speak_for(&operation.source)?;
+        let stanza = signal::to_chat_state(operation).map_err(malformed)?;
+        stanza::encode(out, stanza.element());
+        self.mark_unproven(out.len());
+        Ok(())
+    }
+
+    /// XEP-0198 §4: a stanza that nobody waits for is counted, too.
+    fn mark_unproven(&mut self, end: usize) {
+        if let Some(marks) = self.link.as_mut().and_then(|link| link.marks.as_mut()) {
+            marks.push(Mark { end, token: None });
+        }
+    }
+
+    // XEP-0114 §3: the server closes a component that speaks as another domain.
+    fn may_speak_for(&self, source: &Endpoint) -> Result<(), Box<Failure>> {
+        if source.address.domain() == &self.domain {
+            return Ok(());
+        }
+        Err(Box::new(Failure::new(Side::Ours, Cause::NoRoute)))
+    }
+
+    /// Keeps what a stanza, which ends at `end` of what is written, is to settle.
+    fn await_proof(&mut self, written: Written, end: usize, settle: Settle, deadline: Instant, now: Instant) {
+        let is_exempt = self.acknowledge == Acknowledge::None;
+        match &mut self.link {
+            Some(link) if link.marks.is_some() || !is_exempt => {
                 let Written { id, from, to_domain, .. } = written;
                 let token = self.sent.insert(&from, &id, Arc::clone(&to_domain), settle, deadline);
-                link.barriers.handle_sent(token, &to_domain, now);
+                match &mut link.marks {
+                    Some(marks) => marks.push(Mark { end, token: Some(token) }),
+                    None => link.barriers.handle_sent(token, &to_domain, now),
+                }
             }
-            (Acknowledge::None, _) | (Acknowledge::Barrier, None) => settle.settle(Outcome::HandedOver),
+            Some(_) | None => settle.settle(Outcome::HandedOver),
         }
     }
 
@@ -342,6 +437,10 @@ fn count_losses<T>(hub: &Hub, mapped: &Mapped<T>) {
     for field in &mapped.dropped {
         hub.translation_loss(field, Carries::Dropped);
     }
+}
+
+fn malformed(error: AddressError) -> Box<Failure> {
+    Box::new(Failure::new(Side::Far, Cause::AddressMalformed).with_text(error.to_string()))
 }
 
 fn unconfirmed(why: &str) -> Failure {

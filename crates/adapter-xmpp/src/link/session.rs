@@ -131,7 +131,7 @@ impl Link {
             match output {
                 Output::Send(octets) => session.push(octets),
                 Output::Stanza(element) => {
-                    if let Some(reply) = self.inbound.handle(element, &mut self.outbound, now, wall) {
+                    if let Some(reply) = self.inbound.handle(element, 0, &mut self.outbound, now, wall).reply {
                         session.reply(&reply);
                     }
                 }

@@ -53,6 +53,14 @@ pub fn to_stanza_error(failure: &Failure) -> StanzaError {
     }
 }
 
+/// The failure that a message of type error tells of.
+pub fn failure_of(message: &Message) -> Failure {
+    match message.error() {
+        Some(error) => from_stanza_error(&error),
+        None => Failure::new(Side::Far, Cause::Undefined),
+    }
+}
+
 /// The failure that a stanza error tells of.
 pub fn from_stanza_error(error: &StanzaError) -> Failure {
     let cause = cause_of(error.condition);

@@ -5,16 +5,16 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use impp_model::{
-    Cause, Content, DateTime, Failure, InstantMessage, LangText, LanguageTag, MessageId, MessageOperation, Receipts,
-    Side, Thread, TransId,
+    Cause, Content, DateTime, Failure, InstantMessage, LangText, LanguageTag, MessageId, MessageOperation, OutOfBand,
+    Receipts, Relation, Side, Thread, TransId,
 };
-use sha2::{Digest, Sha256};
 use strict_xml::{Element, SharedStr};
 use xmpp_proto::jid::{Jid, JidError};
-use xmpp_proto::{ns, stanza};
+use xmpp_proto::stanza;
 
 use super::address::{AddressError, from_jid, to_jid};
-use super::{Mapped, hops, xhtml};
+use super::annotation::{self, Encryption};
+use super::{Mapped, hops, signal, xhtml};
 
 /// Why a message stanza is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -45,9 +45,6 @@ pub enum Refusal {
     /// A room's message, to somebody who is in no room.
     #[error("groupchat messages are for rooms")]
     Groupchat,
-    /// Content that only the addressee's client could read, which speaks another protocol.
-    #[error("end-to-end encrypted content cannot be translated")]
-    Encrypted,
 }
 
 impl Refusal {
@@ -58,7 +55,6 @@ impl Refusal {
             Self::Malformed { .. } | Self::Unmappable { .. } => Cause::AddressMalformed,
             // RFC 6121 §8.5.2.1.1.
             Self::Groupchat => Cause::ServiceUnavailable,
-            Self::Encrypted => Cause::NotAcceptable,
         };
         Failure::new(Side::Near, cause).with_text(self.to_string())
     }
@@ -75,7 +71,8 @@ pub fn addresses(message: &stanza::Message) -> Result<(Jid, Jid), Refusal> {
 
 /// The operation that a message stanza asks for; `None` when there is nothing to deliver.
 ///
-/// Errors and stanzas without a body deliver nothing: chat states, receipts, wrappers of forwarded messages.
+/// Errors and stanzas that say nothing of their own deliver nothing: wrappers of forwarded messages, and what is no message
+/// but about messages (`signal`).
 pub fn from_stanza(
     message: &stanza::Message,
     from: &Jid,
@@ -88,12 +85,19 @@ pub fn from_stanza(
         stanza::MessageType::Groupchat => return Err(Refusal::Groupchat),
         stanza::MessageType::Chat | stanza::MessageType::Headline | stanza::MessageType::Normal => {}
     }
-    match encryption(message) {
-        Some(Encryption::Content) => return Err(Refusal::Encrypted),
+    let sealed = match annotation::encryption(message) {
+        Some(Encryption::Content(sealed)) => Some(sealed),
         Some(Encryption::KeysOnly) => return Ok(None),
-        None => {}
-    }
-    let Some((content, others)) = contents(message) else { return Ok(None) };
+        None => None,
+    };
+    let (relations, files) = (annotation::relations(message), annotation::files(message));
+    let (content, others) = match contents(message) {
+        Some(contents) => contents,
+        // CMP-060: a link without a body says the same.
+        None if !files.is_empty() => (Content::text(links(&files)), Vec::new()),
+        None if speaks_without_body(&relations) || sealed.is_some() => (Content::text(""), Vec::new()),
+        None => return Ok(None),
+    };
     let source = from_jid(from).map_err(|error| Refusal::Unmappable { attribute: "from", error })?;
     let destination = from_jid(to).map_err(|error| Refusal::Unmappable { attribute: "to", error })?;
     let headers = hops::headers(message);
@@ -102,8 +106,12 @@ pub fn from_stanza(
         thread: message.thread().map(|thread| Thread::from(thread.id.as_str())),
         subjects: subjects(message),
         sent: message.delay().and_then(|delay| DateTime::parse(delay.stamp).ok()),
-        receipts: receipts(message),
+        receipts: signal::receipts(message),
         alternatives: others,
+        relations,
+        hints: annotation::hints(message),
+        files,
+        sealed,
         passed: hops::passed(&headers),
         ..InstantMessage::new(content)
     };
@@ -150,12 +158,8 @@ impl Unwritable {
 
 /// The id of the stanza for an operation: the sender's own, else one that a repeat of the operation gets again.
 pub fn stanza_id(operation: &MessageOperation) -> Cow<'_, str> {
-    match &operation.message.id {
-        // RFC 5438 §6.3: reports name a message by its sender's id.
-        Some(id) if is_usable_id(id.as_str()) => id.as_str().into(),
-        Some(id) => derived_id(operation, id.as_str()).into(),
-        None => derived_id(operation, operation.trans_id.as_str()).into(),
-    }
+    // RFC 5438 §6.3: reports name a message by its sender's id.
+    operation.carried_id()
 }
 
 /// The stanza for an operation; `None` when it says nothing that a stanza would show.
@@ -167,8 +171,9 @@ pub fn to_stanza(
     let to = to_jid(&operation.destination).map_err(Unwritable::Destination)?;
     let message = &operation.message;
     let bodies = bodies(message)?;
+    let empty = bodies.texts.iter().all(|body| body.text.is_empty());
     // RFC 3428 §9: an empty MESSAGE is no instant message.
-    if bodies.texts.iter().all(|body| body.text.is_empty()) {
+    if empty && !speaks_without_body(&message.relations) && message.sealed.is_none() {
         return Ok(None);
     }
     let language = message.content.language.as_ref().map(LanguageTag::as_str);
@@ -186,7 +191,7 @@ pub fn to_stanza(
         let tag = own(subject.language.as_ref().map(LanguageTag::as_str));
         out = out.with_subject(line_feeds(&subject.text).into_owned(), tag.as_deref());
     }
-    for body in bodies.texts {
+    for body in bodies.texts.into_iter().filter(|body| !body.text.is_empty()) {
         out = out.with_body(line_feeds(&body.text).into_owned(), own(body.language).as_deref());
     }
     if let Some(thread) = &message.thread {
@@ -201,40 +206,24 @@ pub fn to_stanza(
     if let Some(sent) = message.sent.as_ref().and_then(|sent| delay(sent, stamp.now)) {
         out = out.with_delay(SharedStr::copy(sent.as_str()), SharedStr::copy(stamp.gateway));
     }
-    Ok(Some(Mapped { value: out, degraded: bodies.degraded, dropped: losses(message, bodies.dropped) }))
+    // CMP-021: what reports name must be the id that the sender gave.
+    let named = message.id.as_ref().is_some_and(|id| id.as_str() == stamp.id);
+    out = signal::ask(out, if named { message.receipts } else { Receipts::default() });
+    out = annotation::write(out, message);
+    Ok(Some(Mapped { value: out, degraded: bodies.degraded, dropped: losses(message, named, bodies.dropped) }))
+}
+
+/// Whether a message is complete without text: reactions and retractions are.
+fn speaks_without_body(relations: &[Relation]) -> bool {
+    relations.iter().any(|relation| matches!(relation, Relation::Reacts { .. } | Relation::Retracts { .. }))
+}
+
+fn links(files: &[OutOfBand]) -> String {
+    files.iter().map(|file| file.url.as_str()).collect::<Vec<_>>().join("\n")
 }
 
 /// XEP-0203: only what was really delayed is stamped; half a minute is what clocks and slow links differ by.
 const MIN_DELAY: Duration = Duration::from_secs(60);
-
-/// Ids are echoed by every client; longer ones are replaced.
-const MAX_ID_LEN: usize = 256;
-
-/// Keeps ids of this gateway apart from other uses of the hash.
-const ID_CONTEXT: &[u8] = b"interlingua xmpp stanza id v1\0";
-
-/// Octets of the hash in an id: 128 bits, so that no two messages share one.
-const ID_LEN: usize = 16;
-
-fn is_usable_id(id: &str) -> bool {
-    !id.is_empty() && id.len() <= MAX_ID_LEN && id.chars().all(|c| strict_xml::is_xml_char(c) && !c.is_control())
-}
-
-fn derived_id(operation: &MessageOperation, near_id: &str) -> String {
-    use std::fmt::Write as _;
-    let mut hash = Sha256::new();
-    hash.update(ID_CONTEXT);
-    hash.update(operation.source.address.local().as_bytes());
-    hash.update(b"@");
-    hash.update(operation.source.address.domain().as_str().as_bytes());
-    hash.update(b"\0");
-    hash.update(near_id.as_bytes());
-    hash.finalize().iter().take(ID_LEN).fold(String::with_capacity(2 * ID_LEN), |mut id, byte| {
-        // Writing to a string can't fail.
-        let _ = write!(id, "{byte:02x}");
-        id
-    })
-}
 
 struct Body<'a> {
     language: Option<&'a str>,
@@ -276,8 +265,10 @@ fn bodies(message: &InstantMessage) -> Result<Bodies<'_>, Unwritable> {
     if out.texts.is_empty() { Err(Unwritable::NoText) } else { Ok(out) }
 }
 
-fn losses(message: &InstantMessage, mut dropped: Vec<&'static str>) -> Vec<&'static str> {
-    if message.receipts != Receipts::default() {
+fn losses(message: &InstantMessage, named: bool, mut dropped: Vec<&'static str>) -> Vec<&'static str> {
+    // An error stanza tells of a failure unasked; XMPP knows no reports of servers on the way.
+    let Receipts { delivery, display, processing, .. } = message.receipts;
+    if processing || (!named && (delivery || display)) {
         dropped.push("receipts");
     }
     dropped
@@ -296,30 +287,6 @@ fn line_feeds(text: &str) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     text.replace("\r\n", "\n").replace('\r', "\n").into()
-}
-
-enum Encryption {
-    /// Content that cannot be read here.
-    Content,
-    /// An exchange of keys between clients: nothing to show, and nobody to tell.
-    KeysOnly,
-}
-
-fn encryption(message: &stanza::Message) -> Option<Encryption> {
-    let by_element = message.payloads().find_map(|payload| match (payload.name.as_str(), payload.ns.as_str()) {
-        ("encrypted", "eu.siacs.conversations.axolotl" | "urn:xmpp:omemo:1" | "urn:xmpp:omemo:2") => {
-            let content = payload.elements().any(|child| child.name == *"payload");
-            Some(if content { Encryption::Content } else { Encryption::KeysOnly })
-        }
-        ("openpgp", "urn:xmpp:openpgp:0")
-        | ("x", "jabber:x:encrypted")
-        | ("e2e", "urn:ietf:params:xml:ns:xmpp-e2e")
-        | ("encryption", "urn:xmpp:eme:0") => Some(Encryption::Content),
-        _ => None,
-    });
-    // XEP-0380 lists OTR, which marks nothing but its text.
-    let is_otr = || message.bodies().any(|body| body.text.starts_with("?OTR"));
-    by_element.or_else(|| is_otr().then_some(Encryption::Content))
 }
 
 /// The content and its other forms; `None` without text.
@@ -360,14 +327,6 @@ fn subjects(message: &stanza::Message) -> Vec<LangText> {
             text: subject.text.into_owned(),
         })
         .collect()
-}
-
-fn receipts(message: &stanza::Message) -> Receipts {
-    Receipts {
-        delivery: message.payload("request", ns::RECEIPTS).is_some(),
-        display: message.payload("markable", ns::CHAT_MARKERS).is_some(),
-        ..Receipts::default()
-    }
 }
 
 #[cfg(test)]

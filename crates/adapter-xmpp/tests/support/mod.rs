@@ -13,7 +13,8 @@ use adapter_api::{
 use adapter_xmpp::Config;
 use async_trait::async_trait;
 use impp_model::{
-    Address, Content, Domain, Endpoint, InstantMessage, MaxForwards, MessageOperation, Operation, Outcome, TransId,
+    Address, Content, DispositionOperation, Domain, Endpoint, InstantMessage, MaxForwards, MessageOperation, Operation,
+    Outcome, TransId,
 };
 use impp_resolve::{Answer, Dns, DnsError, Name, RecordType};
 use strict_xml::{Element, Limits, Scope, parse_element};
@@ -39,12 +40,23 @@ pub struct FakeHub {
     submitted: mpsc::UnboundedSender<Submitted>,
     peers: mpsc::UnboundedSender<(String, PeerState)>,
     pub losses: Mutex<Vec<(String, Carries)>>,
+    /// What came in besides: states.
+    pub signals: Mutex<Vec<Operation>>,
+    /// Reports, and errors about no open message.
+    pub words: Mutex<Vec<DispositionOperation>>,
     configuration: watch::Receiver<Arc<Configuration>>,
 }
 
 impl HubCore for FakeHub {
     fn submit(&self, operation: Operation, provenance: Arc<Provenance>, settle: Settle) -> TraceId {
-        let Operation::Message(operation) = operation else { panic!("not a message") };
+        if let Operation::Disposition(word) = operation {
+            self.words.lock().unwrap().push(*word);
+            return TraceId(1);
+        }
+        let Operation::Message(operation) = operation else {
+            self.signals.lock().unwrap().push(operation);
+            return TraceId(1);
+        };
         let _ = self.submitted.send(Submitted { operation: *operation, provenance, settle });
         TraceId(1)
     }
@@ -96,8 +108,14 @@ pub fn start(config: Config) -> Gateway {
     let adapter = adapter_xmpp::new("office".into(), config, context).unwrap();
     let (submitted_sender, submitted) = mpsc::unbounded_channel();
     let (peers_sender, peers) = mpsc::unbounded_channel();
-    let hub =
-        Arc::new(FakeHub { submitted: submitted_sender, peers: peers_sender, losses: Mutex::default(), configuration });
+    let hub = Arc::new(FakeHub {
+        submitted: submitted_sender,
+        peers: peers_sender,
+        losses: Mutex::default(),
+        signals: Mutex::default(),
+        words: Mutex::default(),
+        configuration,
+    });
     let (stop, shutdown) = Shutdown::new();
     let running = {
         let (adapter, hub) = (Arc::clone(&adapter), Hub::new(Arc::clone(&hub) as Arc<dyn HubCore>, "office".into()));

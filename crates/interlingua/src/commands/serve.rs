@@ -42,7 +42,7 @@ const DRAIN_MARGIN: Duration = Duration::from_secs(1);
 async fn serve(checked: &Checked) -> Result<()> {
     let mut signals = Signals::new()?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), gateway = %checked.config.gateway.name, "starting");
-    let stored = Stored::open(&checked.config.gateway)?;
+    let stored = Stored::open(&checked.config)?;
     let mut gateway = Running::start(checked, stored).await?;
     tracing::info!(address = %gateway.admin, "admin API, metrics and health checks");
     let stopped = tokio::select! {

@@ -25,7 +25,7 @@ pub use reference::reference;
 pub use schema::schema;
 pub use tables::{
     Admin, Delivery, Dns, Gateway, Log, LogFormat, Notice, Policy, PolicyRates, Presence, Relay, Routing, StoreLimits,
-    Tls,
+    Tls, Trace,
 };
 
 use crate::adapters::{self, Configured};
@@ -66,6 +66,9 @@ pub struct Config {
     /// How long a sender waits, and what is reported to whom.
     #[serde(default)]
     pub delivery: Delivery,
+    /// How long is remembered where each message went.
+    #[serde(default)]
+    pub trace: Trace,
     /// Subscriptions to presence.
     #[serde(default)]
     pub presence: Presence,

@@ -194,7 +194,8 @@ pub struct Delivery {
     #[serde(with = "adapter_api::duration")]
     #[schemars(with = "String")]
     pub hold_timeout: Duration,
-    /// When a message that its link could not repeat is journalled. No effect without `data_dir`.
+    /// When a message that its link could not repeat is journalled; "0s" commits it before it is sent. No effect without
+    /// `data_dir`.
     #[serde(with = "adapter_api::duration")]
     #[schemars(with = "String")]
     pub write_ahead_after: Duration,
@@ -202,11 +203,12 @@ pub struct Delivery {
     #[serde(with = "adapter_api::duration")]
     #[schemars(with = "String")]
     pub expiry: Duration,
-    /// After which time a sender is told once that a stored message waits. No effect in this version.
+    /// After which time a SIP or native sender is told once, by a message from `gateway`, that a stored message waits; "0s"
+    /// for never.
     #[serde(with = "adapter_api::duration")]
     #[schemars(with = "String")]
     pub warn_after: Duration,
-    /// How long a late error is still matched to its message. No effect in this version.
+    /// How long an error is still matched to a message that the addressee's server had taken, and a repeat to its message.
     #[serde(with = "adapter_api::duration")]
     #[schemars(with = "String")]
     pub bounce_window: Duration,
@@ -225,6 +227,26 @@ impl Default for Delivery {
             bounce_window: Duration::from_secs(10 * 60),
             notice: Notice::Text,
         }
+    }
+}
+
+/// How long is remembered where each message went.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Trace {
+    /// How many of the last messages, kept in memory; some 500 octets each.
+    pub recent: usize,
+    /// How long the traces of messages that were stored are kept in `data_dir` after their end.
+    #[serde(with = "adapter_api::duration")]
+    #[schemars(with = "String")]
+    pub keep: Duration,
+    /// How many of those are kept at the most; some 600 octets each.
+    pub stored: usize,
+}
+
+impl Default for Trace {
+    fn default() -> Self {
+        Self { recent: 10_000, keep: Duration::from_secs(24 * 3600), stored: 100_000 }
     }
 }
 

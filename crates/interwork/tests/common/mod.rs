@@ -4,19 +4,25 @@
 
 use adapter_api::{
     Acknowledgement, Adapter, AdapterError, Capabilities, Configuration, Delivery, Dns, DomainEntry, Examine, Findings,
-    Full, Hub, PresenceCapabilities, Provenance, Role, SendsAs, Shutdown, SourceProof, SpeaksFor, TellsFailure,
-    Transport,
+    Full, Hub, HubCore, PresenceCapabilities, Provenance, Role, SendsAs, Shutdown, SourceProof, SpeaksFor,
+    TellsFailure, Transport, settle_channel,
 };
 use async_trait::async_trait;
-use impp_model::{Address, Content, Domain, Endpoint, InstantMessage, Kind, MaxForwards, MessageOperation, Operation};
+use impp_model::{
+    Address, Cause, Content, Domain, Endpoint, Failure, InstantMessage, Kind, MaxForwards, MessageOperation, Operation,
+    Outcome, Proof, Side,
+};
 use impp_resolve::{Answer, DnsError, Name, Record, RecordType, Srv};
 use interwork::{Core, CoreConfig, DeliveryLimits, Instance, Policy, PresenceLimits, RoutingConfig, Storage};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use store::{Ledger, Limits, MemoryStore, Shard, SteadyClock};
-use tokio::sync::Semaphore;
+use store::{Ledger, Limits, MemoryStore, Shard, SteadyClock, TraceLimits, TraceLog};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
 /// Keeps what it is asked to deliver, up to `room`.
 pub struct Shelf {
@@ -127,6 +133,8 @@ impl Dns for Table {
 pub const PLENTY: usize = 1_000;
 pub const EXPIRY: Duration = Duration::from_secs(1800);
 
+static SEED: AtomicU64 = AtomicU64::new(1);
+
 pub struct World {
     pub core: Arc<Core>,
     pub sip: Arc<Shelf>,
@@ -191,6 +199,7 @@ fn build(
         presence: PresenceLimits::default(),
         delivery: DeliveryLimits::default(),
         discovery: impp_resolve::Limits::default(),
+        traces: 1_000,
     };
     tune(&mut config);
     let dns = Arc::new(dns);
@@ -200,8 +209,11 @@ fn build(
     ];
     let now = clock.at(tokio::time::Instant::now().into_std());
     let (ledger, _) = Ledger::open(store.clone(), Shard::all(), limits, now).unwrap();
-    let storage = Storage { ledger, clock };
-    World { core: Core::new(config, instances, dns.clone(), storage, 1), sip, xmpp, dns, store, clock }
+    let traces = TraceLog::open(store.clone(), TraceLimits::default()).unwrap();
+    let storage = Storage { ledger, clock, traces };
+    // As in the field, no trace has the id of one in an earlier life.
+    let seed = SEED.fetch_add(1 << 32, Ordering::Relaxed);
+    World { core: Core::new(config, instances, dns.clone(), storage, seed), sip, xmpp, dns, store, clock }
 }
 
 pub fn message(from: &str, to: &str, text: &str) -> Operation {
@@ -236,4 +248,55 @@ pub fn from_xmpp() -> Arc<Provenance> {
         proof: SourceProof::Secret,
         speaks_for: SpeaksFor::Domains([Domain::parse_host("xmpp.example").unwrap()].into()),
     })
+}
+
+pub const DELIVERED: Outcome = Outcome::Success(Proof::Server);
+
+impl World {
+    pub fn run(&self) -> JoinHandle<()> {
+        let core = self.core.clone();
+        tokio::spawn(async move { core.run().await })
+    }
+
+    pub fn submit(&self, from: &str, to: &str, text: &str, by: Arc<Provenance>) -> oneshot::Receiver<Outcome> {
+        let (settle, outcome) = settle_channel();
+        self.core.submit(message(from, to, text), by, settle);
+        outcome
+    }
+
+    pub fn sip_sends(&self, text: &str) -> oneshot::Receiver<Outcome> {
+        self.submit("a@sip.example", "b@xmpp.example", text, from_sip())
+    }
+
+    pub fn xmpp_sends(&self, text: &str) -> oneshot::Receiver<Outcome> {
+        self.submit("b@xmpp.example", "a@sip.example", text, from_xmpp())
+    }
+
+    /// Delivered, failed, expired, untold, pending.
+    pub fn books(&self) -> [u64; 5] {
+        let totals = self.core.ledger().totals();
+        assert_eq!(totals.accepted(), totals.settled() + totals.pending);
+        [totals.delivered, totals.failed, totals.expired, totals.untold, totals.pending]
+    }
+}
+
+pub fn failure(cause: Cause) -> Failure {
+    Failure::new(Side::Far, cause)
+}
+
+pub async fn next(shelf: &Shelf) -> Delivery {
+    loop {
+        let mut taken = shelf.take();
+        assert!(taken.len() < 2, "one at a time");
+        if let Some(delivery) = taken.pop() {
+            return delivery;
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+pub fn one(shelf: &Shelf) -> Delivery {
+    let mut taken = shelf.take();
+    assert_eq!(taken.len(), 1);
+    taken.pop().unwrap()
 }

@@ -13,7 +13,7 @@ use crate::namespace::{IM_STATUS, JABBER_CLIENT, RPID};
 /// What a document says of each device, and what of it has no place there; `now` leaves out activities of the past and
 /// future.
 ///
-/// A tuple without basic status says nothing of availability and is left out. The entity is not looked at: who sent the
+/// A tuple without basic status says nothing of availability and is left out; see [`is_silent`]. The entity is not looked at: who sent the
 /// document decides whose state it is. `pidf` is left for the caller, who has the octets. No tuple and no note means that
 /// nobody is there (RFC 3922 §6.3.2); no tuple and notes tell nothing (RFC 3922 §5.2.11).
 pub fn to_info(presence: &Presence, now: Option<&DateTime>) -> Mapped<PresenceInfo> {
@@ -31,6 +31,12 @@ pub fn to_info(presence: &Presence, now: Option<&DateTime>) -> Mapped<PresenceIn
     ];
     let degraded = if presence.persons.iter().any(activities) { vec!["person"] } else { Vec::new() };
     Mapped { degraded, ..Mapped::without(info, lost) }
+}
+
+/// Whether PRESENCE INFORMATION says nothing of availability: it has notes only, or all tuples of its document were
+/// `dropped`. Nobody may take it for unavailable, as they may one that says nothing at all.
+pub fn is_silent(info: &PresenceInfo, dropped: &[&str]) -> bool {
+    info.tuples.is_empty() && (!info.notes.is_empty() || dropped.contains(&"tuple"))
 }
 
 /// The state that a tuple tells; `hint` is what the person's activities say.
@@ -107,15 +113,17 @@ mod tests {
         info.tuples.iter().map(|tuple| (tuple.device.as_ref().map_or("", Device::as_str), tuple.basic)).collect()
     }
 
-    // checks: PD-10, PD-25, XM-13, XM-15, PRS-054
+    // checks: PD-10, PD-25, XM-13, XM-15, PRS-054, MOD-07, MOD-08, REQ-4.4.1, REQ-4.4.2
     #[test]
     fn rfc3922_s5_2_what_is_not_known_is_never_taken_for_open() {
         let Mapped { value: info, dropped, .. } = read(
             "<tuple id='a'><status><basic>busy</basic></status></tuple><tuple id='b'><status><x xmlns='urn:x'/></status></tuple>",
         );
+        assert!(is_silent(&info, &dropped));
         assert_eq!((info.tuples, dropped), (vec![], vec!["tuple", "extensions"]));
         let Mapped { value: info, dropped, .. } = read("<note>In Tokyo</note>");
         assert_eq!((info.tuples.len(), info.notes.len(), dropped.len()), (0, 1, 0));
+        assert!(is_silent(&info, &[]) && !is_silent(&PresenceInfo::default(), &[]));
         assert_eq!(read("").value, PresenceInfo::default());
     }
 

@@ -33,6 +33,6 @@ mod show; // RFC 8048 §6.2, RFC 3922 §5.1.5, RFC 4480 §3.2
 
 pub use crate::id::{device_name, tuple_id};
 pub use document::{to_cpp_document, to_document, to_tuple};
-pub use info::{of_tuple, to_info};
+pub use info::{is_silent, of_tuple, to_info};
 pub use priority::{from_pidf as xmpp_priority, to_pidf as contact_priority};
 pub use show::{im_extension, show_activities, show_extension, show_of_activity, show_of_persons, show_of_status};

@@ -1,6 +1,6 @@
 //! Digest authentication with RFC 8760, as server and as client.
 //!
-//! [`Server`] challenges and judges what comes back; [`Client`] answers challenges and goes on with the nonce that a
+//! [`Server`](crate::digest::Server) challenges and judges what comes back; [`Client`](crate::digest::Client) answers challenges and goes on with the nonce that a
 //! server has accepted. Neither reads a clock or draws a random number. Basic is neither offered nor answered.
 
 mod algorithm;

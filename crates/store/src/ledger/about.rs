@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::End;
 use super::entry::{self, Entry, Progress};
+use super::recall::StoredRecall;
 use super::totals::Checkpoint;
 use super::window::StoredEnd;
 use crate::key::Table;
@@ -13,7 +14,10 @@ pub(crate) fn about(table: Table, value: &[u8]) -> Option<Value> {
     match table {
         Table::Ledger => entry::decode::<Entry>(value).ok().map(|entry| about_entry(&entry)),
         Table::Progress => entry::decode::<Progress>(value).ok().and_then(|p| serde_json::to_value(p).ok()),
-        Table::Window => entry::decode::<StoredEnd>(value).ok().map(|stored| about_end(&stored)),
+        Table::Window => match entry::decode::<StoredEnd>(value) {
+            Ok(stored) => Some(about_end(&stored)),
+            Err(_) => entry::decode::<StoredRecall>(value).ok().map(|stored| about_recall(&stored)),
+        },
         Table::Totals => entry::decode::<Checkpoint>(value).ok().and_then(|c| serde_json::to_value(c).ok()),
         Table::State | Table::Trace => None,
     }
@@ -42,6 +46,10 @@ fn about_entry(entry: &Entry) -> Value {
         "created": entry.created,
         "expires": entry.expires,
     })
+}
+
+fn about_recall(stored: &StoredRecall) -> Value {
+    json!({ "recall": format!("{:016x}", stored.recall.trace), "until": stored.until })
 }
 
 fn about_end(stored: &StoredEnd) -> Value {

@@ -6,6 +6,7 @@ use impp_model::Cause;
 
 use super::entry::{self, Progress, Stored};
 use super::index::{Slot, State};
+use super::recall::{Recall, StoredRecall};
 use super::window::StoredEnd;
 use super::{Class, End, Entry, Ledger, LedgerError, OnceKey, Seq, Timestamp, encode, encode_entry, take_in};
 use crate::api::{Batch, Committed, Completion, Expect, StoreError, Urgency};
@@ -24,6 +25,23 @@ pub struct Claimed {
     pub repeat: bool,
     /// The number of tries before the one whose ids the far side is to see: this one, or the first that may have arrived.
     pub edition: u32,
+}
+
+/// How an entry ends, with what goes into the same commit.
+#[derive(Debug, Clone)]
+pub struct Conclusion<'a> {
+    /// The end.
+    pub end: End,
+    /// The gateway's own message to the sender.
+    pub notice: Option<&'a Entry>,
+    /// For telling the sender of a late error, under the id by which the far side knows the message.
+    pub recall: Option<(OnceKey, Recall)>,
+}
+
+impl From<End> for Conclusion<'_> {
+    fn from(end: End) -> Self {
+        Self { end, notice: None, recall: None }
+    }
 }
 
 impl Ledger {
@@ -153,24 +171,28 @@ impl Ledger {
         log_failure(result.map(drop));
     }
 
-    /// Ends a claimed entry, for good: its record goes, its outcome is counted and enters the window, and `notice` (the
-    /// gateway's own message to the sender) is appended, all in one commit. The next of the pair moves up when it is durable.
+    /// Ends a claimed entry, for good: its record goes, its outcome is counted and enters the window, the notice to its sender
+    /// is appended, all in one commit. The next of the pair moves up when it is durable.
     ///
     /// A journalled entry can be settled while its append is still on its way. After an error that is returned nothing has
     /// changed and `done` is not called. For `done` as for [`append`](Self::append); it hears the number of the notice.
-    pub fn settle(
+    pub fn settle<'a>(
         self: &Arc<Self>,
         seq: Seq,
-        end: End,
-        notice: Option<&Entry>,
+        conclusion: impl Into<Conclusion<'a>>,
         now: Timestamp,
         urgency: Urgency,
         done: impl FnOnce(Result<Option<Seq>, LedgerError>) + Send + 'static,
     ) -> Result<(), LedgerError> {
+        let Conclusion { end, notice, recall } = conclusion.into();
         let mut batch = self.batch_of(seq)?.essential();
         let record = notice.map(encode_entry).transpose()?;
         let until = self.window.lock().until(now);
         let stored = encode(&StoredEnd { end: end.clone(), until })?;
+        if let Some((key, recall)) = &recall {
+            // Before the others, whose versions are counted from the end.
+            batch.put(Table::Window, key.recall_key(), encode(&StoredRecall { recall: recall.clone(), until })?);
+        }
         let (once, noticed) = self.start_settle(seq, notice.zip(record.as_ref().map(Vec::len)), &mut batch)?;
         if let Some((notice, record)) = noticed.zip(record) {
             batch.put_if(Table::Ledger, notice.key(), Expect::Sure(None), record);
@@ -180,8 +202,8 @@ impl Ledger {
             batch.put_if(Table::Window, once.key(), expect, stored);
         }
         let ledger = Arc::clone(self);
-        let once = once.map(|once| (once, until));
-        let completion = Completion::new(move |result| done(ledger.settled(seq, end, once, noticed, result)));
+        let ended = Ended { end, once, notice: noticed, recall, until };
+        let completion = Completion::new(move |result| done(ledger.settled(seq, ended, result)));
         self.store.commit(batch, urgency, completion);
         Ok(())
     }
@@ -212,11 +234,10 @@ impl Ledger {
     fn settled(
         &self,
         seq: Seq,
-        end: End,
-        once: Option<(OnceKey, Timestamp)>,
-        notice: Option<Seq>,
+        ended: Ended,
         result: Result<Committed, StoreError>,
     ) -> Result<Option<Seq>, LedgerError> {
+        let Ended { end, once, notice, recall, until } = ended;
         let mut index = self.index.lock();
         let Version(last) = match result {
             Ok(committed) => committed.last,
@@ -236,7 +257,10 @@ impl Ledger {
             index.durable(notice, Version(last - u64::from(once.is_some())));
         }
         drop(index);
-        if let (Some((once, until)), Some(shard)) = (once, seq.shard()) {
+        if let Some((key, recall)) = recall {
+            self.recalls.lock().insert(key, recall, until, seq.shard());
+        }
+        if let (Some(once), Some(shard)) = (once, seq.shard()) {
             self.window.lock().done(once, end, until, Some((shard, Version(last))));
         }
         Ok(notice)
@@ -288,6 +312,15 @@ impl Ledger {
     pub(super) fn batch_of(&self, seq: Seq) -> Result<Batch, LedgerError> {
         self.batch(seq.shard().ok_or(LedgerError::Unknown(seq))?)
     }
+}
+
+/// An end on its way to the disk.
+struct Ended {
+    end: End,
+    once: Option<OnceKey>,
+    notice: Option<Seq>,
+    recall: Option<(OnceKey, Recall)>,
+    until: Timestamp,
 }
 
 impl Slot {

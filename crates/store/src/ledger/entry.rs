@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use bytes::Bytes;
-use impp_model::{Address, Cause, Failure, Operation, Outcome, Proof};
+use impp_model::{Address, Cause, Device, Endpoint, Failure, MessageOperation, Operation, Outcome, Proof};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -90,12 +90,23 @@ pub struct Pair(u128);
 impl Pair {
     /// The pair of these two.
     pub fn new(source: &Address, destination: &Address) -> Self {
-        Self(digest(&[source.local(), source.domain().as_str(), destination.local(), destination.domain().as_str()]))
+        let parts = [source.local(), source.domain().as_str(), destination.local(), destination.domain().as_str()];
+        Self(digest(parts.map(str::as_bytes)))
     }
 
     /// The pair of an operation.
     pub fn of(operation: &Operation) -> Self {
         Self::new(&operation.source().address, &operation.destination().address)
+    }
+
+    /// The hash, for records that others keep of the pair.
+    pub fn to_bits(self) -> u128 {
+        self.0
+    }
+
+    /// The pair of a hash that [`to_bits`](Self::to_bits) gave.
+    pub fn from_bits(bits: u128) -> Self {
+        Self(bits)
     }
 
     /// The shard that holds its entries.
@@ -104,7 +115,7 @@ impl Pair {
     }
 }
 
-/// What identifies a message of a sender, for the window of repeats: a hash of source and near-side id.
+/// What identifies a message of a sender, for the window of repeats and for late errors: a hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct OnceKey(u128);
@@ -112,11 +123,41 @@ pub struct OnceKey(u128);
 impl OnceKey {
     /// The key of the message that `source` calls `id`.
     pub fn new(source: &Address, id: &str) -> Self {
-        Self(digest(&[source.local(), source.domain().as_str(), id]))
+        Self(digest([source.local(), source.domain().as_str(), id].map(str::as_bytes)))
+    }
+
+    /// The key of a message with this content: an id that is used again for another text is no repeat.
+    ///
+    /// The sender's device is part of it, for clients whose ids are their own only.
+    pub fn of_message(operation: &MessageOperation) -> Self {
+        let (source, destination, content) = (&operation.source, &operation.destination, &operation.message.content);
+        let device = |end: &'_ Endpoint| end.device.as_ref().map_or("", Device::as_str).as_bytes().to_owned();
+        let (from, to, id) = (device(source), device(destination), operation.carried_id());
+        Self(digest([
+            source.address.local().as_bytes(),
+            source.address.domain().as_str().as_bytes(),
+            &from,
+            destination.address.local().as_bytes(),
+            destination.address.domain().as_str().as_bytes(),
+            &to,
+            id.as_bytes(),
+            content.media_type.as_bytes(),
+            &content.octets,
+        ]))
     }
 
     pub(super) fn key(self) -> [u8; 16] {
         self.0.to_be_bytes()
+    }
+
+    /// Where the recall of a message lies.
+    pub(super) fn recall_key(self) -> Vec<u8> {
+        [b"r", &self.key()[..]].concat()
+    }
+
+    /// The inverse of [`recall_key`](Self::recall_key).
+    pub(super) fn from_recall_key(key: &[u8]) -> Option<Self> {
+        Self::from_key(key.strip_prefix(b"r")?)
     }
 
     pub(super) fn from_key(key: &[u8]) -> Option<Self> {
@@ -125,7 +166,7 @@ impl OnceKey {
 }
 
 /// Half of a SHA-256: nobody finds two texts with the same, so no stranger's message is taken for another's repeat.
-fn digest(parts: &[&str]) -> u128 {
+fn digest<const N: usize>(parts: [&[u8]; N]) -> u128 {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update((part.len() as u64).to_be_bytes());
@@ -153,6 +194,8 @@ pub enum Origin {
     Peer,
     /// The gateway's own, such as a notice: it does not count, and nobody is told.
     Gateway,
+    /// The gateway's own word that something waits, or a peer's good news about a message: nobody misses it.
+    Warning,
 }
 
 /// The way it came, for telling the sender.
@@ -285,7 +328,7 @@ pub(super) fn encode<T: Serialize>(value: &T, room: usize) -> Result<Vec<u8>, rm
 }
 
 /// The inverse of [`encode`].
-pub(super) fn decode<'a, T: Deserialize<'a>>(octets: &'a [u8]) -> Result<T, rmp_serde::decode::Error> {
+pub(crate) fn decode<'a, T: Deserialize<'a>>(octets: &'a [u8]) -> Result<T, rmp_serde::decode::Error> {
     rmp_serde::from_slice(octets)
 }
 

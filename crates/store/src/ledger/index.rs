@@ -209,6 +209,13 @@ impl Index {
         self.pairs.get(&pair).map_or((0, false), |queue| (queue.entries.len(), queue.spooled > 0))
     }
 
+    /// The waiting entries of a pair, oldest first.
+    pub(super) fn waiting_of(&self, pair: Pair, limit: usize) -> Vec<Seq> {
+        let entries = self.pairs.get(&pair).map(|queue| queue.entries.iter());
+        let waits = |seq: &&Seq| self.slots.get(seq).is_some_and(|slot| slot.state == State::Waiting);
+        entries.into_iter().flatten().filter(waits).take(limit).copied().collect()
+    }
+
     /// Those to try, longest due first.
     pub(super) fn due(&self, now: Timestamp) -> impl Iterator<Item = (Seq, &Slot)> {
         self.due

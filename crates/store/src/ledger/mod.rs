@@ -8,6 +8,7 @@ mod deliver;
 mod entry;
 mod hashing;
 mod index;
+mod recall;
 mod recovery;
 mod schedule;
 mod time;
@@ -16,9 +17,11 @@ mod upkeep;
 mod window;
 
 pub(crate) use about::{about, is_readable};
-pub use deliver::Claimed;
+pub use deliver::{Claimed, Conclusion};
+pub(crate) use entry::decode;
 pub use entry::{Class, End, Entry, Near, OnceKey, Origin, Pair, Seq};
 pub use index::{Item, State};
+pub use recall::Recall;
 pub use recovery::Recovered;
 pub(crate) use recovery::walk;
 pub use schedule::Schedule;
@@ -34,6 +37,7 @@ use parking_lot::Mutex;
 use crate::api::{Batch, Committed, Completion, Expect, Store, StoreError, Urgency};
 use crate::key::{Fence, Shard, Table};
 use index::{Index, Slot};
+use recall::Recalls;
 use window::Window;
 
 /// Where the totals lie, in the ledger's first shard.
@@ -123,6 +127,7 @@ pub struct Ledger {
     fences: [Option<Fence>; Shard::COUNT as usize],
     index: Mutex<Index>,
     window: Mutex<Window>,
+    recalls: Mutex<Recalls>,
     upkeep: Mutex<upkeep::Upkeep>,
 }
 
@@ -142,10 +147,12 @@ impl Ledger {
             owned.push((shard, fence));
             fences.get_mut(shard.index()).into_iter().for_each(|slot| *slot = Some(fence));
         }
-        let recovery::Recovery { index, window, recovered } = recovery::recover(&*store, &owned, &limits, now)?;
+        let recovery::Recovery { index, window, recalls, recovered } =
+            recovery::recover(&*store, &owned, &limits, now)?;
         let home = owned.first().copied();
         let upkeep = Mutex::new(upkeep::Upkeep::new(home, index.totals));
-        let ledger = Self { store, limits, fences, index: Mutex::new(index), window: Mutex::new(window), upkeep };
+        let (index, window, recalls) = (Mutex::new(index), Mutex::new(window), Mutex::new(recalls));
+        let ledger = Self { store, limits, fences, index, window, recalls, upkeep };
         Ok((Arc::new(ledger), recovered))
     }
 
@@ -225,6 +232,21 @@ impl Ledger {
         }
     }
 
+    /// Remembers a message that ended delivered by its far side's server without ever having been in the ledger, under the id
+    /// by which that side knows it.
+    pub fn remember(&self, key: OnceKey, recall: Recall, now: Timestamp) {
+        let until = self.window.lock().until(now);
+        self.recalls.lock().insert(key, recall, until, None);
+    }
+
+    /// Takes out what is remembered of a delivered message if it `is_meant`, for a late error about it: there is one at the
+    /// most.
+    pub fn recall(&self, key: OnceKey, now: Timestamp, is_meant: impl FnOnce(&Recall) -> bool) -> Option<Recall> {
+        let (recall, stored) = self.recalls.lock().take(key, now, is_meant)?;
+        self.forget_recalls(stored.into_iter().map(|shard| (shard, key)));
+        Some(recall)
+    }
+
     fn batch(&self, shard: Shard) -> Result<Batch, LedgerError> {
         let fence = self.fences.get(shard.index()).copied().flatten().ok_or(LedgerError::NotOwned(shard))?;
         Ok(Batch::new(shard, fence))
@@ -246,6 +268,11 @@ fn take_in(index: &mut Index, shard: Shard, entry: &Entry, size: usize) -> Seq {
 
 fn encode_entry(entry: &Entry) -> Result<Vec<u8>, LedgerError> {
     entry::encode(entry, entry::ENTRY_ROOM).map_err(|error| LedgerError::Encode(Arc::new(error)))
+}
+
+/// The octets of a record of another table, in the ledger's form.
+pub(crate) fn encode_value<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, LedgerError> {
+    encode(value)
 }
 
 fn encode<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, LedgerError> {

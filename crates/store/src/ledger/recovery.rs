@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::entry::{self, Progress, Stored};
 use super::index::{Index, Slot, State};
+use super::recall::{Recalls, StoredRecall};
 use super::totals::Checkpoint;
 use super::window::{StoredEnd, Window};
 use super::{Class, Entry, LedgerError, Limits, OnceKey, Origin, Pair, Schedule, Seq, TOTALS_KEY, Timestamp};
@@ -40,6 +41,7 @@ pub struct Recovered {
 pub(super) struct Recovery {
     pub(super) index: Index,
     pub(super) window: Window,
+    pub(super) recalls: Recalls,
     pub(super) recovered: Recovered,
 }
 
@@ -51,12 +53,14 @@ pub(super) fn recover(
     now: Timestamp,
 ) -> Result<Recovery, LedgerError> {
     let mut recovered = Recovered::default();
-    let (mut found, mut ends) = (Vec::new(), Vec::new());
+    let (mut found, mut ends, mut remembered) = (Vec::new(), Vec::new(), Vec::new());
     for (shard, fence) in shards {
         read_shard(store, *shard, *fence, &mut found, &mut recovered)?;
         walk(store, *shard, Table::Window, |key, record| {
             let read = OnceKey::from_key(key).zip(entry::decode::<StoredEnd>(&record.value).ok());
             ends.extend(read.map(|(key, end)| (*shard, record.version, key, end)));
+            let read = OnceKey::from_recall_key(key).zip(entry::decode::<StoredRecall>(&record.value).ok());
+            remembered.extend(read.map(|(key, recall)| (*shard, key, recall)));
         })?;
     }
     let checkpoint = match shards.first() {
@@ -84,7 +88,12 @@ pub(super) fn recover(
     for (shard, version, key, StoredEnd { end, until }) in ends {
         window.done(key, end, until, Some((shard, version)));
     }
-    Ok(Recovery { index, window, recovered })
+    remembered.sort_unstable_by_key(|(_, _, recall)| recall.until);
+    let mut recalls = Recalls::default();
+    for (shard, key, StoredRecall { recall, until }) in remembered {
+        recalls.insert(key, recall, until, Some(shard));
+    }
+    Ok(Recovery { index, window, recalls, recovered })
 }
 
 fn read_shard(

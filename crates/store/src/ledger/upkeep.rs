@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::deliver::log_failure;
 use super::index::{Item, State};
 use super::totals::{Checkpoint, Totals};
-use super::{Class, Ledger, LedgerError, Pair, Seq, TOTALS_KEY, Timestamp, encode};
+use super::{Class, Ledger, LedgerError, OnceKey, Pair, Seq, TOTALS_KEY, Timestamp, encode};
 use crate::api::{Batch, Completion, MAX_OPERATIONS, Urgency};
 use crate::key::{Fence, Shard, Table};
 
@@ -50,6 +50,13 @@ impl Ledger {
         self.index.lock().due(now).take(limit).map(|(seq, slot)| Item::new(seq, slot)).collect()
     }
 
+    /// The same, of those whose hops `admit` lets pass: asked once for each that is given.
+    pub fn due_if(&self, now: Timestamp, limit: usize, mut admit: impl FnMut(Option<&str>) -> bool) -> Vec<Item> {
+        let index = self.index.lock();
+        let admitted = index.due(now).filter(|(_, slot)| admit(slot.hop.as_deref()));
+        admitted.take(limit).map(|(seq, slot)| Item::new(seq, slot)).collect()
+    }
+
     /// When [`due`](Self::due), [`take_expired`](Self::take_expired) or [`take_warnings`](Self::take_warnings) next have
     /// something; in the past when they have it.
     pub fn next(&self) -> Option<Timestamp> {
@@ -65,6 +72,16 @@ impl Ledger {
     /// follow it there, to keep the order.
     pub fn pair(&self, pair: Pair) -> (usize, bool) {
         self.index.lock().pair(pair)
+    }
+
+    /// At most `limit` waiting entries of a pair, oldest first.
+    pub fn waiting_of(&self, pair: Pair, limit: usize) -> Vec<Seq> {
+        self.index.lock().waiting_of(pair, limit)
+    }
+
+    /// Whether anything can be kept at all; else the ledger only counts.
+    pub fn keeps(&self) -> bool {
+        self.limits.records > 0
     }
 
     /// At most `limit` entries in the order of their numbers, those after `after`.
@@ -147,7 +164,18 @@ impl Ledger {
         self.sweep(now);
     }
 
+    pub(super) fn forget_recalls(&self, records: impl Iterator<Item = (Shard, OnceKey)>) {
+        for (shard, key) in records {
+            let Ok(batch) = self.batch(shard) else { continue };
+            let mut batch = batch.essential();
+            batch.delete(Table::Window, key.recall_key());
+            self.store.commit(batch, Urgency::WriteBehind, Completion::new(|result| log_failure(result.map(drop))));
+        }
+    }
+
     fn sweep(&self, now: Timestamp) {
+        let recalls = self.recalls.lock().sweep(now, SWEEP);
+        self.forget_recalls(recalls.into_iter());
         let mut forgotten = self.window.lock().sweep(now, SWEEP);
         forgotten.sort_by_key(|forgotten| forgotten.shard);
         for same in forgotten.chunk_by(|a, b| a.shard == b.shard).flat_map(|same| same.chunks(MAX_OPERATIONS)) {

@@ -204,6 +204,30 @@ impl Link {
         Ok(())
     }
 
+    pub(super) fn send_encoded(
+        &mut self,
+        pair: &Pair,
+        octets: &[u8],
+        token: Option<Token>,
+        now: Instant,
+    ) -> Result<(), NotSent> {
+        if self.wire.phase() != Phase::Open {
+            return Err(NotSent::NotOpen);
+        }
+        if !self.sending.is_proven(pair) {
+            return Err(NotSent::Unproven);
+        }
+        if !self.has_room() {
+            return Err(NotSent::Full);
+        }
+        self.life.stanza = now;
+        self.wire.send_raw(octets, now);
+        if let Some(managed) = &mut self.managed {
+            managed.management.sent(token, Bytes::copy_from_slice(octets));
+        }
+        Ok(())
+    }
+
     /// Takes an element that comes while the peer's end tag is awaited: what is on the way is not lost.
     pub(super) fn late(&mut self, element: Element, now: Instant) {
         if is_stanza_name(&element.name) {

@@ -268,6 +268,17 @@ macro_rules! stream_common {
                 self.link.send(stanza, token, now)
             }
 
+            /// Sends a stanza of a proven pair that is encoded already; on streams without management several in one piece.
+            pub fn send_encoded(
+                &mut self,
+                pair: &$crate::server::Pair,
+                octets: &[u8],
+                token: Option<$crate::management::Token>,
+                now: Instant,
+            ) -> Result<(), $crate::server::NotSent> {
+                self.link.send_encoded(pair, octets, token, now)
+            }
+
             /// Ends the stream in order; what the peer still sends is yielded.
             pub fn close(&mut self, now: Instant) {
                 self.link.close(now);

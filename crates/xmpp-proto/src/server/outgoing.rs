@@ -141,6 +141,11 @@ impl OutgoingStream {
         &self.pair
     }
 
+    /// Whether the peer took our certificate (SASL EXTERNAL), so that dialback was of no use to it.
+    pub fn is_external(&self) -> bool {
+        self.is_authenticated
+    }
+
     /// The TLS handshake is done, with this peer.
     pub fn handle_tls(&mut self, identity: PeerIdentity, now: Instant) {
         if self.state == State::Handshake {

@@ -43,6 +43,18 @@ pub enum Proof {
     Discovery,
 }
 
+impl Proof {
+    /// The label in logs, traces and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::External => "external",
+            Self::Certificate => "certificate",
+            Self::Dialback => "dialback",
+            Self::Discovery => "discovery",
+        }
+    }
+}
+
 /// Whether stanzas of a pair may pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Passage {

@@ -22,7 +22,16 @@ impl Player {
             (Proto::Sip, "anything") => {
                 self.request_came("") || self.responses.iter().any(|response| !response.claimed)
             }
-            (Proto::Sip, "MESSAGE" | "second MESSAGE") => self.request_came("MESSAGE "),
+            (Proto::Xmpp, "error") => self.stanza_came(|stanza| stanza.attr("type") == Some("error")),
+            (Proto::Xmpp, "composing") => {
+                self.stanza_came(|stanza| stanza.elements().any(|child| child.name == *"composing"))
+            }
+            (Proto::Xmpp, "message with body MIIB") => {
+                self.stanza_came(|stanza| stanza.elements().any(|child| child.text() == "MIIB"))
+            }
+            (Proto::Sip, "MESSAGE" | "second MESSAGE" | "MESSAGE with empty text" | "second isComposing MESSAGE") => {
+                self.request_came("MESSAGE ")
+            }
             (Proto::Sip, "MESSAGE with Content-Type text/plain") => {
                 let plain = |value: Option<&str>| value.is_some_and(|value| value.starts_with("text/plain"));
                 self.requests.iter().any(|request| !request.claimed && plain(request.message.header("Content-Type")))

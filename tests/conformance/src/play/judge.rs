@@ -8,7 +8,7 @@ use super::{Player, Stanza};
 use crate::pattern::{Known, Pattern};
 use crate::sip_peer::{OWN, Transport, Way};
 use crate::sip_text::SipText;
-use crate::suite::{Child, Expect, ExpectRequest, ExpectResponse, ExpectStanza};
+use crate::suite::{Body, Child, CpimBody, Expect, ExpectRequest, ExpectResponse, ExpectStanza};
 
 /// The address that vectors send from; the harness sends from its own and puts that into what is expected.
 pub(super) const PLAYED_SOURCE: &str = "192.0.2.1:9988";
@@ -50,8 +50,10 @@ impl Player {
         };
         check("method", message.method(), &Pattern::One(expected.method.clone()));
         check("Request-URI", message.second_word(), &expected.request_uri);
-        if let Some(body) = &expected.body {
-            check("body", &message.body, body);
+        match &expected.body {
+            Some(Body::Text(body)) => check("body", &message.body, body),
+            Some(Body::Cpim { cpim }) => wrong.extend(judge_cpim(&message.body, cpim, &self.known)),
+            None => {}
         }
         let transport = if let Way::Udp(..) = request.way { Transport::Udp } else { Transport::Tcp };
         if !message.header("Via").unwrap().starts_with(transport.name())
@@ -160,6 +162,42 @@ fn judge_headers(
         }
     }
     wrong.extend(absent.iter().filter(|name| message.header(name).is_some()).map(|name| format!("{name} is there")));
+    wrong
+}
+
+/// The headers, MIME headers and content of an object, which blank lines part (RFC 3862 §2).
+fn judge_cpim(body: &str, expected: &CpimBody, known: &Known) -> Vec<String> {
+    let mut parts = body.splitn(3, "\r\n\r\n");
+    let (headers, mime, content) =
+        (parts.next().unwrap_or_default(), parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let value = |part: &str, name: &str| {
+        let line =
+            part.lines().find_map(|line| line.split_once(": ").filter(|(key, _)| key.eq_ignore_ascii_case(name)));
+        line.map(|(_, value)| value.to_owned())
+    };
+    let mut wrong = Vec::new();
+    let mut check = |field: &str, value: Option<String>, pattern: &Pattern| match value {
+        Some(value) if pattern.matches(&value, known) => {}
+        value => wrong.push(format!("{field} is {value:?}")),
+    };
+    for (name, pattern) in &expected.headers {
+        check(name, value(headers, name), pattern);
+    }
+    for (name, pattern) in
+        [("Content-Type", &expected.content_type), ("Content-Disposition", &expected.content_disposition)]
+    {
+        pattern.iter().for_each(|pattern| check(name, value(mime, name), pattern));
+    }
+    expected.content.iter().for_each(|pattern| check("content", Some(content.to_owned()), pattern));
+    for (path, pattern) in &expected.xml {
+        let root = strict_xml::parse_document(content.as_bytes(), &strict_xml::Limits::default()).ok();
+        let path = path.trim_start_matches('/').replace("imdn:", "");
+        let found = root.and_then(|root| below(&root, &path).pop()?.last().map(|element| element.text().into_owned()));
+        check(&path, found, pattern);
+    }
+    wrong.extend(
+        expected.absent.iter().filter(|name| value(headers, name).is_some()).map(|name| format!("{name} is there")),
+    );
     wrong
 }
 

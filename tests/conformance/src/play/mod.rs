@@ -22,19 +22,22 @@ pub use crate::sip_peer::Transport;
 
 /// Plays the vector `id` of `suite`; panics with what was expected and what came.
 pub async fn play(suite: &str, id: &str) {
-    play_vector(&vector(suite, id), None).await;
+    play_vector(suite, &vector(suite, id), None).await;
 }
 
 /// Plays all vectors of `suite` but those of `except`, with all of SIP over `transport`, whatever they name.
 pub async fn play_all_over(transport: Transport, suite: &str, except: &[(&str, &str)]) {
     let ids = vectors(suite).into_keys().filter(|id| except.iter().all(|(other, _)| other != id));
     for id in ids {
-        play_vector(&vector(suite, &id), Some(transport)).await;
+        play_vector(suite, &vector(suite, &id), Some(transport)).await;
     }
 }
 
-async fn play_vector(vector: &Vector, over: Option<Transport>) {
+async fn play_vector(suite: &str, vector: &Vector, over: Option<Transport>) {
     let mut player = Player::start(vector, over).await;
+    if let Some(before) = player.given.after {
+        player.play_before(&self::vector(suite, before)).await;
+    }
     for (number, stimulus) in vector.stimulus.iter().enumerate() {
         if number > 0 && player.given.after_response {
             player.xmpp.answer_pings();
@@ -132,6 +135,17 @@ impl Player {
             fences: 0,
             began: Instant::now(),
         }
+    }
+
+    /// Plays what comes before the vector in hand, up to the last of its answers.
+    async fn play_before(&mut self, before: &Vector) {
+        for stimulus in &before.stimulus {
+            self.stimulate(stimulus).await;
+        }
+        self.xmpp.answer_pings();
+        self.until("what comes before", |player| !player.stanzas.is_empty() && !player.responses.is_empty()).await;
+        self.stanzas.clear();
+        self.responses.clear();
     }
 
     async fn stimulate(&mut self, stimulus: &Stimulus) {

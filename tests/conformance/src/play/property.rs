@@ -17,6 +17,13 @@ impl Player {
             "if the final response is delayed: no 1xx other than 100, no 100 before 3.5 s (0.5+1+2 s), 408 never" => {
                 self.no_early_100_and_no_408().await;
             }
+            "exactly one delivery-notification for message-id 34jk324j" => self.one_notification().await,
+            "sent at once or failed; never written to the offline store" => {
+                // The ledger of this gateway takes nothing in: the sender hears at once.
+                self.until("an error", |player| !player.stanzas.is_empty()).await;
+                let error = self.stanzas.remove(0).element;
+                assert_eq!(error.attr("type"), Some("error"), "{}: {error:?}", self.id);
+            }
             other => panic!("{}: unknown property: {other}", self.id),
         }
     }
@@ -28,6 +35,15 @@ impl Player {
             assert_eq!(first.header(header), second.header(header), "{}: {header}", self.id);
         }
         assert_ne!(first.param("Via", "branch"), second.param("Via", "branch"), "{}: branch", self.id);
+    }
+
+    async fn one_notification(&mut self) {
+        let first = self.await_unanswered().await;
+        self.answer(first, 200, "OK", &[]).await;
+        let body = &self.requests[first].message.body;
+        assert!(body.contains("<delivery-notification>") && body.contains("34jk324j"), "{}: {body}", self.id);
+        self.requests[first].claimed = true;
+        self.expect_none(crate::suite::Proto::Sip, "MESSAGE", None).await;
     }
 
     async fn two_identical_responses(&mut self) {

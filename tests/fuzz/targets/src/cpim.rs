@@ -1,7 +1,9 @@
 //! message/cpim objects, alone and under MIME headers.
 
+use bytes::Bytes;
 use cpim::report::CpimReport;
-use cpim::{Draft, Message, Package, Profile, RelayView, Remedy, SignedPolicy};
+use cpim::{Draft, Message, Package, Profile, RelayView, Remedy, SignedPolicy, mapping};
+use impp_model::{Address, MessageOperation, TransId};
 
 /// Reads `input` as an object in every profile, and as an object under MIME headers.
 pub fn run(input: &[u8]) {
@@ -11,9 +13,25 @@ pub fn run(input: &[u8]) {
     for profile in [Profile::Base, Profile::Msrp, Profile::Gateway] {
         object(input, profile);
     }
+    operation(input);
     if let Ok(package) = Package::parse(input) {
         packaged(&package, input);
     }
+}
+
+/// What the hub can carry makes an object that says the same.
+fn operation(input: &[u8]) {
+    let im = |uri: &str| Address::from_im_uri(uri).ok();
+    let Ok(mapped) = mapping::from_object(input, im, TransId::from("t")) else { return };
+    let read = mapped.value.message;
+    let Ok(written) = mapping::to_object(&MessageOperation { message: read.clone(), ..mapped.value }, None) else {
+        return;
+    };
+    let again = mapping::from_object(&written.value, im, TransId::from("t")).expect("what was written can be read");
+    assert_eq!(again.value.message.sent, read.sent, "the time is kept");
+    assert!(again.value.message.subjects.len() <= read.subjects.len(), "no subject begins another header");
+    let sealed = mapping::seal(Bytes::copy_from_slice(input));
+    assert!(sealed.as_ref().and_then(mapping::unseal).is_none_or(|octets| octets == input), "sealed octets are kept");
 }
 
 fn object(input: &[u8], profile: Profile) {

@@ -4,11 +4,13 @@
 //! over the corpus, over damaged copies of the corpus and over inputs too large to keep. A target panics on a broken promise.
 
 pub mod cpim; // RFC 3862
+pub mod date; // RFC 3339
 pub mod digest; // RFC 7616 §3.3, §3.4
 pub mod imdn; // RFC 5438, RFC 3994, RFC 3923
 pub mod pidf; // RFC 3863, RFC 4479, RFC 4480
 pub mod sip; // RFC 3261 §7
 pub mod stanza; // RFC 6120 §8, XEP-0114
+pub mod streams; // RFC 6120 §4, XEP-0220, XEP-0198
 pub mod uri; // RFC 3860 §A.2, RFC 3859 §A.2, RFC 5122 §2.2, RFC 7622 §3.1
 pub mod xml_framer; // RFC 6120 §11
 
@@ -18,11 +20,13 @@ pub type Target = fn(&[u8]);
 /// All targets by the names of their corpora.
 pub const TARGETS: &[(&str, Target)] = &[
     ("cpim", cpim::run),
+    ("date", date::run),
     ("digest", digest::run),
     ("imdn", imdn::run),
     ("pidf", pidf::run),
     ("sip", sip::run),
     ("stanza", stanza::run),
+    ("streams", streams::run),
     ("uri", uri::run),
     ("xml_framer", xml_framer::run),
 ];

@@ -23,6 +23,11 @@ fn the_cpim_corpus_is_harmless() {
 }
 
 #[test]
+fn the_date_corpus_is_harmless() {
+    replay("date");
+}
+
+#[test]
 fn the_digest_corpus_is_harmless() {
     replay("digest");
 }

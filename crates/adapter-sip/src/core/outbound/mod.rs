@@ -11,10 +11,10 @@ use super::peers::Peers;
 use super::queues::{Queues, Turn};
 use super::route::Place;
 use crate::ids::{Recent, RequestIds};
-use crate::mapping::address;
+use crate::mapping::signal;
 use adapter_api::{Delivery, Hop, TraceId, settle_channel};
 use hops::KnownHop;
-use impp_model::{Cause, Failure, Kind, MessageOperation, Operation, Outcome, Proof, Side};
+use impp_model::{Cause, Failure, Kind, Operation, Outcome, Proof, Side};
 use sip_proto::build::RequestBuilder;
 use sip_proto::transaction::Handle;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -61,7 +61,19 @@ struct Outbound {
     attempt: Option<Attempt>,
     /// An earlier try may have arrived: a server that never answered, a connection that broke behind the request.
     doubtful: bool,
+    form: Wrapped,
     last: Option<Box<Failure>>,
+}
+
+/// Whether a message goes out as message/cpim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wrapped {
+    /// It does not.
+    No,
+    /// It does.
+    Yes,
+    /// It did, and was refused so.
+    Refused,
 }
 
 /// The try at one server.
@@ -114,13 +126,21 @@ impl Core {
             Kind::Authorize => return delivery.settle(Outcome::Success(Proof::Server)),
             Kind::Message | Kind::Disposition | Kind::Composing | Kind::Publish | _ => {}
         }
-        let Some(operation) = instant_message(&delivery) else {
+        if let Some(delivery) = self.settle_signal(delivery, now) {
+            self.enqueue(delivery);
+        }
+    }
+
+    /// Takes one that needs a request.
+    pub(in crate::core) fn enqueue(&mut self, delivery: Delivery) {
+        let Some((uri, _)) = signal::destination(&delivery.operation) else {
             return delivery.settle(Failure::new(Side::Ours, Cause::NotImplemented));
         };
-        let uri: Arc<str> = address::to_sip_uri(&operation.destination).into();
-        self.outbounds.next += 1;
-        let id = self.outbounds.next;
-        let turn = self.outbounds.queues.enter(&uri, id);
+        let uri: Arc<str> = uri.into();
+        let outbounds = &mut self.outbounds;
+        outbounds.next += 1;
+        let id = outbounds.next;
+        let turn = outbounds.queues.enter(&uri, id);
         if turn == Turn::Full {
             let failure =
                 Failure::new(Side::Ours, Cause::Overload).with_text("too many messages wait for this addressee");
@@ -170,6 +190,7 @@ impl Core {
             tried: 0,
             attempt: None,
             doubtful,
+            form: Wrapped::No,
             last: None,
         };
         outbounds.entries.insert(id, outbound);
@@ -268,8 +289,3 @@ impl Outbound {
 
 /// RFC 3261 §17.1.2.2, Timer F, and time to find the way.
 const EVENT_PATIENCE: Duration = Duration::from_secs(40);
-
-/// The message of a delivery; later kinds of operation have no capability here and never come.
-fn instant_message(delivery: &Delivery) -> Option<&MessageOperation> {
-    if let Operation::Message(operation) = &*delivery.operation { Some(operation) } else { None }
-}

@@ -1,13 +1,14 @@
 //! What comes of a try: a response, an error of the transport, or nothing.
 
-use super::{Attempt, Id};
+use super::{Attempt, Id, Wrapped};
 use crate::core::Core;
+use crate::core::accepts::Kind;
 use crate::core::route::{ConnectionId, Route};
 use crate::core::streams::End;
 use crate::core::unreachable::Unreachable;
 use crate::mapping::{address, error};
 use adapter_api::{PeerState, Transport};
-use impp_model::{Cause, Failure, Outcome, Proof, Side};
+use impp_model::{Cause, Failure, Operation, Outcome, Proof, Side};
 use sip_proto::header::RetryAfter;
 use sip_proto::header_id::HeaderId;
 use sip_proto::message::Message;
@@ -128,6 +129,10 @@ impl Core {
             self.finish(id, Outcome::HandedOver);
             return self.handle_event_answer(&sent, Some(response), outcome, now);
         }
+        if status == 415 && self.try_other_form(id, now) {
+            return;
+        }
+        let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return };
         let outcome = match status {
             200 => Outcome::Success(Proof::Recipient),
             // RFC 3428 §7: what another server accepted, and no more is known.
@@ -148,6 +153,37 @@ impl Core {
         self.outbounds.peers.servers.up(attempt.place.address);
         self.outbounds.peers.note(&self.hub, &domain, PeerState::Up);
         self.finish(id, outcome);
+    }
+}
+
+impl Core {
+    /// The addressee does not take what was sent (RFC 3261 §21.4.13): a message goes once more as itself (CMP-025).
+    fn try_other_form(&mut self, id: Id, now: Instant) -> bool {
+        let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return false };
+        let operation = outbound.delivery.operation.clone();
+        match &*operation {
+            Operation::Message(message) if outbound.form == Wrapped::Yes => {
+                outbound.form = Wrapped::Refused;
+                outbound.request = None;
+                // The same server.
+                outbound.tried -= 1;
+                self.note_refusal(Kind::Cpim, &message.destination.address);
+                self.try_next(id, now);
+                true
+            }
+            Operation::Composing(told) => {
+                self.note_refusal(Kind::Composing, &told.destination.address);
+                self.typing.refused(&told.source.address, &told.destination.address);
+                false
+            }
+            Operation::Message(_)
+            | Operation::Disposition(_)
+            | Operation::Subscribe(_)
+            | Operation::Notify(_)
+            | Operation::Authorize(_)
+            | Operation::Publish(_)
+            | _ => false,
+        }
     }
 }
 

@@ -1,27 +1,31 @@
 //! One request, tried at one server after the other (RFC 3263 §4.3).
 
-use super::{Attempt, Id, instant_message};
+use super::{Attempt, Id, Wrapped};
 use crate::config::LargeMessages;
 use crate::core::Core;
 use crate::core::hop::{FixedHop, via_name};
 use crate::core::route::{Place, Route};
 use crate::core::streams::{End, Ends, Handed, Peering};
-use crate::ids::Try;
-use crate::mapping::{Mapped, message};
+use crate::ids::RequestIds;
+use crate::mapping::message::Form;
+use crate::mapping::{Mapped, message, signal};
 use adapter_api::{Carries, Delivery, Hop, Transport};
 use bytes::Bytes;
-use impp_model::{Cause, Failure, Outcome, Side};
-use sip_proto::build::TopVia;
+use impp_model::{Cause, DateTime, Failure, Operation, Outcome, Side};
+use sip_proto::build::{RequestBuilder, TopVia};
 use sip_proto::method::Method;
 use sip_proto::transaction::{Handle, Refused};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// RFC 3261 §18.1.1, RFC 3428 §8: octets of the largest request over a path that is not known to be safe.
 pub(crate) const MAX_UNSAFE_REQUEST: usize = 1300;
 
 /// RFC 4320 §4.1: a server that has the request sends 100 within 3.5 s; one that is silent longer does not have it.
 const SILENCE: Duration = Duration::from_secs(4);
+
+/// Added to the number of a try in another form: more than the servers of a domain.
+const SECOND_FORM: u32 = 1 << 31;
 
 /// Whether a request may go over UDP.
 pub(crate) fn fits_datagram(octets: usize) -> bool {
@@ -101,22 +105,70 @@ impl Core {
 
     /// Builds the request, once for all tries.
     fn prepare(&mut self, id: Id, now: Instant) {
-        let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return };
+        let Some(outbound) = self.outbounds.entries.get(&id) else { return };
         if outbound.request.is_some() {
             return;
         }
-        let Some(operation) = instant_message(&outbound.delivery) else { return };
-        let Delivery { trace, repeat, edition, .. } = outbound.delivery;
-        let ids = self.outbounds.recent.ids(operation, Try { trace, repeat, edition }, now);
-        let call_id = match &operation.message.thread {
-            Some(thread) => self.threads.call_id(thread, &operation.source.address, &operation.destination.address),
-            None => ids.call_id(),
-        };
-        let Mapped { value, degraded, dropped } = message::to_request(operation, &ids, &call_id);
+        let (operation, form) = (outbound.delivery.operation.clone(), outbound.form);
+        let Some((ids, mapped, form)) = self.build(id, &operation, form, now) else { return };
+        let Mapped { value, degraded, dropped } = mapped;
         degraded.iter().for_each(|field| self.hub.translation_loss(field, Carries::Degraded));
         dropped.iter().for_each(|field| self.hub.translation_loss(field, Carries::Dropped));
+        let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return };
         outbound.request = Some(value);
         outbound.ids = Some(ids);
+        outbound.form = form;
+    }
+
+    /// `None` for what has no form here.
+    fn build(
+        &mut self,
+        id: Id,
+        operation: &Operation,
+        form: Wrapped,
+        now: Instant,
+    ) -> Option<(RequestIds, Mapped<RequestBuilder>, Wrapped)> {
+        let at = DateTime::from_system_time(SystemTime::now())?;
+        match operation {
+            Operation::Message(operation) => {
+                let outbound = self.outbounds.entries.get(&id)?;
+                let known = outbound.ids.clone();
+                let edition = outbound.delivery.edition;
+                let ids = known.unwrap_or_else(|| self.outbounds.recent.ids(operation, edition, now));
+                let (from, to) = (&operation.source.address, &operation.destination.address);
+                let thread = operation.message.thread.as_ref();
+                let call_id = thread.map_or_else(|| ids.call_id(), |thread| self.threads.call_id(thread, from, to));
+                let form = if form == Wrapped::No && self.wraps(operation) { Wrapped::Yes } else { form };
+                let wanted = match form {
+                    Wrapped::No => Form::Plain,
+                    Wrapped::Yes => Form::Wrapped(&at),
+                    Wrapped::Refused => Form::Unwrapped,
+                };
+                let mapped = message::to_request(operation, &ids, &call_id, wanted);
+                Some((ids, mapped, form))
+            }
+            Operation::Disposition(word) => {
+                let ids = RequestIds::of_word(word);
+                match signal::to_report(word, &ids, &at) {
+                    Ok(request) => Some((ids, Mapped::whole(request), form)),
+                    Err(error) => {
+                        tracing::debug!(%error, "no report is sent");
+                        None
+                    }
+                }
+            }
+            Operation::Composing(told) => {
+                let ids = RequestIds::of_status(rand::random());
+                let (from, to) = (&told.source.address, &told.destination.address);
+                let thread = told.thread.as_ref();
+                let call_id = thread.map_or_else(|| ids.call_id(), |thread| self.threads.call_id(thread, from, to));
+                let request = signal::to_status(told, &ids, &call_id);
+                Some((ids, Mapped::whole(request), form))
+            }
+            Operation::Subscribe(_) | Operation::Notify(_) | Operation::Authorize(_) | Operation::Publish(_) | _ => {
+                None
+            }
+        }
     }
 
     /// The octets for a server, over TCP when they are too many for UDP (RFC 3261 §18.1.1).
@@ -126,7 +178,8 @@ impl Core {
         let (Some(request), Some(ids)) = (&outbound.request, &outbound.ids) else {
             return Err(failure(Cause::NotImplemented));
         };
-        let branch = ids.branch(u32::try_from(outbound.tried.saturating_sub(1)).unwrap_or(u32::MAX));
+        let again = if outbound.form == Wrapped::Refused { SECOND_FORM } else { 0 };
+        let branch = ids.branch(again + u32::try_from(outbound.tried.saturating_sub(1)).unwrap_or(SECOND_FORM - 1));
         let encode = |transport| {
             let sent_by = self.names.sent_by(transport, place.address)?;
             Some(request.encode(&TopVia {

@@ -13,11 +13,20 @@ use std::borrow::Cow;
 pub use html::to_text as html_to_text;
 
 /// What this gateway takes in a MESSAGE, in the form of an Accept value (RFC 3261 §20.1).
-pub const ACCEPT: &str = "text/plain, text/html, multipart/alternative, multipart/mixed, multipart/signed";
+pub const ACCEPT: &str = "text/plain, text/html, multipart/alternative, multipart/mixed, multipart/signed, message/cpim, \
+                           message/imdn+xml, application/im-iscomposing+xml";
 
 /// The media ranges behind [`ACCEPT`].
-pub const ACCEPTED: &[&str] =
-    &["text/plain", "text/html", "multipart/alternative", "multipart/mixed", "multipart/signed"];
+pub const ACCEPTED: &[&str] = &[
+    "text/plain",
+    "text/html",
+    "multipart/alternative",
+    "multipart/mixed",
+    "multipart/signed",
+    "message/cpim",
+    "message/imdn+xml",
+    "application/im-iscomposing+xml",
+];
 
 /// Why a body can't be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

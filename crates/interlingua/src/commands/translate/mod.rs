@@ -1,5 +1,6 @@
-//! `interlingua translate`: one message through the hub's model, without a network.
+//! `interlingua translate`: one message or presence notification through the hub's model, without a network.
 
+mod presence;
 mod read;
 mod write;
 
@@ -7,26 +8,30 @@ use std::io::Read;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
+use bytes::Bytes;
 use clap::ValueEnum;
 use impp_model::domain::Domain;
-use impp_model::{Address, Cause, Endpoint, Failure, Side};
+use impp_model::{Address, Cause, Endpoint, Failure, Mapped, MessageOperation, PresenceInfo, Side};
 use serde::Serialize;
 
 use crate::cli::Ended;
 use crate::output;
 
-/// Translate one message from standard input into another protocol
+/// Translate one message or presence notification from standard input into another protocol
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The protocol of the message
+    /// The protocol it is in
     #[arg(long)]
     from: Protocol,
     /// The protocol to translate it to
     #[arg(long)]
     to: Protocol,
-    /// Who sends it, for a native message, which does not say so itself
+    /// Who sends it, where it does not say so itself: native requests, enveloped objects
     #[arg(long = "as", value_name = "ADDRESS", default_value = "sender@native.example")]
     sender: Address,
+    /// Whom it is for, where it does not say so itself: presence without `to`, enveloped objects
+    #[arg(long = "for", value_name = "ADDRESS", default_value = "receiver@native.example")]
+    receiver: Address,
     /// The gateway's own name, as it stands in Via
     #[arg(long, value_name = "NAME", default_value = "gw.example.net")]
     gateway: Domain,
@@ -35,22 +40,28 @@ pub struct Args {
     json: bool,
 }
 
-/// A protocol that messages can be translated between.
+/// A protocol or format that messages and presence can be translated between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Protocol {
-    /// A SIP MESSAGE request, as octets with CR LF
+    /// A SIP MESSAGE or NOTIFY request, as octets with CR LF
     Sip,
-    /// An XMPP message stanza
+    /// An XMPP message stanza, or presence stanzas of one user
     Xmpp,
-    /// The JSON of POST /v1/messages, or of a message event
+    /// The JSON of POST /v1/messages or PUT /v1/presence, or of a message or presence event
     Native,
+    /// A message/cpim object, alone or under MIME headers, as octets with CR LF
+    Cpim,
+    /// A presence document
+    Pidf,
 }
 
 /// What a translation depends on besides the message.
 #[derive(Debug, Clone)]
 pub struct Setting {
-    /// The sender of a native message.
+    /// Who sends what does not say so itself.
     pub sender: Endpoint,
+    /// Whom it is for when it does not say so itself.
+    pub receiver: Endpoint,
     /// The gateway's own name.
     pub gateway: String,
     /// The time of day.
@@ -88,6 +99,30 @@ pub enum Translation {
     },
 }
 
+/// What the hub's model carries.
+enum Carried {
+    Message(Box<MessageOperation>),
+    Presence(Box<Notice>),
+}
+
+impl Carried {
+    /// The same between these ends, whatever it says itself.
+    fn between(mut self, source: Endpoint, destination: Endpoint) -> Self {
+        match &mut self {
+            Self::Message(operation) => (operation.source, operation.destination) = (source, destination),
+            Self::Presence(notice) => (notice.presentity, notice.watcher) = (source.address, destination),
+        }
+        self
+    }
+}
+
+/// A presence notification.
+struct Notice {
+    presentity: Address,
+    watcher: Endpoint,
+    info: PresenceInfo,
+}
+
 /// Why a message is not translated.
 enum Stop {
     Nothing(String),
@@ -104,8 +139,8 @@ impl From<Failure> for Stop {
 pub fn run(args: &Args) -> Result<Ended> {
     let mut input = Vec::new();
     std::io::stdin().lock().read_to_end(&mut input).context("cannot read standard input")?;
-    let sender = Endpoint::bare(args.sender.clone());
-    let setting = Setting { sender, gateway: args.gateway.to_string(), now: SystemTime::now() };
+    let [sender, receiver] = [&args.sender, &args.receiver].map(|address| Endpoint::bare(address.clone()));
+    let setting = Setting { sender, receiver, gateway: args.gateway.to_string(), now: SystemTime::now() };
     let translation = translate(args.from, args.to, &input, &setting);
     let ended = Ended::well_if(!matches!(translation, Translation::Refused { .. }));
     if args.json {
@@ -134,15 +169,16 @@ fn show(translation: &Translation) -> Result<()> {
     Ok(())
 }
 
-/// Translates one message.
+/// Translates one message or presence notification.
 pub fn translate(from: Protocol, to: Protocol, input: &[u8], setting: &Setting) -> Translation {
-    let result = read::read(from, input, setting).and_then(|mut read| {
-        // RFC 3860 §3.4.2: the hub takes one hop off.
-        let hops = read.operation.max_forwards.decremented();
-        read.operation.max_forwards = hops.ok_or_else(|| Failure::new(Side::Near, Cause::HopsExhausted))?;
-        let written = write::write(to, &read.operation, setting)?;
-        let mut degraded = read.degraded;
-        let mut dropped = read.dropped;
+    let result = read::read(from, input, setting).and_then(|read| {
+        let Mapped { value: carried, degraded, dropped } = read;
+        let mut losses = Mapped { value: (), degraded, dropped };
+        let written = match carried {
+            Carried::Message(operation) => write_message(from, to, *operation, &mut losses, setting)?,
+            Carried::Presence(notice) => write_presence(to, &notice, &mut losses, setting)?,
+        };
+        let Mapped { mut degraded, mut dropped, .. } = losses;
         degraded.extend(written.degraded);
         dropped.extend(written.dropped);
         for fields in [&mut degraded, &mut dropped] {
@@ -150,13 +186,50 @@ pub fn translate(from: Protocol, to: Protocol, input: &[u8], setting: &Setting) 
             fields.dedup();
         }
         degraded.retain(|field| !dropped.contains(field));
-        Ok(Translation::Translated { output: written.output, degraded, dropped })
+        let output = String::from_utf8(written.value.into()).map_err(|_| binary())?;
+        Ok(Translation::Translated { output, degraded, dropped })
     });
     match result {
         Ok(translation) => translation,
         Err(Stop::Nothing(reason)) => Translation::Nothing { reason },
         Err(Stop::Refused { failure, sip_status, full }) => refused(&failure, sip_status, full),
     }
+}
+
+fn write_message(
+    from: Protocol,
+    to: Protocol,
+    mut operation: MessageOperation,
+    losses: &mut Mapped<()>,
+    setting: &Setting,
+) -> Result<Mapped<Bytes>, Stop> {
+    // RFC 3860 §3.4.2: the hub takes one hop off.
+    let hops = operation.max_forwards.decremented();
+    operation.max_forwards = hops.ok_or_else(|| Failure::new(Side::Near, Cause::HopsExhausted))?;
+    // RFC 3922 §4.2.4: DateTime is when it was written, not how late it is.
+    if (from, to) == (Protocol::Cpim, Protocol::Xmpp) && operation.message.sent.take().is_some() {
+        losses.dropped.push("sent");
+    }
+    write::write(from, to, &operation, setting)
+}
+
+fn write_presence(
+    to: Protocol,
+    notice: &Notice,
+    losses: &mut Mapped<()>,
+    setting: &Setting,
+) -> Result<Mapped<Bytes>, Stop> {
+    if presence::is_relayed(to, notice) {
+        *losses = Mapped::default();
+    } else if pidf::mapping::is_silent(&notice.info, &losses.dropped) {
+        return Err(Stop::Nothing("nothing is said of any device's availability".to_owned()));
+    }
+    presence::write(to, notice, setting)
+}
+
+/// JSON and a terminal hold text only.
+fn binary() -> Stop {
+    Failure::new(Side::Far, Cause::UnsupportedMedia).with_text("the output is binary and can't be shown").into()
 }
 
 fn refused(failure: &Failure, sip_status: Option<u16>, full: bool) -> Translation {

@@ -1,34 +1,37 @@
-//! A message of any protocol as an operation.
+//! A message or a presence notification of any protocol, in the hub's model.
 
 use std::time::SystemTime;
 
+use adapter_sip::mapping::address::from_sip_uri;
 use adapter_sip::mapping::message::Refusal;
+use adapter_sip::mapping::presence::{self as sip_presence};
 use adapter_sip::mapping::thread::ThreadTable;
-use adapter_sip::mapping::{error, message as sip};
-use adapter_xmpp::mapping::message as xmpp;
+use adapter_sip::mapping::{error, message as sip, sealed};
+use adapter_xmpp::mapping::{e2e, message as xmpp, presence as xmpp_presence};
 use bytes::Bytes;
-use impp_model::{Address, Cause, Device, Endpoint, Failure, MessageOperation, Side, TransId};
+use cpim::{Class, Package, Profile, mapping as cpim_mapping};
+use impp_model::{
+    Address, Cause, Content, DateTime, Device, Endpoint, Failure, InstantMessage, Mapped, MaxForwards,
+    MessageOperation, PresenceInfo, Sealed, Side, TransId,
+};
 use serde_json::Value;
+use sip_proto::header_id::HeaderId;
 use sip_proto::message::Message;
 use sip_proto::method::Method;
-use strict_xml::{Limits, Scope, parse_element};
+use strict_xml::{Element, Limits, Scope, parse_element};
+use xmpp_proto::jid::Jid;
 use xmpp_proto::ns;
-use xmpp_proto::stanza::Stanza;
+use xmpp_proto::stanza::{self, Stanza};
 
-use super::{Protocol, Setting, Stop};
+use super::{Carried, Notice, Protocol, Setting, Stop};
 
-/// The operation, and what it lost on the way in.
-pub(super) struct Incoming {
-    pub(super) operation: MessageOperation,
-    pub(super) degraded: Vec<&'static str>,
-    pub(super) dropped: Vec<&'static str>,
-}
-
-pub(super) fn read(from: Protocol, input: &[u8], setting: &Setting) -> Result<Incoming, Stop> {
+pub(super) fn read(from: Protocol, input: &[u8], setting: &Setting) -> Result<Mapped<Carried>, Stop> {
     match from {
         Protocol::Sip => read_sip(input, setting),
-        Protocol::Xmpp => read_xmpp(input),
+        Protocol::Xmpp => read_xmpp(input, setting),
         Protocol::Native => read_native(input, setting),
+        Protocol::Cpim => read_cpim(input, setting),
+        Protocol::Pidf => read_pidf(input, setting),
     }
 }
 
@@ -36,19 +39,72 @@ fn bad(text: impl Into<String>) -> Failure {
     Failure::new(Side::Near, Cause::BadRequest).with_text(text)
 }
 
-fn read_sip(input: &[u8], setting: &Setting) -> Result<Incoming, Stop> {
+fn message(mapped: Mapped<MessageOperation>) -> Mapped<Carried> {
+    let Mapped { value, degraded, dropped } = mapped;
+    Mapped { value: Carried::Message(Box::new(value)), degraded, dropped }
+}
+
+fn notice(presentity: Address, watcher: Endpoint, info: Mapped<PresenceInfo>) -> Mapped<Carried> {
+    let Mapped { value: info, degraded, dropped } = info;
+    Mapped { value: Carried::Presence(Box::new(Notice { presentity, watcher, info })), degraded, dropped }
+}
+
+/// A message that shows nothing and holds a protected object.
+fn sealed_message(source: Endpoint, destination: Endpoint, sealed: Sealed) -> Mapped<Carried> {
+    let shown = InstantMessage::new(Content::text(""));
+    message(Mapped::whole(MessageOperation {
+        source,
+        destination,
+        max_forwards: MaxForwards::INITIAL,
+        trans_id: TransId::from("translate"),
+        message: InstantMessage { sealed: Some(sealed), ..shown },
+    }))
+}
+
+fn read_sip(input: &[u8], setting: &Setting) -> Result<Mapped<Carried>, Stop> {
     let request = Message::parse(Bytes::copy_from_slice(input)).map_err(|error| by_status(error.status(), &error))?;
     request.verify().map_err(|error| by_status(400, &error))?;
-    if request.method() != Some(&Method::Message) {
-        return Err(by_status(405, &"not a MESSAGE request"));
+    match request.method() {
+        Some(Method::Message) => read_sip_message(&request, setting),
+        Some(Method::Notify) => read_notify(&request, setting),
+        _ => Err(by_status(405, &"neither a MESSAGE nor a NOTIFY request")),
+    }
+}
+
+fn read_sip_message(request: &Message, setting: &Setting) -> Result<Mapped<Carried>, Stop> {
+    let content_type = request.only(HeaderId::ContentType).ok().flatten().unwrap_or_default();
+    if let Some(sealed) = sealed::from_body(content_type, request.body()) {
+        let (source, destination) = sip_ends(request)?;
+        return Ok(sealed_message(source, destination, sealed));
+    }
+    if cpim::MediaType::parse(content_type).is_some_and(|media| media.is(cpim::MEDIA_TYPE)) {
+        // CPM-003, CPM-009: the request alone says who sends it to whom.
+        let (source, destination) = sip_ends(request)?;
+        let mapped = read_cpim(request.body(), setting)?;
+        return Ok(Mapped { value: mapped.value.between(source, destination), ..mapped });
     }
     let now = setting.now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let now = i64::try_from(now).unwrap_or(i64::MAX);
-    match sip::from_request(&request, now, &ThreadTable::default()) {
-        Ok(mapped) => Ok(Incoming { operation: mapped.value, degraded: mapped.degraded, dropped: mapped.dropped }),
+    match sip::from_request(request, now, &ThreadTable::default()) {
+        Ok(mapped) => Ok(message(mapped)),
         Err(refusal @ (Refusal::Expired | Refusal::Empty)) => Err(Stop::Nothing(refusal.to_string())),
         Err(refusal) => Err(by_status(refusal.status(), &refusal)),
     }
+}
+
+fn sip_ends(request: &Message) -> Result<(Endpoint, Endpoint), Stop> {
+    let from = request.from().map_err(|error| by_status(400, &error))?;
+    let source = from_sip_uri(from.uri).map_err(|refusal| by_status(400, &refusal))?;
+    let destination = from_sip_uri(request.request_uri().unwrap_or_default());
+    Ok((source, destination.map_err(|refusal| by_status(refusal.status(), &refusal))?))
+}
+
+fn read_notify(request: &Message, setting: &Setting) -> Result<Mapped<Carried>, Stop> {
+    let refused = |refusal: sip_presence::Refusal| by_status(refusal.status(), &refusal);
+    let told = sip_presence::from_notify(request).map_err(refused)?;
+    let document = told.document.ok_or_else(|| Stop::Nothing("the NOTIFY has no document".to_owned()))?;
+    let info = document.to_info(setting.date_time().as_ref()).map_err(|error| by_status(400, &error))?;
+    Ok(notice(told.presentity.address, told.watcher, info))
 }
 
 /// A refusal by the SIP side, with the status it would answer.
@@ -58,33 +114,114 @@ fn by_status(status: u16, text: &dyn std::fmt::Display) -> Stop {
     Stop::Refused { failure: Box::new(failure), sip_status: Some(status), full: false }
 }
 
-fn read_xmpp(input: &[u8]) -> Result<Incoming, Stop> {
+/// Reads one message stanza, or presence stanzas of one user, the later of two of one resource counting.
+fn read_xmpp(input: &[u8], setting: &Setting) -> Result<Mapped<Carried>, Stop> {
+    let mut first = None;
+    let mut states: Option<Mapped<Carried>> = None;
+    for element in elements(input.trim_ascii())? {
+        let presence = match Stanza::from_element(element) {
+            Ok(Stanza::Message(found)) if states.is_none() => {
+                first = Some(found);
+                break;
+            }
+            Ok(Stanza::Presence(presence)) => presence,
+            Ok(Stanza::Message(_) | Stanza::Iq(_)) => return Err(bad("neither a message nor presence").into()),
+            Err(rejected) => return Err(bad(rejected.to_string()).into()),
+        };
+        states = Some(read_presence(&presence, states, setting)?);
+    }
+    match (first, states) {
+        (Some(found), _) => read_xmpp_message(&found),
+        (None, Some(states)) => Ok(states),
+        (None, None) => Err(bad("no stanza").into()),
+    }
+}
+
+/// The stanzas of the input: one, or several after one another.
+fn elements(input: &[u8]) -> Result<Vec<Element>, Failure> {
     let scope = Scope::with_default(ns::CLIENT);
-    let element =
-        parse_element(input.trim_ascii(), &scope, &Limits::default()).map_err(|error| bad(error.to_string()))?;
-    let message = match Stanza::from_element(element) {
-        Ok(Stanza::Message(message)) => message,
-        Ok(Stanza::Presence(_) | Stanza::Iq(_)) => return Err(bad("not a message stanza").into()),
-        Err(rejected) => return Err(bad(rejected.to_string()).into()),
+    let single = match parse_element(input, &scope, &Limits::default()) {
+        Ok(element) => return Ok(vec![element]),
+        Err(error) => error,
     };
-    let (from, to) = xmpp::addresses(&message).map_err(|refusal| refusal.failure())?;
-    let trans_id = TransId::from(message.id().unwrap_or("translate"));
-    match xmpp::from_stanza(&message, &from, &to, trans_id) {
-        Ok(Some(mapped)) => {
-            Ok(Incoming { operation: mapped.value, degraded: mapped.degraded, dropped: mapped.dropped })
+    let wrapped = [b"<several>", input, b"</several>"].concat();
+    let several = parse_element(&wrapped, &scope, &Limits::default()).map_err(|_| bad(single.to_string()))?;
+    Ok(several.elements().cloned().collect())
+}
+
+fn read_presence(
+    presence: &stanza::Presence,
+    earlier: Option<Mapped<Carried>>,
+    setting: &Setting,
+) -> Result<Mapped<Carried>, Stop> {
+    let jid = |name: &str, text: Option<&str>| match text.map(Jid::parse) {
+        Some(Ok(jid)) => Ok(Some(jid)),
+        Some(Err(error)) => {
+            Err(Failure::new(Side::Near, Cause::AddressMalformed).with_text(format!("{name}: {error}")))
         }
+        None => Ok(None),
+    };
+    let end = |jid: &Jid| {
+        let end = adapter_xmpp::mapping::address::from_jid(jid);
+        end.map_err(|error| Failure::new(Side::Near, Cause::AddressMalformed).with_text(error.to_string()))
+    };
+    let from = jid("from", presence.from())?.ok_or_else(|| bad("no from on the stanza"))?;
+    let presentity = end(&from)?.address;
+    let watcher = jid("to", presence.to())?.as_ref().map(end).transpose()?.unwrap_or_else(|| setting.receiver.clone());
+    let told = xmpp_presence::from_stanza(presence, &from)
+        .ok_or_else(|| Stop::Nothing("the stanza tells no availability".to_owned()))?;
+    let mut states = earlier.unwrap_or_else(|| notice(presentity.clone(), watcher, Mapped::default()));
+    states.dropped.extend(told.dropped);
+    match &mut states.value {
+        Carried::Presence(notice) if notice.presentity == presentity => notice.info.set_device(told.value),
+        Carried::Presence(_) | Carried::Message(_) => return Err(bad("presence of different users").into()),
+    }
+    Ok(states)
+}
+
+fn read_xmpp_message(found: &stanza::Message) -> Result<Mapped<Carried>, Stop> {
+    let (from, to) = xmpp::addresses(found).map_err(|refusal| refusal.failure())?;
+    if let Some(sealed) = e2e::from_stanza(found) {
+        let end = |jid: &Jid| adapter_xmpp::mapping::address::from_jid(jid);
+        let malformed = |error| Failure::new(Side::Near, Cause::AddressMalformed).with_text(format!("{error}"));
+        return Ok(sealed_message(end(&from).map_err(malformed)?, end(&to).map_err(malformed)?, sealed));
+    }
+    let trans_id = TransId::from(found.id().unwrap_or("translate"));
+    match xmpp::from_stanza(found, &from, &to, trans_id) {
+        Ok(Some(mapped)) => Ok(message(mapped)),
         Ok(None) => Err(Stop::Nothing("the stanza has no text to show".to_owned())),
         Err(refusal) => Err(refusal.failure().into()),
     }
 }
 
 /// Reads what a client posts, or an event: that names its sender.
-fn read_native(input: &[u8], setting: &Setting) -> Result<Incoming, Stop> {
+fn read_native(input: &[u8], setting: &Setting) -> Result<Mapped<Carried>, Stop> {
+    if let Ok(Value::Object(fields)) = serde_json::from_slice(input)
+        && fields.contains_key("basic")
+    {
+        return read_native_presence(input, fields.contains_key("from"), setting);
+    }
     let (input, source) = split_event(input, &setting.sender)?;
     let request = adapter_native::mapping::parse(&input).map_err(|refusal| refusal.to_failure())?;
     let operation = adapter_native::mapping::from_request(source, request, TransId::from("translate"))
         .map_err(|refusal| refusal.to_failure())?;
-    Ok(Incoming { operation, degraded: vec![], dropped: vec![] })
+    Ok(message(Mapped::whole(operation)))
+}
+
+fn read_native_presence(input: &[u8], event: bool, setting: &Setting) -> Result<Mapped<Carried>, Stop> {
+    use adapter_native::mapping::presence;
+    if !event {
+        let request = presence::parse(input).map_err(|refusal| refusal.to_failure())?;
+        let tuple = presence::from_request(setting.sender.device.clone(), request);
+        let tuples = vec![tuple.map_err(|refusal| refusal.to_failure())?];
+        let info = PresenceInfo { tuples, ..PresenceInfo::default() };
+        return Ok(notice(setting.sender.address.clone(), setting.receiver.clone(), Mapped::whole(info)));
+    }
+    let event = presence::parse_event(input).map_err(|refusal| refusal.to_failure())?;
+    let address = |field: &str, text: &str| Address::parse_bare(text).map_err(|error| bad(format!("{field}: {error}")));
+    let (presentity, watcher) = (address("from", &event.from)?, Endpoint::bare(address("to", &event.to)?));
+    let info = presence::from_event(event).map_err(|refusal| refusal.to_failure())?;
+    Ok(notice(presentity, watcher, Mapped::whole(info)))
 }
 
 /// What only an event has, and where it goes.
@@ -100,4 +237,67 @@ fn split_event(input: &[u8], sender: &Endpoint) -> Result<(Vec<u8>, Endpoint), F
         fields.shift_remove(of_event);
     }
     Ok((Value::Object(fields).to_string().into_bytes(), source))
+}
+
+fn address(uri: &str) -> Option<Address> {
+    from_sip_uri(uri).ok().map(|end| end.address)
+}
+
+fn read_cpim(input: &[u8], setting: &Setting) -> Result<Mapped<Carried>, Stop> {
+    if let Some(sealed) = cpim_mapping::seal(Bytes::copy_from_slice(input))
+        && Package::begins(input)
+    {
+        let (source, destination) =
+            signed_ends(input).unwrap_or_else(|| (setting.sender.clone(), setting.receiver.clone()));
+        return Ok(sealed_message(source, destination, sealed));
+    }
+    let refused = |refusal: cpim_mapping::Refusal| Stop::from(refusal.failure());
+    let object = cpim_mapping::open(input).map_err(refused)?;
+    let malformed = |error: cpim::ParseError| refused(error.into());
+    let (read, _) = cpim::Message::interpret(&object, Profile::Gateway).map_err(malformed)?;
+    if !read.content().is(pidf::MEDIA_TYPE) {
+        return cpim_mapping::from_object(&object, address, TransId::from("translate")).map(message).map_err(refused);
+    }
+    cpim_mapping::check(&read).map_err(refused)?;
+    let (source, watcher) = cpim_mapping::ends(&read, address).map_err(refused)?;
+    let media_type = read.content().value("Content-Type").unwrap_or_default().into_owned();
+    let octets = read.content().decoded_body().ok_or_else(|| refused(cpim_mapping::Refusal::Encoding))?;
+    let document = sip_presence::Document {
+        media_type: media_type.into(),
+        octets: Bytes::from(octets.into_owned()),
+        language: None,
+    };
+    let info = document.to_info(setting.date_time().as_ref()).map_err(|error| bad(error.to_string()))?;
+    Ok(notice(source.address, watcher, info))
+}
+
+/// Whom a signed object names; it is looked at, not taken apart.
+fn signed_ends(input: &[u8]) -> Option<(Endpoint, Endpoint)> {
+    let package = Package::parse(input).ok().filter(|package| package.class() == Class::Signed)?;
+    let object = cpim_mapping::open(package.signed_part().ok()?.octets).ok()?;
+    let (read, _) = cpim::Message::interpret(&object, Profile::Gateway).ok()?;
+    cpim_mapping::ends(&read, address).ok()
+}
+
+fn read_pidf(input: &[u8], setting: &Setting) -> Result<Mapped<Carried>, Stop> {
+    let parsed = pidf::parse(input).map_err(|error| bad(error.to_string()))?;
+    let entity = parsed.presence.entity.as_str();
+    let presentity = address(entity).or_else(|| xmpp_address(entity));
+    let malformed = || Failure::new(Side::Near, Cause::AddressMalformed).with_text("the entity names no presentity");
+    let mut info = pidf::mapping::to_info(&parsed.presence, setting.date_time().as_ref());
+    info.value.pidf = std::str::from_utf8(input).is_ok().then(|| Bytes::copy_from_slice(input));
+    Ok(notice(presentity.ok_or_else(malformed)?, setting.receiver.clone(), info))
+}
+
+/// RFC 4479 §3.1: any URI of the presentity may be the entity.
+fn xmpp_address(entity: &str) -> Option<Address> {
+    let jid = entity.strip_prefix("xmpp:").and_then(|jid| Jid::parse(jid).ok())?;
+    adapter_xmpp::mapping::address::from_jid(&jid).ok().map(|end| end.address)
+}
+
+impl Setting {
+    /// The time of day as documents write it.
+    pub(super) fn date_time(&self) -> Option<DateTime> {
+        DateTime::from_system_time(self.now)
+    }
 }

@@ -1,28 +1,33 @@
-//! An operation as a message of any protocol.
+//! What the hub's model carries, as a message of any protocol.
 
 use adapter_api::Carries;
 use adapter_sip::ids::RequestIds;
-use adapter_sip::mapping::{message as sip, thread};
-use adapter_xmpp::mapping::message as xmpp;
-use bytes::BytesMut;
-use impp_model::{Cause, Failure, MessageOperation, Side};
+use adapter_sip::mapping::{message as sip, sealed, thread};
+use adapter_xmpp::mapping::{e2e, message as xmpp};
+use bytes::{Bytes, BytesMut};
+use impp_model::{Cause, Failure, Mapped, MessageOperation, Sealed, Side};
 use sip_proto::build::TopVia;
 
 use super::{Protocol, Setting, Stop};
 
 /// The message as it would go over the wire, and what it lost on the way out.
-pub(super) struct Outgoing {
-    pub(super) output: String,
-    pub(super) degraded: Vec<&'static str>,
-    pub(super) dropped: Vec<&'static str>,
-}
-
-pub(super) fn write(to: Protocol, operation: &MessageOperation, setting: &Setting) -> Result<Outgoing, Stop> {
+pub(super) fn write(
+    from: Protocol,
+    to: Protocol,
+    operation: &MessageOperation,
+    setting: &Setting,
+) -> Result<Mapped<Bytes>, Stop> {
     let full = operation.destination.device.is_some();
-    let written = match to {
-        Protocol::Sip => write_sip(operation, setting),
-        Protocol::Xmpp => write_xmpp(operation, setting),
-        Protocol::Native => write_native(operation),
+    let written = match (to, &operation.message.sealed) {
+        (Protocol::Sip, _) => write_sip(operation, setting),
+        (Protocol::Xmpp, _) => write_xmpp(from, operation, setting),
+        (Protocol::Cpim, Some(sealed)) => {
+            cpim::mapping::unseal(sealed).cloned().map(Mapped::whole).ok_or_else(unreadable)
+        }
+        (Protocol::Native, Some(_)) => Err(unreadable()),
+        (Protocol::Native, None) => write_native(operation),
+        (Protocol::Cpim, None) => write_cpim(operation, setting),
+        (Protocol::Pidf, _) => Err(unsupported("a message is no presence document").into()),
     };
     written.map_err(|stop| match stop {
         Stop::Refused { failure, sip_status, .. } => Stop::Refused { failure, sip_status, full },
@@ -30,54 +35,102 @@ pub(super) fn write(to: Protocol, operation: &MessageOperation, setting: &Settin
     })
 }
 
-fn write_sip(operation: &MessageOperation, setting: &Setting) -> Result<Outgoing, Stop> {
+/// CMP-070, SM-04: what only the addressee can read is neither taken apart nor shown.
+fn unreadable() -> Stop {
+    Failure::new(Side::Near, Cause::NotAcceptable).with_text("end-to-end protected content cannot be translated").into()
+}
+
+fn unsupported(text: impl Into<String>) -> Failure {
+    Failure::new(Side::Far, Cause::UnsupportedMedia).with_text(text)
+}
+
+fn ours(error: impl std::fmt::Display) -> Failure {
+    Failure::new(Side::Ours, Cause::InternalError).with_text(error.to_string())
+}
+
+fn write_sip(operation: &MessageOperation, setting: &Setting) -> Result<Mapped<Bytes>, Stop> {
     let (source, destination) = (&operation.source, &operation.destination);
-    let ids = match &operation.message.id {
-        Some(id) => RequestIds::of_message(operation, id, 0),
-        None => RequestIds::random(rand::random()),
-    };
+    let ids = RequestIds::of_message(operation, 0);
     let call_id = match &operation.message.thread {
         Some(thread) => thread::to_call_id(thread, &source.address, &destination.address),
         None => ids.call_id(),
     };
-    let mapped = sip::to_request(operation, &ids, &call_id);
+    if let Some(field) = sip::unsayable(operation) {
+        return Err(Stop::Nothing(format!("SIP has no form for a {field} without text")));
+    }
+    let now = setting.date_time();
+    let wanted = operation.message.receipts.any();
+    let form = now.as_ref().filter(|_| wanted).map_or(sip::Form::Plain, sip::Form::Wrapped);
+    let mut mapped = sip::to_request(operation, &ids, &call_id, form);
+    if let Some(sealed) = &operation.message.sealed {
+        let (media, body) = sealed::to_body(sealed).ok_or_else(unreadable)?;
+        mapped.value = mapped.value.body(&media, body);
+    }
     let branch = ids.branch(0);
     let via = TopVia { transport: "TCP", sent_by: &setting.gateway, branch: &branch, rport: true, alias: false };
     let request = mapped.value.encode(&via);
-    // RFC 3428 §8, RFC 3261 §18.1.1: without a known path only what any path takes.
-    if request.len() > MAX_UNKNOWN_PATH {
-        let failure = Failure::new(Side::Far, Cause::TooLarge);
-        return Err(failure
-            .with_text(format!(
-                "{} octets, beyond the {MAX_UNKNOWN_PATH} of a path whose MTU is unknown",
-                request.len()
-            ))
-            .into());
+    // RFC 3428 §8, RFC 3261 §18.1.1: without a known path only what any path takes. A protected object goes whole or not
+    // at all, over a path that takes it.
+    if request.len() > MAX_UNKNOWN_PATH && operation.message.sealed.is_none() {
+        let text = format!("{} octets, beyond the {MAX_UNKNOWN_PATH} of a path whose MTU is unknown", request.len());
+        return Err(Failure::new(Side::Far, Cause::TooLarge).with_text(text).into());
     }
-    let output = String::from_utf8_lossy(&request).into_owned();
-    Ok(Outgoing { output, degraded: mapped.degraded, dropped: mapped.dropped })
+    Ok(Mapped { value: request, degraded: mapped.degraded, dropped: mapped.dropped })
 }
 
 /// RFC 3428 §8: the size of a MESSAGE where nothing is known of the path.
 const MAX_UNKNOWN_PATH: usize = 1300;
 
-fn write_xmpp(operation: &MessageOperation, setting: &Setting) -> Result<Outgoing, Stop> {
+fn write_xmpp(from: Protocol, operation: &MessageOperation, setting: &Setting) -> Result<Mapped<Bytes>, Stop> {
+    // An element of XMPP's own goes as it came.
+    let object = operation.message.sealed.as_ref().filter(|sealed| cpim::mapping::unseal(sealed).is_some());
+    if let Some(sealed) = object {
+        return write_e2e(operation, sealed);
+    }
     let id = xmpp::stanza_id(operation);
     let stamp = xmpp::Stamp { id: &id, gateway: &setting.gateway, now: setting.now };
     let mapped = xmpp::to_stanza(operation, stamp)
         .map_err(|unwritable| unwritable.failure())?
         .ok_or_else(|| Stop::Nothing("the message has no text".to_owned()))?;
+    let mut element = mapped.value.into_element();
+    // RFC 3922 §4.2: the id is the link's to make when the object has none.
+    if operation.message.id.is_none() && from == Protocol::Cpim {
+        element.remove_attr("id");
+    }
     let mut output = BytesMut::new();
-    xmpp_proto::stanza::encode(&mut output, mapped.value.element());
-    let output = String::from_utf8_lossy(&output).into_owned();
-    Ok(Outgoing { output, degraded: mapped.degraded, dropped: mapped.dropped })
+    xmpp_proto::stanza::encode(&mut output, &element);
+    Ok(Mapped { value: output.freeze(), degraded: mapped.degraded, dropped: mapped.dropped })
 }
 
-fn write_native(operation: &MessageOperation) -> Result<Outgoing, Stop> {
+fn write_e2e(operation: &MessageOperation, sealed: &Sealed) -> Result<Mapped<Bytes>, Stop> {
+    cpim::mapping::unseal(sealed).ok_or_else(unreadable)?;
+    let jid = |end| {
+        let malformed = |error: adapter_xmpp::mapping::address::AddressError| {
+            Failure::new(Side::Far, Cause::AddressMalformed).with_text(error.to_string())
+        };
+        adapter_xmpp::mapping::address::to_jid(end).map_err(malformed)
+    };
+    let (from, to) = (jid(&operation.source)?, jid(&operation.destination)?);
+    let message = xmpp_proto::stanza::Message::new(xmpp_proto::stanza::MessageType::Normal);
+    let message = message.with_from(from.as_str().to_owned()).with_to(to.as_str().to_owned());
+    let mut output = BytesMut::new();
+    e2e::encode(&mut output, &message, sealed).map_err(|error| unsupported(error.to_string()))?;
+    Ok(Mapped::whole(output.freeze()))
+}
+
+fn write_native(operation: &MessageOperation) -> Result<Mapped<Bytes>, Stop> {
     let mapped = adapter_native::mapping::to_event(operation, None)?;
-    let output = serde_json::to_string(&mapped.event)
-        .map_err(|error| Failure::new(Side::Ours, Cause::InternalError).with_text(error.to_string()))?;
+    let output = serde_json::to_vec(&mapped.event).map_err(ours)?;
     let lost =
         |how: Carries| mapped.losses.iter().filter(move |(_, loss)| *loss == how).map(|(field, _)| *field).collect();
-    Ok(Outgoing { output, degraded: lost(Carries::Degraded), dropped: lost(Carries::Dropped) })
+    Ok(Mapped { value: output.into(), degraded: lost(Carries::Degraded), dropped: lost(Carries::Dropped) })
+}
+
+fn write_cpim(operation: &MessageOperation, setting: &Setting) -> Result<Mapped<Bytes>, Stop> {
+    if operation.message.content.octets.is_empty() {
+        return Err(Stop::Nothing("the message has no content".to_owned()));
+    }
+    let mapped = cpim::mapping::to_object(operation, setting.date_time().as_ref());
+    let Mapped { value, degraded, dropped } = mapped.map_err(|error| unsupported(error.to_string()))?;
+    Ok(Mapped { value: value.freeze(), degraded, dropped })
 }

@@ -9,7 +9,7 @@ use super::Check;
 use super::tables::is_label;
 
 /// The RFC 3861 label of each type of adapter that has one.
-const LABELS: [(&str, &str); 2] = [("sip", "_sip"), ("xmpp-component", "_xmpp")];
+const LABELS: [(&str, &str); 3] = [("sip", "_sip"), ("xmpp", "_xmpp"), ("xmpp-component", "_xmpp")];
 
 impl Check<'_> {
     /// A next hop for the adapter `name`.
@@ -17,6 +17,7 @@ impl Check<'_> {
         let Some(adapter) = adapter else { return self.free_hop(key, next_hop) };
         match self.type_of(adapter) {
             Some("sip") => self.sip_hop(key, next_hop),
+            Some("xmpp") => self.xmpp_hop(key, next_hop),
             Some(other) => {
                 let problem = format!("an adapter of type {other} has no next hops");
                 self.problem(key, problem, "remove it; the adapter reaches all it can reach by its own link");
@@ -31,9 +32,19 @@ impl Check<'_> {
         if next_hop.starts_with("sip:") || next_hop.starts_with("sips:") {
             self.sip_hop(key.clone(), next_hop);
             self.some_adapter(key, "sip");
+        } else if next_hop.starts_with("xmpp:") {
+            self.xmpp_hop(key.clone(), next_hop);
+            self.some_adapter(key, "xmpp");
         } else {
-            let remedy = "write a sip: or sips: URI, as \"sip:192.0.2.1:5060\"";
+            let remedy = "write a sip:, sips: or xmpp: next hop, as \"sip:192.0.2.1:5060\" or \"xmpp:192.0.2.1:5269\"";
             self.problem(key, "no protocol that this gateway speaks", remedy);
+        }
+    }
+
+    fn xmpp_hop(&mut self, key: Key, next_hop: &str) {
+        if !adapter_xmpp::server::is_next_hop(next_hop) {
+            let remedy = "write address and port, as \"xmpp:192.0.2.1:5269\" or \"xmpp:192.0.2.1:5270;transport=tls\"";
+            self.problem(key, "no next hop of XMPP", remedy);
         }
     }
 
@@ -72,14 +83,19 @@ impl Check<'_> {
             return;
         }
         match LABELS.iter().find(|(_, known)| *known == label) {
+            Some(_) if LABELS.iter().any(|(kind, known)| *known == label && self.has_type(kind)) => {}
             Some((kind, _)) => self.some_adapter(key, kind),
             None => self.problem(key, "no adapter of this gateway speaks it", "write \"_sip\" or \"_xmpp\""),
         }
     }
 
+    fn has_type(&self, kind: &str) -> bool {
+        self.config.adapter.keys().any(|name| self.type_of(name) == Some(kind))
+    }
+
     /// Reports the key if no adapter is of the type it needs.
     fn some_adapter(&mut self, key: Key, kind: &str) {
-        if !self.config.adapter.keys().any(|name| self.type_of(name) == Some(kind)) {
+        if !self.has_type(kind) {
             let remedy = format!("add a table [adapter.NAME] with type = \"{kind}\"");
             self.problem(key, format!("there is no adapter of type {kind} to use for it"), remedy);
         }

@@ -198,33 +198,12 @@ impl Check<'_> {
                 format!("write a duration up to {}; \"2s\" is the default", adapter_api::duration::format(MAX_HOLD));
             self.problem(hold, "a sender cannot be made to wait so long, or not at all", remedy);
         }
-        if delivery.write_ahead_after.is_zero() {
-            let remedy = "write a short duration; \"20ms\" is the default";
-            self.problem(
-                Key::parse("delivery.write_ahead_after"),
-                "journalling before sending is not in this version",
-                remedy,
-            );
-        }
         let usual = Delivery::default();
-        let without_effect = [
-            ("warn_after", delivery.warn_after != usual.warn_after),
-            ("bounce_window", delivery.bounce_window != usual.bounce_window),
-        ];
-        for (name, changed) in without_effect {
-            if changed {
-                let key = Key::parse("delivery").name(name);
-                self.warning(
-                    key,
-                    "no effect: reports to senders who were told of acceptance are not in this version",
-                    "none needed; it takes effect with the reports",
-                );
-            }
-        }
         if self.config.gateway.data_dir.is_none() {
             let stored = [
                 ("write_ahead_after", self.config.delivery.write_ahead_after != usual.write_ahead_after),
                 ("expiry", self.config.delivery.expiry != usual.expiry),
+                ("warn_after", self.config.delivery.warn_after != usual.warn_after),
             ];
             for (name, changed) in stored {
                 if changed {

@@ -1,0 +1,142 @@
+//! The adapter as the hub sees it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use adapter_api::{
+    Adapter, AdapterError, Capabilities, Context, Delivery, Examine, Findings, Full, Hop, Hub, InstanceName, SendsAs,
+    Shutdown,
+};
+use async_trait::async_trait;
+use impp_model::{Cause, Domain, Failure, Operation, Side};
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use transport::{Transport, bind_tcp};
+use xmpp_proto::jid;
+
+use super::config::{Config, Settings};
+use super::core::Core;
+use crate::adapter::{dry_run, unusable};
+use crate::capabilities::capabilities;
+use crate::config::Acknowledge;
+use crate::link::Shared;
+
+/// A server among XMPP servers.
+pub struct XmppServer {
+    settings: Settings,
+    capabilities: Capabilities,
+    context: Context,
+    shared: Arc<Shared>,
+    queue: mpsc::UnboundedSender<Delivery>,
+    /// Taken by `run`.
+    receiver: Mutex<Option<mpsc::UnboundedReceiver<Delivery>>>,
+}
+
+impl XmppServer {
+    /// Checks the configuration; listens and connects nothing yet.
+    pub fn new(_: InstanceName, config: &Config, context: Context) -> Result<Self, AdapterError> {
+        let settings = config.settings().map_err(unusable)?;
+        let gateway = context.configuration.borrow().gateway.clone();
+        let capabilities = Capabilities {
+            standing_link: false,
+            transports: vec![Transport::Tcp, Transport::Tls],
+            sends_as: SendsAs::Anyone,
+            ..capabilities(&gateway, settings.acknowledge, settings.limits.max_stanza)
+        };
+        let (queue, receiver) = mpsc::unbounded_channel();
+        let receiver = Mutex::new(Some(receiver));
+        Ok(Self { settings, capabilities, context, shared: Arc::default(), queue, receiver })
+    }
+
+    fn describe(&self, domain: Option<&Domain>, hop: Option<&Hop>, findings: &mut Findings) {
+        match hop {
+            Some(Hop::Located { targets, .. }) => {
+                for target in targets {
+                    let how = match target.transport {
+                        Some(Transport::Tls) => "TLS from the start",
+                        _ if self.settings.policy.require_tls => "STARTTLS required",
+                        _ => "STARTTLS if offered",
+                    };
+                    findings.add("transport", format!("tcp {} ({}), {how}", target.address, target.host));
+                }
+            }
+            Some(Hop::Fixed(hop)) => findings.add("transport", hop.to_string()),
+            Some(Hop::Link) | None => findings.add("transport", "by discovery"),
+        }
+        let domain = domain.and_then(|domain| jid::Domain::parse(&domain.to_unicode()).ok());
+        let policy = domain.as_ref().map_or(self.settings.policy, |domain| self.settings.policy(domain));
+        findings.add(
+            "tls",
+            match (policy.require_tls, policy.dialback) {
+                (true, true) => "required; the peer is proven by its certificate, else by dialback",
+                (true, false) => "required; the peer is proven by its certificate alone",
+                (false, true) => "used where offered; the peer is proven by its certificate, else by dialback",
+                (false, false) => "used where offered; the peer is proven by its certificate alone",
+            },
+        );
+        let acknowledge = domain.as_ref().map_or(self.settings.acknowledge, |domain| self.settings.acknowledge(domain));
+        findings.add(
+            "acknowledgement",
+            match (self.settings.stream_management, acknowledge) {
+                (true, Acknowledge::Barrier) => "stream management where the peer has it, else a barrier",
+                (true, Acknowledge::None) => "stream management where the peer has it, else none: handed over",
+                (false, Acknowledge::Barrier) => "barrier: an IQ ping to the addressee's domain",
+                (false, Acknowledge::None) => "none: messages end as handed over",
+            },
+        );
+    }
+}
+
+#[async_trait]
+impl Adapter for XmppServer {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    async fn run(&self, hub: Hub, shutdown: Shutdown) -> Result<(), AdapterError> {
+        let Some(queue) = self.receiver.lock().take() else {
+            return Err(AdapterError::Config { key: String::new(), problem: "run was called twice".into() });
+        };
+        let mut listeners = Vec::new();
+        for listen in &self.settings.listen {
+            let failed = |source| AdapterError::Listen { listen: listen.to_string(), source };
+            let listener = bind_tcp(listen.addr).map_err(|error| failed(error.source))?;
+            let address = listener.local_addr().map_err(failed)?;
+            hub.listening(listen.transport.as_str(), address);
+            listeners.push((*listen, listener));
+        }
+        if !self.context.tls.has_certificates() && self.settings.policy.require_tls {
+            tracing::warn!("no [tls] certificates: servers that require TLS, as this one does, cannot connect here");
+        }
+        let (settings, context) = (self.settings.clone(), self.context.clone());
+        Core::new(settings, context, hub, shutdown, Arc::clone(&self.shared), queue).run(listeners).await;
+        Ok(())
+    }
+
+    fn deliver(&self, delivery: Delivery) -> Result<(), Full> {
+        if self.shared.queued.load(Ordering::Relaxed) >= self.settings.limits.max_queue {
+            return Err(Full(Box::new(delivery)));
+        }
+        self.shared.queued.fetch_add(1, Ordering::Relaxed);
+        if let Err(mpsc::error::SendError(delivery)) = self.queue.send(delivery) {
+            delivery.settle(Failure::new(Side::Ours, Cause::ShuttingDown));
+        }
+        Ok(())
+    }
+
+    async fn examine(&self, request: Examine) -> Findings {
+        let mut findings = Findings::default();
+        match &request {
+            Examine::DryRun { operation, hop, .. } => {
+                if let Operation::Message(message) = &**operation {
+                    let gateway = message.source.address.domain().clone();
+                    dry_run(message, gateway.as_str(), self.settings.limits.max_stanza, &mut findings);
+                }
+                self.describe(Some(operation.destination().address.domain()), Some(hop), &mut findings);
+            }
+            Examine::Probe { domain, .. } => self.describe(Some(domain), None, &mut findings),
+            _ => {}
+        }
+        findings
+    }
+}

@@ -1,0 +1,199 @@
+//! Connections from others, and the stanzas that streams bring.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use adapter_api::{Provenance, SourceProof, SpeaksFor};
+use strict_xml::Element;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use transport::{ListenAddr, Transport};
+use xmpp_proto::jid;
+use xmpp_proto::server::{Pair, Proof};
+use xmpp_proto::stanza::{Condition, Stanza};
+
+use super::super::connection::{self, ConnectionId};
+use super::streams::{Machine, Stream};
+use super::{Core, Event, MAX_CONNECTIONS, SettledStanza, to_domain};
+use crate::link::{Inbound, Settled};
+
+/// A connection that a listener took.
+pub(super) struct Arrival {
+    socket: TcpStream,
+    address: SocketAddr,
+    direct: bool,
+}
+
+/// Connections from one address: a provider's servers share few, and one host must not take all there are.
+const MAX_PER_ADDRESS: usize = 200;
+
+/// After an error of the operating system, such as too many open files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Takes connections for ever.
+pub(super) async fn accept(listen: ListenAddr, listener: TcpListener, arrivals: mpsc::Sender<Arrival>) {
+    let direct = listen.transport == Transport::Tls;
+    loop {
+        match listener.accept().await {
+            Ok((socket, address)) => {
+                if arrivals.send(Arrival { socket, address, direct }).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%listen, %error, "a connection was not taken");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+impl Core {
+    pub(super) fn arrived(&mut self, arrival: Arrival, _: Instant) {
+        let Arrival { socket, address, direct } = arrival;
+        let from_there = |stream: &&Stream| {
+            let is_incoming = matches!(stream.machine, Machine::In(_) | Machine::Called);
+            is_incoming && stream.address.is_some_and(|other| other.ip() == address.ip())
+        };
+        // XEP-0205 §3: what one address may hold.
+        if self.streams.len() >= MAX_CONNECTIONS || self.streams.values().filter(from_there).count() >= MAX_PER_ADDRESS
+        {
+            tracing::warn!(hop = %address, reason = "too-many-connections", "connection refused");
+            return;
+        }
+        if let Err(error) = crate::link::prepare(&socket) {
+            tracing::debug!(hop = %address, %error, "connection lost at once");
+            return;
+        }
+        let id = self.next_connection;
+        self.next_connection += 1;
+        let (handle, line) = connection::line(id, self.connections.clone());
+        let [plain, secured] = &self.acceptor;
+        let acceptor = if direct { secured.clone() } else { plain.clone() };
+        tokio::spawn(connection::serve(line, socket, address, acceptor, direct));
+        self.streams.insert(id, Stream::new(Machine::Called, handle, Some(address)));
+    }
+
+    /// The peer has proven that it may send stanzas of the pair over the stream.
+    pub(super) fn way_in(&mut self, id: ConnectionId, pair: &Pair, by: Proof) {
+        let Some(domain) = to_domain(&pair.from) else { return };
+        let provenance = Arc::new(Provenance {
+            adapter: self.hub.instance().clone(),
+            peer: pair.from.as_str().into(),
+            proof: match by {
+                Proof::External | Proof::Certificate => SourceProof::Certificate,
+                Proof::Dialback | Proof::Discovery => SourceProof::Dialback,
+            },
+            speaks_for: SpeaksFor::Domains([domain].into()),
+        });
+        let (sender, of) = (self.sender.clone(), pair.clone());
+        let settlements = Box::new(move |settled: Settled| {
+            // Without a core the gateway has stopped.
+            let _ = sender.send(Event::Settled(id, of.clone(), SettledStanza::from(settled)));
+        });
+        let limit = self.settings.limits.max_pending;
+        // Names of operations differ between streams of one process.
+        let nonce = self.nonce.wrapping_add(self.next_inbound());
+        let inbound = Inbound::new(self.hub.clone(), provenance, None, limit, nonce, settlements);
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.inbound.insert(pair.clone(), inbound);
+        }
+    }
+
+    fn next_inbound(&mut self) -> u64 {
+        self.inbounds += 1;
+        self.inbounds
+    }
+
+    /// Takes a stanza that the machine has found to be of a proven pair.
+    pub(super) fn handle_stanza(&mut self, id: ConnectionId, element: Element, number: Option<u64>, now: Instant) {
+        let Some(pair) = pair_of(&element) else { return };
+        let back = pair.inverse();
+        if self.route(&back, now).is_none() {
+            return;
+        }
+        let (Some(stream), Some(route)) = (self.streams.get_mut(&id), self.routes.get_mut(&back)) else { return };
+        let Some(inbound) = stream.inbound.get(&pair) else { return };
+        let taken = inbound.handle(element, number.unwrap_or(0), &mut route.outbound, now, SystemTime::now());
+        if let Some(reply) = taken.reply {
+            route.reply(reply);
+        }
+        if taken.is_open {
+            stream.open += 1;
+        } else if let Some(number) = number {
+            stream.settled(number, now);
+        }
+        self.touched_routes.insert(back);
+    }
+
+    /// RFC 6120 §4.9.3.14: too much of something, of which only the start tag was kept.
+    pub(super) fn handle_excess(&mut self, id: ConnectionId, element: &Element, number: Option<u64>, now: Instant) {
+        let reply = match Stanza::from_element(element.clone()) {
+            Ok(Stanza::Message(message)) => message.error_reply(&Condition::PolicyViolation.into()),
+            Ok(Stanza::Presence(_)) => None,
+            Ok(Stanza::Iq(iq)) => iq.error_reply(&Condition::PolicyViolation.into()),
+            Err(rejected) => rejected.reply(),
+        };
+        if let (Some(reply), Some(pair)) = (reply, pair_of(element)) {
+            let back = pair.inverse();
+            if let Some(route) = self.route(&back, now) {
+                route.reply(reply);
+                self.touched_routes.insert(back);
+            }
+        }
+        if let (Some(number), Some(stream)) = (number, self.streams.get_mut(&id)) {
+            stream.settled(number, now);
+        }
+    }
+
+    /// What came over a stream has met its fate: the peer may forget it.
+    pub(super) fn handle_settled(&mut self, id: ConnectionId, pair: &Pair, settled: SettledStanza, now: Instant) {
+        if let Some(reply) = settled.reply {
+            let back = pair.inverse();
+            if let Some(route) = self.route(&back, now) {
+                route.reply(reply);
+                // Before the acknowledgement, lest the peer take the message for delivered.
+                self.pump(&back, now);
+            }
+        }
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.open = stream.open.saturating_sub(1);
+            if settled.number > 0 {
+                stream.settled(settled.number, now);
+            }
+            self.touched_streams.insert(id);
+        }
+    }
+
+    /// The peer goes on with a stream that broke.
+    pub(super) fn resume(&mut self, id: ConnectionId, name: &str, now: Instant) {
+        let kept = self.sessions.remove(name).or_else(|| self.take_living_session(id, now));
+        let Some(Machine::In(machine)) = self.streams.get_mut(&id).map(|stream| &mut stream.machine) else { return };
+        if let Err(other) = machine.handle_session(kept, now) {
+            self.keep_session(*other);
+        }
+    }
+
+    /// The session of a stream whose peer has noticed its end before us.
+    fn take_living_session(&mut self, id: ConnectionId, now: Instant) -> Option<xmpp_proto::server::Session> {
+        let Machine::In(asking) = &self.streams.get(&id)?.machine else { return None };
+        let pair = asking.pair()?.clone();
+        let found = self.streams.iter_mut().find_map(|(other, stream)| match &mut stream.machine {
+            Machine::In(machine) if *other != id && machine.is_managed() && machine.pair() == Some(&pair) => {
+                machine.take_session(now).map(|session| (*other, session))
+            }
+            Machine::In(_) | Machine::Out(_) | Machine::Calling(_) | Machine::Called => None,
+        });
+        let (other, session) = found?;
+        self.pause_ways(other);
+        self.touched_streams.insert(other);
+        Some(session)
+    }
+}
+
+/// The domains of a stanza.
+fn pair_of(element: &Element) -> Option<Pair> {
+    let domain = |name| jid::Domain::parse(jid::Domain::part_of(element.attr(name)?)).ok();
+    Some(Pair { from: domain("from")?, to: domain("to")? })
+}

@@ -1,0 +1,348 @@
+//! One stream: its machine, its connection, and what its machine asks for.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use adapter_api::{PeerState, Target};
+use transport::tls::{IdentityFault, PeerIdentity};
+use xmpp_proto::jid;
+use xmpp_proto::server::{
+    self, Flow, IncomingStream, NotSent, OutgoingStream, Output, Pair, Proof, Session, Verification,
+};
+
+use super::super::connection::{Command, Handle, Happened, Secured};
+use super::{ConnectionId, Core, Timer, to_domain};
+use crate::link::{HIGH_WATER, Inbound};
+
+/// A stream of either direction.
+pub(super) struct Stream {
+    pub(super) machine: Machine,
+    pub(super) handle: Handle,
+    pub(super) address: Option<SocketAddr>,
+    /// What TLS told of the peer.
+    pub(super) peer: Option<PeerIdentity>,
+    tls_version: &'static str,
+    /// The ways in, by pair.
+    pub(super) inbound: BTreeMap<Pair, Inbound>,
+    /// Stanzas handed in and not settled.
+    pub(super) open: usize,
+    /// Octets came that are dealt with, and the peer is not read from.
+    is_held: bool,
+    /// Why the stream failed, for those who wait for it.
+    pub(super) fault: Option<String>,
+    is_over: bool,
+}
+
+/// The protocol's side of a stream.
+pub(super) enum Machine {
+    /// Waiting for its connection.
+    Calling(Box<Call>),
+    /// Accepted, and not known to be open yet.
+    Called,
+    In(Box<IncomingStream>),
+    Out(Box<OutgoingStream>),
+}
+
+/// What an outgoing stream will be.
+pub(super) struct Call {
+    pub(super) pair: Pair,
+    pub(super) purpose: server::Purpose,
+    /// To be resumed.
+    pub(super) session: Option<Session>,
+    /// To be asked.
+    pub(super) questions: Vec<Verification>,
+    /// Where else to call.
+    pub(super) targets: VecDeque<Target>,
+}
+
+/// Stanzas of one stream that are not settled, beyond which the peer is not read from.
+const MAX_UNSETTLED: usize = 4096;
+
+/// Octets kept for a peer that does not read, beyond which it is not read from: deliveries stop long before.
+const MAX_UNREAD: usize = 4 * HIGH_WATER;
+
+/// Does the same with either machine, or nothing before there is one.
+macro_rules! either {
+    ($machine:expr, $stream:ident => $action:expr) => {
+        match &mut $machine {
+            Machine::Calling(_) | Machine::Called => None,
+            Machine::In($stream) => Some($action),
+            Machine::Out($stream) => Some($action),
+        }
+    };
+}
+
+impl Stream {
+    pub(super) fn new(machine: Machine, handle: Handle, address: Option<SocketAddr>) -> Self {
+        Self {
+            machine,
+            handle,
+            address,
+            peer: None,
+            tls_version: "",
+            inbound: BTreeMap::new(),
+            open: 0,
+            is_held: false,
+            fault: None,
+            is_over: false,
+        }
+    }
+
+    pub(super) fn secured(&mut self, secured: Secured) -> server::PeerIdentity {
+        let names = secured.peer.xmpp_domains();
+        self.tls_version = secured.version;
+        self.peer = Some(secured.peer);
+        server::PeerIdentity::proving(names.iter().map(String::as_str))
+    }
+
+    /// Why the peer's certificate does not prove `domain`, if it does not.
+    pub(super) fn certificate_fault(&self, domain: &jid::Domain) -> Option<IdentityFault> {
+        let domain = to_domain(domain)?;
+        self.peer.as_ref().map_or(Some(IdentityFault::NoCertificate), |peer| peer.xmpp(&domain).err())
+    }
+
+    /// How the stream is protected, for people.
+    pub(super) fn protection(&self) -> &'static str {
+        if self.peer.is_some() { self.tls_version } else { "clear" }
+    }
+
+    pub(super) fn send_encoded(
+        &mut self,
+        pair: &Pair,
+        octets: &[u8],
+        token: Option<u64>,
+        now: Instant,
+    ) -> Result<(), NotSent> {
+        either!(self.machine, stream => stream.send_encoded(pair, octets, token, now)).unwrap_or(Err(NotSent::NotOpen))
+    }
+
+    pub(super) fn is_managed(&self) -> bool {
+        match &self.machine {
+            Machine::Calling(_) | Machine::Called => false,
+            Machine::In(stream) => stream.is_managed(),
+            Machine::Out(stream) => stream.is_managed(),
+        }
+    }
+
+    /// The fate of a stanza that came in is ours.
+    pub(super) fn settled(&mut self, number: u64, now: Instant) {
+        either!(self.machine, stream => stream.handle_settled(number, now));
+    }
+
+    /// Whether everything that came in is settled.
+    pub(super) fn is_settled(&self) -> bool {
+        self.open == 0
+    }
+
+    /// Whether more may be written.
+    pub(super) fn has_room(&self) -> bool {
+        let room = match &self.machine {
+            Machine::Calling(_) | Machine::Called => false,
+            Machine::In(stream) => stream.has_room(),
+            Machine::Out(stream) => stream.has_room(),
+        };
+        room && self.handle.unwritten() < HIGH_WATER
+    }
+
+    /// Ends the stream in order, or at once.
+    pub(super) fn close(&mut self, at_once: bool, now: Instant) {
+        either!(self.machine, stream => stream.close(now));
+        if at_once || matches!(self.machine, Machine::Calling(_) | Machine::Called) {
+            self.handle.tell(Command::Close);
+        }
+    }
+
+    fn may_read(&self) -> bool {
+        self.open < MAX_UNSETTLED && self.handle.unwritten() < MAX_UNREAD
+    }
+
+    /// Reads on, if what was read is dealt with.
+    fn read_on(&mut self) {
+        if self.is_held && self.may_read() {
+            self.is_held = false;
+            self.handle.tell(Command::Read);
+        } else if self.is_held {
+            self.handle.watch();
+        }
+    }
+}
+
+impl Core {
+    pub(super) fn handle_connection(&mut self, id: ConnectionId, what: Happened, now: Instant) {
+        match what {
+            Happened::Open { address, secured } => self.opened(id, address, secured, now),
+            Happened::Failed(fault) => self.not_connected(id, &fault.to_string(), now),
+            Happened::Octets(octets) => {
+                if let Some(stream) = self.streams.get_mut(&id) {
+                    stream.is_held = true;
+                    either!(stream.machine, machine => machine.handle_bytes(&octets, now));
+                }
+            }
+            Happened::Secured(secured) => {
+                if let Some(stream) = self.streams.get_mut(&id) {
+                    let identity = stream.secured(secured);
+                    either!(stream.machine, machine => machine.handle_tls(identity, now));
+                }
+            }
+            Happened::Insecure(error) => {
+                if let Some(stream) = self.streams.get_mut(&id) {
+                    stream.fault = Some(error.to_string());
+                    either!(stream.machine, machine => machine.handle_tls_failed());
+                }
+            }
+            Happened::Written => {
+                let routes = self.routes.iter().filter(|(_, route)| route.is_over(id)).map(|(pair, _)| pair.clone());
+                self.touched_routes.extend(routes);
+            }
+            Happened::Gone => {
+                if let Some(stream) = self.streams.get_mut(&id) {
+                    either!(stream.machine, machine => machine.handle_eof());
+                    if matches!(stream.machine, Machine::Calling(_) | Machine::Called) {
+                        self.not_connected(id, "connection closed", now);
+                    }
+                }
+            }
+        }
+        self.touched_streams.insert(id);
+    }
+
+    pub(super) fn stream_timeout(&mut self, id: ConnectionId, now: Instant) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            either!(stream.machine, machine => machine.handle_timeout(now));
+        }
+        self.touched_streams.insert(id);
+    }
+
+    /// Carries out what the machine asks for.
+    pub(super) fn drain_stream(&mut self, id: ConnectionId, now: Instant) {
+        while let Some(output) = self
+            .streams
+            .get_mut(&id)
+            .filter(|stream| !stream.is_over)
+            .and_then(|stream| either!(stream.machine, machine => machine.poll_output()).flatten())
+        {
+            self.handle_output(id, output, now);
+        }
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        if stream.is_over {
+            self.ended(id, now);
+            return;
+        }
+        stream.read_on();
+        let due = match &stream.machine {
+            Machine::Calling(_) | Machine::Called => None,
+            Machine::In(stream) => stream.poll_timeout(),
+            Machine::Out(stream) => stream.poll_timeout(),
+        };
+        self.timers.set(Timer::Stream(id), due);
+    }
+
+    fn handle_output(&mut self, id: ConnectionId, output: Output, now: Instant) {
+        match output {
+            Output::Send(octets) => self.tell(id, Command::Write(octets)),
+            Output::StartTls => self.tell(id, Command::StartTls),
+            Output::Proven { pair, flow, by } => self.proven(id, &pair, flow, by, now),
+            Output::Refused { pair, reason } => self.refused(id, &pair, &reason.to_string(), now),
+            Output::Verify(question) => self.verify(id, question, now),
+            Output::Verified { question, verdict } => self.verified(&question, verdict, now),
+            Output::Stanza { element, number } => self.handle_stanza(id, element, number, now),
+            Output::Excess { element, number } => self.handle_excess(id, &element, number, now),
+            Output::Managed { is_resumable } => {
+                tracing::debug!(stream = id, is_resumable, "stanzas are acknowledged");
+                self.became_managed(id, now);
+            }
+            Output::Resume { id: session } => self.resume(id, &session, now),
+            Output::Resumed => tracing::info!(stream = id, "stream resumed"),
+            // What is under way is in the journal by the hub's own clock; the rest is acknowledged as it is settled.
+            Output::Settle => {}
+            Output::Acked(token) => self.acked(token, true),
+            Output::Lost(token) => self.acked(token, false),
+            Output::Failed(failure) => self.failed(id, &failure),
+            Output::Closed => {
+                if let Some(stream) = self.streams.get_mut(&id) {
+                    stream.is_over = true;
+                }
+            }
+        }
+    }
+
+    fn tell(&self, id: ConnectionId, command: Command) {
+        if let Some(stream) = self.streams.get(&id) {
+            stream.handle.tell(command);
+        }
+    }
+
+    fn proven(&mut self, id: ConnectionId, pair: &Pair, flow: Flow, by: Proof, now: Instant) {
+        let Some(stream) = self.streams.get(&id) else { return };
+        let peer = match flow {
+            Flow::Sending => &pair.to,
+            Flow::Receiving => &pair.from,
+        };
+        let (protection, hop) = (stream.protection(), stream.address.map(|address| address.to_string()));
+        let direction = if flow == Flow::Sending { "to" } else { "from" };
+        tracing::info!(%pair, direction, proof = by.as_str(), protection, hop, "stream may carry stanzas");
+        if let Some(peer) = to_domain(peer) {
+            self.hub.peer_changed(peer.as_str(), PeerState::Up);
+            self.hub.peer_proven(peer.as_str(), by.as_str(), protection);
+        }
+        match flow {
+            Flow::Sending => self.way_found(id, pair, now),
+            Flow::Receiving => self.way_in(id, pair, by),
+        }
+    }
+
+    fn failed(&mut self, id: ConnectionId, failure: &server::StreamFailure) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let peer = match &stream.machine {
+            Machine::Calling(call) => Some(call.pair.to.clone()),
+            Machine::Called => None,
+            Machine::In(machine) => machine.pair().map(|pair| pair.from.clone()),
+            Machine::Out(machine) => Some(machine.pair().to.clone()),
+        };
+        let fault = peer.as_ref().and_then(|peer| stream.certificate_fault(peer));
+        let reason = match (failure, fault) {
+            (server::StreamFailure::Unproven | server::StreamFailure::NoMechanism, Some(fault)) => {
+                format!("{failure} ({})", fault.code())
+            }
+            (_, _) => stream.fault.take().map_or_else(|| failure.to_string(), |why| format!("{failure}: {why}")),
+        };
+        let hop = stream.address.map(|address| address.to_string());
+        let peer = peer.map(|peer| peer.to_string());
+        tracing::info!(stream = id, peer, hop, reason, "stream failed");
+        stream.fault = Some(reason);
+    }
+
+    /// The stream is over: what it carried finds another way, or waits for its peer to resume it.
+    fn ended(&mut self, id: ConnectionId, now: Instant) {
+        let Some(mut stream) = self.streams.remove(&id) else { return };
+        self.timers.set(Timer::Stream(id), None);
+        stream.handle.tell(Command::Close);
+        let session = match &mut stream.machine {
+            Machine::Calling(call) => call.session.take(),
+            Machine::Called => None,
+            Machine::In(machine) => machine.take_session(now),
+            Machine::Out(machine) => machine.take_session(now),
+        };
+        self.forget_verifications(id, now);
+        let fault = stream.fault.take().unwrap_or_else(|| "the stream ended".to_owned());
+        match (&stream.machine, session) {
+            (Machine::In(_) | Machine::Called, Some(session)) => {
+                self.pause_ways(id);
+                self.keep_session(session);
+            }
+            (Machine::Calling(_) | Machine::Out(_), Some(session)) => {
+                self.pause_ways(id);
+                self.resume_later(session, now);
+            }
+            (_, None) => {}
+        }
+        self.ways_lost(id, &fault, now);
+    }
+
+    pub(super) fn keep_session(&mut self, session: Session) {
+        let name = session.id().to_owned();
+        self.timers.set(Timer::Session(name.clone()), Some(session.deadline()));
+        self.sessions.insert(name, session);
+    }
+}

@@ -1,0 +1,124 @@
+//! Two gateways.
+
+use std::sync::Arc;
+
+use adapter_api::{SourceProof, SpeaksFor};
+use impp_model::{Cause, Failure, Outcome, Proof, Side};
+use serde_json::json;
+use transport::tls::testkit::{Authority, Variant};
+
+use crate::kit::{Names, Org, certificate, org, outcome};
+
+const A: &str = "a.example";
+const B: &str = "b.example";
+
+async fn pair(variants: [Variant; 2], config: serde_json::Value) -> [Org; 2] {
+    let (ca, names) = (Authority::new("CA"), Arc::<Names>::default());
+    let a = org(A, &certificate(&ca, A, &variants[0]), &ca, &names, config.clone()).await;
+    let b = org(B, &certificate(&ca, B, &variants[1]), &ca, &names, config).await;
+    [a, b]
+}
+
+fn good() -> [Variant; 2] {
+    [Variant::default(), Variant::default()]
+}
+
+/// Sends both ways; how each was proven to the other.
+async fn exchange(a: &mut Org, b: &mut Org) -> [SourceProof; 2] {
+    let mut proofs = Vec::new();
+    for (from, to) in [(0, 1), (1, 0)] {
+        let ends = [&mut *a, &mut *b];
+        let told = ends[from].send(&ends[to].domain.clone(), "hello");
+        let [a, b] = ends;
+        let (sender, receiver) = if from == 0 { (a, b) } else { (b, a) };
+        let came = receiver.received().await;
+        assert_eq!(came.body, "hello");
+        assert_eq!(came.from, format!("romeo@{}", sender.domain));
+        assert!(matches!(&came.provenance.speaks_for, SpeaksFor::Domains(domains) if domains.len() == 1));
+        proofs.push(came.provenance.proof);
+        came.settle.settle(Outcome::Success(Proof::Recipient));
+        assert_eq!(outcome(told).await, Outcome::Success(Proof::Server));
+    }
+    [proofs[0], proofs[1]]
+}
+
+// checks: EXT-001, EXT-003, XST-001, XST-006, XST-007, XST-008, SMG-001, SMG-002
+#[tokio::test]
+async fn rfc6120_s13_7_two_gateways_by_certificates_and_stream_management() {
+    let [mut a, mut b] = pair(good(), json!({"dialback": false})).await;
+    assert_eq!(exchange(&mut a, &mut b).await, [SourceProof::Certificate; 2]);
+    assert!(a.proofs(B).iter().all(|(_, protection)| protection == "TLS 1.3"), "{:?}", a.proofs(B));
+    assert!(b.proofs(A).contains(&("external".to_owned(), "TLS 1.3".to_owned())), "{:?}", b.proofs(A));
+    a.stop.shut_down();
+    a.running.await.unwrap();
+}
+
+// checks: BID-001, BID-002
+#[tokio::test]
+async fn xep0288_s2_without_bidi_and_without_management_each_way_has_its_stream_and_barrier() {
+    let [mut a, mut b] = pair(good(), json!({"bidi": false, "stream_management": false})).await;
+    assert_eq!(exchange(&mut a, &mut b).await, [SourceProof::Certificate; 2]);
+}
+
+// checks: XST-040, XST-042
+#[tokio::test]
+async fn xep0368_s3_tls_from_the_first_octet() {
+    let [mut a, mut b] = pair(good(), json!({"dialback": false})).await;
+    a.names_direct(&b);
+    b.names_direct(&a);
+    assert_eq!(exchange(&mut a, &mut b).await, [SourceProof::Certificate; 2]);
+}
+
+// checks: DBK-001, DBK-002, DBK-003
+#[tokio::test]
+async fn xep0220_s2_dialback_over_tls_where_certificates_prove_nothing() {
+    let [mut a, mut b] = pair([Variant::self_signed(), Variant::expired()], json!({})).await;
+    assert_eq!(exchange(&mut a, &mut b).await, [SourceProof::Dialback; 2]);
+    assert!(b.proofs(A).contains(&("dialback".to_owned(), "TLS 1.3".to_owned())), "{:?}", b.proofs(A));
+}
+
+#[tokio::test]
+async fn a_failure_comes_back_as_an_error() {
+    let [a, mut b] = pair(good(), json!({})).await;
+    let told = a.send(B, "hello");
+    b.received().await.settle.settle(Failure::new(Side::Far, Cause::NotFound));
+    assert!(matches!(outcome(told).await, Outcome::Failure(failure) if failure.cause == Cause::NotFound));
+}
+
+// checks: XST-016
+#[tokio::test]
+async fn rfc6120_s10_1_messages_keep_their_order() {
+    let [a, mut b] = pair(good(), json!({})).await;
+    let told: Vec<_> = (0..200).map(|number| a.send(B, &number.to_string())).collect();
+    for number in 0..200 {
+        let came = b.received().await;
+        assert_eq!(came.body, number.to_string());
+        came.settle.settle(Outcome::Success(Proof::Recipient));
+    }
+    for told in told {
+        assert_eq!(outcome(told).await, Outcome::Success(Proof::Server));
+    }
+}
+
+// checks: SMG-002, XST-034
+#[tokio::test]
+async fn a_gateway_that_comes_back_is_called_again() {
+    let (ca, names) = (Authority::new("CA"), Arc::<Names>::default());
+    let own = certificate(&ca, B, &Variant::default());
+    let a = org(A, &certificate(&ca, A, &Variant::default()), &ca, &names, json!({})).await;
+    let mut b = org(B, &own, &ca, &names, json!({})).await;
+    let told = a.send(B, "one");
+    b.received().await.settle.settle(Outcome::Success(Proof::Recipient));
+    assert_eq!(outcome(told).await, Outcome::Success(Proof::Server));
+    b.stop.shut_down();
+    b.running.await.unwrap();
+    let gone = a.send(B, "two");
+    assert!(matches!(outcome(gone).await, Outcome::Failure(_)));
+    let mut again = org(B, &own, &ca, &names, json!({})).await;
+    // Each try fails at once, until the pause after the first failure is over.
+    while again.submitted.is_empty() {
+        drop(a.send(B, "three"));
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(again.received().await.body, "three");
+}

@@ -1,0 +1,266 @@
+//! Gateways of different organisations on loopback, their name system, and peers that speak raw XML.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use adapter_api::{
+    Adapter, Carries, Configuration, Context, Delivery, DomainEntry, Hop, Hub, HubCore, InstanceName, PeerState,
+    Provenance, Role, Settle, Shutdown, ShutdownTrigger, Target, Tls, TraceId, settle_channel,
+};
+use adapter_xmpp::server::Config;
+use async_trait::async_trait;
+use impp_model::{
+    Address, Content, Domain, Endpoint, InstantMessage, MaxForwards, MessageOperation, Operation, Outcome, TransId,
+};
+use impp_resolve::{Answer, Dns, DnsError, Name, Record, RecordType, Srv};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use transport::tls::testkit::{Authority, Issued, San, Variant};
+
+/// Longer than anything here takes on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Long enough for what must not happen to have happened.
+pub const A_MOMENT: Duration = Duration::from_millis(300);
+
+/// Where each domain is served, and whether TLS begins at once.
+#[derive(Default)]
+pub struct Names(Mutex<BTreeMap<String, (u16, bool)>>);
+
+impl Names {
+    pub fn set(&self, domain: &str, port: u16, direct: bool) {
+        self.0.lock().unwrap().insert(domain.to_owned(), (port, direct));
+    }
+}
+
+#[async_trait]
+impl Dns for Names {
+    async fn query(&self, name: &Name, of: RecordType) -> Result<Answer, DnsError> {
+        let ttl = Duration::from_secs(1);
+        let records = match of {
+            RecordType::A => vec![Record::A(Ipv4Addr::LOCALHOST)],
+            RecordType::Srv => {
+                let (service, domain) = name.as_str().split_once("._tcp.").unwrap_or_default();
+                let known = self.0.lock().unwrap().get(domain.trim_end_matches('.')).copied();
+                let wanted = known.filter(|(_, direct)| *direct == (service == "_xmpps-server"));
+                let target = Name::parse("host.test").unwrap();
+                wanted.map(|(port, _)| Record::Srv(Srv { priority: 0, weight: 0, port, target })).into_iter().collect()
+            }
+            RecordType::Aaaa | RecordType::Naptr | RecordType::Cname => vec![],
+        };
+        if records.is_empty() {
+            return Err(DnsError::NoRecords { ttl: Some(ttl) });
+        }
+        Ok(Answer { records, ttl })
+    }
+}
+
+/// Something came in through the hub.
+pub struct Submitted {
+    pub body: String,
+    pub from: String,
+    pub provenance: Arc<Provenance>,
+    pub settle: Settle,
+}
+
+pub struct TestHub {
+    submitted: mpsc::UnboundedSender<Submitted>,
+    listening: mpsc::UnboundedSender<(String, SocketAddr)>,
+    pub proofs: Mutex<Vec<[String; 3]>>,
+    configuration: watch::Receiver<Arc<Configuration>>,
+}
+
+impl HubCore for TestHub {
+    fn submit(&self, operation: Operation, provenance: Arc<Provenance>, settle: Settle) -> TraceId {
+        if let Operation::Message(message) = operation {
+            let body = message.message.content.as_text().unwrap_or_default().to_owned();
+            let from = message.source.address.to_string();
+            let _ = self.submitted.send(Submitted { body, from, provenance, settle });
+        }
+        TraceId(1)
+    }
+    fn peer_changed(&self, _: &InstanceName, _: &str, _: PeerState) {}
+    fn translation_loss(&self, _: &InstanceName, _: &str, _: Carries) {}
+    fn peer_proven(&self, _: &InstanceName, peer: &str, proof: &str, protection: &str) {
+        self.proofs.lock().unwrap().push([peer, proof, protection].map(str::to_owned));
+    }
+    fn configuration(&self) -> watch::Receiver<Arc<Configuration>> {
+        self.configuration.clone()
+    }
+    fn listening(&self, _: &InstanceName, transport: &str, address: SocketAddr) {
+        let _ = self.listening.send((transport.to_owned(), address));
+    }
+}
+
+/// A gateway of one organisation, for one domain.
+pub struct Org {
+    pub domain: String,
+    pub adapter: Arc<dyn Adapter>,
+    pub hub: Arc<TestHub>,
+    pub submitted: mpsc::UnboundedReceiver<Submitted>,
+    pub plain: SocketAddr,
+    pub direct: SocketAddr,
+    pub stop: ShutdownTrigger,
+    pub running: JoinHandle<()>,
+    names: Arc<Names>,
+    _folder: TempDir,
+    _configuration: watch::Sender<Arc<Configuration>>,
+}
+
+/// The certificate of an organisation.
+pub fn certificate(authority: &Authority, domain: &str, variant: &Variant) -> Issued {
+    authority.issue_variant(&[San::Dns(domain)], variant)
+}
+
+pub async fn org(domain: &str, own: &Issued, ca: &Authority, names: &Arc<Names>, config: serde_json::Value) -> Org {
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = Domain::parse("gw.example.net").unwrap();
+    let tls = Tls::load(ca.settings(folder.path(), &[("own", own)]), gateway.clone()).unwrap();
+    let entry = DomainEntry {
+        name: Domain::parse(domain).unwrap(),
+        own_name: None,
+        role: Role::Local,
+        adapter: Some("sip".into()),
+        next_hop: None,
+        trusted: vec![],
+    };
+    let (sender, configuration) = watch::channel(Arc::new(Configuration::new(gateway, vec![entry])));
+    let context = Context { configuration: configuration.clone(), dns: names.clone(), tls: Arc::new(tls) };
+    let mut given = serde_json::json!({"listen": ["tcp:127.0.0.1:0", "tls:127.0.0.1:0"]});
+    given.as_object_mut().unwrap().extend(config.as_object().unwrap().clone());
+    let config: Config = serde_json::from_value(given).unwrap();
+    let adapter = adapter_xmpp::server::new("xmpp".into(), config, context).unwrap();
+    let (submitted_sender, submitted) = mpsc::unbounded_channel();
+    let (listening, mut listeners) = mpsc::unbounded_channel();
+    let hub = Arc::new(TestHub { submitted: submitted_sender, listening, proofs: Mutex::default(), configuration });
+    let (stop, shutdown) = Shutdown::new();
+    let running = {
+        let (adapter, hub) = (Arc::clone(&adapter), Hub::new(Arc::clone(&hub) as Arc<dyn HubCore>, "xmpp".into()));
+        tokio::spawn(async move { adapter.run(hub, shutdown).await.unwrap() })
+    };
+    let plain = listeners.recv().await.unwrap().1;
+    let direct = listeners.recv().await.unwrap().1;
+    names.set(domain, plain.port(), false);
+    let names = Arc::clone(names);
+    Org {
+        domain: domain.to_owned(),
+        adapter,
+        hub,
+        submitted,
+        plain,
+        direct,
+        stop,
+        running,
+        names,
+        _folder: folder,
+        _configuration: sender,
+    }
+}
+
+impl Org {
+    /// Sends a text to somebody at `other`, where the name system says that is.
+    pub fn send(&self, other: &str, body: &str) -> oneshot::Receiver<Outcome> {
+        let (port, direct) = self.names.0.lock().unwrap()[other];
+        let transport = if direct { transport::Transport::Tls } else { transport::Transport::Tcp };
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let target = Target { host: "host.test".into(), address, transport: Some(transport) };
+        let hop = Hop::Located { domain: Domain::parse(other).unwrap(), targets: vec![target] };
+        let endpoint = |domain: &str, user: &str| Endpoint {
+            address: Address::parse_bare(&format!("{user}@{domain}")).unwrap(),
+            device: None,
+        };
+        let message = InstantMessage { id: Some(body.into()), ..InstantMessage::new(Content::text(body)) };
+        let operation = Operation::Message(Box::new(MessageOperation {
+            source: endpoint(&self.domain, "romeo"),
+            destination: endpoint(other, "juliet"),
+            max_forwards: MaxForwards::INITIAL,
+            trans_id: TransId::from(body),
+            message,
+        }));
+        let (settle, outcome) = settle_channel();
+        let delivery = Delivery {
+            trace: TraceId(1),
+            operation: Arc::new(operation),
+            repeat: false,
+            edition: 0,
+            hop: Arc::new(hop),
+            deadline: Instant::now() + PATIENCE,
+            settle,
+        };
+        self.adapter.deliver(delivery).unwrap();
+        outcome
+    }
+
+    /// The name system says that `other` is served with TLS from the first octet.
+    pub fn names_direct(&self, other: &Self) {
+        self.names.set(&other.domain, other.direct.port(), true);
+    }
+
+    /// What came in next.
+    pub async fn received(&mut self) -> Submitted {
+        timeout(PATIENCE, self.submitted.recv()).await.expect("something comes in").unwrap()
+    }
+
+    /// Asserts that nothing came in.
+    pub async fn received_nothing(&mut self) {
+        let came = timeout(A_MOMENT, self.submitted.recv()).await;
+        assert!(came.is_err(), "carried: {:?}", came.unwrap().map(|submitted| submitted.from));
+    }
+
+    /// The ways in which `peer` has proven itself.
+    pub fn proofs(&self, peer: &str) -> Vec<(String, String)> {
+        let proofs = self.hub.proofs.lock().unwrap();
+        proofs.iter().filter(|[known, ..]| known == peer).map(|[_, by, on]| (by.clone(), on.clone())).collect()
+    }
+}
+
+pub async fn outcome(outcome: oneshot::Receiver<Outcome>) -> Outcome {
+    timeout(PATIENCE, outcome).await.expect("settled in time").unwrap()
+}
+
+/// A peer that says what it likes.
+pub struct Raw {
+    socket: TcpStream,
+    pub heard: String,
+}
+
+impl Raw {
+    pub async fn connect(address: SocketAddr) -> Self {
+        Self { socket: TcpStream::connect(address).await.unwrap(), heard: String::new() }
+    }
+
+    pub fn over(socket: TcpStream) -> Self {
+        Self { socket, heard: String::new() }
+    }
+
+    pub async fn say(&mut self, text: &str) {
+        self.socket.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    /// Reads until `text` was heard, or the end of the connection; whether it was heard.
+    pub async fn hears(&mut self, text: &str) -> bool {
+        let mut octets = [0; 4096];
+        while !self.heard.contains(text) {
+            match timeout(PATIENCE, self.socket.read(&mut octets)).await.expect("heard in time") {
+                Ok(0) | Err(_) => return self.heard.contains(text),
+                Ok(count) => self.heard.push_str(&String::from_utf8_lossy(&octets[..count])),
+            }
+        }
+        true
+    }
+
+    /// The header of a stream between servers.
+    pub async fn header(&mut self, from: &str, to: &str) {
+        self.say(&format!(
+            "<stream:stream xmlns='jabber:server' xmlns:db='jabber:server:dialback' \
+             xmlns:stream='http://etherx.jabber.org/streams' version='1.0' from='{from}' to='{to}'>"
+        ))
+        .await;
+    }
+}

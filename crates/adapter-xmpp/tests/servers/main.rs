@@ -1,0 +1,15 @@
+//! Server-to-server streams over real sockets: gateways of different organisations, and peers that cheat.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    clippy::string_slice,
+    clippy::wildcard_enum_match_arm,
+    reason = "test code"
+)]
+#![allow(missing_docs, unreachable_pub, reason = "test code")]
+
+mod between;
+mod cheats;
+mod kit;

@@ -1,0 +1,118 @@
+//! From a decision to an adapter.
+
+use crate::core::{Core, now};
+use crate::inflight::Held;
+use crate::journal::Ahead;
+use crate::order::Turn;
+use crate::retry::is_retryable;
+use crate::routing::{Choice, Decision, carries};
+use crate::waiting::{Owner, Waiting};
+use adapter_api::{Delivery, Full, Hop, InstanceName, Settle};
+use impp_model::{Cause, Failure, Kind, Side};
+use std::sync::Arc;
+use std::time::Instant;
+use store::Pair;
+
+impl Core {
+    pub(crate) fn dispatch(&self, waiting: Waiting, decision: &Arc<Decision>) {
+        let about_another = waiting.owner.is_gateway();
+        let decided = || Some(decision.clone()).filter(|_| !about_another);
+        let choice = match &decision.result {
+            Ok(choice) => choice,
+            Err(failure) => {
+                self.traces.update(waiting.trace, |record| record.decision = decided().or(record.decision.take()));
+                let failure = failure.clone();
+                return if is_retryable(&failure) {
+                    self.keep(waiting, failure)
+                } else {
+                    self.refuse(waiting, failure)
+                };
+            }
+        };
+        self.traces.update(waiting.trace, |record| {
+            record.decision = decided().or(record.decision.take());
+            record.note(if about_another { "telling" } else { "routed" }, choice.adapter.as_str().to_owned());
+        });
+        if !self.candidates.get(choice.index).is_some_and(|c| carries(c, waiting.operation.kind())) {
+            return self.refuse(waiting, Failure::new(Side::Ours, Cause::NotImplemented));
+        }
+        if let Some(failure) = self.unfit(choice.index, &waiting.operation) {
+            return self.refuse(waiting, failure);
+        }
+        let way = match self.way_on(&waiting.operation, &choice.hop) {
+            Ok(hop) => Choice { hop, ..choice.clone() },
+            Err(failure) => return self.refuse(waiting, failure),
+        };
+        if now() >= self.deadline(&waiting) {
+            let failure = Failure::new(Side::Far, Cause::DnsFailure).with_text("the lookup took too long; not sent");
+            return self.keep(waiting, failure);
+        }
+        let pair = Pair::of(&waiting.operation);
+        let hop = self.hop_name(choice, &waiting);
+        let spooled = || self.storage.ledger.pair(pair).1;
+        // What becomes of presence is its engine's business: it is neither kept nor in any order with messages.
+        let from_sender = matches!(waiting.owner, Owner::Sender(_)) && !waiting.operation.kind().is_presence();
+        if from_sender && self.order.enter(pair, waiting.trace, spooled) == Turn::Behind {
+            return self.follow(waiting, pair, hop);
+        }
+        let deadline = self.deadline(&waiting);
+        let Waiting { trace, operation, near: from, owner, since, once, .. } = waiting;
+        let lasting = operation.kind() != Kind::Composing;
+        let journalled = from_sender && lasting && !self.answers_each(&from);
+        let to = choice.adapter.clone();
+        let held =
+            Held { trace, from, to, since, deadline, operation, pair, hop, once, journal: None, owner: Some(owner) };
+        if journalled && self.config.delivery.write_ahead_after.is_zero() && self.storage.ledger.keeps() {
+            return self.journal_ahead(Ahead { held, choice: way });
+        }
+        self.hand_on(held, &way, journalled);
+    }
+
+    /// Gives an operation to its adapter; one that is `young` is journalled if it stays for long.
+    pub(crate) fn hand_on(&self, held: Held, choice: &Choice, young: bool) {
+        let (Some(adapter), Some(me)) = (self.adapters.get(choice.index), self.me()) else { return };
+        let (trace, operation, deadline, since) = (held.trace, held.operation.clone(), held.deadline, held.since);
+        let (repeat, edition) = match &held.owner {
+            Some(Owner::Ledger(attempt)) => (attempt.repeat, attempt.edition),
+            Some(Owner::Sender(_) | Owner::Nobody) | None => (false, 0),
+        };
+        let token = self.inflight.hold(held);
+        if young {
+            self.young.add(since + self.config.delivery.write_ahead_after, token, trace);
+        }
+        let settle = Settle::new(me, token);
+        let operation = self.named_for_its_network(operation);
+        let delivery = Delivery { trace, operation, repeat, edition, hop: choice.hop.clone(), deadline, settle };
+        if let Err(Full(delivery)) = adapter.deliver(delivery) {
+            self.counters.queue_full();
+            delivery.settle(Failure::new(Side::Ours, Cause::Overload));
+        }
+    }
+
+    /// How the ledger names the next hop: what `peer_changed` of its adapter says is up.
+    fn hop_name(&self, choice: &Choice, waiting: &Waiting) -> Box<str> {
+        let peer = match &*choice.hop {
+            Hop::Link => waiting.operation.source().address.domain(),
+            Hop::Fixed(_) | Hop::Located { .. } => self.wire_name(waiting.operation.destination().address.domain()),
+        };
+        hop_name(&choice.adapter, peer.as_str())
+    }
+
+    /// When an operation must be settled: for senders that wait for an answer, while they do.
+    fn deadline(&self, waiting: &Waiting) -> Instant {
+        let message = !waiting.operation.kind().is_presence();
+        let answered = message && matches!(waiting.owner, Owner::Sender(_)) && self.answers_each(&waiting.near);
+        let limits = &self.config.delivery;
+        waiting.since + if answered { limits.hold_timeout } else { limits.unanswered }
+    }
+
+    /// Whether senders of this instance wait for an answer to each message.
+    pub(crate) fn answers_each(&self, near: &InstanceName) -> bool {
+        self.candidates.iter().find(|c| c.name == *near).is_some_and(|c| c.capabilities.answers_each)
+    }
+}
+
+/// What the ledger calls the way over an instance to one peer.
+pub(crate) fn hop_name(adapter: &InstanceName, peer: &str) -> Box<str> {
+    format!("{adapter} {peer}").into()
+}

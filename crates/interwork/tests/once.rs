@@ -1,0 +1,176 @@
+//! Each message once; what is sent ahead of the disk; how fast a hop that returns is given what waited.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's own data")]
+
+mod common;
+
+use adapter_api::HubCore;
+use common::{DELIVERED, PLENTY, Table, failure, from_sip, next, one, text_of, tuned, world, world_on};
+use impp_model::{Cause, Outcome};
+use std::sync::Arc;
+use std::time::Duration;
+use store::Limits;
+use tokio::time::{Instant, sleep};
+
+// checks: IM-02
+#[tokio::test(start_paused = true)]
+async fn what_is_handed_in_again_is_answered_as_the_first_and_sent_once() {
+    let world = world(Table::new(0), PLENTY);
+    let (first, early) = (world.sip_sends("m1"), world.sip_sends("m1"));
+    let delivery = one(&world.xmpp);
+    delivery.settle(DELIVERED);
+    let late = world.sip_sends("m1");
+    for outcome in [first, early, late] {
+        assert_eq!(outcome.await, Ok(DELIVERED));
+    }
+    assert!(world.xmpp.take().is_empty());
+    assert_eq!((world.books(), world.core.counters().duplicates_total()), ([1, 0, 0, 0, 0], 2));
+    // What failed may come again, from the one who was told so.
+    let (first, twin) = (world.sip_sends("m2"), world.sip_sends("m2"));
+    one(&world.xmpp).settle(failure(Cause::NotFound));
+    for outcome in [first, twin] {
+        assert_eq!(outcome.await, Ok(failure(Cause::NotFound).into()));
+    }
+    let again = world.sip_sends("m2");
+    one(&world.xmpp).settle(DELIVERED);
+    assert_eq!(again.await, Ok(DELIVERED));
+    // The window ends.
+    sleep(Duration::from_secs(601)).await;
+    let _fresh = world.sip_sends("m1");
+    assert_eq!(world.xmpp.take().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_id_with_another_text_or_addressee_is_no_repeat() {
+    let world = world(Table::new(0), PLENTY);
+    let send = |to: &str, text: &str| {
+        let mut operation = common::message("a@sip.example", to, text);
+        if let impp_model::Operation::Message(message) = &mut operation {
+            message.message.id = Some("1".into());
+        }
+        let (settle, outcome) = adapter_api::settle_channel();
+        world.core.submit(operation, from_sip(), settle);
+        outcome
+    };
+    let _outcomes = [send("b@xmpp.example", "hi"), send("b@xmpp.example", "ho"), send("c@xmpp.example", "hi")];
+    assert_eq!(world.xmpp.take().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_spooled_is_recognised_after_a_restart() {
+    let first = world(Table::new(0), PLENTY);
+    let outcome = first.sip_sends("m1");
+    one(&first.xmpp).settle(failure(Cause::Unconfirmed));
+    assert_eq!(outcome.await, Ok(Outcome::Indeterminant));
+    assert_eq!(first.sip_sends("m1").await, Ok(Outcome::Indeterminant));
+    let store = Arc::new(first.store.reopen().unwrap().0);
+    let world = world_on(Table::new(0), PLENTY, store, first.clock, Limits::default());
+    drop(first);
+    let running = world.run();
+    assert_eq!(world.sip_sends("m1").await, Ok(Outcome::Indeterminant));
+    let again = next(&world.xmpp).await;
+    assert_eq!((again.repeat, again.edition), (true, 0));
+    again.settle(DELIVERED);
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!(world.sip_sends("m1").await, Ok(DELIVERED));
+    assert_eq!(world.books(), [1, 0, 0, 0, 0]);
+    assert!(world.xmpp.take().is_empty());
+    running.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_try_after_a_certain_failure_is_of_a_new_series() {
+    let world = world(Table::new(0), PLENTY);
+    let running = world.run();
+    let outcome = world.sip_sends("m1");
+    let mut tries = Vec::new();
+    for (cause, reached) in [(Cause::ResourceConstraint, 1), (Cause::Unconfirmed, 2), (Cause::ResourceConstraint, 3)] {
+        let delivery = next(&world.xmpp).await;
+        tries.push((delivery.repeat, delivery.edition));
+        delivery.settle(failure(cause));
+        assert_eq!(tries.len(), reached);
+    }
+    let last = next(&world.xmpp).await;
+    tries.push((last.repeat, last.edition));
+    assert_eq!(tries, [(false, 0), (false, 1), (true, 1), (true, 1)]);
+    drop(outcome);
+    running.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn write_ahead_after_zero_commits_before_it_sends() {
+    let world = tuned(Table::new(0), |config| config.delivery.write_ahead_after = Duration::ZERO);
+    let running = world.run();
+    world.store.hold();
+    let outcomes = ["1", "2"].map(|text| world.xmpp_sends(text));
+    sleep(Duration::from_millis(100)).await;
+    assert!(world.sip.take().is_empty(), "not on disk");
+    world.store.release();
+    sleep(Duration::from_millis(10)).await;
+    let sent = world.sip.take();
+    assert_eq!(sent.iter().map(text_of).collect::<Vec<_>>(), ["1", "2"]);
+    assert_eq!(world.books(), [0, 0, 0, 0, 2]);
+    sent.into_iter().for_each(|delivery| delivery.settle(DELIVERED));
+    for outcome in outcomes {
+        assert_eq!(outcome.await, Ok(DELIVERED));
+    }
+    sleep(Duration::from_millis(10)).await;
+    assert_eq!(world.books(), [2, 0, 0, 0, 0]);
+    world.store.fail();
+    let Ok(Outcome::Failure(refused)) = world.xmpp_sends("3").await else { panic!("accepted without a disk") };
+    assert_eq!(refused.cause, Cause::Overload);
+    assert!(world.sip.take().is_empty());
+    running.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hop_that_returns_is_drained_at_twice_its_rate_while_live_messages_pass() {
+    let world = world(Table::new(0), 100_000);
+    let running = world.run();
+    let send =
+        |user: u64, text: &str| world.submit(&format!("u{user}@sip.example"), "b@xmpp.example", text, from_sip());
+    // Forty a second for ten seconds.
+    for number in 0..400 {
+        let outcome = send(number % 50, &format!("before {number}"));
+        one(&world.xmpp).settle(DELIVERED);
+        assert_eq!(outcome.await, Ok(DELIVERED));
+        sleep(Duration::from_millis(25)).await;
+    }
+    // An outage: a thousand wait, of two hundred senders.
+    for number in 0..1000 {
+        let outcome = send(number % 200, &format!("{:04}", number));
+        world.xmpp.take().into_iter().for_each(|delivery| delivery.settle(failure(Cause::LinkDown)));
+        assert_eq!(outcome.await, Ok(Outcome::Indeterminant));
+    }
+    assert_eq!(world.books()[4], 1000);
+    world.core.peer_changed(&"xmpp".into(), "sip.example", adapter_api::PeerState::Up);
+    let (start, mut drained, mut slowest) = (Instant::now(), Vec::new(), Duration::ZERO);
+    let mut live = 0;
+    while drained.len() < 1000 {
+        live += 1;
+        let (sent, outcome) = (Instant::now(), send(1000 + live, &format!("live {live}")));
+        for delivery in world.xmpp.take() {
+            let text = text_of(&delivery);
+            if !text.starts_with("live") {
+                drained.push((Instant::now(), delivery.operation.source().address.to_string(), text));
+            }
+            delivery.settle(DELIVERED);
+        }
+        assert_eq!(outcome.await, Ok(DELIVERED));
+        slowest = slowest.max(sent.elapsed());
+        sleep(Duration::from_millis(25)).await;
+    }
+    let took = start.elapsed().as_secs_f64();
+    assert!((11.0..16.0).contains(&took), "a thousand in {took} s where eighty a second are right");
+    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+    let most = (0..drained.len()).map(|from| {
+        drained[from..].iter().take_while(|(at, ..)| *at - drained[from].0 < Duration::from_secs(1)).count()
+    });
+    assert!(most.max().unwrap() <= 100, "no second has much more than eighty");
+    for user in 0..200 {
+        let name = format!("u{user}@sip.example");
+        let texts: Vec<_> = drained.iter().filter(|(_, from, _)| *from == name).map(|(.., text)| text).collect();
+        assert!(texts.len() == 5 && texts.is_sorted(), "{texts:?}");
+    }
+    running.abort();
+}

@@ -1,0 +1,219 @@
+//! What senders are told after acceptance: late errors, warnings, several notices in one; and what is counted.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's own data")]
+
+mod common;
+
+use adapter_api::{Delivery, HubCore, settle_channel};
+use common::{
+    DELIVERED, PLENTY, Table, World, failure, from_sip, from_xmpp, next, one, text_of, tuned, world, world_on,
+};
+use impp_model::{
+    Address, Cause, DateTime, Disposition, DispositionOperation, Endpoint, MaxForwards, Operation, Outcome,
+};
+use std::sync::Arc;
+use std::time::Duration;
+use store::{Limits, MemoryStore, SteadyClock};
+use tokio::time::sleep;
+
+impl World {
+    /// An error stanza from one end about what the other sent as `id`; what its sender hears.
+    async fn late_error(&self, from: &str, to: &str, id: &str) -> Outcome {
+        let end = |text: &str| Endpoint::bare(Address::parse_bare(text).unwrap());
+        let word = DispositionOperation {
+            source: end(from),
+            destination: end(to),
+            max_forwards: MaxForwards::INITIAL,
+            message_id: Some(id.into()),
+            trans_id: "late".into(),
+            accepted: DateTime::from_epoch(0, 0).unwrap(),
+            disposition: Disposition::Failed(Box::new(failure(Cause::NotFound))),
+            and_earlier: false,
+            return_path: None,
+        };
+        let (settle, outcome) = settle_channel();
+        self.core.submit(Operation::Disposition(Box::new(word)), from_xmpp(), settle);
+        outcome.await.unwrap()
+    }
+
+    /// Delivers what a SIP sender sends by the word of the addressee's server.
+    async fn delivered(&self, text: &str) {
+        let outcome = self.sip_sends(text);
+        one(&self.xmpp).settle(DELIVERED);
+        assert_eq!(outcome.await, Ok(DELIVERED));
+    }
+
+    fn reversed(&self) -> u64 {
+        self.core.ledger().totals().reversed
+    }
+}
+
+fn ends(delivery: &Delivery) -> (String, String) {
+    let operation = &delivery.operation;
+    (operation.source().address.to_string(), operation.destination().address.to_string())
+}
+
+// checks: CMP-023, ERR-007
+#[tokio::test(start_paused = true)]
+async fn a_late_error_is_told_once_and_only_by_the_addressee() {
+    let world = world(Table::new(0), PLENTY);
+    let running = world.run();
+    world.delivered("m1").await;
+    let refused = |outcome| matches!(outcome, Outcome::Failure(_));
+    assert!(refused(world.late_error("eve@xmpp.example", "a@sip.example", "m1").await));
+    assert!(refused(world.late_error("b@xmpp.example", "a@sip.example", "m2").await));
+    assert_eq!(world.reversed(), 0);
+    assert_eq!(world.late_error("b@xmpp.example", "a@sip.example", "m1").await, DELIVERED);
+    assert_eq!((world.reversed(), world.books()), (1, [1, 0, 0, 0, 0]), "it stays counted as delivered");
+    let notice = next(&world.sip).await;
+    assert_eq!(ends(&notice), ("gateway@gw.example".into(), "a@sip.example".into()));
+    assert!(text_of(&notice).contains("b@xmpp.example") && text_of(&notice).contains("item-not-found"));
+    notice.settle(DELIVERED);
+    assert!(refused(world.late_error("b@xmpp.example", "a@sip.example", "m1").await), "once");
+    let trace = world.core.traces().find("m1").unwrap();
+    let events: Vec<_> = trace.events.iter().map(|event| &*event.what).collect();
+    assert_eq!(events, ["routed", "delivered", "reversed", "telling", "told"]);
+    assert_eq!((trace.outcome, trace.decision.unwrap().why().contains("xmpp")), (Some(DELIVERED), true));
+    // Its time is over.
+    world.delivered("m3").await;
+    sleep(Duration::from_secs(601)).await;
+    assert!(refused(world.late_error("b@xmpp.example", "a@sip.example", "m3").await));
+    assert_eq!((world.reversed(), world.sip.take().len()), (1, 0));
+    running.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_error_about_what_was_spooled_is_told_after_a_restart() {
+    let first = world(Table::new(0), PLENTY);
+    let running = first.run();
+    let outcome = first.sip_sends("m1");
+    one(&first.xmpp).settle(failure(Cause::LinkDown));
+    assert_eq!(outcome.await, Ok(Outcome::Indeterminant));
+    next(&first.xmpp).await.settle(DELIVERED);
+    sleep(Duration::from_secs(1)).await;
+    running.abort();
+    let store = Arc::new(first.store.reopen().unwrap().0);
+    let trace = first.core.traces().find("m1").unwrap().id.to_string();
+    let world = world_on(Table::new(0), PLENTY, store, first.clock, Limits::default());
+    drop(first);
+    let running = world.run();
+    assert_eq!(world.late_error("b@xmpp.example", "a@sip.example", "m1").await, DELIVERED);
+    next(&world.sip).await.settle(DELIVERED);
+    let stored = world.core.trace(&trace).unwrap();
+    let events: Vec<_> = stored.events.iter().map(|event| &*event.what).collect();
+    assert_eq!(events, ["routed", "spooled", "routed", "delivered", "reversed"], "of both lives");
+    assert_eq!(stored.outcome, Some(DELIVERED));
+    running.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_spool_a_late_error_is_told_at_once_or_counted() {
+    let nothing = Limits { records: 0, ..Limits::default() };
+    let world = world_on(Table::new(0), PLENTY, Arc::new(MemoryStore::new()), SteadyClock::start(), nothing);
+    let running = world.run();
+    for (text, answer, untold) in [("m1", DELIVERED, 0), ("m2", failure(Cause::NotFound).into(), 1)] {
+        world.delivered(text).await;
+        assert_eq!(world.late_error("b@xmpp.example", "a@sip.example", text).await, DELIVERED);
+        next(&world.sip).await.settle(answer);
+        assert_eq!(world.books()[3], untold);
+    }
+    assert_eq!(world.reversed(), 2);
+    running.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_who_is_answered_is_told_once_that_his_message_waits() {
+    let world = world(Table::new(0), PLENTY);
+    let running = world.run();
+    let (outcome, unasked) = (world.sip_sends("m1"), world.xmpp_sends("m2"));
+    one(&world.xmpp).settle(failure(Cause::LinkDown));
+    one(&world.sip).settle(failure(Cause::LinkDown));
+    assert_eq!((outcome.await, unasked.await), (Ok(Outcome::Indeterminant), Ok(Outcome::Indeterminant)));
+    let mut warnings = Vec::new();
+    for second in 0..1200 {
+        sleep(Duration::from_secs(1)).await;
+        world.xmpp.take().into_iter().for_each(|delivery| delivery.settle(failure(Cause::RemoteTimeout)));
+        for delivery in world.sip.take() {
+            if ends(&delivery).0 == "gateway@gw.example" {
+                warnings.push((second, text_of(&delivery)));
+                delivery.settle(DELIVERED);
+            } else {
+                delivery.settle(failure(Cause::LinkDown));
+            }
+        }
+    }
+    let [(second, text)] = warnings.as_slice() else { panic!("{warnings:?}") };
+    assert!((298..=303).contains(second), "{second}");
+    assert!(text.contains("b@xmpp.example") && text.contains("waits (remote-server-timeout)"), "{text}");
+    assert_eq!(world.books(), [0, 0, 0, 0, 2]);
+    running.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_notices_about_a_pair_are_one_text_a_minute_later() {
+    let world = world(Table::new(0), PLENTY);
+    let running = world.run();
+    for text in ["m1", "m2", "m3", "m4"] {
+        world.delivered(text).await;
+    }
+    for text in ["m1", "m2", "m3"] {
+        assert_eq!(world.late_error("b@xmpp.example", "a@sip.example", text).await, DELIVERED);
+    }
+    let first = next(&world.sip).await;
+    assert_eq!(text_of(&first).lines().count(), 1);
+    first.settle(DELIVERED);
+    sleep(Duration::from_secs(50)).await;
+    assert!(world.sip.take().is_empty(), "not within a minute");
+    sleep(Duration::from_secs(11)).await;
+    let summary = one(&world.sip);
+    assert_eq!(text_of(&summary).lines().count(), 2);
+    // One that fails takes the others along, and each counts.
+    summary.settle(failure(Cause::Forbidden));
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!((world.books()[3], world.core.ledger().counts().entries), (2, 0));
+    assert_eq!(world.late_error("b@xmpp.example", "a@sip.example", "m4").await, DELIVERED);
+    sleep(Duration::from_secs(50)).await;
+    assert!(world.sip.take().is_empty(), "a minute after the summary");
+    sleep(Duration::from_secs(10)).await;
+    one(&world.sip).settle(DELIVERED);
+    running.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_notices_off_nobody_is_told_and_all_of_it_counted() {
+    let world = tuned(Table::new(0), |config| config.delivery.notice = false);
+    let running = world.run();
+    world.delivered("m1").await;
+    assert_eq!(world.late_error("b@xmpp.example", "a@sip.example", "m1").await, DELIVERED);
+    let outcome = world.sip_sends("m2");
+    one(&world.xmpp).settle(failure(Cause::RemoteTimeout));
+    assert_eq!(outcome.await, Ok(Outcome::Indeterminant));
+    for _ in 0..400 {
+        sleep(Duration::from_secs(1)).await;
+        world.xmpp.take().into_iter().for_each(|delivery| delivery.settle(failure(Cause::LinkDown)));
+    }
+    assert_eq!(world.books(), [1, 0, 0, 1, 1], "that it waits is no failure");
+    let entry = world.core.ledger().list(None, 9)[0].seq;
+    world.core.give_up(entry).unwrap();
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(world.books(), [1, 1, 0, 2, 0]);
+    assert!(world.sip.take().is_empty());
+    running.abort();
+}
+
+// checks: CMP-064
+#[tokio::test(start_paused = true)]
+async fn xep0334_s4_3_what_is_not_to_be_kept_fails_instead() {
+    let world = world(Table::new(0), PLENTY);
+    let running = world.run();
+    let mut operation = common::message("a@sip.example", "b@xmpp.example", "m1");
+    if let Operation::Message(message) = &mut operation {
+        message.message.hints.no_store = true;
+    }
+    let (settle, outcome) = settle_channel();
+    world.core.submit(operation, from_sip(), settle);
+    one(&world.xmpp).settle(failure(Cause::LinkDown));
+    assert_eq!(outcome.await, Ok(failure(Cause::LinkDown).into()));
+    assert_eq!(world.books(), [0, 1, 0, 0, 0]);
+    running.abort();
+}
