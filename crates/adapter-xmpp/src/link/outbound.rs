@@ -251,9 +251,7 @@ impl Outbound {
             Operation::Subscribe(_) | Operation::Notify(_) | Operation::Authorize(_) => {
                 return self.send_presence(&operation, settle, out, now);
             }
-            Operation::Publish(_) | _ => {
-                Err(Box::new(Failure::new(Side::Ours, Cause::NotImplemented)))
-            }
+            Operation::Publish(_) | _ => Err(Box::new(Failure::new(Side::Ours, Cause::NotImplemented))),
         };
         match written {
             Ok(Some(written)) => {
