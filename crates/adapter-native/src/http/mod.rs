@@ -6,6 +6,7 @@ mod events;
 mod messages;
 mod openapi;
 mod refusal;
+mod signals;
 mod ws;
 
 pub(crate) use connection::serve;
@@ -43,8 +44,8 @@ fn router(app: App) -> Router {
         .route("/v1/subscriptions", post(not_offered))
         .route("/v1/subscriptions/{id}", delete(not_offered))
         .route("/v1/authorizations", post(not_offered))
-        .route("/v1/composing", post(not_offered))
-        .route("/v1/dispositions", post(not_offered))
+        .route("/v1/composing", post(signals::post_composing))
+        .route("/v1/dispositions", post(signals::post_disposition))
         .fallback(|| async { Refusal::NotFound })
         .method_not_allowed_fallback(|| async { Refusal::Method })
         .with_state(app)
