@@ -105,6 +105,10 @@ impl Adapter for NativeAdapter {
             delivery.settle(outcome);
             return Ok(());
         }
+        if delivery.operation.kind().is_presence() {
+            self.shared.deliver_presence(delivery);
+            return Ok(());
+        }
         match self.shared.prepare(&delivery) {
             Ok(prepared) => self.shared.append(delivery, prepared),
             Err(failure) => {
@@ -158,13 +162,12 @@ impl Shared {
 
     /// Tells devices that listen at this moment: a state is worth nothing later.
     fn mention(&self, told: &ComposingOperation) -> Outcome {
-        let event = json(&mapping::signals::to_composing_event(told));
-        let (user, data) = match self.user(&told.destination.address).and_then(|user| Ok((user, event?))) {
-            Ok(found) => found,
+        let user = match self.user(&told.destination.address) {
+            Ok(user) => user,
             Err(failure) => return failure.into(),
         };
-        if user.mailbox(|mailbox| mailbox.mention("composing", data)).is_some() {
-            user.announce();
+        if user.mailbox(|mailbox| mailbox.streams()) > 0 {
+            self.tell(&user.address, "composing", &mapping::signals::to_composing_event(told));
         }
         Outcome::HandedOver
     }
@@ -323,5 +326,6 @@ impl NativeAdapter {
     }
 }
 
+mod presence;
 #[cfg(test)]
 mod tests;

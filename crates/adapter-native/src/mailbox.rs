@@ -35,7 +35,7 @@ pub(crate) struct Bounds {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Event {
     pub(crate) id: EventId,
-    /// `message`, `disposition` or `composing`.
+    /// `message`, `disposition`, `composing`, `presence` or `subscription`.
     pub(crate) kind: &'static str,
     /// The data: JSON on one line.
     pub(crate) data: Box<str>,
@@ -108,9 +108,9 @@ impl<P> Mailbox<P> {
         Ok(self.push(kind, data, Some(waiting)))
     }
 
-    /// Appends an event that nobody waits for, if a device listens; it is the first to go when room is short.
-    pub(crate) fn mention(&mut self, kind: &'static str, data: Box<str>) -> Option<EventId> {
-        (self.streams() > 0 && self.make_room(data.len())).then(|| self.push(kind, data, None))
+    /// Appends an event that nobody waits for; `None` when the log has no room.
+    pub(crate) fn append_news(&mut self, kind: &'static str, data: Box<str>) -> Option<EventId> {
+        self.make_room(data.len()).then(|| self.push(kind, data, None))
     }
 
     fn push(&mut self, kind: &'static str, data: Box<str>, waiting: Option<P>) -> EventId {

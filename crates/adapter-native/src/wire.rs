@@ -3,7 +3,10 @@
 mod presence;
 mod signals;
 
-pub use presence::{BasicStatus, DevicePresence, NoteText, PresenceEvent, SetPresence, ShowValue};
+pub use presence::{
+    Authorize, BasicStatus, DevicePresence, NoteText, PresenceEvent, PresenceResult, SetPresence, ShowValue, Subscribe,
+    SubscriptionEvent,
+};
 use serde::{Deserialize, Serialize};
 pub use signals::{
     ComposingEvent, ComposingStatus, DispositionEvent, DispositionStatus, FileLink, Reactions, ReplyTo,

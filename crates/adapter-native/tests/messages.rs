@@ -176,8 +176,8 @@ async fn rfc6750_s3_without_a_users_token_there_is_a_challenge() {
             assert_eq!(response.json::<Value>().await.unwrap()["error"], "not-authorized");
         }
     }
-    let any_case = http.post(gateway.url("/v1/subscriptions")).header("Authorization", format!("bearer  {CAROL}"));
-    assert_eq!(any_case.send().await.unwrap().status().as_u16(), 501);
+    let any_case = http.post(gateway.url("/v1/composing")).header("Authorization", format!("bearer  {CAROL}"));
+    assert_eq!(any_case.send().await.unwrap().status().as_u16(), 415);
     gateway.stop().await;
 }
 
@@ -242,14 +242,16 @@ async fn messages_in_flight_are_bounded() {
 }
 
 #[tokio::test]
-async fn later_calls_are_answered_with_501_and_unknown_ones_with_404_or_405() {
+async fn calls_without_json_are_answered_with_415_and_unknown_ones_with_404_or_405() {
     let gateway = Gateway::start().await;
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     for (method, path, status) in [
-        ("PUT", "/v1/presence", 501),
-        ("POST", "/v1/subscriptions", 501),
-        ("DELETE", "/v1/subscriptions/1", 501),
-        ("POST", "/v1/authorizations", 501),
+        ("PUT", "/v1/presence", 415),
+        ("POST", "/v1/subscriptions", 415),
+        ("DELETE", "/v1/subscriptions/1", 404),
+        ("POST", "/v1/authorizations", 415),
+        ("POST", "/v1/composing", 415),
+        ("POST", "/v1/dispositions", 415),
         ("GET", "/v1/nothing", 404),
         ("GET", "/v1/messages", 405),
         ("OPTIONS", "/v1/messages", 405),
@@ -282,7 +284,7 @@ async fn the_openapi_document_lists_every_call_that_exists() {
     ] {
         assert!(paths.iter().any(|other| other == path), "{path}");
     }
-    assert_eq!(paths.len(), 7);
+    assert_eq!(paths.len(), 11);
     let schema = &document["components"]["schemas"]["SendMessage"];
     assert!(schema["properties"]["content_type"].is_object());
     assert_eq!(document["components"]["securitySchemes"]["token"]["scheme"], "bearer");
