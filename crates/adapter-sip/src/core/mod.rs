@@ -18,6 +18,7 @@ mod route;
 mod signals;
 mod strangers; // RFC 3261 §26.1.5
 mod streams;
+mod trunks; // RFC 3261 §10, §22.2
 mod trust;
 mod typing;
 mod unreachable;
@@ -43,11 +44,13 @@ use streams::{End, Handed, Settings, StreamEvent, Streams};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use transport::tls::TlsAcceptor;
+use trunks::Trunks;
 use trust::Trust;
 
 pub(crate) use hop::{FixedHop, SUPPORTED, located_places, via_name};
 pub(crate) use outbound::{MAX_UNSAFE_REQUEST, fits_datagram};
 pub(crate) use route::Place;
+pub(crate) use trunks::{Probe, describe as describe_trunk};
 
 /// What an instance needs to run.
 pub(crate) struct Setup {
@@ -55,6 +58,7 @@ pub(crate) struct Setup {
     pub(crate) context: Context,
     pub(crate) hub: Hub,
     pub(crate) deliveries: mpsc::Receiver<Delivery>,
+    pub(crate) probes: mpsc::Receiver<Probe>,
 }
 
 /// The state of a running instance.
@@ -82,6 +86,7 @@ struct Core {
     scratch: String,
     streams: Streams,
     outbounds: Outbounds,
+    trunks: Trunks,
     draining: bool,
 }
 
@@ -99,12 +104,16 @@ enum Turn {
     Answers,
     Located(outbound::LocatedHop),
     Unreachable(unreachable::Unreachable),
+    Probe(Probe),
+    Configured,
     Timeout,
 }
 
 /// Serves until `shutdown`.
 pub(crate) async fn run(setup: Setup, mut shutdown: Shutdown) -> Result<(), AdapterError> {
-    let Setup { config, context, hub, mut deliveries } = setup;
+    let Setup { config, context, hub, mut deliveries, mut probes } = setup;
+    let mut configuration = context.configuration.clone();
+    configuration.mark_changed();
     let (stream_sender, mut stream_events) = mpsc::channel(streams::EVENTS);
     let (located_sender, mut located) = mpsc::channel(BATCH);
     let (answers, mut settled) = Answers::new();
@@ -128,6 +137,8 @@ pub(crate) async fn run(setup: Setup, mut shutdown: Shutdown) -> Result<(), Adap
             1.. = settled.recv_many(&mut outcomes, BATCH) => Turn::Answers,
             Some(found) = located.recv() => Turn::Located(found),
             Some(lost) = lost.recv() => Turn::Unreachable(lost),
+            Some(probe) = probes.recv() => Turn::Probe(probe),
+            Ok(()) = configuration.changed() => Turn::Configured,
             () = sleep_until(wake) => Turn::Timeout,
         };
         let now = Instant::now();
@@ -135,6 +146,7 @@ pub(crate) async fn run(setup: Setup, mut shutdown: Shutdown) -> Result<(), Adap
             Turn::Stop => {
                 deliveries.close();
                 core.draining = true;
+                core.unregister(now);
                 let hold = core.context.configuration.borrow().hold_timeout;
                 end = Some(now + hold + DRAIN_MARGIN);
             }
@@ -144,6 +156,11 @@ pub(crate) async fn run(setup: Setup, mut shutdown: Shutdown) -> Result<(), Adap
             Turn::Answers => outcomes.drain(..).for_each(|(token, outcome)| core.handle_answer(token, &outcome, now)),
             Turn::Located(found) => core.handle_located(found, now),
             Turn::Unreachable(lost) => core.handle_unreachable(lost, now),
+            Turn::Probe(probe) => core.handle_probe(probe, now),
+            Turn::Configured => {
+                let configuration = configuration.borrow_and_update().clone();
+                core.trunks.configure(&configuration, core.hub.instance(), now);
+            }
             Turn::Timeout => core.handle_timeout(now),
         }
     }
@@ -206,6 +223,7 @@ impl Core {
             scratch: String::new(),
             streams: Streams::new(streams, settings),
             outbounds: Outbounds::new(config.limits.queue_per_uri, located),
+            trunks: Trunks::default(),
             draining: false,
             hub,
             context,
@@ -234,7 +252,7 @@ impl Core {
     }
 
     fn is_idle(&self) -> bool {
-        self.unanswered == 0 && self.outbounds.is_empty()
+        self.unanswered == 0 && self.outbounds.is_empty() && self.trunks.is_idle()
     }
 
     /// Sends what the machines have put out, until they have nothing more.
@@ -266,7 +284,8 @@ impl Core {
 
     fn next_timeout(&mut self) -> Option<Instant> {
         let (client, server) = (self.client.poll_timeout(), self.server.poll_timeout());
-        [client, server, self.outbounds.poll_timeout(), self.typing.poll_timeout()].into_iter().flatten().min()
+        let trunks = self.trunks.poll_timeout().filter(|_| !self.draining);
+        [client, server, self.outbounds.poll_timeout(), self.typing.poll_timeout(), trunks].into_iter().flatten().min()
     }
 
     fn handle_timeout(&mut self, now: Instant) {
@@ -274,6 +293,7 @@ impl Core {
         self.server.handle_timeout(now);
         self.handle_deadlines(now);
         self.handle_typing(now);
+        self.handle_trunks(now);
     }
 
     fn handle_stream_event(&mut self, event: StreamEvent, now: Instant) {

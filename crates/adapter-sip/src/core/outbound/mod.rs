@@ -11,10 +11,11 @@ use super::queues::{Queues, Turn};
 use super::route::Place;
 use crate::ids::{Recent, RequestIds};
 use crate::mapping::signal;
-use adapter_api::{Delivery, Hop};
+use adapter_api::{Delivery, Hop, Hub, PeerState};
 use hops::KnownHop;
-use impp_model::{Cause, Failure, Outcome, Side};
+use impp_model::{Cause, Domain, Failure, Outcome, Side};
 use sip_proto::build::RequestBuilder;
+use sip_proto::digest::Tries;
 use sip_proto::transaction::Handle;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -59,6 +60,9 @@ struct Outbound {
     /// An earlier try may have arrived: a server that never answered, a connection that broke behind the request.
     doubtful: bool,
     form: Wrapped,
+    /// RFC 3261 §22.2: how often it was sent again with the proof that a server asked for.
+    proofs: u32,
+    challenges: Tries,
     last: Option<Box<Failure>>,
 }
 
@@ -104,6 +108,11 @@ impl Outbounds {
         self.entries.is_empty()
     }
 
+    /// Notes whether a domain could be reached.
+    pub(in crate::core) fn note_peer(&mut self, hub: &Hub, domain: &Domain, state: PeerState) {
+        self.peers.note(hub, domain, state);
+    }
+
     pub(in crate::core) fn poll_timeout(&self) -> Option<Instant> {
         let first = |set: &BTreeSet<(Instant, Id)>| set.first().map(|(at, _)| *at);
         [first(&self.deadlines), first(&self.silences)].into_iter().flatten().min()
@@ -127,9 +136,8 @@ impl Core {
             return delivery.settle(Failure::new(Side::Ours, Cause::NotImplemented));
         };
         let uri: Arc<str> = uri.into();
+        let id = self.next_id();
         let outbounds = &mut self.outbounds;
-        outbounds.next += 1;
-        let id = outbounds.next;
         let turn = outbounds.queues.enter(&uri, id);
         if turn == Turn::Full {
             let failure =
@@ -150,12 +158,20 @@ impl Core {
             attempt: None,
             doubtful,
             form: Wrapped::No,
+            proofs: 0,
+            challenges: Tries::default(),
             last: None,
         };
         outbounds.entries.insert(id, outbound);
         if turn == Turn::Now {
             self.outbounds.ready.push_back(id);
         }
+    }
+
+    /// A name for a request on its way; one that is no delivery's is an errand's.
+    pub(in crate::core) fn next_id(&mut self) -> Id {
+        self.outbounds.next += 1;
+        self.outbounds.next
     }
 
     /// Begins with a delivery whose turn it is.
@@ -193,7 +209,9 @@ impl Core {
 
     /// Settles a delivery and gives its turn to the next one.
     fn finish(&mut self, id: Id, outcome: Outcome) {
-        let Some(outbound) = self.outbounds.entries.remove(&id) else { return };
+        let Some(outbound) = self.outbounds.entries.remove(&id) else {
+            return self.errand_failed(id, &outcome, Instant::now());
+        };
         self.outbounds.deadlines.remove(&(outbound.delivery.deadline, id));
         if let Some(attempt) = outbound.attempt {
             self.outbounds.silences.remove(&(attempt.silent_until, id));
