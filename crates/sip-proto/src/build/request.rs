@@ -83,6 +83,12 @@ impl RequestBuilder {
         &self.method
     }
 
+    /// Whether it has such a header.
+    pub fn has(&self, id: HeaderId) -> bool {
+        let is_it = |line: &[u8]| line.strip_prefix(id.name().as_bytes()).is_some_and(|rest| rest.starts_with(b":"));
+        self.headers.split(|octet| *octet == b'\n').any(is_it)
+    }
+
     /// The Request-URI.
     pub fn uri(&self) -> &str {
         &self.uri

@@ -128,6 +128,13 @@ impl Core {
         if matches!(status, 401 | 407) && self.prove_again(id, &domain, response, now) {
             return;
         }
+        let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return };
+        if let Some(sent) = outbound.event.take() {
+            self.outbounds.peers.note(&self.hub, &domain, PeerState::Up);
+            let outcome = failure_of(response, status).map_or(Outcome::Success(Proof::Recipient), Outcome::from);
+            self.finish(id, Outcome::HandedOver);
+            return self.handle_event_answer(&sent, Some(response), outcome, now);
+        }
         if status == 415 && self.try_other_form(id, now) {
             return;
         }
@@ -167,6 +174,9 @@ impl Core {
         outbound.challenges = challenges;
         outbound.proofs += 1;
         outbound.tried -= 1;
+        if let Some(sent) = outbound.event.clone() {
+            self.spend_number(&sent);
+        }
         self.try_next(id, now);
         true
     }

@@ -13,7 +13,6 @@ use adapter_api::{Carries, Delivery, Hop, Transport};
 use bytes::Bytes;
 use impp_model::{Cause, DateTime, Failure, Operation, Outcome, Side};
 use sip_proto::build::{RequestBuilder, TopVia};
-use sip_proto::method::Method;
 use sip_proto::transaction::{Handle, Refused};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -79,9 +78,9 @@ impl Core {
 
     fn try_place(&mut self, id: Id, place: Place, now: Instant) -> Result<(), Box<Failure>> {
         self.prepare(id, now);
-        let request = self.dressed(id)?;
-        let (request, branch, oversize, place) = self.encode(id, &request, place)?;
-        let key = self.keys.client(branch.as_bytes(), Method::Message.as_str().as_bytes());
+        let dressed = self.dressed(id)?;
+        let (request, branch, oversize, place) = self.encode(id, &dressed, place)?;
+        let key = self.keys.client(branch.as_bytes(), dressed.method().as_str().as_bytes());
         let route = self.route(id, place).ok_or_else(|| Box::new(Failure::new(Side::Ours, Cause::LinkDown)))?;
         let started = self.client.start(key, request, route, route.reliability(), id, now);
         let handle = started.map_err(|refused| match refused {

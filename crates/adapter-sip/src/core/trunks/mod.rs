@@ -114,8 +114,9 @@ impl Trunks {
 impl Core {
     /// Adds to a request what its way wants: the outbound proxy, and the proof that the server asks for.
     pub(super) fn dress(&mut self, request: RequestBuilder, hop: Option<&str>, domain: &Domain) -> RequestBuilder {
-        // RFC 3261 §8.1.2: a proxy written with `lr` stands in Route.
-        let proxy = hop.filter(|text| FixedHop::parse(text).is_some_and(|hop| hop.route));
+        // RFC 3261 §8.1.2: a proxy written with `lr` stands in Route; requests of a dialog have the dialog's.
+        let proxy = hop.filter(|_| !request.has(HeaderId::Route));
+        let proxy = proxy.filter(|text| FixedHop::parse(text).is_some_and(|hop| hop.route));
         let request = match proxy {
             Some(text) => request.header(HeaderId::Route, &format!("<{text}>")),
             None => request,
