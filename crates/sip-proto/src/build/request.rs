@@ -86,7 +86,7 @@ impl RequestBuilder {
     /// Whether it has such a header.
     pub fn has(&self, id: HeaderId) -> bool {
         let is_it = |line: &[u8]| line.strip_prefix(id.name().as_bytes()).is_some_and(|rest| rest.starts_with(b":"));
-        self.headers.split(|octet| *octet == b'\n').any(is_it)
+        self.headers.as_ref().split(|octet| *octet == b'\n').any(is_it)
     }
 
     /// The Request-URI.
