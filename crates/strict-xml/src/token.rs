@@ -1,6 +1,8 @@
-//! Cuts an element or document into tags, text and the rest; judges only where each of them ends.
+//! quick-xml's events as ranges of the text they were read from; judges only where each of them ends.
 
-use memchr::{memchr, memchr2, memchr3};
+use quick_xml::Reader;
+use quick_xml::errors::{Error as TokenError, IllFormedError};
+use quick_xml::events::Event;
 
 use crate::XmlErrorKind;
 use crate::chars::is_space;
@@ -26,13 +28,20 @@ pub(crate) enum Token<'a> {
 
 /// Gives the tokens of a text one after another.
 pub(crate) struct Tokens<'a> {
-    rest: &'a str,
+    text: &'a str,
+    reader: Reader<&'a [u8]>,
     at: usize,
 }
 
 impl<'a> Tokens<'a> {
-    pub(crate) const fn new(text: &'a str) -> Self {
-        Self { rest: text, at: 0 }
+    pub(crate) fn new(text: &'a str) -> Self {
+        let mut reader = Reader::from_str(text);
+        let config = reader.config_mut();
+        // The parser compares end tags with the names it has at hand anyway.
+        config.check_end_names = false;
+        config.allow_unmatched_ends = true;
+        config.check_comments = true;
+        Self { text, reader, at: 0 }
     }
 
     /// Octets of the text before the next token.
@@ -42,84 +51,43 @@ impl<'a> Tokens<'a> {
 
     /// The next token; a fault lies at [`position`](Self::position).
     pub(crate) fn next_token(&mut self) -> Result<Option<Token<'a>>, XmlErrorKind> {
-        let (token, length) = match self.rest.as_bytes() {
-            [] => return Ok(None),
-            [b'<', b'/', ..] => self.end()?,
-            [b'<', b'!', ..] => self.bang()?,
-            [b'<', b'?', ..] => self.instruction()?,
-            [b'<', ..] => self.start()?,
-            [b'&', ..] => self.reference()?,
-            text => {
-                let length = memchr2(b'<', b'&', text).unwrap_or(text.len());
-                (Token::Text(self.slice(0, length)), length)
-            }
-        };
-        self.at += length;
-        self.rest = self.rest.get(length..).unwrap_or_default();
-        Ok(Some(token))
+        let event = self.reader.read_event().map_err(|error| self.fault(&error))?;
+        let end = usize::try_from(self.reader.buffer_position()).unwrap_or(usize::MAX);
+        let token = self.text.get(self.at..end).unwrap_or_default();
+        self.at = end;
+        let inside = |open: usize, close: usize| token.get(open..token.len().saturating_sub(close)).unwrap_or_default();
+        Ok(Some(match event {
+            Event::Text(_) => Token::Text(token),
+            Event::Start(_) => Token::Start { inside: inside(1, 1), empty: false },
+            Event::Empty(_) => Token::Start { inside: inside(1, 2), empty: true },
+            Event::End(_) => Token::End(inside(2, 1)),
+            Event::GeneralRef(_) => Token::Reference(inside(1, 1)),
+            Event::CData(_) => Token::Cdata(inside(CDATA.len(), 3)),
+            Event::Comment(_) => Token::Comment,
+            Event::Decl(_) | Event::PI(_) => Token::Instruction(inside(2, 2)),
+            Event::DocType(_) => return Err(self.declaration(token)),
+            Event::Eof => return Ok(None),
+        }))
     }
 
-    fn start(&self) -> Result<(Token<'a>, usize), XmlErrorKind> {
-        // XML 1.0 §2.4: '>' may stand in an attribute value.
-        let mut end = 1;
-        loop {
-            let rest = self.bytes_from(end);
-            let found = memchr3(b'>', b'"', b'\'', rest).ok_or(XmlErrorKind::Incomplete)?;
-            end += found;
-            match rest.get(found) {
-                Some(quote @ (b'"' | b'\'')) => {
-                    let value = self.bytes_from(end + 1);
-                    end += memchr(*quote, value).ok_or(XmlErrorKind::Incomplete)? + 2;
-                }
-                Some(_) | None => break,
-            }
+    /// A document type declaration is a fault of its beginning.
+    fn declaration(&mut self, token: &str) -> XmlErrorKind {
+        self.at -= token.len();
+        XmlErrorKind::Declaration
+    }
+
+    fn fault(&self, error: &TokenError) -> XmlErrorKind {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        #[allow(clippy::wildcard_enum_match_arm, reason = "quick-xml's enums are non-exhaustive")]
+        match error {
+            TokenError::IllFormed(IllFormedError::UnclosedReference) => XmlErrorKind::Reference,
+            _ if rest.starts_with("<!--") => XmlErrorKind::Comment,
+            _ if rest.starts_with(CDATA) => XmlErrorKind::Incomplete,
+            _ if rest.starts_with("<!") => XmlErrorKind::Declaration,
+            _ if rest.starts_with("<?") => XmlErrorKind::ProcessingInstruction,
+            TokenError::Syntax(_) => XmlErrorKind::Incomplete,
+            _ => XmlErrorKind::Tag,
         }
-        let empty = self.bytes_from(end - 1).first() == Some(&b'/');
-        let inside = self.slice(1, if empty { end - 1 } else { end });
-        Ok((Token::Start { inside, empty }, end + 1))
-    }
-
-    fn end(&self) -> Result<(Token<'a>, usize), XmlErrorKind> {
-        let end = memchr(b'>', self.rest.as_bytes()).ok_or(XmlErrorKind::Incomplete)?;
-        Ok((Token::End(self.slice(2, end)), end + 1))
-    }
-
-    fn reference(&self) -> Result<(Token<'a>, usize), XmlErrorKind> {
-        let inside = self.bytes_from(1);
-        match memchr3(b';', b'&', b'<', inside).map(|end| (end, inside.get(end))) {
-            Some((end, Some(b';'))) => Ok((Token::Reference(self.slice(1, end + 1)), end + 2)),
-            Some(_) | None => Err(XmlErrorKind::Reference),
-        }
-    }
-
-    fn instruction(&self) -> Result<(Token<'a>, usize), XmlErrorKind> {
-        let end = self.find(2, "?>").ok_or(XmlErrorKind::ProcessingInstruction)?;
-        Ok((Token::Instruction(self.slice(2, end)), end + 2))
-    }
-
-    fn bang(&self) -> Result<(Token<'a>, usize), XmlErrorKind> {
-        if self.rest.starts_with("<!--") {
-            // XML 1.0 §2.5: no two hyphens within.
-            let end = self.find(4, "--").filter(|end| self.bytes_from(end + 2).first() == Some(&b'>'));
-            return Ok((Token::Comment, end.ok_or(XmlErrorKind::Comment)? + 3));
-        }
-        if !self.rest.starts_with(CDATA) {
-            return Err(XmlErrorKind::Declaration);
-        }
-        let end = self.find(CDATA.len(), "]]>").ok_or(XmlErrorKind::Incomplete)?;
-        Ok((Token::Cdata(self.slice(CDATA.len(), end)), end + 3))
-    }
-
-    fn slice(&self, from: usize, to: usize) -> &'a str {
-        self.rest.get(from..to).unwrap_or_default()
-    }
-
-    fn bytes_from(&self, at: usize) -> &'a [u8] {
-        self.rest.as_bytes().get(at..).unwrap_or_default()
-    }
-
-    fn find(&self, from: usize, what: &str) -> Option<usize> {
-        self.rest.get(from..)?.find(what).map(|at| from + at)
     }
 }
 
