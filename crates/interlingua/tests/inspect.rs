@@ -31,9 +31,11 @@ const WORDS: [&str; 7] = ["id", "note", "ambiguous", "readings", "error", "reaso
 #[test]
 fn uris_give_the_fields_of_the_vectors() {
     let vectors = vectors("uri.json");
-    for key in ["vectors", "other_schemes"] {
+    // A fault of im and pres has a code, of other schemes words.
+    let codes = WORDS.map(|word| if word == "error" { "id" } else { word });
+    for (key, leave_out) in [("vectors", codes), ("other_schemes", WORDS)] {
         for vector in list(&vectors, key) {
-            assert_fields(&uri::inspect(text(vector, "input")), vector, &WORDS);
+            assert_fields(&uri::inspect(text(vector, "input")), vector, &leave_out);
         }
     }
 }
