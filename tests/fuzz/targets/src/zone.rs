@@ -6,7 +6,6 @@ use impp_resolve::{Name, RecordType, Zone};
 pub fn run(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let Ok(zone) = Zone::parse(text) else { return };
-    assert_eq!(zone.is_empty(), zone.len() < 1, "empty is empty");
     for name in text.split_ascii_whitespace().take(WORDS).filter_map(|word| Name::parse(word).ok()) {
         for record_type in [RecordType::Srv, RecordType::A, RecordType::Aaaa, RecordType::Naptr, RecordType::Cname] {
             if let Ok(answer) = zone.answer(&name, record_type) {
