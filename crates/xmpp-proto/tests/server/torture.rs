@@ -111,7 +111,7 @@ fn rfc6120_s13_12_before_authentication_it_is_the_same() {
         stream.handle_bytes(HEADER.as_bytes(), now);
         stream.handle_bytes(before_and_after(&fault).as_bytes(), now);
         let (sent, events) = drained(|| stream.poll_output());
-        assert!(events.iter().any(|event| *event == Output::Closed), "{fault}");
+        assert!(events.contains(&Output::Closed), "{fault}");
         assert!(!events.iter().any(|event| matches!(event, Output::Stanza { .. })), "carried: {fault}");
         assert!(sent.matches("<stream:error>").count() == 1, "{fault}: {sent}");
     }
