@@ -119,7 +119,7 @@ impl Core {
 
     /// Writes an operation down before it is sent (`write_ahead_after = "0"`).
     pub(crate) fn journal_ahead(&self, ahead: Ahead) {
-        let entry = self.entry(&ahead.held, Class::Journal, 0, true);
+        let entry = self.entry(&ahead.held, Class::Journal, 1, true);
         // The ledger may refuse at once, and then does not call back.
         let shared = Arc::new(Mutex::new(Some(ahead)));
         let (kept, written) = (shared.clone(), self.young.written.clone());
@@ -144,7 +144,9 @@ impl Core {
                 let state = Arc::new(Mutex::new(State::Written));
                 held.journal = Some(Journalled { seq, state });
                 self.traces.update(held.trace, |record| record.note("journalled", ""));
-                self.hand_on(held, &choice, false);
+                if let Some(held) = self.yield_journalled(held, seq) {
+                    self.hand_on(held, &choice, false);
+                }
             }
             Err(error) => {
                 tracing::debug!(trace = %held.trace, %error, "not journalled, so not sent");
@@ -159,8 +161,29 @@ impl Core {
         }
     }
 
+    /// Lets what is journalled wait behind those of its pair that began to wait while it was written, or because that took all
+    /// its time; gives back what may go.
+    fn yield_journalled(&self, mut held: Held, seq: Seq) -> Option<Held> {
+        if now() < held.deadline && !self.storage.ledger.pair(held.pair).1 {
+            return Some(held);
+        }
+        if let Err(error) = self.storage.ledger.postpone(seq, self.timestamp(), false, None) {
+            tracing::warn!(trace = %held.trace, %error, "not spooled");
+            return Some(held);
+        }
+        if let Some(Owner::Sender(near)) = held.owner.take() {
+            self.spooled(&held.ended(), near, seq);
+        }
+        self.leave(held.pair, held.trace);
+        None
+    }
+
     fn journal(&self, held: &mut Held) {
         let Some(core) = self.me() else { return };
+        // By now the token may be that of a try out of the ledger, which has the same trace.
+        if !matches!(held.owner, Some(Owner::Sender(_))) {
+            return;
+        }
         let state = Arc::new(Mutex::new(State::Writing));
         let entry = self.entry(held, Class::Journal, 1, true);
         let shared = state.clone();
