@@ -240,22 +240,37 @@ impl Core {
         Ok(())
     }
 
+    /// A failure is told when it is on disk: whoever has heard of it must not get the message all the same after a crash.
     fn conclude_journalled(&self, ended: &Ended, near: Settle, seq: Seq, outcome: Outcome) -> Result<(), Settle> {
-        let Some(end) = End::of(outcome.clone()) else { return Err(near) };
+        let (Some(end), Some(core)) = (End::of(outcome.clone()), self.me()) else { return Err(near) };
         let (trace, now) = (ended.trace, self.timestamp());
         let conclusion = Conclusion { recall: self.recall_of(ended, &end), ..end.into() };
+        let has_failed = matches!(outcome, Outcome::Failure(_));
+        let near = Arc::new(Mutex::new(Some(near)));
+        let (waits, told, of) = (near.clone(), outcome.clone(), ended.clone());
         let done = move |result: Result<_, LedgerError>| {
+            // Not on disk, it is tried again after a start: it stays accepted.
+            let told = if result.is_ok() { told } else { Outcome::Indeterminant };
             if let Err(error) = result {
                 tracing::error!(%trace, %error, "the end of a journalled message is not stored: it may be sent again");
             }
+            if has_failed && let Some(near) = waits.lock().take() {
+                near.settle(told.clone());
+                core.answer_twins(of.once, &told);
+            }
         };
-        if self.storage.ledger.settle(seq, conclusion, now, Urgency::WriteBehind, done).is_err() {
-            return Err(near);
+        let settled = self.storage.ledger.settle(seq, conclusion, now, Urgency::WriteBehind, done);
+        let near = if settled.is_err() || !has_failed { near.lock().take() } else { None };
+        match (settled, near) {
+            (Err(_), Some(near)) => return Err(near),
+            (Ok(()), Some(near)) => {
+                near.settle(outcome.clone());
+                self.answer_twins(ended.once, &outcome);
+            }
+            (_, None) => {}
         }
         self.paces.delivered(&ended.hop, &outcome, now);
         self.report(ended, &outcome);
-        near.settle(outcome.clone());
-        self.answer_twins(ended.once, &outcome);
         Ok(())
     }
 }

@@ -52,6 +52,7 @@ pub enum Fate {
 #[derive(Debug)]
 pub struct Message {
     pub pair: usize,
+    pub sender: &'static str,
     pub text: String,
     /// The second.
     pub sent: u64,
@@ -72,21 +73,29 @@ pub struct Book {
     /// Ended while the disk was slow: a crash may undo it.
     pub unsafe_ends: BTreeSet<Number>,
     pub crashes: u32,
-    /// Words of failure owed by each pair, and told.
-    pub owed: BTreeMap<usize, usize>,
-    pub told: BTreeMap<usize, usize>,
+    /// Words of failure owed to each sender, and told.
+    pub owed: BTreeMap<&'static str, usize>,
+    pub told: BTreeMap<&'static str, usize>,
     /// Words that never reached their senders, as the gateway counts them.
     pub untold: usize,
 }
 
 impl Message {
     fn may_have_arrived(&self) -> Option<u32> {
-        let arrived = |answer| matches!(answer, None | Some(Answer::Delivered(_) | Answer::HandedOver | Answer::Silent));
+        let arrived =
+            |answer| matches!(answer, None | Some(Answer::Delivered(_) | Answer::HandedOver | Answer::Silent));
         self.tries.iter().find(|one| arrived(one.answer)).map(|one| one.edition)
     }
 
     pub fn in_hands(&self) -> bool {
         self.tries.last().is_some_and(|one| one.answer.is_none())
+    }
+
+    /// Whether those behind it may go: the far side has it in hand, or has said what becomes of it.
+    fn lets_pass(&self) -> bool {
+        let last = self.tries.last().map(|one| one.answer);
+        let is_decided = matches!(last, Some(None | Some(Answer::Delivered(_) | Answer::HandedOver | Answer::Final)));
+        is_decided || self.has_ended()
     }
 
     pub fn has_ended(&self) -> bool {
@@ -96,10 +105,11 @@ impl Message {
 
 impl Book {
     /// A sender hands in something new.
-    pub fn sent(&mut self, pair: usize, text: &str, at: u64) -> Number {
+    pub fn sent(&mut self, pair: usize, sender: &'static str, text: &str, at: u64) -> Number {
         let number = self.messages.len();
         self.messages.push(Message {
             pair,
+            sender,
             text: text.into(),
             sent: at,
             fate: Fate::Open,
@@ -120,7 +130,7 @@ impl Book {
         let number = self.newest(text);
         let (pair, crashes) = (self.messages[number].pair, self.crashes);
         for earlier in self.messages[..number].iter().filter(|earlier| earlier.pair == pair) {
-            assert!(earlier.has_ended() || earlier.in_hands(), "{text} overtakes {}", earlier.text);
+            assert!(earlier.lets_pass(), "{text} overtakes {}", earlier.text);
         }
         let message = &mut self.messages[number];
         assert!(!message.in_hands(), "{text} is in two hands");
@@ -160,7 +170,7 @@ impl Book {
         assert!(!message.has_ended(), "{} ends twice: {message:?} and {fate:?}", message.text);
         (message.fate, message.ended) = (fate, Some((life, at)));
         if fate == Fate::Owed {
-            *self.owed.entry(message.pair).or_default() += 1;
+            *self.owed.entry(message.sender).or_default() += 1;
         }
         if disk_is_slow {
             self.unsafe_ends.insert(number);
@@ -168,17 +178,17 @@ impl Book {
     }
 
     /// The first of its senders to wait hears something.
-    pub fn heard(&mut self, number: Number, outcome: &Outcome, life: u32, at: u64) {
+    pub fn heard(&mut self, number: Number, outcome: &Outcome, (life, at): (u32, u64), disk_is_slow: bool) {
         let message = &self.messages[number];
         let last = message.tries.last().and_then(|one| one.answer);
         match outcome {
             Outcome::Success(proof) => {
                 assert_eq!(last, Some(Answer::Delivered(*proof)), "{}: nobody has said so", message.text);
-                self.ended(number, Fate::Arrived(*proof), life, at, false);
+                self.ended(number, Fate::Arrived(*proof), life, at, disk_is_slow);
             }
             Outcome::HandedOver => {
                 assert_eq!(last, Some(Answer::HandedOver), "{}", message.text);
-                self.ended(number, Fate::HandedOver, life, at, false);
+                self.ended(number, Fate::HandedOver, life, at, disk_is_slow);
             }
             Outcome::Indeterminant => {
                 assert_eq!(message.fate, Fate::Open, "{}", message.text);
@@ -186,6 +196,7 @@ impl Book {
             }
             Outcome::Failure(failure) => {
                 self.may_hear(number, failure);
+                // Whoever has heard of a failure must never see it come back.
                 self.ended(number, Fate::Refused, life, at, false);
             }
         }
@@ -210,7 +221,7 @@ impl Book {
                 Fate::Accepted => assert!(is_there, "{} was accepted and is lost", message.text),
                 Fate::Arrived(_) | Fate::HandedOver | Fate::Owed if is_there && may_be_back => {
                     if message.fate == Fate::Owed {
-                        *self.owed.entry(message.pair).or_default() -= 1;
+                        *self.owed.entry(message.sender).or_default() -= 1;
                     }
                     (message.fate, message.ended) = (Fate::Accepted, None);
                 }
@@ -230,13 +241,13 @@ impl Book {
         for message in &self.messages {
             assert!(message.has_ended(), "{message:?} has not ended");
         }
-        let count = |words: &BTreeMap<usize, usize>| words.values().sum::<usize>();
+        let count = |words: &BTreeMap<_, usize>| words.values().sum::<usize>();
         let (owed, told) = (count(&self.owed), count(&self.told));
         assert!(told + self.untold >= owed, "{owed} owed, {told} told and {} untold", self.untold);
-        for (pair, told) in &self.told {
+        for (sender, told) in &self.told {
             // A word on its way at a crash is said again.
-            let most = self.owed.get(pair).copied().unwrap_or_default() * (1 + self.crashes as usize);
-            assert!(*told <= most, "pair {pair}: {told} told and at most {most} owed");
+            let most = self.owed.get(sender).copied().unwrap_or_default() * (1 + self.crashes as usize);
+            assert!(*told <= most, "{sender}: {told} told and at most {most} owed");
         }
     }
 }

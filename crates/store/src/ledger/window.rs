@@ -196,8 +196,9 @@ impl Window {
             }
             let Some((noted, key)) = self.order.pop_front() else { break };
             // Another end may have been noted since, with a place of its own.
-            let forget =
-                |stored: Option<(Shard, Stored)>| stored.map(|(shard, stored)| Forgotten { shard, key, expect: stored.expect() });
+            let forget = |stored: Option<(Shard, Stored)>| {
+                stored.map(|(shard, stored)| Forgotten { shard, key, expect: stored.expect() })
+            };
             match self.known.get_mut(&key) {
                 Some(Known::Done(done)) if done.until == noted => {
                     self.evicted += u64::from(done.until > now);
