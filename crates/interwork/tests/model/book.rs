@@ -237,13 +237,19 @@ impl Book {
     }
 
     /// What must hold when nothing is pending.
-    pub fn close(&self) {
+    ///
+    /// A word about a late error for which there is no `room` in the ledger is said once and at once: a crash may take it.
+    pub fn close(&self, room: bool) {
         for message in &self.messages {
             assert!(message.has_ended(), "{message:?} has not ended");
         }
         let count = |words: &BTreeMap<_, usize>| words.values().sum::<usize>();
         let (owed, told) = (count(&self.owed), count(&self.told));
-        assert!(told + self.untold >= owed, "{owed} owed, {told} told and {} untold", self.untold);
+        assert!(
+            told + self.untold >= owed || (self.crashes > 0 && !room),
+            "{owed} owed, {told} told and {} untold",
+            self.untold
+        );
         for (sender, told) in &self.told {
             // A word on its way at a crash is said again.
             let most = self.owed.get(sender).copied().unwrap_or_default() * (1 + self.crashes as usize);

@@ -531,7 +531,7 @@ impl Run {
             assert!(Instant::now() < end, "it does not come to rest: {:?}", ledger.list(None, 9));
             sleep(LOOK / 2).await;
         }
-        self.book.close();
+        self.book.close(self.limits.records >= PLENTY);
         self.agree();
         self.running.abort();
     }
