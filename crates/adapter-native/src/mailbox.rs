@@ -35,6 +35,8 @@ pub(crate) struct Bounds {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Event {
     pub(crate) id: EventId,
+    /// `message`, `disposition`, `composing`, `presence` or `subscription`.
+    pub(crate) kind: &'static str,
     /// The data: JSON on one line.
     pub(crate) data: Box<str>,
 }
@@ -99,16 +101,25 @@ impl<P> Mailbox<P> {
     }
 
     /// Appends an event for which `waiting` wants to know; gives it back when the log has no room.
-    pub(crate) fn append(&mut self, data: Box<str>, waiting: P) -> Result<EventId, P> {
+    pub(crate) fn append(&mut self, kind: &'static str, data: Box<str>, waiting: P) -> Result<EventId, P> {
         if !self.make_room(data.len()) {
             return Err(waiting);
         }
+        Ok(self.push(kind, data, Some(waiting)))
+    }
+
+    /// Appends an event that nobody waits for; `None` when the log has no room.
+    pub(crate) fn append_news(&mut self, kind: &'static str, data: Box<str>) -> Option<EventId> {
+        self.make_room(data.len()).then(|| self.push(kind, data, None))
+    }
+
+    fn push(&mut self, kind: &'static str, data: Box<str>, waiting: Option<P>) -> EventId {
         let id = EventId(self.last.0 + 1);
         self.last = id;
         self.octets += data.len();
-        let event = Arc::new(Event { id, data });
-        self.events.insert(id, Entry { event, sent: false, waiting: Some(waiting) });
-        Ok(id)
+        let event = Arc::new(Event { id, kind, data });
+        self.events.insert(id, Entry { event, sent: false, waiting });
+        id
     }
 
     /// Evicts the oldest events that nobody waits for until another of `octets` fits.
@@ -249,7 +260,7 @@ mod tests {
         }
 
         fn append(&mut self, waiting: u32) -> EventId {
-            self.mailbox.append("{}".into(), waiting).unwrap()
+            self.mailbox.append("message", "{}".into(), waiting).unwrap()
         }
 
         fn open(&mut self, device: &str, after: Option<u64>) -> Result<EventId, DeviceError> {
@@ -346,7 +357,7 @@ mod tests {
         f.append(1);
         f.append(2);
         f.append(3);
-        assert_eq!(f.mailbox.append("{}".into(), 4), Err(4));
+        assert_eq!(f.mailbox.append("message", "{}".into(), 4), Err(4));
         f.read_all(phone);
         f.ack("phone", 101).unwrap();
         assert_eq!(f.append(4), EventId(104));
@@ -356,9 +367,9 @@ mod tests {
     #[test]
     fn octets_are_bounded_too() {
         let mut f = Fixture::new();
-        assert_eq!(f.mailbox.append("x".repeat(101).into(), 1), Err(1));
-        f.mailbox.append("x".repeat(60).into(), 1).unwrap();
-        assert_eq!(f.mailbox.append("x".repeat(60).into(), 2), Err(2));
+        assert_eq!(f.mailbox.append("message", "x".repeat(101).into(), 1), Err(1));
+        f.mailbox.append("message", "x".repeat(60).into(), 1).unwrap();
+        assert_eq!(f.mailbox.append("message", "x".repeat(60).into(), 2), Err(2));
     }
 
     #[test]

@@ -270,6 +270,9 @@ impl Core {
             (_, None) => {}
         }
         self.paces.delivered(&ended.hop, &outcome, now);
+        if ended.once.is_some() {
+            self.forget_failed(&ended.operation, &outcome);
+        }
         self.report(ended, &outcome);
         Ok(())
     }

@@ -5,7 +5,9 @@ mod connection;
 mod events;
 mod messages;
 mod openapi;
+mod presence;
 mod refusal;
+mod signals;
 mod ws;
 
 pub(crate) use connection::serve;
@@ -39,18 +41,13 @@ fn router(app: App) -> Router {
         .route("/v1/events/ack", post(events::acknowledge))
         .route("/v1/ws", get(ws::upgrade))
         .route("/v1/openapi.json", get(openapi::document))
-        .route("/v1/presence", put(not_offered))
-        .route("/v1/subscriptions", post(not_offered))
-        .route("/v1/subscriptions/{id}", delete(not_offered))
-        .route("/v1/authorizations", post(not_offered))
-        .route("/v1/composing", post(not_offered))
-        .route("/v1/dispositions", post(not_offered))
+        .route("/v1/presence", put(presence::put))
+        .route("/v1/subscriptions", post(presence::subscribe))
+        .route("/v1/subscriptions/{id}", delete(presence::unsubscribe))
+        .route("/v1/authorizations", post(presence::authorize))
+        .route("/v1/composing", post(signals::post_composing))
+        .route("/v1/dispositions", post(signals::post_disposition))
         .fallback(|| async { Refusal::NotFound })
         .method_not_allowed_fallback(|| async { Refusal::Method })
         .with_state(app)
-}
-
-/// The answer to calls of the contract that this gateway does not offer.
-async fn not_offered(_: auth::Caller) -> Refusal {
-    Refusal::NotOffered
 }

@@ -9,9 +9,15 @@ use utoipa::{Modify, OpenApi, openapi};
     info(title = "Interlingua native protocol", version = "1"),
     paths(
         super::messages::post,
+        super::signals::post_composing,
+        super::signals::post_disposition,
         super::events::stream,
         super::events::acknowledge,
         super::ws::upgrade,
+        super::presence::put,
+        super::presence::subscribe,
+        super::presence::unsubscribe,
+        super::presence::authorize,
         document
     ),
     modifiers(&Token)

@@ -8,6 +8,7 @@ mod accepts;
 mod answers;
 mod auth; // RFC 3261 §22
 mod datagrams;
+mod events; // RFC 6665
 mod hop;
 mod inbound;
 mod names;
@@ -18,6 +19,7 @@ mod route;
 mod signals;
 mod strangers; // RFC 3261 §26.1.5
 mod streams;
+mod trunks; // RFC 3261 §10, §22.2
 mod trust;
 mod typing;
 mod unreachable;
@@ -29,6 +31,7 @@ use answers::Answers;
 use auth::Auth;
 use bytes::Bytes;
 use datagrams::Datagrams;
+use events::Events;
 use impp_model::Outcome;
 use names::Names;
 use outbound::Outbounds;
@@ -43,11 +46,13 @@ use streams::{End, Handed, Settings, StreamEvent, Streams};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use transport::tls::TlsAcceptor;
+use trunks::Trunks;
 use trust::Trust;
 
 pub(crate) use hop::{FixedHop, SUPPORTED, located_places, via_name};
 pub(crate) use outbound::{MAX_UNSAFE_REQUEST, fits_datagram};
 pub(crate) use route::Place;
+pub(crate) use trunks::{Probe, describe as describe_trunk};
 
 /// What an instance needs to run.
 pub(crate) struct Setup {
@@ -55,6 +60,7 @@ pub(crate) struct Setup {
     pub(crate) context: Context,
     pub(crate) hub: Hub,
     pub(crate) deliveries: mpsc::Receiver<Delivery>,
+    pub(crate) probes: mpsc::Receiver<Probe>,
 }
 
 /// The state of a running instance.
@@ -65,6 +71,8 @@ struct Core {
     keys: Keys,
     tag_seed: u64,
     policy: Policy,
+    /// For requests about events, which have bodies of other types.
+    event_policy: Policy,
     large_messages: LargeMessages,
     trust: Trust,
     auth: Auth,
@@ -82,6 +90,8 @@ struct Core {
     scratch: String,
     streams: Streams,
     outbounds: Outbounds,
+    events: Events,
+    trunks: Trunks,
     draining: bool,
 }
 
@@ -99,18 +109,23 @@ enum Turn {
     Answers,
     Located(outbound::LocatedHop),
     Unreachable(unreachable::Unreachable),
+    Probe(Probe),
+    Configured,
     Timeout,
 }
 
 /// Serves until `shutdown`.
 pub(crate) async fn run(setup: Setup, mut shutdown: Shutdown) -> Result<(), AdapterError> {
-    let Setup { config, context, hub, mut deliveries } = setup;
+    let Setup { config, context, hub, mut deliveries, mut probes } = setup;
+    let mut configuration = context.configuration.clone();
+    configuration.mark_changed();
     let (stream_sender, mut stream_events) = mpsc::channel(streams::EVENTS);
     let (located_sender, mut located) = mpsc::channel(BATCH);
     let (answers, mut settled) = Answers::new();
     let mut core = Core::new(&config, context, hub, stream_sender, located_sender, answers)?;
     let (lost_sender, mut lost) = mpsc::channel(BATCH);
     let mut helpers = core.open(&config)?;
+    core.restore_events();
     helpers.extend(core.datagrams.watch(&lost_sender));
     let (mut batch, mut outcomes, mut events) = (Vec::new(), Vec::new(), Vec::new());
     let mut end: Option<Instant> = None;
@@ -128,6 +143,8 @@ pub(crate) async fn run(setup: Setup, mut shutdown: Shutdown) -> Result<(), Adap
             1.. = settled.recv_many(&mut outcomes, BATCH) => Turn::Answers,
             Some(found) = located.recv() => Turn::Located(found),
             Some(lost) = lost.recv() => Turn::Unreachable(lost),
+            Some(probe) = probes.recv() => Turn::Probe(probe),
+            Ok(()) = configuration.changed() => Turn::Configured,
             () = sleep_until(wake) => Turn::Timeout,
         };
         let now = Instant::now();
@@ -135,6 +152,7 @@ pub(crate) async fn run(setup: Setup, mut shutdown: Shutdown) -> Result<(), Adap
             Turn::Stop => {
                 deliveries.close();
                 core.draining = true;
+                core.unregister(now);
                 let hold = core.context.configuration.borrow().hold_timeout;
                 end = Some(now + hold + DRAIN_MARGIN);
             }
@@ -144,6 +162,11 @@ pub(crate) async fn run(setup: Setup, mut shutdown: Shutdown) -> Result<(), Adap
             Turn::Answers => outcomes.drain(..).for_each(|(token, outcome)| core.handle_answer(token, &outcome, now)),
             Turn::Located(found) => core.handle_located(found, now),
             Turn::Unreachable(lost) => core.handle_unreachable(lost, now),
+            Turn::Probe(probe) => core.handle_probe(probe, now),
+            Turn::Configured => {
+                let configuration = configuration.borrow_and_update().clone();
+                core.trunks.configure(&configuration, core.hub.instance(), now);
+            }
             Turn::Timeout => core.handle_timeout(now),
         }
     }
@@ -189,6 +212,7 @@ impl Core {
             tag_seed: rand::random(),
             names: Names::new(config, &[]),
             policy: inbound::policy(config),
+            event_policy: inbound::event_policy(config),
             large_messages: config.large_messages,
             auth,
             strangers: Strangers::default(),
@@ -206,6 +230,12 @@ impl Core {
             scratch: String::new(),
             streams: Streams::new(streams, settings),
             outbounds: Outbounds::new(config.limits.queue_per_uri, located),
+            events: Events::new(
+                config.presence.notify_interval,
+                u32::try_from(config.presence.min_expires.as_secs()).unwrap_or(u32::MAX),
+                config.presence.dialogs,
+            ),
+            trunks: Trunks::default(),
             draining: false,
             hub,
             context,
@@ -229,12 +259,13 @@ impl Core {
         }
         self.names = Names::new(config, &bound);
         self.policy.agent = self.names.agent();
+        self.event_policy.agent = self.names.agent();
         self.outbounds.own_listeners = bound.into_iter().map(|(_, address)| address).collect();
         Ok(acceptors)
     }
 
     fn is_idle(&self) -> bool {
-        self.unanswered == 0 && self.outbounds.is_empty()
+        self.unanswered == 0 && self.outbounds.is_empty() && self.trunks.is_idle()
     }
 
     /// Sends what the machines have put out, until they have nothing more.
@@ -265,8 +296,15 @@ impl Core {
     }
 
     fn next_timeout(&mut self) -> Option<Instant> {
-        let (client, server) = (self.client.poll_timeout(), self.server.poll_timeout());
-        [client, server, self.outbounds.poll_timeout(), self.typing.poll_timeout()].into_iter().flatten().min()
+        let timeouts = [
+            self.client.poll_timeout(),
+            self.server.poll_timeout(),
+            self.outbounds.poll_timeout(),
+            self.typing.poll_timeout(),
+            self.events.poll_timeout(),
+            self.trunks.poll_timeout().filter(|_| !self.draining),
+        ];
+        timeouts.into_iter().flatten().min()
     }
 
     fn handle_timeout(&mut self, now: Instant) {
@@ -274,6 +312,8 @@ impl Core {
         self.server.handle_timeout(now);
         self.handle_deadlines(now);
         self.handle_typing(now);
+        self.handle_event_timeouts(now);
+        self.handle_trunks(now);
     }
 
     fn handle_stream_event(&mut self, event: StreamEvent, now: Instant) {

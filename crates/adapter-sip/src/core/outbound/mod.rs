@@ -5,21 +5,23 @@ mod results;
 mod tries;
 
 use super::Core;
+use super::events::Sent;
 use super::hop::located_places;
 use super::peers::Peers;
 use super::queues::{Queues, Turn};
 use super::route::Place;
 use crate::ids::{Recent, RequestIds};
 use crate::mapping::signal;
-use adapter_api::{Delivery, Hop};
+use adapter_api::{Delivery, Hop, Hub, PeerState, TraceId, settle_channel};
 use hops::KnownHop;
-use impp_model::{Cause, Failure, Outcome, Side};
+use impp_model::{Cause, Domain, Failure, Kind, Operation, Outcome, Proof, Side};
 use sip_proto::build::RequestBuilder;
+use sip_proto::digest::Tries;
 use sip_proto::transaction::Handle;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 pub(crate) use hops::LocatedHop;
@@ -48,6 +50,8 @@ pub(crate) struct Outbounds {
 #[derive(Debug)]
 struct Outbound {
     delivery: Delivery,
+    /// A request of a dialog, whose answer is the dialog's business.
+    event: Option<Sent>,
     uri: Arc<str>,
     active: bool,  // it is this one's turn at the URI
     looking: bool, // its hop is being looked up
@@ -59,6 +63,9 @@ struct Outbound {
     /// An earlier try may have arrived: a server that never answered, a connection that broke behind the request.
     doubtful: bool,
     form: Wrapped,
+    /// RFC 3261 §22.2: how often it was sent again with the proof that a server asked for.
+    proofs: u32,
+    challenges: Tries,
     last: Option<Box<Failure>>,
 }
 
@@ -104,6 +111,11 @@ impl Outbounds {
         self.entries.is_empty()
     }
 
+    /// Notes whether a domain could be reached.
+    pub(in crate::core) fn note_peer(&mut self, hub: &Hub, domain: &Domain, state: PeerState) {
+        self.peers.note(hub, domain, state);
+    }
+
     pub(in crate::core) fn poll_timeout(&self) -> Option<Instant> {
         let first = |set: &BTreeSet<(Instant, Id)>| set.first().map(|(at, _)| *at);
         [first(&self.deadlines), first(&self.silences)].into_iter().flatten().min()
@@ -116,6 +128,13 @@ impl Core {
         if self.draining {
             return delivery.settle(Failure::new(Side::Ours, Cause::ShuttingDown));
         }
+        match delivery.operation.kind() {
+            Kind::Subscribe => return self.handle_subscribe_delivery(delivery, now),
+            Kind::Notify => return self.handle_notify_delivery(delivery, now),
+            // RFC 6665 §4.2.2: watchers here hear of it by how their subscription stands.
+            Kind::Authorize => return delivery.settle(Outcome::Success(Proof::Server)),
+            Kind::Message | Kind::Disposition | Kind::Composing | Kind::Publish | _ => {}
+        }
         if let Some(delivery) = self.settle_signal(delivery, now) {
             self.enqueue(delivery);
         }
@@ -127,21 +146,51 @@ impl Core {
             return delivery.settle(Failure::new(Side::Ours, Cause::NotImplemented));
         };
         let uri: Arc<str> = uri.into();
+        let id = self.next_id();
         let outbounds = &mut self.outbounds;
-        outbounds.next += 1;
-        let id = outbounds.next;
         let turn = outbounds.queues.enter(&uri, id);
         if turn == Turn::Full {
             let failure =
                 Failure::new(Side::Ours, Cause::Overload).with_text("too many messages wait for this addressee");
             return delivery.settle(failure);
         }
+        self.enter(id, delivery, uri, turn == Turn::Now);
+    }
+
+    /// Sends a request of a dialog; what comes of it goes to the dialog.
+    pub(in crate::core) fn send_event(
+        &mut self,
+        request: RequestBuilder,
+        hop: Arc<Hop>,
+        about: Arc<Operation>,
+        sent: Sent,
+        now: Instant,
+    ) {
+        self.outbounds.next += 1;
+        let id = self.outbounds.next;
+        let (settle, deadline) = (settle_channel().0, now + EVENT_PATIENCE);
+        let delivery =
+            Delivery { trace: TraceId(0), operation: about, repeat: false, edition: 0, hop, deadline, settle };
+        // Requests of a dialog wait for nobody: each dialog sends one at a time.
+        let uri: Arc<str> = format!("event {id}").into();
+        self.outbounds.queues.enter(&uri, id);
+        self.enter(id, delivery, uri, true);
+        if let Some(outbound) = self.outbounds.entries.get_mut(&id) {
+            outbound.event = Some(sent);
+            outbound.request = Some(request);
+            outbound.ids = Some(RequestIds::random(rand::random()));
+        }
+    }
+
+    fn enter(&mut self, id: Id, delivery: Delivery, uri: Arc<str>, active: bool) {
+        let outbounds = &mut self.outbounds;
         outbounds.deadlines.insert((delivery.deadline, id));
         let doubtful = delivery.repeat;
         let outbound = Outbound {
             delivery,
+            event: None,
             uri,
-            active: turn == Turn::Now,
+            active,
             looking: false,
             ids: None,
             request: None,
@@ -150,12 +199,20 @@ impl Core {
             attempt: None,
             doubtful,
             form: Wrapped::No,
+            proofs: 0,
+            challenges: Tries::default(),
             last: None,
         };
         outbounds.entries.insert(id, outbound);
-        if turn == Turn::Now {
+        if active {
             self.outbounds.ready.push_back(id);
         }
+    }
+
+    /// A name for a request on its way; one that is no delivery's is an errand's.
+    pub(in crate::core) fn next_id(&mut self) -> Id {
+        self.outbounds.next += 1;
+        self.outbounds.next
     }
 
     /// Begins with a delivery whose turn it is.
@@ -193,7 +250,9 @@ impl Core {
 
     /// Settles a delivery and gives its turn to the next one.
     fn finish(&mut self, id: Id, outcome: Outcome) {
-        let Some(outbound) = self.outbounds.entries.remove(&id) else { return };
+        let Some(outbound) = self.outbounds.entries.remove(&id) else {
+            return self.errand_failed(id, &outcome, Instant::now());
+        };
         self.outbounds.deadlines.remove(&(outbound.delivery.deadline, id));
         if let Some(attempt) = outbound.attempt {
             self.outbounds.silences.remove(&(attempt.silent_until, id));
@@ -201,6 +260,9 @@ impl Core {
         }
         tracing::debug!(trace = %outbound.delivery.trace, outcome = outcome.label(), reason = outcome.reason(), "delivery settled");
         let (uri, active) = (outbound.uri, outbound.active);
+        if let Some(sent) = &outbound.event {
+            self.handle_event_answer(sent, None, outcome.clone(), Instant::now());
+        }
         outbound.delivery.settle.settle(outcome);
         if !active {
             self.outbounds.queues.cancel(&uri, id);
@@ -242,3 +304,6 @@ impl Outbound {
         Box::new(Failure::new(Side::Far, cause).with_text(text))
     }
 }
+
+/// RFC 3261 §17.1.2.2, Timer F, and time to find the way.
+const EVENT_PATIENCE: Duration = Duration::from_secs(40);
