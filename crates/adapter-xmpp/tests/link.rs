@@ -151,6 +151,7 @@ async fn silence_is_told_as_unconfirmed_at_the_deadline() {
     assert_eq!(cause(outcome(outcome_to_come).await), Cause::Unconfirmed);
 }
 
+// checks: IM-09
 #[tokio::test]
 async fn without_acknowledgement_messages_end_as_handed_over() {
     let server = Server::bind().await;
