@@ -28,7 +28,8 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-const OBJECT: &[u8] = b"From: Juliet <im:juliet@example.com>\r\nTo: <im:romeo@example.net>\r\nSubject:;lang=en hi\r\n\r\n\
+const OBJECT: &[u8] =
+    b"From: Juliet <im:juliet@example.com>\r\nTo: <im:romeo@example.net>\r\nSubject:;lang=en hi\r\n\r\n\
     Content-Type: text/plain; charset=utf-8\r\n\r\nWherefore art thou?";
 
 fn allocations(work: impl FnOnce()) -> usize {
