@@ -68,6 +68,8 @@ pub enum SourceProof {
     Secret,
     /// A bearer token.
     Token,
+    /// It answers within a dialog that this gateway has begun with it.
+    Dialog,
     /// A user name and password that never crossed the network (RFC 8760).
     Digest,
     /// A certificate for the domain, with the key to it (RFC 5922, RFC 6120 §13.7).
@@ -81,7 +83,13 @@ impl SourceProof {
     pub fn is_tls(self) -> bool {
         match self {
             Self::Certificate => true,
-            Self::None | Self::TrustedAddress | Self::Secret | Self::Token | Self::Digest | Self::Dialback => false,
+            Self::None
+            | Self::TrustedAddress
+            | Self::Secret
+            | Self::Token
+            | Self::Dialog
+            | Self::Digest
+            | Self::Dialback => false,
         }
     }
 }

@@ -97,6 +97,10 @@ impl Adapter for NativeAdapter {
     }
 
     fn deliver(&self, delivery: Delivery) -> Result<(), Full> {
+        if delivery.operation.kind().is_presence() {
+            self.shared.deliver_presence(delivery);
+            return Ok(());
+        }
         match self.shared.prepare(&delivery) {
             Ok(prepared) => self.shared.append(delivery, prepared),
             Err(failure) => {
@@ -283,5 +287,6 @@ impl NativeAdapter {
     }
 }
 
+mod presence;
 #[cfg(test)]
 mod tests;

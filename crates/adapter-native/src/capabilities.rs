@@ -2,7 +2,7 @@
 
 use crate::config::Limits;
 use crate::mapping::field;
-use adapter_api::{Acknowledgement, Capabilities, Carries, FieldSupport, SendsAs, TellsFailure};
+use adapter_api::{Acknowledgement, Capabilities, Carries, FieldSupport, PresenceCapabilities, SendsAs, TellsFailure};
 use impp_model::Kind;
 
 /// Each field of an INSTANT MESSAGE and how it fares on the way to a native user.
@@ -24,7 +24,7 @@ pub(crate) fn capabilities(limits: &Limits) -> Capabilities {
     Capabilities {
         protocol: "native".into(),
         srv_label: None,
-        kinds: vec![Kind::Message],
+        kinds: vec![Kind::Message, Kind::Subscribe, Kind::Notify, Kind::Authorize],
         transports: Vec::new(),
         sends_as: SendsAs::Anyone,
         acknowledgement: Acknowledgement::Device,
@@ -34,7 +34,7 @@ pub(crate) fn capabilities(limits: &Limits) -> Capabilities {
         repeatable: true,
         standing_link: true,
         max_content: Some(limits.max_message),
-        presence: None,
+        presence: Some(PresenceCapabilities { refreshed: false, publishes: true, devices: false, checked: false }),
         fields: FIELDS.to_vec(),
     }
 }

@@ -35,6 +35,8 @@ pub(crate) struct Bounds {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Event {
     pub(crate) id: EventId,
+    /// `message`, `presence`, `subscription`.
+    pub(crate) kind: &'static str,
     /// The data: JSON on one line.
     pub(crate) data: Box<str>,
 }
@@ -103,12 +105,21 @@ impl<P> Mailbox<P> {
         if !self.make_room(data.len()) {
             return Err(waiting);
         }
+        Ok(self.push("message", data, Some(waiting)))
+    }
+
+    /// Appends an event that nobody waits for; `None` when the log has no room.
+    pub(crate) fn append_news(&mut self, kind: &'static str, data: Box<str>) -> Option<EventId> {
+        self.make_room(data.len()).then(|| self.push(kind, data, None))
+    }
+
+    fn push(&mut self, kind: &'static str, data: Box<str>, waiting: Option<P>) -> EventId {
         let id = EventId(self.last.0 + 1);
         self.last = id;
         self.octets += data.len();
-        let event = Arc::new(Event { id, data });
-        self.events.insert(id, Entry { event, sent: false, waiting: Some(waiting) });
-        Ok(id)
+        let event = Arc::new(Event { id, kind, data });
+        self.events.insert(id, Entry { event, sent: false, waiting });
+        id
     }
 
     /// Evicts the oldest events that nobody waits for until another of `octets` fits.

@@ -2,7 +2,10 @@
 
 mod presence;
 
-pub use presence::{BasicStatus, DevicePresence, NoteText, PresenceEvent, SetPresence, ShowValue};
+pub use presence::{
+    Authorize, BasicStatus, DevicePresence, NoteText, PresenceEvent, PresenceResult, SetPresence, ShowValue, Subscribe,
+    SubscriptionEvent,
+};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use utoipa::ToSchema;

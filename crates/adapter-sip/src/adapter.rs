@@ -7,7 +7,7 @@ use crate::mapping::message::Form;
 use crate::mapping::{address, message};
 use adapter_api::{
     Acknowledgement, Adapter, AdapterError, Capabilities, Context, Delivery, Examine, Findings, Full, Hop, Hub,
-    InstanceName, SendsAs, Shutdown, TellsFailure, Transport,
+    InstanceName, PresenceCapabilities, SendsAs, Shutdown, TellsFailure, Transport,
 };
 use async_trait::async_trait;
 use impp_model::{DateTime, Kind, MessageOperation, Operation};
@@ -49,7 +49,7 @@ pub fn capabilities(config: &Config) -> Capabilities {
         srv_label: Some(Cow::Borrowed("_sip")),
         standing_link: false,
         transports: core::SUPPORTED.to_vec(),
-        kinds: vec![Kind::Message, Kind::Disposition, Kind::Composing],
+        kinds: vec![Kind::Message, Kind::Disposition, Kind::Composing, Kind::Subscribe, Kind::Notify, Kind::Authorize],
         sends_as: SendsAs::Anyone,
         acknowledgement: Acknowledgement::Answer,
         answers_each: true,
@@ -57,7 +57,7 @@ pub fn capabilities(config: &Config) -> Capabilities {
         seals: Vec::new(),
         repeatable: true,
         max_content: Some(config.max_message),
-        presence: None,
+        presence: Some(PresenceCapabilities { refreshed: true, publishes: false, devices: false, checked: false }),
         fields: message::FIELDS.to_vec(),
     }
 }

@@ -1,6 +1,6 @@
 //! What an XMPP component carries, as data.
 
-use adapter_api::{Acknowledgement, Capabilities, Carries, FieldSupport, SendsAs, TellsFailure};
+use adapter_api::{Acknowledgement, Capabilities, Carries, FieldSupport, PresenceCapabilities, SendsAs, TellsFailure};
 use impp_model::{Domain, Kind};
 
 use crate::config::Acknowledge;
@@ -43,7 +43,7 @@ pub(crate) fn capabilities(domain: &Domain, acknowledge: Acknowledge, max_stanza
         protocol: "xmpp".into(),
         srv_label: Some("_xmpp".into()),
         standing_link: true,
-        kinds: vec![Kind::Message, Kind::Disposition, Kind::Composing],
+        kinds: vec![Kind::Message, Kind::Disposition, Kind::Composing, Kind::Subscribe, Kind::Notify, Kind::Authorize],
         transports: Vec::new(),
         sends_as: SendsAs::Domains(vec![domain.clone()]),
         acknowledgement: match acknowledge {
@@ -55,7 +55,7 @@ pub(crate) fn capabilities(domain: &Domain, acknowledge: Acknowledge, max_stanza
         seals: annotation::SEALS.iter().map(|scheme| (*scheme).into()).collect(),
         repeatable: false,
         max_content: Some(max_stanza),
-        presence: None,
+        presence: Some(PresenceCapabilities { refreshed: false, publishes: false, devices: true, checked: true }),
         fields: FIELDS.to_vec(),
     }
 }

@@ -335,8 +335,8 @@ async fn requests_are_answered_and_refusals_told_at_once() {
     ];
     // What is ignored: the answers below would come after answers to these.
     for ignored in [
-        "<presence from='a@example.com' to='b@sip.example.com' type='subscribe' id='p1'/>",
-        "<presence from='a@example.com' to='b@sip.example.com' type='probe' id='p2'/>",
+        "<presence from='a@example.com' to='b@sip.example.com' type='error' id='p1'><error type='cancel'/></presence>",
+        "<presence from='a@example.com' to='sip.example.com' type='subscribe' id='p2'/>",
         "<message from='a@example.com/r' to='b@sip.example.com' type='error' id='nobody'><error type='cancel'/></message>",
         "<message from='a@example.com/r' to='b@sip.example.com' type='chat' id='c'><active xmlns='http://jabber.org/protocol/chatstates'/></message>",
     ] {

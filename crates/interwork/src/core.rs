@@ -541,8 +541,8 @@ impl HubCore for Core {
             let woken = self.storage.ledger.wake(Some(&hop_name(adapter, peer)), self.timestamp());
             tracing::debug!(%adapter, peer, woken, "messages that waited for it are tried");
             self.retries.look();
-            self.presence.link_up(adapter, peer);
         }
+        self.presence.peer_changed(adapter, peer, state);
         let known = self.config.configuration.domains.iter().any(|entry| entry.name.as_str() == peer);
         let peer = if known { peer } else { "other" };
         let mut peers = self.peers.lock();

@@ -43,6 +43,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/api/v1/queue", get(queue::list))
         .route("/api/v1/queue/{id}", delete(queue::give_up))
         .route("/api/v1/queue/{id}/retry", post(queue::retry))
+        .route("/api/v1/subscriptions", get(subscriptions))
         .route("/metrics", get(show_metrics))
         .route_layer(middleware::from_fn_with_state(admin.token.clone(), auth::require));
     Router::new()
@@ -64,6 +65,7 @@ async fn readyz(State(admin): State<Admin>) -> Response {
 
 async fn status(State(admin): State<Admin>) -> Json<Value> {
     let ledger = admin.core.ledger().totals();
+    let subscriptions = admin.core.subscriptions(None, 0).await.0;
     Json(json!({
         "version": admin.version,
         "gateway": admin.core.shared_configuration().gateway.as_str(),
@@ -71,6 +73,7 @@ async fn status(State(admin): State<Admin>) -> Json<Value> {
         "ready": admin.readiness.is_ready(&admin.core),
         "waits_for": admin.readiness.missing(),
         "held": admin.core.held(),
+        "subscriptions": subscriptions,
         "ledger": {
             "accepted": ledger.accepted(), "delivered": ledger.delivered, "handed_over": ledger.handed_over,
             "failed": ledger.failed, "expired": ledger.expired, "pending": ledger.pending,
@@ -90,6 +93,25 @@ async fn peers(State(admin): State<Admin>) -> Json<Value> {
     };
     let proven: Vec<_> = admin.core.proofs().into_iter().map(proof).collect();
     Json(json!({ "peers": admin.core.peers().into_iter().map(row).collect::<Vec<_>>(), "proven": proven }))
+}
+
+#[derive(Deserialize)]
+struct SubscriptionsQuery {
+    of: Option<String>,
+    count: Option<usize>,
+}
+
+/// Pairs that one answer shows at the most.
+const MAX_SUBSCRIPTIONS: usize = 1_000;
+
+async fn subscriptions(State(admin): State<Admin>, Query(query): Query<SubscriptionsQuery>) -> Response {
+    let of = match query.of.as_deref().map(read_address).transpose() {
+        Ok(of) => of,
+        Err(error) => return refusal("of", error),
+    };
+    let count = query.count.unwrap_or(100).min(MAX_SUBSCRIPTIONS);
+    let (total, subscriptions) = admin.core.subscriptions(of, count).await;
+    Json(json!({ "total": total, "subscriptions": subscriptions })).into_response()
 }
 
 async fn domains(State(admin): State<Admin>) -> Json<Value> {
@@ -176,7 +198,8 @@ fn trace_json(trace: &Trace) -> Value {
 
 async fn show_metrics(State(admin): State<Admin>) -> Response {
     const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    match metrics::render(admin.core.clone(), admin.tls.clone(), admin.version) {
+    let subscriptions = admin.core.subscription_counts().await;
+    match metrics::render(admin.core.clone(), admin.tls.clone(), subscriptions, admin.version) {
         Ok(text) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }

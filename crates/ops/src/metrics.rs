@@ -1,7 +1,7 @@
 //! The hub's counters as OpenMetrics text.
 
 use adapter_api::{Carries, PeerState};
-use interwork::Core;
+use interwork::{Core, SubscriptionCounts};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -14,9 +14,14 @@ use std::time::SystemTime;
 use transport::Tls;
 
 /// All metrics of `core` at this moment.
-pub(crate) fn render(core: Arc<Core>, tls: Arc<Tls>, version: &'static str) -> Result<String, fmt::Error> {
+pub(crate) fn render(
+    core: Arc<Core>,
+    tls: Arc<Tls>,
+    subscriptions: SubscriptionCounts,
+    version: &'static str,
+) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("interlingua");
-    registry.register_collector(Box::new(HubCollector { core, tls, version }));
+    registry.register_collector(Box::new(HubCollector { core, tls, subscriptions, version }));
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &registry)?;
     Ok(text)
@@ -25,6 +30,7 @@ pub(crate) fn render(core: Arc<Core>, tls: Arc<Tls>, version: &'static str) -> R
 struct HubCollector {
     core: Arc<Core>,
     tls: Arc<Tls>,
+    subscriptions: SubscriptionCounts,
     version: &'static str,
 }
 
@@ -40,6 +46,7 @@ impl Collector for HubCollector {
         self.ledger(&mut encoder)?;
         self.delivery_seconds(&mut encoder)?;
         self.peers(&mut encoder)?;
+        self.subscriptions(&mut encoder)?;
         self.certificates(&mut encoder)?;
         self.others(&mut encoder)
     }
@@ -109,6 +116,16 @@ impl HubCollector {
             // the one bound that is written as +Inf, without which the text is no OpenMetrics
             buckets.push((f64::INFINITY, beyond));
             encode_histogram(family.encode_family(&labels)?, &histogram, &buckets)?;
+        }
+        Ok(())
+    }
+
+    fn subscriptions(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let help = "Pairs of watcher and presentity, by the adapter of either and how they stand";
+        let mut family = encoder.encode_descriptor("subscriptions", help, None, MetricType::Gauge)?;
+        for ((adapter, role, state), count) in &self.subscriptions {
+            let labels = [("adapter", adapter.as_str()), ("role", *role), ("state", *state)];
+            ConstGauge::new(i64::try_from(*count).unwrap_or(i64::MAX)).encode(family.encode_family(&labels)?)?;
         }
         Ok(())
     }

@@ -40,6 +40,9 @@ pub mod digest;
 /// RFC 3261 §17.1.2, §17.2.2, RFC 4320: non-INVITE transactions.
 pub mod transaction;
 
+/// RFC 6665: what notifiers and subscribers decide.
+pub mod event;
+
 /// Entry points for fuzzing: each takes any octets and must return.
 pub mod fuzz;
 

@@ -22,7 +22,7 @@ fn every_vector_has_its_test() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-// checks: SIP-030
+// checks: SIP-030, EVT-030
 #[tokio::test]
 async fn spl_01_options() {
     play(SUITE, "SPL-01").await;

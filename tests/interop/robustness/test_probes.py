@@ -7,11 +7,7 @@ from gateway import ADMIN, BASE, DNS, RUN, SIP, Gateway
 
 # What the probe expects and this version does otherwise, each with its reason.
 EXCEPTIONS = {
-    "sip_subscribe": "presence is not carried yet: 405 with Allow",
-    "sip_subscribe_notify": "presence is not carried yet: 405 with Allow",
-    "sip_unknown_event": "SUBSCRIBE is answered 405 whatever its event",
     "xmpp_special_localparts_a&amp;b": "& is no part of a localpart (RFC 7622 3.3.1): jid-malformed",
-    "xmpp_subscribe": "presence is not carried yet: ignored",
 }
 
 CONFIGURATION = f"""

@@ -5,6 +5,7 @@ mod connection;
 mod events;
 mod messages;
 mod openapi;
+mod presence;
 mod refusal;
 mod ws;
 
@@ -39,10 +40,10 @@ fn router(app: App) -> Router {
         .route("/v1/events/ack", post(events::acknowledge))
         .route("/v1/ws", get(ws::upgrade))
         .route("/v1/openapi.json", get(openapi::document))
-        .route("/v1/presence", put(not_offered))
-        .route("/v1/subscriptions", post(not_offered))
-        .route("/v1/subscriptions/{id}", delete(not_offered))
-        .route("/v1/authorizations", post(not_offered))
+        .route("/v1/presence", put(presence::put))
+        .route("/v1/subscriptions", post(presence::subscribe))
+        .route("/v1/subscriptions/{id}", delete(presence::unsubscribe))
+        .route("/v1/authorizations", post(presence::authorize))
         .route("/v1/composing", post(not_offered))
         .route("/v1/dispositions", post(not_offered))
         .fallback(|| async { Refusal::NotFound })

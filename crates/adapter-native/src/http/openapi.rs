@@ -12,6 +12,10 @@ use utoipa::{Modify, OpenApi, openapi};
         super::events::stream,
         super::events::acknowledge,
         super::ws::upgrade,
+        super::presence::put,
+        super::presence::subscribe,
+        super::presence::unsubscribe,
+        super::presence::authorize,
         document
     ),
     modifiers(&Token)

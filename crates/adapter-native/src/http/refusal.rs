@@ -19,7 +19,7 @@ pub(crate) enum Refusal {
     NotFound,
     #[error("this call does not take this method")]
     Method,
-    #[error("presence, subscriptions, composing and dispositions are not offered yet")]
+    #[error("this is not offered here")]
     NotOffered,
     #[error("{problem}")]
     Malformed { field: Option<String>, problem: String },

@@ -115,7 +115,7 @@ fn result_frame(reference: Option<&str>, status: StatusCode, data: impl Serializ
 }
 
 fn event_frame(event: &Event) -> String {
-    format!(r#"{{"type":"message","id":"{}","data":{}}}"#, event.id, event.data)
+    format!(r#"{{"type":"{}","id":"{}","data":{}}}"#, event.kind, event.id, event.data)
 }
 
 fn refusal_frame(reference: Option<&str>, refusal: &Refusal) -> String {

@@ -51,6 +51,61 @@ pub struct PresenceEvent {
     pub devices: Vec<DevicePresence>,
 }
 
+/// The JSON body of `POST /v1/subscriptions`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Subscribe {
+    /// The presentity: `local@domain` or a `pres:` URI.
+    pub target: String,
+    /// Seconds; left out, the subscription lasts until it is ended. 0 asks for the state once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration: Option<u32>,
+}
+
+/// The JSON body of `POST /v1/authorizations`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Authorize {
+    /// The watcher: `local@domain` or a `pres:` URI.
+    pub watcher: String,
+    /// Whether it may watch; `false` also takes back what was allowed before.
+    pub allow: bool,
+}
+
+/// The answer to a call about presence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PresenceResult {
+    /// The subscription's id, for `DELETE /v1/subscriptions/{id}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Names the operation.
+    pub trans_id: String,
+    /// `success` or `failure`.
+    pub status: String,
+    /// Why it failed, as a code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The same in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// For `trace`.
+    pub trace: String,
+}
+
+/// The data of a `subscription` event: a request for the user's presence, or how a subscription of the user stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SubscriptionEvent {
+    /// Who watches: `local@domain`.
+    pub watcher: String,
+    /// Who is watched.
+    pub target: String,
+    /// `requested` and `withdrawn` by another watcher; `pending`, `active`, `refused`, `terminated` of one's own.
+    pub state: String,
+    /// Why it is over (RFC 6665 §4.1.3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
 /// The state of one device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DevicePresence {

@@ -38,6 +38,9 @@ pub struct Config {
     /// Octets of the largest body accepted in a MESSAGE; more is answered with 413. Default: 65536.
     #[serde(default = "default_max_message")]
     pub max_message: usize,
+    /// Subscriptions to presence.
+    #[serde(default)]
+    pub presence: Presence,
     /// The realm in challenges to users of this instance. Default: `gateway.name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"sip.example.com")]
@@ -56,6 +59,31 @@ pub struct Config {
     /// Bounds of what peers can make this gateway keep.
     #[serde(default)]
     pub limits: Limits,
+}
+
+/// Subscriptions to presence.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Presence {
+    /// How long changes are gathered before a watcher is notified again; the last state always arrives. Default: "5s".
+    #[serde(with = "adapter_api::duration")]
+    #[schemars(with = "String")]
+    pub notify_interval: Duration,
+    /// The shortest subscription that is taken; a shorter one is answered with 423, one of an hour or more never.
+    /// Default: "60s".
+    #[serde(with = "adapter_api::duration")]
+    #[schemars(with = "String")]
+    pub min_expires: Duration,
+    /// Dialogs kept, those of watchers and of presentities together; further subscriptions are answered with 503.
+    /// Default: 262144.
+    pub dialogs: usize,
+}
+
+impl Default for Presence {
+    fn default() -> Self {
+        // RFC 3856 §6.10: no more than one notification in five seconds.
+        Self { notify_interval: Duration::from_secs(5), min_expires: Duration::from_secs(60), dialogs: 262_144 }
+    }
 }
 
 /// What becomes of a request that is too large for UDP.

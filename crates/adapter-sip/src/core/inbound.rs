@@ -1,11 +1,12 @@
 //! Requests from SIP peers, and the answers to them.
 
 use super::Core;
+use super::events::Accepting;
 use super::route::{Channel, ConnectionId, Route, Source};
 use super::streams::Peering;
 use crate::config::Config;
 use crate::mapping::message::Refusal;
-use crate::mapping::{Mapped, content, error};
+use crate::mapping::{Mapped, content, error, presence};
 use adapter_api::{Carries, Provenance, SourceProof, Token, Transport};
 use bytes::Bytes;
 use impp_model::{Operation, Outcome, Proof};
@@ -28,10 +29,12 @@ use std::time::{Instant, SystemTime};
 pub(crate) struct Pending {
     pub(super) request: Message,
     pub(super) source: Source,
-    route: Route,
-    tag: String,
-    full: bool,           // the addressee was one device
-    limit: Option<usize>, // SEC-006: octets of an answer to a stranger
+    pub(super) route: Route,
+    pub(super) tag: String,
+    full: bool,                      // the addressee was one device
+    pub(super) limit: Option<usize>, // SEC-006: octets of an answer to a stranger
+    /// What a SUBSCRIBE is to be answered.
+    pub(super) event: Option<Accepting>,
 }
 
 /// What this gateway serves.
@@ -39,16 +42,21 @@ pub(crate) fn policy(config: &Config) -> Policy {
     let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
     Policy {
         agent: String::new(),
-        methods: vec![Method::Message, Method::Options, Method::Cancel],
+        methods: vec![Method::Message, Method::Subscribe, Method::Notify, Method::Options, Method::Cancel],
         schemes: list(&["sip", "sips", "im"]),
         refuse_sips: true,
         accept: list(content::ACCEPTED),
         encodings: Vec::new(),
         languages: Vec::new(),
         extensions: Vec::new(),
-        events: Vec::new(),
+        events: list(&[presence::EVENT]),
         max_body: config.max_message,
     }
+}
+
+/// What is served of requests about events.
+pub(crate) fn event_policy(config: &Config) -> Policy {
+    Policy { accept: vec![presence::ACCEPT.to_owned()], ..policy(config) }
 }
 
 /// Seconds after which a sender may come back when a table or queue here is full.
@@ -92,11 +100,12 @@ impl Core {
             self.heed_alias(connection, &request, source);
         }
         let tag = self.tag(&key);
-        let pending = Pending { request, source, route, tag, full: false, limit: None };
+        let pending = Pending { request, source, route, tag, full: false, limit: None, event: None };
         if self.is_loop(&pending.request) {
             return self.answer(&pending, 482, now);
         }
-        let merge_key = match uas::check(&pending.request, &self.policy, uas::Context { in_dialog: false }) {
+        let (policy, context) = self.policy_for(&pending.request);
+        let merge_key = match uas::check(&pending.request, policy, context) {
             Ok(verified) => self.merge_key(&verified),
             Err(rejection) => {
                 tracing::debug!(peer = %source.peer, status = rejection.status, reason = %rejection.reason, "refused");
@@ -105,6 +114,8 @@ impl Core {
         };
         match pending.request.method() {
             Some(Method::Message) => self.handle_instant_message(pending, key, merge_key, now),
+            Some(Method::Subscribe) => self.handle_subscribe(pending, key, merge_key, now),
+            Some(Method::Notify) => self.handle_notify(&pending, now),
             Some(Method::Options) => self.answer_options(&pending, now),
             // RFC 3261 §9.2: a MESSAGE goes on; only whether it is known matters.
             Some(Method::Cancel) if self.knows_cancelled(&pending.request) => self.answer(&pending, 200, now),
@@ -112,6 +123,16 @@ impl Core {
             // The policy has no other methods.
             Some(_) | None => {}
         }
+    }
+
+    /// What a request is judged by, and whether it is in a dialog of ours.
+    fn policy_for(&self, request: &Message) -> (&Policy, uas::Context) {
+        if !matches!(request.method(), Some(Method::Subscribe | Method::Notify)) {
+            return (&self.policy, uas::Context { in_dialog: false });
+        }
+        let tag = request.to().ok().and_then(|to| to.tag().map(str::to_owned));
+        let found = tag.zip(request.call_id().ok()).and_then(|(tag, id)| self.events.find(id.as_str(), &tag));
+        (&self.event_policy, uas::Context { in_dialog: found.is_some() })
     }
 
     fn handle_instant_message(&mut self, mut pending: Pending, key: Key, merge_key: Option<Key>, now: Instant) {
@@ -164,7 +185,7 @@ impl Core {
         self.send_built(pending, response, now);
     }
 
-    fn answer_overload(&mut self, pending: &Pending, now: Instant) {
+    pub(super) fn answer_overload(&mut self, pending: &Pending, now: Instant) {
         let response = ResponseBuilder::new(&pending.request, 503).header(HeaderId::RetryAfter, OVERLOAD_PAUSE);
         self.send_built(pending, response, now);
     }
@@ -226,7 +247,13 @@ impl Core {
     pub(super) fn handle_answer(&mut self, token: Token, outcome: &Outcome, now: Instant) {
         let handle = Handle::from_bits(token);
         let Some(pending) = self.server.user(handle) else { return };
-        let response = pending.answer(outcome);
+        let event = pending.event.clone();
+        let response = match &event {
+            Some(accepting) if !matches!(outcome, Outcome::Failure(_)) => pending.accepted(accepting),
+            // RFC 6665 §4.2.1.4: what is refreshed is not there any more.
+            Some(accepting) if accepting.is_unknown(outcome) => pending.response(481),
+            Some(_) | None => pending.answer(outcome),
+        };
         // Nothing at all is sent where the shortest answer is still too long.
         let response = match pending.limit {
             Some(limit) => response.encode_within(limit).unwrap_or_default(),
@@ -234,6 +261,9 @@ impl Core {
         };
         if self.server.respond(handle, response, now).is_some() {
             self.unanswered = self.unanswered.saturating_sub(1);
+        }
+        if let Some(accepting) = event {
+            self.subscribe_answered(&accepting, outcome, now);
         }
     }
 
@@ -354,7 +384,7 @@ impl Pending {
         response.clone().source(self.source.peer).to_tag(&self.tag).encode().len()
     }
 
-    fn response(&self, status: u16) -> ResponseBuilder<'_> {
+    pub(super) fn response(&self, status: u16) -> ResponseBuilder<'_> {
         ResponseBuilder::new(&self.request, status).source(self.source.peer).to_tag(&self.tag)
     }
 
@@ -390,7 +420,7 @@ impl Pending {
 }
 
 /// RFC 3261 §20.5, for a 405 that the far side caused.
-const ALLOW: &str = "MESSAGE, OPTIONS, CANCEL";
+const ALLOW: &str = "MESSAGE, SUBSCRIBE, NOTIFY, OPTIONS, CANCEL";
 
 /// RFC 3261 §18.2.2, RFC 3581 §4.
 fn response_route(via: &Via<'_>, source: Source, stranger: bool) -> Route {

@@ -8,6 +8,7 @@ mod accepts;
 mod answers;
 mod auth; // RFC 3261 §22
 mod datagrams;
+mod events; // RFC 6665
 mod hop;
 mod inbound;
 mod names;
@@ -29,6 +30,7 @@ use answers::Answers;
 use auth::Auth;
 use bytes::Bytes;
 use datagrams::Datagrams;
+use events::Events;
 use impp_model::Outcome;
 use names::Names;
 use outbound::Outbounds;
@@ -65,6 +67,8 @@ struct Core {
     keys: Keys,
     tag_seed: u64,
     policy: Policy,
+    /// For requests about events, which have bodies of other types.
+    event_policy: Policy,
     large_messages: LargeMessages,
     trust: Trust,
     auth: Auth,
@@ -82,6 +86,7 @@ struct Core {
     scratch: String,
     streams: Streams,
     outbounds: Outbounds,
+    events: Events,
     draining: bool,
 }
 
@@ -111,6 +116,7 @@ pub(crate) async fn run(setup: Setup, mut shutdown: Shutdown) -> Result<(), Adap
     let mut core = Core::new(&config, context, hub, stream_sender, located_sender, answers)?;
     let (lost_sender, mut lost) = mpsc::channel(BATCH);
     let mut helpers = core.open(&config)?;
+    core.restore_events();
     helpers.extend(core.datagrams.watch(&lost_sender));
     let (mut batch, mut outcomes, mut events) = (Vec::new(), Vec::new(), Vec::new());
     let mut end: Option<Instant> = None;
@@ -189,6 +195,7 @@ impl Core {
             tag_seed: rand::random(),
             names: Names::new(config, &[]),
             policy: inbound::policy(config),
+            event_policy: inbound::event_policy(config),
             large_messages: config.large_messages,
             auth,
             strangers: Strangers::default(),
@@ -206,6 +213,11 @@ impl Core {
             scratch: String::new(),
             streams: Streams::new(streams, settings),
             outbounds: Outbounds::new(config.limits.queue_per_uri, located),
+            events: Events::new(
+                config.presence.notify_interval,
+                u32::try_from(config.presence.min_expires.as_secs()).unwrap_or(u32::MAX),
+                config.presence.dialogs,
+            ),
             draining: false,
             hub,
             context,
@@ -229,6 +241,7 @@ impl Core {
         }
         self.names = Names::new(config, &bound);
         self.policy.agent = self.names.agent();
+        self.event_policy.agent = self.names.agent();
         self.outbounds.own_listeners = bound.into_iter().map(|(_, address)| address).collect();
         Ok(acceptors)
     }
@@ -265,8 +278,14 @@ impl Core {
     }
 
     fn next_timeout(&mut self) -> Option<Instant> {
-        let (client, server) = (self.client.poll_timeout(), self.server.poll_timeout());
-        [client, server, self.outbounds.poll_timeout(), self.typing.poll_timeout()].into_iter().flatten().min()
+        let timeouts = [
+            self.client.poll_timeout(),
+            self.server.poll_timeout(),
+            self.outbounds.poll_timeout(),
+            self.typing.poll_timeout(),
+            self.events.poll_timeout(),
+        ];
+        timeouts.into_iter().flatten().min()
     }
 
     fn handle_timeout(&mut self, now: Instant) {
@@ -274,6 +293,7 @@ impl Core {
         self.server.handle_timeout(now);
         self.handle_deadlines(now);
         self.handle_typing(now);
+        self.handle_event_timeouts(now);
     }
 
     fn handle_stream_event(&mut self, event: StreamEvent, now: Instant) {

@@ -60,6 +60,16 @@ impl Names {
         self.listeners.iter().any(|listener| listener.transport == transport)
     }
 
+    /// Where requests in a dialog of ours come, marked as one place (RFC 5627 §3.1).
+    pub(crate) fn contact(&self, mark: &str) -> String {
+        let udp = self.listeners.iter().find(|listener| listener.transport == Transport::Udp);
+        match udp.or(self.listeners.first()) {
+            Some(listener) if listener.transport == Transport::Udp => format!("sip:{};gr={mark}", listener.sent_by),
+            Some(listener) => format!("sip:{};transport=tcp;gr={mark}", listener.sent_by),
+            None => format!("sip:localhost;gr={mark}"),
+        }
+    }
+
     /// The name in Warning headers.
     pub(crate) fn agent(&self) -> String {
         self.listeners.first().map_or_else(|| "localhost".to_owned(), |listener| listener.host.clone())

@@ -19,6 +19,7 @@ use xmpp_proto::stanza::{Condition, Iq, Message, MessageType, Presence, Stanza};
 use super::outbound::Outbound;
 use crate::mapping::address::from_jid;
 use crate::mapping::{error, message, signal};
+use crate::presence::{self, Received};
 
 /// What is translated for the users behind the gateway (XEP-0030).
 const FEATURES: &[&str] = &[ns::CHAT_STATES, ns::RECEIPTS, ns::CHAT_MARKERS];
@@ -75,6 +76,8 @@ struct Sender {
     from: Jid,
     to: Jid,
     id: Option<MessageId>,
+    /// The name of the stanza.
+    kind: &'static str,
     number: u64,
 }
 
@@ -112,7 +115,7 @@ impl Inbound {
         outbound.handle_received(now);
         let reply = match Stanza::from_element(element) {
             Ok(Stanza::Message(message)) => return self.handle_message(&message, number, outbound, now, wall),
-            Ok(Stanza::Presence(presence)) => ignore_presence(&presence),
+            Ok(Stanza::Presence(presence)) => return self.handle_presence(&presence, number, outbound),
             Ok(Stanza::Iq(iq)) => self.handle_iq(&iq, outbound, now, wall),
             Err(rejected) => rejected.reply(),
         };
@@ -159,7 +162,7 @@ impl Inbound {
         match message::from_stanza(message, &from, &to, trans_id) {
             Ok(Some(mapped)) => {
                 let id = mapped.value.message.id.clone();
-                self.senders.open.lock().senders.insert(token, Sender { from, to, id, number });
+                self.senders.open.lock().senders.insert(token, Sender { from, to, id, kind: "message", number });
                 *is_open = true;
                 let settle = Settle::new(Arc::clone(&self.senders) as Arc<dyn Settlement>, token);
                 self.hub.submit(Operation::Message(Box::new(mapped.value)), Arc::clone(&self.provenance), settle);
@@ -170,6 +173,43 @@ impl Inbound {
             Err(_) if to.is_domain() => message.error_reply(&Condition::ServiceUnavailable.into()),
             Err(refusal) => refuse(message, &refusal),
         }
+    }
+
+    /// The gateway is the server of who is addressed (RFC 6121 §3, §4).
+    fn handle_presence(&self, presence: &Presence, number: u64, outbound: &mut Outbound) -> Taken {
+        let done = |reply| Taken { reply, is_open: false };
+        let Some((token, trans_id)) = self.senders.reserve(self.nonce) else {
+            return done(presence.error_reply(&error::to_stanza_error(&Failure::new(Side::Ours, Cause::Overload))));
+        };
+        let operation = match presence::from_stanza(presence, |to| self.is_gateway(to), trans_id) {
+            Ok(Received::Operation(operation)) => *operation,
+            Ok(Received::Word(user, word)) => {
+                outbound.handle_word(&user, &word);
+                return done(None);
+            }
+            // XSU-018: presence to who cannot be is ignored.
+            Ok(Received::Nothing) | Err(_) => return done(None),
+        };
+        let parse = |jid: Option<&str>| Jid::parse(jid.unwrap_or_default()).ok();
+        let ends = parse(presence.from()).zip(parse(presence.to())).filter(|_| presence::is_told(&operation));
+        let is_open = ends.is_some();
+        let token = match ends {
+            Some((from, to)) => {
+                let id = presence.id().map(MessageId::from);
+                let sender = Sender { from: from.to_bare(), to: to.to_bare(), id, kind: "presence", number };
+                self.senders.open.lock().senders.insert(token, sender);
+                token
+            }
+            None => NOBODY,
+        };
+        let settle = Settle::new(Arc::clone(&self.senders) as Arc<dyn Settlement>, token);
+        self.hub.submit(operation, Arc::clone(&self.provenance), settle);
+        Taken { reply: None, is_open }
+    }
+
+    /// Whether a JID is the gateway's own address.
+    fn is_gateway(&self, jid: &Jid) -> bool {
+        jid.is_domain() && self.domain.as_ref().is_none_or(|own| is_domain(jid, own))
     }
 
     /// Hands in what a stanza says about messages. Nobody hears what becomes of that (CMP-004, IMDN-002).
@@ -212,9 +252,7 @@ impl Inbound {
             return None;
         }
         let to = iq.to().and_then(|to| Jid::parse(to).ok());
-        let to_gateway =
-            to.is_some_and(|to| to.is_domain() && self.domain.as_ref().is_none_or(|own| is_domain(&to, own)));
-        if to_gateway {
+        if to.is_some_and(|to| self.is_gateway(&to)) {
             let utc = DateTime::from_system_time(wall)?;
             return self.info.answer(iq, EntityTime { utc: utc.as_str(), tzo: "+00:00" });
         }
@@ -253,7 +291,9 @@ impl Sender {
     /// IM-013: to the sender's full JID, from the addressee, with the same id.
     fn error_stanza(&self, failure: &Failure) -> Element {
         let id = self.id.as_ref().map_or("", MessageId::as_str);
-        error::error_message(self.to.as_str(), self.from.as_str(), id, failure)
+        let mut stanza = error::error_message(self.to.as_str(), self.from.as_str(), id, failure);
+        stanza.name = self.kind.into();
+        stanza
     }
 }
 
@@ -268,11 +308,4 @@ fn refuse(message: &Message, refusal: &message::Refusal) -> Option<Element> {
 
 fn overloaded(message: &Message) -> Option<Element> {
     message.error_reply(&error::to_stanza_error(&Failure::new(Side::Ours, Cause::Overload)))
-}
-
-/// XSU-018: where there is no presence, presence is ignored; probes too, for `unsubscribed` would end an authorization
-/// that the user's server keeps.
-fn ignore_presence(presence: &Presence) -> Option<Element> {
-    tracing::trace!(kind = ?presence.kind(), "presence ignored");
-    None
 }

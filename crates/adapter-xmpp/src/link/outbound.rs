@@ -8,7 +8,7 @@ use adapter_api::{Carries, Delivery, Hub, Settle, Token};
 use bytes::BytesMut;
 use impp_model::{
     Cause, ComposingOperation, DispositionOperation, Domain, Endpoint, Failure, MessageOperation, Operation, Outcome,
-    Proof, Side,
+    Proof, Side, Wish,
 };
 use strict_xml::Element;
 use xmpp_proto::barrier::{Barriers, MAX_UNPROVEN, Output};
@@ -20,6 +20,7 @@ use super::sent::SentTable;
 use crate::config::Acknowledge;
 use crate::mapping::address::AddressError;
 use crate::mapping::{Mapped, error, message, signal};
+use crate::presence::{self, Checks};
 
 /// The deliveries of one component, or of one local domain to one other domain. Reads no clock and does no I/O.
 #[derive(Debug)]
@@ -33,6 +34,7 @@ pub(crate) struct Outbound {
     /// No delivery in `waiting` is due before this.
     waiting_due: Option<Instant>,
     sent: SentTable,
+    checks: Checks,
     link: Option<Link>,
 }
 
@@ -46,11 +48,11 @@ struct Link {
     marks: Option<Vec<Mark>>,
 }
 
-/// The end of one stanza in what was written, and its name for [`Outbound::handle_acked`].
+/// The end of one stanza in what was written, and its name for [`Outbound::handle_acked`] if anybody waits for that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Mark {
     pub(crate) end: usize,
-    pub(crate) token: Token,
+    pub(crate) token: Option<Token>,
 }
 
 /// Octets written and not yet taken by the network beyond which deliveries wait: a tenth of a second at 80 Mbit/s.
@@ -79,6 +81,7 @@ impl Outbound {
             waiting: VecDeque::new(),
             waiting_due: None,
             sent: SentTable::new(now),
+            checks: Checks::default(),
             link: None,
         }
     }
@@ -94,7 +97,7 @@ impl Outbound {
     /// When to call [`expire`](Self::expire) or [`pump`](Self::pump) at the latest.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let barriers = self.link.as_ref().and_then(|link| link.barriers.poll_timeout());
-        [self.waiting_due, self.sent.next_deadline(), barriers].into_iter().flatten().min()
+        [self.waiting_due, self.sent.next_deadline(), self.checks.next_timeout(), barriers].into_iter().flatten().min()
     }
 
     /// Takes a delivery into the queue.
@@ -148,6 +151,7 @@ impl Outbound {
     /// The link is gone: what was sent and not proven may or may not have arrived.
     pub(crate) fn link_lost(&mut self) {
         self.link = None;
+        self.checks.end();
         for sent in self.sent.drain() {
             sent.settle.settle(unconfirmed("the link broke before the addressee's server confirmed"));
         }
@@ -164,6 +168,7 @@ impl Outbound {
 
     /// Settles what is past its deadline.
     pub(crate) fn expire(&mut self, now: Instant) {
+        self.checks.expire(now);
         for (token, sent) in self.sent.expired(now) {
             if let Some(link) = &mut self.link {
                 link.barriers.handle_settled(token, &sent.domain, now);
@@ -243,9 +248,10 @@ impl Outbound {
                     Err(failure) => Outcome::Failure(failure),
                 });
             }
-            Operation::Subscribe(_) | Operation::Notify(_) | Operation::Authorize(_) | Operation::Publish(_) | _ => {
-                Err(Box::new(Failure::new(Side::Ours, Cause::NotImplemented)))
+            Operation::Subscribe(_) | Operation::Notify(_) | Operation::Authorize(_) => {
+                return self.send_presence(&operation, settle, out, now);
             }
+            Operation::Publish(_) | _ => Err(Box::new(Failure::new(Side::Ours, Cause::NotImplemented))),
         };
         match written {
             Ok(Some(written)) => {
@@ -255,6 +261,38 @@ impl Outbound {
             // RFC 3428 §9: an empty message is taken and shown to nobody.
             Ok(None) => settle.settle(Outcome::Success(Proof::Server)),
             Err(failure) => settle.settle(*failure),
+        }
+    }
+
+    /// Word of a user that was asked after.
+    pub(crate) fn handle_word(&mut self, user: &Jid, word: &Result<bool, Box<Failure>>) {
+        self.checks.handle_word(user, word);
+    }
+
+    /// Writes presence, which is state: nobody confirms it, and after a break it is told anew.
+    fn send_presence(&mut self, operation: &Operation, settle: Settle, out: &mut BytesMut, now: Instant) {
+        // XEP-0114 §3: the server closes a component that speaks as another domain.
+        if presence::source_domain(operation, &self.domain) != &self.domain {
+            return settle.settle(Failure::new(Side::Ours, Cause::NoRoute));
+        }
+        let stanzas = match presence::to_stanzas(operation, &self.own) {
+            Ok(stanzas) => stanzas,
+            Err(failure) => return settle.settle(*failure),
+        };
+        for stanza in &stanzas {
+            let before = out.len();
+            stanza::encode(out, stanza);
+            if out.len() - before > self.max_stanza {
+                out.truncate(before);
+                return settle.settle(Failure::new(Side::Far, Cause::TooLarge));
+            }
+            self.mark_unproven(out.len());
+        }
+        match (operation, stanzas.first().and_then(|stanza| stanza.attr("to"))) {
+            (Operation::Subscribe(subscribe), Some(user)) if subscribe.wish == Wish::Check => {
+                self.checks.ask(user, settle, now);
+            }
+            _ => settle.settle(Outcome::HandedOver),
         }
     }
 
@@ -318,11 +356,19 @@ impl Outbound {
     }
 
     /// Appends a chat state.
-    fn write_state(&self, operation: &ComposingOperation, out: &mut BytesMut) -> Result<(), Box<Failure>> {
+    fn write_state(&mut self, operation: &ComposingOperation, out: &mut BytesMut) -> Result<(), Box<Failure>> {
         self.may_speak_for(&operation.source)?;
         let stanza = signal::to_chat_state(operation).map_err(malformed)?;
         stanza::encode(out, stanza.element());
+        self.mark_unproven(out.len());
         Ok(())
+    }
+
+    /// XEP-0198 §4: a stanza that nobody waits for is counted, too.
+    fn mark_unproven(&mut self, end: usize) {
+        if let Some(marks) = self.link.as_mut().and_then(|link| link.marks.as_mut()) {
+            marks.push(Mark { end, token: None });
+        }
     }
 
     // XEP-0114 §3: the server closes a component that speaks as another domain.
@@ -341,7 +387,7 @@ impl Outbound {
                 let Written { id, from, to_domain, .. } = written;
                 let token = self.sent.insert(&from, &id, Arc::clone(&to_domain), settle, deadline);
                 match &mut link.marks {
-                    Some(marks) => marks.push(Mark { end, token }),
+                    Some(marks) => marks.push(Mark { end, token: Some(token) }),
                     None => link.barriers.handle_sent(token, &to_domain, now),
                 }
             }

@@ -23,6 +23,13 @@ pub struct PeersArgs {
     admin: Admin,
 }
 
+/// Show who watches whom
+#[derive(Debug, clap::Args)]
+pub struct SubscriptionsArgs {
+    #[command(flatten)]
+    admin: Admin,
+}
+
 /// Show where one message went, and why
 #[derive(Debug, clap::Args)]
 pub struct TraceArgs {
@@ -80,6 +87,11 @@ pub fn status(args: &StatusArgs) -> Result<Ended> {
 /// Runs `peers`.
 pub fn peers(args: &PeersArgs) -> Result<Ended> {
     args.admin.show("peers", &[])
+}
+
+/// Runs `subscriptions`.
+pub fn subscriptions(args: &SubscriptionsArgs) -> Result<Ended> {
+    args.admin.show("subscriptions", &[])
 }
 
 /// Runs `trace`.

@@ -6,7 +6,7 @@ use super::record::{self, Record};
 use super::watch::{Authorization, Effect, Far, Sides, SubscribeError, Watch, closed};
 use super::{Event, PresenceLimits, Subscription, SubscriptionCounts};
 use crate::core::Core;
-use adapter_api::{InstanceName, PresenceCapabilities, Settle, Settlement, Token};
+use adapter_api::{InstanceName, PeerState, PresenceCapabilities, Settle, Settlement, Token};
 use impp_model::{
     Address, AuthorizeOperation, Basic, Cause, Device, Failure, News, NotifyOperation, Operation, Outcome,
     PresenceInfo, Proof, PublishOperation, Side, SubscribeOperation, SubscriptId, Wish,
@@ -29,6 +29,8 @@ pub(crate) struct Engine<'a> {
     pairs: BTreeMap<Pair, Entry>,
     dues: BTreeSet<(Timestamp, Pair)>,
     guard: Guard,
+    /// Peers that could not be reached, of instances that call them as needed.
+    missed: BTreeSet<(InstanceName, String)>,
     /// What PRESENTITIES of instances that publish have told, device by device.
     published: HashMap<Address, BTreeMap<Option<Device>, Arc<PresenceInfo>>>,
     pub(super) sent: HashMap<Token, Sent>,
@@ -76,6 +78,9 @@ impl Settlement for Outcomes {
 /// Events taken in one turn: they share one commit.
 const BATCH: usize = 1024;
 
+/// Unreachable peers that are remembered; those of further ones hear of changes when there are some.
+const MAX_MISSED: usize = 10_000;
+
 impl<'a> Engine<'a> {
     /// The engine of `core`, with what its store holds; `None` when there is one already.
     pub(crate) fn new(core: &'a Core, limits: PresenceLimits) -> Option<Self> {
@@ -92,6 +97,7 @@ impl<'a> Engine<'a> {
             pairs: BTreeMap::new(),
             dues: BTreeSet::new(),
             guard: Guard::default(),
+            missed: BTreeSet::new(),
             published: HashMap::new(),
             sent: HashMap::new(),
             next_token: 0,
@@ -160,7 +166,7 @@ impl<'a> Engine<'a> {
                 }
             }
             Event::Settled(token, outcome) => self.handle_settled(token, &outcome),
-            Event::LinkUp(adapter, peer) => self.handle_link_up(&adapter, &peer),
+            Event::Link(adapter, peer, state) => self.handle_link(&adapter, &peer, state),
             // Who asked may have gone.
             Event::List(of, limit, reply) => drop(reply.send(self.list(of.as_ref(), limit))),
             Event::Count(reply) => drop(reply.send(self.count())),
@@ -342,6 +348,10 @@ impl<'a> Engine<'a> {
 
     /// Tells a watcher what its presentity has published, if it may know.
     pub(super) fn tell_published(&mut self, pair: &Pair) {
+        // After a restart nothing is known until a device tells: no "closed" because we restarted.
+        if !self.published.contains_key(&pair.target) {
+            return;
+        }
         let info = self.published_state(&pair.target);
         let now = self.core.timestamp();
         if let Some(entry) = self.pairs.get_mut(pair) {
@@ -390,8 +400,19 @@ impl<'a> Engine<'a> {
         self.take(&pair, effects);
     }
 
-    fn handle_link_up(&mut self, adapter: &InstanceName, peer: &str) {
+    /// A standing link that comes up is a new one; servers open streams as they need them, so only one that was missed is.
+    fn handle_link(&mut self, adapter: &InstanceName, peer: &str, state: PeerState) {
         let whole = self.core.instances().any(|(name, found)| name == adapter && found.standing_link);
+        let key = (adapter.clone(), peer.to_owned());
+        match state {
+            PeerState::Down if whole || self.missed.len() >= MAX_MISSED => {}
+            PeerState::Down => drop(self.missed.insert(key)),
+            PeerState::Up if whole || self.missed.remove(&key) => self.handle_link_up(adapter, peer, whole),
+            PeerState::Up => {}
+        }
+    }
+
+    fn handle_link_up(&mut self, adapter: &InstanceName, peer: &str, whole: bool) {
         let now = self.core.timestamp();
         let pace = Duration::from_secs(1) / self.limits.restart_rate.max(1);
         let mut asked = 0;

@@ -11,7 +11,7 @@ mod record;
 mod state;
 mod watch; // RFC 8048 §5
 
-use adapter_api::{InstanceName, Settle, TraceId};
+use adapter_api::{InstanceName, PeerState, Settle, TraceId};
 use impp_model::{Address, Cause, Failure, Operation, Outcome, Side};
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -77,8 +77,8 @@ pub(crate) enum Event {
     Settled(adapter_api::Token, Outcome),
     /// A route that had to be looked up is known.
     Routed(Box<Self>),
-    /// A peer of an instance can be reached again.
-    LinkUp(InstanceName, String),
+    /// A peer of an instance can be reached, or can't.
+    Link(InstanceName, String, PeerState),
     /// The pairs, of any address or of this one, at most so many.
     List(Option<Address>, usize, oneshot::Sender<(usize, Vec<Subscription>)>),
     /// The numbers.
@@ -114,9 +114,9 @@ impl Presence {
         }
     }
 
-    pub(crate) fn link_up(&self, adapter: &InstanceName, peer: &str) {
+    pub(crate) fn peer_changed(&self, adapter: &InstanceName, peer: &str, state: PeerState) {
         // Without an engine there is nothing to tell.
-        let _ = self.inbox.send(Event::LinkUp(adapter.clone(), peer.to_owned()));
+        let _ = self.inbox.send(Event::Link(adapter.clone(), peer.to_owned(), state));
     }
 
     pub(crate) async fn list(&self, of: Option<Address>, limit: usize) -> (usize, Vec<Subscription>) {

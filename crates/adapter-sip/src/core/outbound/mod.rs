@@ -5,21 +5,22 @@ mod results;
 mod tries;
 
 use super::Core;
+use super::events::Sent;
 use super::hop::located_places;
 use super::peers::Peers;
 use super::queues::{Queues, Turn};
 use super::route::Place;
 use crate::ids::{Recent, RequestIds};
 use crate::mapping::signal;
-use adapter_api::{Delivery, Hop};
+use adapter_api::{Delivery, Hop, TraceId, settle_channel};
 use hops::KnownHop;
-use impp_model::{Cause, Failure, Outcome, Side};
+use impp_model::{Cause, Failure, Kind, Operation, Outcome, Proof, Side};
 use sip_proto::build::RequestBuilder;
 use sip_proto::transaction::Handle;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 pub(crate) use hops::LocatedHop;
@@ -48,6 +49,8 @@ pub(crate) struct Outbounds {
 #[derive(Debug)]
 struct Outbound {
     delivery: Delivery,
+    /// A request of a dialog, whose answer is the dialog's business.
+    event: Option<Sent>,
     uri: Arc<str>,
     active: bool,  // it is this one's turn at the URI
     looking: bool, // its hop is being looked up
@@ -116,6 +119,13 @@ impl Core {
         if self.draining {
             return delivery.settle(Failure::new(Side::Ours, Cause::ShuttingDown));
         }
+        match delivery.operation.kind() {
+            Kind::Subscribe => return self.handle_subscribe_delivery(delivery, now),
+            Kind::Notify => return self.handle_notify_delivery(delivery, now),
+            // RFC 6665 §4.2.2: watchers here hear of it by how their subscription stands.
+            Kind::Authorize => return delivery.settle(Outcome::Success(Proof::Server)),
+            Kind::Message | Kind::Disposition | Kind::Composing | Kind::Publish | _ => {}
+        }
         if let Some(delivery) = self.settle_signal(delivery, now) {
             self.enqueue(delivery);
         }
@@ -136,12 +146,43 @@ impl Core {
                 Failure::new(Side::Ours, Cause::Overload).with_text("too many messages wait for this addressee");
             return delivery.settle(failure);
         }
+        self.enter(id, delivery, uri, turn == Turn::Now);
+    }
+
+    /// Sends a request of a dialog; what comes of it goes to the dialog.
+    pub(in crate::core) fn send_event(
+        &mut self,
+        request: RequestBuilder,
+        hop: Arc<Hop>,
+        about: Arc<Operation>,
+        sent: Sent,
+        now: Instant,
+    ) {
+        self.outbounds.next += 1;
+        let id = self.outbounds.next;
+        let (settle, deadline) = (settle_channel().0, now + EVENT_PATIENCE);
+        let delivery =
+            Delivery { trace: TraceId(0), operation: about, repeat: false, edition: 0, hop, deadline, settle };
+        // Requests of a dialog wait for nobody: each dialog sends one at a time.
+        let uri: Arc<str> = format!("event {id}").into();
+        self.outbounds.queues.enter(&uri, id);
+        self.enter(id, delivery, uri, true);
+        if let Some(outbound) = self.outbounds.entries.get_mut(&id) {
+            outbound.event = Some(sent);
+            outbound.request = Some(request);
+            outbound.ids = Some(RequestIds::random(rand::random()));
+        }
+    }
+
+    fn enter(&mut self, id: Id, delivery: Delivery, uri: Arc<str>, active: bool) {
+        let outbounds = &mut self.outbounds;
         outbounds.deadlines.insert((delivery.deadline, id));
         let doubtful = delivery.repeat;
         let outbound = Outbound {
             delivery,
+            event: None,
             uri,
-            active: turn == Turn::Now,
+            active,
             looking: false,
             ids: None,
             request: None,
@@ -153,7 +194,7 @@ impl Core {
             last: None,
         };
         outbounds.entries.insert(id, outbound);
-        if turn == Turn::Now {
+        if active {
             self.outbounds.ready.push_back(id);
         }
     }
@@ -201,6 +242,9 @@ impl Core {
         }
         tracing::debug!(trace = %outbound.delivery.trace, outcome = outcome.label(), reason = outcome.reason(), "delivery settled");
         let (uri, active) = (outbound.uri, outbound.active);
+        if let Some(sent) = &outbound.event {
+            self.handle_event_answer(sent, None, outcome.clone(), Instant::now());
+        }
         outbound.delivery.settle.settle(outcome);
         if !active {
             self.outbounds.queues.cancel(&uri, id);
@@ -242,3 +286,6 @@ impl Outbound {
         Box::new(Failure::new(Side::Far, cause).with_text(text))
     }
 }
+
+/// RFC 3261 §17.1.2.2, Timer F, and time to find the way.
+const EVENT_PATIENCE: Duration = Duration::from_secs(40);

@@ -123,6 +123,12 @@ impl Core {
         let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return };
         let Some(attempt) = outbound.attempt.take() else { return };
         let domain = outbound.delivery.operation.destination().address.domain().clone();
+        if let Some(sent) = outbound.event.take() {
+            self.outbounds.peers.note(&self.hub, &domain, PeerState::Up);
+            let outcome = failure_of(response, status).map_or(Outcome::Success(Proof::Recipient), Outcome::from);
+            self.finish(id, Outcome::HandedOver);
+            return self.handle_event_answer(&sent, Some(response), outcome, now);
+        }
         if status == 415 && self.try_other_form(id, now) {
             return;
         }

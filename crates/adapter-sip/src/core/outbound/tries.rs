@@ -77,7 +77,14 @@ impl Core {
     fn try_place(&mut self, id: Id, place: Place, now: Instant) -> Result<(), Box<Failure>> {
         self.prepare(id, now);
         let (request, branch, oversize, place) = self.encode(id, place)?;
-        let key = self.keys.client(branch.as_bytes(), Method::Message.as_str().as_bytes());
+        let method = self
+            .outbounds
+            .entries
+            .get(&id)
+            .and_then(|outbound| outbound.request.as_ref())
+            .map(|request| request.method().clone());
+        let method = method.unwrap_or(Method::Message);
+        let key = self.keys.client(branch.as_bytes(), method.as_str().as_bytes());
         let route = self.route(id, place).ok_or_else(|| Box::new(Failure::new(Side::Ours, Cause::LinkDown)))?;
         let started = self.client.start(key, request, route, route.reliability(), id, now);
         let handle = started.map_err(|refused| match refused {

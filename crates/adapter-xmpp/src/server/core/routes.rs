@@ -215,9 +215,11 @@ impl Core {
         for mark in &marks {
             let octets = out.get(start..mark.end).unwrap_or_default();
             start = mark.end;
-            let token = (route.number << TOKEN_BITS) | mark.token;
-            if stream.send_encoded(pair, octets, Some(token), now).is_err() {
-                route.outbound.handle_lost(mark.token);
+            let token = mark.token.map(|token| (route.number << TOKEN_BITS) | token);
+            if stream.send_encoded(pair, octets, token, now).is_err()
+                && let Some(token) = mark.token
+            {
+                route.outbound.handle_lost(token);
             }
         }
         let rest = out.get(start..).unwrap_or_default();

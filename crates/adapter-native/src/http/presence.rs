@@ -1,0 +1,232 @@
+//! The calls of presence (DESIGN B3): `PUT /v1/presence`, subscriptions, authorizations.
+
+use super::App;
+use super::auth::{Caller, CallingDevice};
+use super::messages::{check_json, read_body};
+use super::refusal::Refusal;
+use crate::mapping;
+use crate::users::User;
+use crate::wire::{Authorize, PresenceResult, Refused, SetPresence, Subscribe};
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use impp_model::{
+    Address, AuthorizeOperation, DateTime, Device, Endpoint, Operation, Outcome, PresenceInfo, PublishOperation,
+    SubscribeOperation, SubscriptId, TransId, Wish,
+};
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// Tells the presence of the calling device to everybody who may watch the user.
+#[utoipa::path(
+    put, path = "/v1/presence", tag = "presence", security(("token" = [])),
+    params(("device" = Option<String>, Query, description = "The device; `main` if left out.")),
+    request_body = SetPresence,
+    responses(
+        (status = 200, description = "Taken", body = PresenceResult),
+        (status = 400, description = "Malformed; the answer names the field", body = Refused),
+        (status = 401, description = "No token, or nobody's", body = Refused),
+        (status = 415, description = "Neither JSON nor application/pidf+xml", body = Refused),
+        (status = 422, description = "Refused", body = PresenceResult),
+    )
+)]
+pub(super) async fn put(
+    State(app): State<App>,
+    Caller(user): Caller,
+    device: CallingDevice,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let device = Device::new(&device.or_main()).map_err(|error| Refusal::malformed("device", error))?;
+    let state = if is_pidf(&headers) {
+        let document = read_body(&app, &headers, body).await?;
+        from_pidf(&device, &document)?
+    } else {
+        check_json(&headers)?;
+        let request = mapping::presence::parse(&read_body(&app, &headers, body).await?)?;
+        let tuple = mapping::presence::from_request(Some(device.clone()), request)?;
+        PresenceInfo { tuples: vec![tuple], ..PresenceInfo::default() }
+    };
+    let source = Endpoint { address: user.address.clone(), device: Some(device) };
+    let trans_id = new_id();
+    let publish = PublishOperation { source, state: Some(Arc::new(state)), trans_id: trans_id.as_str().into() };
+    Ok(submit(&app, &user, Operation::Publish(Box::new(publish)), trans_id, None).await)
+}
+
+fn is_pidf(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(pidf::MEDIA_TYPE)
+}
+
+/// The document's devices; one that it does not name is the calling one.
+fn from_pidf(device: &Device, document: &[u8]) -> Result<PresenceInfo, Refusal> {
+    let refuse = |problem: String| Refusal::Malformed { field: None, problem };
+    let parsed = pidf::parse(document).map_err(|error| refuse(error.to_string()))?;
+    let now = DateTime::from_system_time(SystemTime::now());
+    let mut info = pidf::mapping::to_info(&parsed.presence, now.as_ref()).value;
+    for tuple in &mut info.tuples {
+        tuple.device.get_or_insert_with(|| device.clone());
+    }
+    Ok(info)
+}
+
+/// Subscribes to somebody's presence; `presence` and `subscription` events tell what comes of it.
+#[utoipa::path(
+    post, path = "/v1/subscriptions", tag = "presence", security(("token" = [])),
+    request_body = Subscribe,
+    responses(
+        (status = 201, description = "Subscribed; perhaps not allowed yet", body = PresenceResult),
+        (status = 400, description = "Malformed; the answer names the field", body = Refused),
+        (status = 401, description = "No token, or nobody's", body = Refused),
+        (status = 422, description = "Refused", body = PresenceResult),
+    )
+)]
+pub(super) async fn subscribe(
+    State(app): State<App>,
+    Caller(user): Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let Subscribe { target, duration } = read(&app, &headers, body).await?;
+    let target = parse_address("target", &target)?;
+    let wish = match duration {
+        None => Wish::Standing,
+        Some(0) => Wish::Fetch,
+        Some(seconds) => Wish::Watch(Duration::from_secs(seconds.into())),
+    };
+    let id = subscription_id(&target);
+    let (trans_id, operation) = subscription(&user, target, wish, &id);
+    Ok(submit(&app, &user, operation, trans_id, Some(id)).await)
+}
+
+/// Ends a subscription.
+#[utoipa::path(
+    delete, path = "/v1/subscriptions/{id}", tag = "presence", security(("token" = [])),
+    params(("id" = String, Path, description = "As `POST /v1/subscriptions` answered.")),
+    responses(
+        (status = 200, description = "Ended", body = PresenceResult),
+        (status = 401, description = "No token, or nobody's", body = Refused),
+        (status = 404, description = "No such subscription", body = Refused),
+    )
+)]
+pub(super) async fn unsubscribe(
+    State(app): State<App>,
+    Caller(user): Caller,
+    Path(id): Path<String>,
+) -> Result<Response, Refusal> {
+    let target = target_of(&id).ok_or(Refusal::NotFound)?;
+    let (trans_id, operation) = subscription(&user, target, Wish::Cancel, &id);
+    Ok(submit(&app, &user, operation, trans_id, None).await)
+}
+
+/// Allows a watcher, or refuses it.
+#[utoipa::path(
+    post, path = "/v1/authorizations", tag = "presence", security(("token" = [])),
+    request_body = Authorize,
+    responses(
+        (status = 200, description = "Done", body = PresenceResult),
+        (status = 400, description = "Malformed; the answer names the field", body = Refused),
+        (status = 401, description = "No token, or nobody's", body = Refused),
+        (status = 422, description = "Refused", body = PresenceResult),
+    )
+)]
+pub(super) async fn authorize(
+    State(app): State<App>,
+    Caller(user): Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let Authorize { watcher, allow } = read(&app, &headers, body).await?;
+    let watcher = Endpoint::bare(parse_address("watcher", &watcher)?);
+    let target = Endpoint::bare(user.address.clone());
+    let trans_id = new_id();
+    let operation = AuthorizeOperation { target, watcher, allow, trans_id: trans_id.as_str().into() };
+    Ok(submit(&app, &user, Operation::Authorize(Box::new(operation)), trans_id, None).await)
+}
+
+async fn read<T: DeserializeOwned>(app: &App, headers: &HeaderMap, body: Body) -> Result<T, Refusal> {
+    check_json(headers)?;
+    let json = read_body(app, headers, body).await?;
+    serde_json::from_slice(&json).map_err(|error| Refusal::Malformed { field: None, problem: error.to_string() })
+}
+
+fn subscription(user: &User, target: Address, wish: Wish, id: &str) -> (String, Operation) {
+    let trans_id = new_id();
+    let subscribe = SubscribeOperation {
+        watcher: Endpoint::bare(user.address.clone()),
+        target: Endpoint::bare(target),
+        wish,
+        subscript_id: SubscriptId::from(id),
+        trans_id: TransId::from(trans_id.as_str()),
+    };
+    (trans_id, Operation::Subscribe(Box::new(subscribe)))
+}
+
+async fn submit(app: &App, user: &User, operation: Operation, trans_id: String, id: Option<String>) -> Response {
+    let (trace, outcome) = app.hub.submit_and_wait(operation, Arc::clone(&user.provenance)).await;
+    let failure = if let Outcome::Failure(failure) = &outcome { Some(failure) } else { None };
+    let status = match (failure, &id) {
+        (Some(_), _) => StatusCode::UNPROCESSABLE_ENTITY,
+        (None, Some(_)) => StatusCode::CREATED,
+        (None, None) => StatusCode::OK,
+    };
+    let result = PresenceResult {
+        id: id.filter(|_| failure.is_none()),
+        trans_id,
+        status: if failure.is_some() { "failure" } else { "success" }.to_owned(),
+        reason: failure.map(|failure| failure.cause.code().to_owned()),
+        text: failure.and_then(|failure| failure.text.clone()),
+        trace: trace.to_string(),
+    };
+    (status, Json(result)).into_response()
+}
+
+fn parse_address(field: &str, text: &str) -> Result<Address, Refusal> {
+    let is_uri = text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("pres:"));
+    let parsed = if is_uri {
+        Address::from_pres_uri(text).map_err(|error| error.to_string())
+    } else {
+        Address::parse_bare(text).map_err(|error| error.to_string())
+    };
+    parsed.map_err(|problem| Refusal::malformed(field, problem))
+}
+
+/// RFC 3859 §3.1: 128 random bits.
+fn new_id() -> String {
+    format!("{:032x}", rand::random::<u128>())
+}
+
+/// A new subscription's id: its target, so that nothing need be remembered of it here, and 64 random bits.
+fn subscription_id(target: &Address) -> String {
+    let name: String = target.to_string().bytes().map(|octet| format!("{octet:02x}")).collect();
+    format!("{name}-{:016x}", rand::random::<u64>())
+}
+
+fn target_of(id: &str) -> Option<Address> {
+    let (name, _) = id.split_once('-')?;
+    let octets: Option<Vec<u8>> = (0..name.len())
+        .step_by(2)
+        .map(|at| name.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok()))
+        .collect();
+    Address::parse_bare(std::str::from_utf8(&octets?).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // checks: PR-04, PR-05
+    #[test]
+    fn an_id_names_its_target_and_is_never_the_same() {
+        let target: Address = "tschüß@example.org".parse().unwrap();
+        let (first, second) = (subscription_id(&target), subscription_id(&target));
+        assert_ne!(first, second);
+        assert_eq!(target_of(&first), Some(target));
+        for id in ["", "x", "zz-1", "41-1", "4-1"] {
+            assert_eq!(target_of(id), None, "{id}");
+        }
+    }
+}

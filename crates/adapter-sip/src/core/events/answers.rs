@@ -1,0 +1,115 @@
+//! What comes of our own SUBSCRIBE and NOTIFY requests.
+
+use std::time::Instant;
+
+use adapter_api::settle_channel;
+use impp_model::{
+    Cause, EndReason, Failure, News, Operation, Outcome, Proof, Side, Standing, SubscribeOperation, Wish,
+};
+use sip_proto::event::{NotifyAnswer, ResponseVerdict};
+use sip_proto::header_id::HeaderId;
+use sip_proto::message::Message;
+
+use super::{EventId, Sent};
+use crate::core::Core;
+
+impl Core {
+    /// Takes the final response to a request in a dialog, or what took its place.
+    pub(in crate::core) fn handle_event_answer(
+        &mut self,
+        sent: &Sent,
+        response: Option<&Message>,
+        outcome: Outcome,
+        now: Instant,
+    ) {
+        let status = response.and_then(Message::status).map(|status| status.code());
+        match sent {
+            Sent::Notify(id) => self.handle_notify_answer(id, status, now),
+            Sent::Subscribe(id, expires) => {
+                let least = response.and_then(min_expires);
+                self.handle_subscribe_answer(id, *expires, status, least, outcome, now);
+            }
+        }
+    }
+
+    fn handle_notify_answer(&mut self, id: &EventId, status: Option<u16>, now: Instant) {
+        let Some(watching) = self.events.watchers.get_mut(id) else { return };
+        if watching.machine.handle_answer(status) == NotifyAnswer::GoesOn {
+            return self.send_due_notify(id, now);
+        }
+        let (watcher, target) = (watching.dialog.watcher.clone(), watching.dialog.target.clone());
+        self.drop_watcher(id);
+        // RFC 6665 §4.2.2: the hub ends what it knows under this id; after the last NOTIFY it knows nothing more.
+        let provenance = self.by_dialog(&watcher);
+        let trans_id = self.events.trans_id();
+        let subscribe = SubscribeOperation { watcher, target, wish: Wish::Pause, subscript_id: id.clone(), trans_id };
+        self.hub.submit(Operation::Subscribe(Box::new(subscribe)), provenance, settle_channel().0);
+    }
+
+    fn handle_subscribe_answer(
+        &mut self,
+        id: &EventId,
+        expires: u32,
+        status: Option<u16>,
+        least: Option<u32>,
+        outcome: Outcome,
+        now: Instant,
+    ) {
+        let Some(watched) = self.events.presentities.get_mut(id) else { return };
+        let Some((_, settle)) = watched.asked.take() else { return };
+        let (watcher, target) = (watched.dialog.watcher.clone(), watched.dialog.target.clone());
+        // RFC 6665 §4.1.2.2: no answer at all leaves a dialog as it was.
+        let verdict = match status {
+            Some(status) => watched.machine.handle_response(status, least),
+            None if watched.machine.remote_tag().is_some() => ResponseVerdict::Failed,
+            None => watched.machine.handle_response(408, None),
+        };
+        let failed = |outcome| match outcome {
+            Outcome::Success(_) | Outcome::HandedOver | Outcome::Indeterminant => {
+                Failure::new(Side::Far, Cause::Undefined).into()
+            }
+            failure @ Outcome::Failure(_) => failure,
+        };
+        match verdict {
+            ResponseVerdict::Accepted => {
+                settle.settle(Outcome::Success(Proof::Server));
+                self.rearm_event(super::dialog::Role::Presentity, id, now);
+            }
+            ResponseVerdict::Longer(least) if expires > 0 => self.subscribe_again(id, least.max(expires), settle, now),
+            ResponseVerdict::NewDialog => {
+                self.drop_presentity(id);
+                settle.settle(Outcome::HandedOver);
+                let over = Standing::Ended { reason: EndReason::Unknown, retry_after: None };
+                self.report(watcher, target, over, News::Nothing);
+            }
+            ResponseVerdict::Denied => {
+                self.drop_presentity(id);
+                self.report_denied(watcher, target);
+                settle.settle(failed(outcome));
+            }
+            ResponseVerdict::Over => {
+                self.drop_presentity(id);
+                let over = Standing::Ended { reason: EndReason::Probation, retry_after: None };
+                self.report(watcher, target, over, News::Nothing);
+                settle.settle(failed(outcome));
+            }
+            ResponseVerdict::Failed | ResponseVerdict::Longer(_) => {
+                if watched_is_new(self, id) {
+                    self.drop_presentity(id);
+                } else {
+                    self.rearm_event(super::dialog::Role::Presentity, id, now);
+                }
+                settle.settle(failed(outcome));
+            }
+        }
+    }
+}
+
+/// Whether there is no dialog yet.
+fn watched_is_new(core: &Core, id: &EventId) -> bool {
+    core.events.presentities.get(id).is_some_and(|watched| watched.machine.remote_tag().is_none())
+}
+
+fn min_expires(response: &Message) -> Option<u32> {
+    response.header(HeaderId::MinExpires)?.text().ok()?.trim().parse().ok()
+}

@@ -1,0 +1,186 @@
+//! A dialog as RFC 3261 §12 has it, and as it is kept over restarts.
+
+use impp_model::Endpoint;
+use serde::{Deserialize, Serialize};
+use sip_proto::build::RequestBuilder;
+use sip_proto::header_id::HeaderId;
+use sip_proto::message::Message;
+use sip_proto::uri::SipUri;
+
+/// On which side of a dialog this instance's peer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(in crate::core) enum Role {
+    /// It watches: we send NOTIFY.
+    Watcher,
+    /// It is watched: we send SUBSCRIBE.
+    Presentity,
+}
+
+/// The state of a dialog.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(in crate::core) struct Dialog {
+    pub(super) watcher: Endpoint,
+    pub(super) target: Endpoint,
+    pub(super) call_id: String,
+    pub(super) own_tag: String,
+    pub(super) remote_tag: String,
+    /// The other side's Contact.
+    pub(super) remote_target: String,
+    /// Route headers, in the order of requests from here.
+    pub(super) routes: Vec<String>,
+    /// Our own Contact.
+    pub(super) contact: String,
+    /// The number of the last request from here.
+    pub(super) cseq: u32,
+    /// Numbers up to this one are reserved in the store.
+    pub(super) reserved: u32,
+    /// That of the last request of the other side.
+    pub(super) remote_cseq: u32,
+}
+
+/// A dialog in the store.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Kept {
+    pub(super) role: Role,
+    pub(super) dialog: Dialog,
+}
+
+/// DESIGN A6: how many numbers are reserved at once, so that none is used twice over a crash.
+pub(super) const BLOCK: u32 = 1000;
+
+/// RFC 3261 §8.1.1.6.
+const MAX_FORWARDS: &str = "70";
+
+impl Kept {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        // The types have no map with other keys than text, the only thing that can fail.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// As it was kept, going on after the end of its block.
+    pub(super) fn decode(octets: &[u8]) -> Option<Self> {
+        let mut kept: Self = serde_json::from_slice(octets).ok()?;
+        kept.dialog.cseq = kept.dialog.reserved;
+        Some(kept)
+    }
+}
+
+impl Dialog {
+    /// The number for the next request, and whether the block is used up and the next one must be kept.
+    pub(super) fn next_cseq(&mut self) -> (u32, bool) {
+        self.cseq += 1;
+        let used_up = self.cseq >= self.reserved;
+        if used_up {
+            self.reserved = self.cseq + BLOCK;
+        }
+        (self.cseq, used_up)
+    }
+
+    /// Where a request goes: the first route, else the remote target (RFC 3261 §12.2.1.1, with loose routing).
+    pub(super) fn hop(&self) -> &str {
+        let first =
+            self.routes.first().map(|route| route.trim_start_matches('<').split('>').next().unwrap_or_default());
+        first.unwrap_or(&self.remote_target)
+    }
+
+    /// Takes Contact and number of a request of the other side (RFC 3261 §12.2.2).
+    pub(super) fn refresh(&mut self, request: &Message) {
+        if let Some(contact) = contact_of(request) {
+            self.remote_target = contact;
+        }
+        if let Ok(cseq) = request.cseq() {
+            self.remote_cseq = cseq.number;
+        }
+    }
+
+    /// The Route headers on a request.
+    pub(super) fn routed(&self, request: RequestBuilder) -> RequestBuilder {
+        self.routes.iter().fold(request, |request, route| request.header(HeaderId::Route, route))
+    }
+
+    /// What every request from here has besides method and target.
+    pub(super) fn subscribe(&mut self, expires: u32) -> (RequestBuilder, bool) {
+        let (cseq, used_up) = self.next_cseq();
+        let uri = |end: &Endpoint| crate::mapping::address::to_sip_uri(&Endpoint::bare(end.address.clone()));
+        let (from, to) = (uri(&self.watcher), uri(&self.target));
+        let to_value =
+            if self.remote_tag.is_empty() { format!("<{to}>") } else { format!("<{to}>;tag={}", self.remote_tag) };
+        let target = if self.remote_target.is_empty() { to } else { self.remote_target.clone() };
+        let request = RequestBuilder::new(sip_proto::method::Method::Subscribe, &target)
+            .header(HeaderId::MaxForwards, MAX_FORWARDS)
+            .header(HeaderId::From, &format!("<{from}>;tag={}", self.own_tag))
+            .header(HeaderId::To, &to_value)
+            .header(HeaderId::CallId, &self.call_id)
+            .cseq(cseq)
+            .header(HeaderId::Contact, &format!("<{}>", self.contact))
+            .header(HeaderId::Event, crate::mapping::presence::EVENT)
+            .header(HeaderId::Accept, crate::mapping::presence::ACCEPT)
+            .header(HeaderId::AllowEvents, crate::mapping::presence::EVENT)
+            .header(HeaderId::Expires, &expires.to_string());
+        (self.routed(request), used_up)
+    }
+}
+
+/// The URI of the Contact, if there is one that can be reached.
+pub(super) fn contact_of(request: &Message) -> Option<String> {
+    let contact = request.addresses(HeaderId::Contact).next()?.ok()?;
+    let uri = SipUri::parse(contact.uri).ok()?;
+    // COMPAT: RFC 8048's examples write the `gr` of a Contact behind the brackets.
+    match contact.params.get("gr") {
+        Some(gr) if uri.gr().is_none() => Some(format!("{};gr={gr}", contact.uri)),
+        _ => Some(contact.uri.to_owned()),
+    }
+}
+
+/// Record-Route, as a UAS takes it; `reverse` as a UAC does (RFC 3261 §12.1).
+pub(super) fn routes_of(request: &Message) -> Vec<String> {
+    request.values(HeaderId::RecordRoute).filter_map(Result::ok).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dialog() -> Dialog {
+        let end = |address: &str| Endpoint::bare(address.parse().unwrap());
+        Dialog {
+            watcher: end("juliet@example.com"),
+            target: end("romeo@example.net"),
+            call_id: "c".into(),
+            own_tag: "o".into(),
+            remote_tag: String::new(),
+            remote_target: String::new(),
+            routes: Vec::new(),
+            contact: "sip:gw.example:5060;gr=1".into(),
+            cseq: 0,
+            reserved: 0,
+            remote_cseq: 0,
+        }
+    }
+
+    // checks: PRS-010, EVT-001, EVT-002, EVT-004, SIP-034
+    #[test]
+    fn rfc6665_s4_1_2_1_a_subscribe_has_what_it_needs_and_its_numbers_never_go_back() {
+        let mut dialog = dialog();
+        let (request, keep) = dialog.subscribe(3600);
+        assert!(keep, "the first number reserves a block");
+        let via =
+            sip_proto::build::TopVia { transport: "UDP", sent_by: "gw", branch: "z9hG4bK1", rport: true, alias: false };
+        let message = Message::parse(request.encode(&via)).unwrap();
+        message.verify().unwrap();
+        assert_eq!(message.request_uri(), Some("sip:romeo@example.net"));
+        for (id, value) in [
+            (HeaderId::Event, "presence"),
+            (HeaderId::Accept, "application/pidf+xml"),
+            (HeaderId::Expires, "3600"),
+            (HeaderId::To, "<sip:romeo@example.net>"),
+            (HeaderId::Contact, "<sip:gw.example:5060;gr=1>"),
+        ] {
+            assert_eq!(message.header(id).unwrap().text().unwrap(), value);
+        }
+        let kept = Kept { role: Role::Presentity, dialog: dialog.clone() }.encode();
+        dialog.subscribe(3600);
+        let mut again = Kept::decode(&kept).unwrap().dialog;
+        assert!(again.next_cseq().0 > dialog.cseq, "a crash may have hidden numbers of the block");
+    }
+}

@@ -1,0 +1,216 @@
+//! Presence over SIP (RFC 3856): the dialogs of watchers here and of presentities there, over the transactions of the core.
+//!
+//! What a dialog decides is in `sip_proto::event`; who may watch whom, and for how long, is the hub's.
+
+mod answers; // RFC 6665 §4.1.2, §4.2.2
+mod dialog; // RFC 3261 §12
+mod notifier; // RFC 6665 §4.2
+mod subscriber; // RFC 6665 §4.1
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use adapter_api::{Hop, Provenance, Settle, SourceProof, SpeaksFor};
+use impp_model::{Operation, SubscriptId, TransId};
+use sip_proto::build::RequestBuilder;
+use sip_proto::event::{Notifier, Subscriber};
+
+use super::Core;
+use crate::mapping::presence::Document;
+use dialog::{Dialog, Kept, Role};
+
+pub(crate) use notifier::Accepting;
+
+/// RFC 3856 §6.4.
+pub(crate) const DEFAULT_EXPIRES: u32 = 3600;
+
+/// A dialog of this instance: the SubscriptID that the hub knows it by.
+pub(crate) type EventId = SubscriptId;
+
+/// All dialogs of an instance.
+#[derive(Debug)]
+pub(crate) struct Events {
+    /// Watchers of this network, by their subscription's id.
+    watchers: BTreeMap<EventId, Watching>,
+    /// Presentities of this network, by the id that the hub gave the subscription.
+    presentities: BTreeMap<EventId, Watched>,
+    /// Call-ID and our tag, of both.
+    by_dialog: BTreeMap<(String, String), (Role, EventId)>,
+    dues: BTreeSet<(Instant, Role, EventId)>,
+    interval: Duration,
+    pub(super) min_expires: u32,
+    limit: usize,
+    stamps: pidf::Stamps,
+    numbers: u64,
+}
+
+/// A watcher here.
+#[derive(Debug)]
+struct Watching {
+    dialog: Dialog,
+    machine: Notifier<Document>,
+    due: Option<Instant>,
+}
+
+/// A presentity there.
+#[derive(Debug)]
+struct Watched {
+    dialog: Dialog,
+    machine: Subscriber,
+    /// Where requests outside the dialog go.
+    hop: Arc<Hop>,
+    /// What the SUBSCRIBE that is under way is for, and who waits for its answer.
+    asked: Option<(u32, Settle)>,
+    /// Only one NOTIFY is wanted.
+    fetch: bool,
+    due: Option<Instant>,
+}
+
+/// A request of ours that is under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::core) enum Sent {
+    Notify(EventId),
+    Subscribe(EventId, u32),
+}
+
+impl Events {
+    pub(crate) fn new(interval: Duration, min_expires: u32, limit: usize) -> Self {
+        Self {
+            watchers: BTreeMap::new(),
+            presentities: BTreeMap::new(),
+            by_dialog: BTreeMap::new(),
+            dues: BTreeSet::new(),
+            interval,
+            min_expires,
+            limit,
+            stamps: pidf::Stamps::default(),
+            numbers: 0,
+        }
+    }
+
+    /// Which dialog a request of the other side is in.
+    pub(in crate::core) fn find(&self, call_id: &str, own_tag: &str) -> Option<(Role, EventId)> {
+        self.by_dialog.get(&(call_id.to_owned(), own_tag.to_owned())).cloned()
+    }
+
+    pub(in crate::core) fn poll_timeout(&self) -> Option<Instant> {
+        self.dues.first().map(|(due, _, _)| *due)
+    }
+
+    fn is_full(&self) -> bool {
+        self.by_dialog.len() >= self.limit
+    }
+
+    fn enter(&mut self, role: Role, id: &EventId, dialog: &Dialog) {
+        self.by_dialog.insert((dialog.call_id.clone(), dialog.own_tag.clone()), (role, id.clone()));
+    }
+
+    fn leave(&mut self, dialog: &Dialog) {
+        self.by_dialog.remove(&(dialog.call_id.clone(), dialog.own_tag.clone()));
+    }
+
+    // RFC 3859 §3.4.2: unique for each operation.
+    fn trans_id(&mut self) -> TransId {
+        self.numbers += 1;
+        TransId::from(format!("event-{}", self.numbers))
+    }
+}
+
+impl Core {
+    /// Finds the dialogs of an earlier process again.
+    pub(in crate::core) fn restore_events(&mut self) {
+        let mut count = 0;
+        for (key, value) in self.hub.kept() {
+            let Some(kept) = Kept::decode(&value) else {
+                tracing::error!("a dialog is not understood; it stays stored");
+                continue;
+            };
+            let Ok(id) = String::from_utf8(key).map(EventId::from) else { continue };
+            count += 1;
+            self.events.enter(kept.role, &id, &kept.dialog);
+            match kept.role {
+                Role::Watcher => {
+                    let mut machine = Notifier::new(self.events.interval);
+                    machine.handle_accepted();
+                    self.events.watchers.insert(id, Watching { dialog: kept.dialog, machine, due: None });
+                }
+                Role::Presentity => {
+                    let machine = Subscriber::restored(kept.dialog.remote_tag.clone());
+                    let (hop, asked) = (Arc::new(Hop::Link), None);
+                    let watched = Watched { dialog: kept.dialog, machine, hop, asked, fetch: false, due: None };
+                    self.events.presentities.insert(id, watched);
+                }
+            }
+        }
+        if count > 0 {
+            tracing::info!(dialogs = count, "presence dialogs restored");
+        }
+    }
+
+    /// Keeps a dialog for the next process; `done` hears when that is durable.
+    fn keep_dialog(&self, role: Role, id: &EventId, dialog: &Dialog, done: impl FnOnce(bool) + Send + 'static) {
+        let kept = Kept { role, dialog: dialog.clone() };
+        self.hub.keep(id.as_str().as_bytes(), Some(kept.encode()), Box::new(done));
+    }
+
+    fn forget_dialog(&self, id: &EventId) {
+        self.hub.keep(id.as_str().as_bytes(), None, Box::new(|_| {}));
+    }
+
+    /// Sets when a dialog is looked at again.
+    fn rearm_event(&mut self, role: Role, id: &EventId, now: Instant) {
+        let (old, new) = match role {
+            Role::Watcher => {
+                let Some(watching) = self.events.watchers.get_mut(id) else { return };
+                let new = watching.machine.poll_timeout(now);
+                (std::mem::replace(&mut watching.due, new), new)
+            }
+            Role::Presentity => {
+                let Some(watched) = self.events.presentities.get_mut(id) else { return };
+                let new = watched.machine.poll_timeout();
+                (std::mem::replace(&mut watched.due, new), new)
+            }
+        };
+        if let Some(old) = old {
+            self.events.dues.remove(&(old, role, id.clone()));
+        }
+        if let Some(new) = new {
+            self.events.dues.insert((new, role, id.clone()));
+        }
+    }
+
+    /// Does what is due.
+    pub(in crate::core) fn handle_event_timeouts(&mut self, now: Instant) {
+        while let Some((due, role, id)) = self.events.dues.first().cloned() {
+            if due > now {
+                return;
+            }
+            self.events.dues.remove(&(due, role, id.clone()));
+            match role {
+                Role::Watcher => {
+                    if let Some(watching) = self.events.watchers.get_mut(&id) {
+                        watching.due = None;
+                    }
+                    self.send_due_notify(&id, now);
+                }
+                Role::Presentity => self.handle_timer_n(&id, now),
+            }
+        }
+    }
+
+    /// Sends a request in or for a dialog.
+    fn send_in_dialog(&mut self, request: RequestBuilder, hop: Arc<Hop>, about: Operation, sent: Sent, now: Instant) {
+        self.send_event(request, hop, Arc::new(about), sent, now);
+    }
+
+    /// What vouches for a presentity whose NOTIFY is within a dialog that this gateway has begun.
+    fn by_dialog(&self, presentity: &impp_model::Endpoint) -> Arc<Provenance> {
+        Arc::new(Provenance {
+            adapter: self.hub.instance().clone(),
+            peer: presentity.address.domain().as_str().into(),
+            proof: SourceProof::Dialog,
+            speaks_for: SpeaksFor::Address(presentity.address.clone()),
+        })
+    }
+}

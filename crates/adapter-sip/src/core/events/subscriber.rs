@@ -1,0 +1,278 @@
+//! Presentities of this network: SUBSCRIBE requests for watchers elsewhere, and the NOTIFY requests that come back.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use adapter_api::{Delivery, Hop, Settle, settle_channel};
+use impp_model::{
+    AuthorizeOperation, DateTime, EndReason, Endpoint, News, NotifyOperation, Operation, Outcome, Proof, Standing,
+    SubscribeOperation, SubscriptId, Wish,
+};
+use sip_proto::build::ResponseBuilder;
+use sip_proto::event::{NotifyVerdict, State, Subscriber, SubscriptionState};
+use sip_proto::header_id::HeaderId;
+
+use super::dialog::{Dialog, Role, contact_of, routes_of};
+use super::notifier::dialog_of;
+use super::{EventId, Sent, Watched};
+use crate::core::Core;
+use crate::core::inbound::Pending;
+use crate::mapping::presence::{EVENT, Notification, from_notify};
+
+impl Core {
+    /// Takes a subscribe operation to a presentity of this network.
+    pub(in crate::core) fn handle_subscribe_delivery(&mut self, delivery: Delivery, now: Instant) {
+        let Operation::Subscribe(subscribe) = &*delivery.operation.clone() else { return };
+        let id = &subscribe.subscript_id;
+        let expires = |duration: Duration| u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
+        match subscribe.wish {
+            Wish::Watch(duration) | Wish::Extend(duration) => self.watch(delivery, subscribe, expires(duration), now),
+            Wish::Standing => self.watch(delivery, subscribe, super::DEFAULT_EXPIRES, now),
+            Wish::Fetch => {
+                // RFC 8048 §7.1: a dialog of its own.
+                self.events.numbers += 1;
+                let id = SubscriptId::from(format!("{id}-{}", self.events.numbers));
+                self.begin_watched(&id, subscribe, 0, delivery.hop.clone(), delivery.settle, now);
+            }
+            Wish::Pause | Wish::Cancel => self.unwatch(id, delivery.settle, now),
+            Wish::Check => delivery.settle(Outcome::Success(Proof::Server)),
+        }
+    }
+
+    fn watch(&mut self, delivery: Delivery, subscribe: &SubscribeOperation, expires: u32, now: Instant) {
+        let id = &subscribe.subscript_id;
+        if let Some(watched) = self.events.presentities.get_mut(id) {
+            if watched.machine.remote_tag().is_some() {
+                watched.hop = delivery.hop.clone();
+                return self.subscribe_again(id, expires, delivery.settle, now);
+            }
+            self.drop_presentity(id);
+        }
+        self.begin_watched(id, subscribe, expires, delivery.hop.clone(), delivery.settle, now);
+    }
+
+    fn begin_watched(
+        &mut self,
+        id: &EventId,
+        subscribe: &SubscribeOperation,
+        expires: u32,
+        hop: Arc<Hop>,
+        settle: Settle,
+        now: Instant,
+    ) {
+        if self.events.is_full() {
+            return settle.settle(impp_model::Failure::new(impp_model::Side::Ours, impp_model::Cause::Overload));
+        }
+        let own_tag = crate::ids::hex(&rand::random::<[u8; 8]>());
+        let dialog = Dialog {
+            watcher: Endpoint::bare(subscribe.watcher.address.clone()),
+            target: Endpoint::bare(subscribe.target.address.clone()),
+            call_id: crate::ids::hex(&rand::random::<[u8; 16]>()),
+            contact: self.names.contact(&own_tag),
+            own_tag,
+            remote_tag: String::new(),
+            remote_target: String::new(),
+            routes: Vec::new(),
+            cseq: 0,
+            reserved: 0,
+            remote_cseq: 0,
+        };
+        self.events.enter(Role::Presentity, id, &dialog);
+        let fetch = expires == 0;
+        let watched = Watched { dialog, machine: Subscriber::new(now), hop, asked: None, fetch, due: None };
+        self.events.presentities.insert(id.clone(), watched);
+        self.subscribe_again(id, expires, settle, now);
+    }
+
+    fn unwatch(&mut self, id: &EventId, settle: Settle, now: Instant) {
+        match self.events.presentities.get(id) {
+            Some(watched) if watched.machine.remote_tag().is_some() => self.subscribe_again(id, 0, settle, now),
+            Some(_) | None => {
+                self.drop_presentity(id);
+                settle.settle(Outcome::Success(Proof::Server));
+            }
+        }
+    }
+
+    /// Sends a SUBSCRIBE, in the dialog where there is one.
+    pub(super) fn subscribe_again(&mut self, id: &EventId, expires: u32, settle: Settle, now: Instant) {
+        let Some(watched) = self.events.presentities.get_mut(id) else { return };
+        let (request, used_up) = watched.dialog.subscribe(expires);
+        watched.machine.handle_sent(now);
+        if let Some((_, earlier)) = watched.asked.replace((expires, settle)) {
+            earlier.settle(Outcome::HandedOver);
+        }
+        let in_dialog = watched.machine.remote_tag().is_some();
+        let hop = if in_dialog { Arc::new(Hop::Fixed(watched.dialog.hop().into())) } else { watched.hop.clone() };
+        let about = Operation::Subscribe(Box::new(SubscribeOperation {
+            watcher: watched.dialog.watcher.clone(),
+            target: watched.dialog.target.clone(),
+            wish: Wish::Fetch,
+            subscript_id: id.clone(),
+            trans_id: "".into(),
+        }));
+        let kept = (used_up && in_dialog).then(|| watched.dialog.clone());
+        if let Some(dialog) = kept {
+            self.keep_dialog(Role::Presentity, id, &dialog, |_| {});
+        }
+        self.send_in_dialog(request, hop, about, Sent::Subscribe(id.clone(), expires), now);
+        self.rearm_event(Role::Presentity, id, now);
+    }
+
+    pub(super) fn drop_presentity(&mut self, id: &EventId) {
+        let Some(watched) = self.events.presentities.remove(id) else { return };
+        if let Some(due) = watched.due {
+            self.events.dues.remove(&(due, Role::Presentity, id.clone()));
+        }
+        self.events.leave(&watched.dialog);
+        if let Some((_, settle)) = watched.asked {
+            settle.settle(Outcome::HandedOver);
+        }
+        if !watched.dialog.remote_tag.is_empty() {
+            self.forget_dialog(id);
+        }
+    }
+
+    /// RFC 6665 §4.1.2.4: no NOTIFY has come.
+    pub(super) fn handle_timer_n(&mut self, id: &EventId, now: Instant) {
+        let Some(watched) = self.events.presentities.get_mut(id) else { return };
+        watched.due = None;
+        if !watched.machine.handle_timeout(now) {
+            return self.rearm_event(Role::Presentity, id, now);
+        }
+        let (watcher, target) = (watched.dialog.watcher.clone(), watched.dialog.target.clone());
+        self.drop_presentity(id);
+        self.report(watcher, target, ended(EndReason::Probation), News::Nothing);
+    }
+
+    /// Takes a NOTIFY that passed the checks of a user agent server.
+    pub(in crate::core) fn handle_notify(&mut self, pending: &Pending, now: Instant) {
+        let request = &pending.request;
+        let (call_id, tag) = dialog_of(request);
+        let found = tag.and_then(|tag| self.events.find(&call_id, &tag));
+        let Some((Role::Presentity, id)) = found else { return self.answer(pending, 481, now) };
+        let notification = match from_notify(request) {
+            Ok(notification) => notification,
+            Err(refusal) => {
+                let response = ResponseBuilder::new(request, refusal.status()).header(HeaderId::AllowEvents, EVENT);
+                return self.send_built(pending, response, now);
+            }
+        };
+        let Some(watched) = self.events.presentities.get_mut(&id) else { return };
+        let from_tag = request.from().ok().and_then(|from| from.tag().map(str::to_owned)).unwrap_or_default();
+        let cseq = request.cseq().map(|cseq| cseq.number).unwrap_or_default();
+        match watched.machine.handle_notify(&from_tag, cseq) {
+            NotifyVerdict::Unknown => return self.answer(pending, 481, now),
+            NotifyVerdict::Old => return self.answer(pending, 500, now),
+            NotifyVerdict::Repeated => return self.answer(pending, 200, now),
+            NotifyVerdict::Take => {}
+        }
+        let news = match news_of(&notification) {
+            Ok(news) => news,
+            Err(status) => return self.answer(pending, status, now),
+        };
+        let dialog = &mut watched.dialog;
+        let first = dialog.remote_tag != from_tag;
+        dialog.remote_tag = from_tag;
+        if let Some(contact) = contact_of(request) {
+            dialog.remote_target = contact;
+        }
+        if first {
+            // RFC 6665 §4.4.1: the NOTIFY makes the dialog, not the answer.
+            dialog.routes = routes_of(request);
+            dialog.reserved = dialog.cseq + super::dialog::BLOCK;
+        }
+        let (watcher, target, fetch) = (dialog.watcher.clone(), dialog.target.clone(), watched.fetch);
+        let kept = (first && !fetch).then(|| dialog.clone());
+        if let Some(dialog) = kept {
+            self.keep_dialog(Role::Presentity, &id, &dialog, |_| {});
+        }
+        self.answer(pending, 200, now);
+        let standing = if fetch { ended(EndReason::Timeout) } else { standing_of(&notification.subscription) };
+        if matches!(standing, Standing::Ended { .. }) {
+            self.drop_presentity(&id);
+        } else {
+            self.rearm_event(Role::Presentity, &id, now);
+        }
+        self.report(watcher, target, standing, news);
+    }
+
+    /// Tells the hub how a subscription to a presentity here stands.
+    pub(super) fn report(&mut self, watcher: Endpoint, target: Endpoint, standing: Standing, news: News) {
+        let provenance = self.by_dialog(&target);
+        let trans_id = self.events.trans_id();
+        let notify = NotifyOperation { target, watcher, subscript_id: None, trans_id, standing, news };
+        self.hub.submit(Operation::Notify(Box::new(notify)), provenance, settle_channel().0);
+    }
+
+    /// Tells the hub that a presentity here refuses a watcher.
+    pub(super) fn report_denied(&mut self, watcher: Endpoint, target: Endpoint) {
+        let provenance = self.by_dialog(&target);
+        let trans_id = self.events.trans_id();
+        let authorize = AuthorizeOperation { target, watcher, allow: false, trans_id };
+        self.hub.submit(Operation::Authorize(Box::new(authorize)), provenance, settle_channel().0);
+    }
+}
+
+fn ended(reason: EndReason) -> Standing {
+    Standing::Ended { reason, retry_after: None }
+}
+
+fn news_of(notification: &Notification) -> Result<News, u16> {
+    let Some(document) = &notification.document else { return Ok(News::Nothing) };
+    let now = DateTime::from_system_time(std::time::SystemTime::now());
+    let info = document.to_info(now.as_ref()).map_err(|_| 400u16)?.value;
+    // RFC 3922 §5.2.11: notes alone say nothing of availability.
+    let silent = info.tuples.is_empty() && !info.notes.is_empty();
+    Ok(if silent { News::Nothing } else { News::Whole(Arc::new(info)) })
+}
+
+/// RFC 6665 §4.1.3.
+fn standing_of(text: &str) -> Standing {
+    let Ok(state) = SubscriptionState::parse(text) else { return Standing::Active { expires: None } };
+    let seconds = |count: Option<u32>| count.map(|count| Duration::from_secs(count.into()));
+    let expires = seconds(state.expires);
+    match state.state {
+        State::Pending => Standing::Pending { expires },
+        State::Active => Standing::Active { expires },
+        State::Terminated => {
+            let reason = match state.reason.map(str::to_ascii_lowercase).as_deref() {
+                Some("deactivated") => EndReason::Deactivated,
+                Some("probation") => EndReason::Probation,
+                Some("rejected") => EndReason::Rejected,
+                Some("timeout") => EndReason::Timeout,
+                Some("giveup") => EndReason::GiveUp,
+                Some("noresource") => EndReason::NoResource,
+                Some("invariant") => EndReason::Invariant,
+                Some(_) | None => EndReason::Unknown,
+            };
+            Standing::Ended { reason, retry_after: seconds(state.retry_after) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // checks: EVT-012, EVT-016, PRS-018
+    #[test]
+    fn rfc6665_s4_1_3_each_state_and_reason_is_known() {
+        let minute = Some(Duration::from_secs(60));
+        assert_eq!(standing_of("active;expires=60"), Standing::Active { expires: minute });
+        assert_eq!(standing_of("pending"), Standing::Pending { expires: None });
+        for reason in [
+            EndReason::Deactivated,
+            EndReason::Probation,
+            EndReason::Rejected,
+            EndReason::Timeout,
+            EndReason::GiveUp,
+            EndReason::NoResource,
+            EndReason::Invariant,
+        ] {
+            let text = format!("terminated;reason={};retry-after=60", reason.label());
+            assert_eq!(standing_of(&text), Standing::Ended { reason, retry_after: minute });
+        }
+        assert_eq!(standing_of("terminated;reason=other"), ended(EndReason::Unknown));
+    }
+}
