@@ -1,7 +1,9 @@
 //! One SIP instance as the hub sees it.
 
 use crate::config::{Config, LargeMessages, Wrapping};
-use crate::core::{self, FixedHop, MAX_UNSAFE_REQUEST, Place, Setup, fits_datagram, located_places, via_name};
+use crate::core::{
+    self, FixedHop, MAX_UNSAFE_REQUEST, Place, Probe, Setup, describe_trunk, fits_datagram, located_places, via_name,
+};
 use crate::ids::RequestIds;
 use crate::mapping::message::Form;
 use crate::mapping::{address, message};
@@ -10,14 +12,15 @@ use adapter_api::{
     InstanceName, PresenceCapabilities, SendsAs, Shutdown, TellsFailure, Transport,
 };
 use async_trait::async_trait;
-use impp_model::{DateTime, Kind, MessageOperation, Operation};
+use impp_model::{DateTime, Domain, Kind, MessageOperation, Operation};
 use impp_resolve::Limits;
 use parking_lot::Mutex;
 use sip_proto::build::TopVia;
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::SystemTime;
-use tokio::sync::mpsc;
+use std::time::{Duration, SystemTime};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 /// A SIP/SIMPLE network.
 pub struct SipAdapter {
@@ -26,6 +29,8 @@ pub struct SipAdapter {
     capabilities: Capabilities,
     queue: mpsc::Sender<Delivery>,
     deliveries: Mutex<Option<mpsc::Receiver<Delivery>>>,
+    probe: mpsc::Sender<Probe>,
+    probes: Mutex<Option<mpsc::Receiver<Probe>>>,
 }
 
 /// Makes the adapter of `[adapter.NAME]` with `type = "sip"`.
@@ -38,8 +43,17 @@ pub fn new(instance: InstanceName, config: Config, context: Context) -> Result<A
     }
     tracing::debug!(%instance, "SIP adapter made");
     let (queue, deliveries) = mpsc::channel(config.limits.queue);
+    let (probe, probes) = mpsc::channel(MAX_PROBES);
     let capabilities = capabilities(&config);
-    Ok(Arc::new(SipAdapter { config, context, capabilities, queue, deliveries: Mutex::new(Some(deliveries)) }))
+    Ok(Arc::new(SipAdapter {
+        config,
+        context,
+        capabilities,
+        queue,
+        deliveries: Mutex::new(Some(deliveries)),
+        probe,
+        probes: Mutex::new(Some(probes)),
+    }))
 }
 
 /// What this protocol carries.
@@ -62,6 +76,12 @@ pub fn capabilities(config: &Config) -> Capabilities {
     }
 }
 
+/// Probes that wait for their turn; each is somebody at a console.
+const MAX_PROBES: usize = 16;
+
+/// Longer than Timer F (RFC 3261 §17.1.2.2) lets one server be silent.
+const PROBE_PATIENCE: Duration = Duration::from_secs(35);
+
 #[async_trait]
 impl Adapter for SipAdapter {
     fn capabilities(&self) -> &Capabilities {
@@ -69,10 +89,15 @@ impl Adapter for SipAdapter {
     }
 
     async fn run(&self, hub: Hub, shutdown: Shutdown) -> Result<(), AdapterError> {
-        let Some(deliveries) = self.deliveries.lock().take() else {
+        let (deliveries, probes) = (self.deliveries.lock().take(), self.probes.lock().take());
+        let Some((deliveries, probes)) = deliveries.zip(probes) else {
             return Ok(()); // the contract says once
         };
-        core::run(Setup { config: self.config.clone(), context: self.context.clone(), hub, deliveries }, shutdown).await
+        core::run(
+            Setup { config: self.config.clone(), context: self.context.clone(), hub, deliveries, probes },
+            shutdown,
+        )
+        .await
     }
 
     fn deliver(&self, delivery: Delivery) -> Result<(), Full> {
@@ -89,7 +114,7 @@ impl Adapter for SipAdapter {
                     findings.add("kind", "not carried");
                 }
             }
-            Examine::Probe { domain } => findings.add("probe", format!("{domain}: not probed by this version")),
+            Examine::Probe { domain } => findings = self.probe(domain).await,
             _ => {}
         }
         findings
@@ -114,6 +139,18 @@ fn tls_expectation(operation: &MessageOperation, hop: &Hop, transport: Transport
 }
 
 impl SipAdapter {
+    /// RFC 3261 §11: OPTIONS to a domain's server, and what it says.
+    async fn probe(&self, domain: Domain) -> Findings {
+        let (answer, answered) = oneshot::channel();
+        let asked = self.probe.send((domain, answer)).await.is_ok();
+        let found = if asked { timeout(PROBE_PATIENCE, answered).await.ok().and_then(Result::ok) } else { None };
+        found.unwrap_or_else(|| {
+            let mut findings = Findings::default();
+            findings.add("options", "no answer");
+            findings
+        })
+    }
+
     async fn dry_run(&self, operation: &MessageOperation, hop: &Hop, findings: &mut Findings) {
         findings.add("source", address::to_sip_uri(&operation.source));
         findings.add("destination", address::to_sip_uri(&operation.destination));
@@ -157,6 +194,10 @@ impl SipAdapter {
         findings.add("size", self.size_path(octets, transport));
         findings.add("tls", tls_expectation(operation, hop, transport));
         findings.add("acknowledgement", "the next hop's final response");
+        let trunk = self.context.configuration.borrow().trunks.get(operation.destination.address.domain()).cloned();
+        if let Some(trunk) = trunk {
+            findings.add("trunk", describe_trunk(&trunk));
+        }
     }
 
     async fn places(&self, hop: &Hop) -> Result<Arc<[Place]>, String> {

@@ -191,9 +191,7 @@ async fn serve_admin(
             // An error means that the gateway is gone.
             let _ = stops.wait_for(|stop| *stop).await;
         };
-        if let Err(error) = ops::serve(listener, admin, stopped).await {
-            tracing::error!(%error, "the admin API has stopped");
-        }
+        ops::serve(listener, admin, stopped).await;
     });
     Ok(address)
 }

@@ -2,6 +2,7 @@
 
 mod api;
 mod auth;
+mod connection;
 mod metrics;
 mod queue;
 mod readiness;
@@ -14,10 +15,6 @@ use std::future::Future;
 use tokio::net::TcpListener;
 
 /// Serves the admin API until `stop` is done; requests under way are answered first.
-pub async fn serve(
-    listener: TcpListener,
-    admin: Admin,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    axum::serve(listener, router(admin)).with_graceful_shutdown(stop).await
+pub async fn serve(listener: TcpListener, admin: Admin, stop: impl Future<Output = ()> + Send) {
+    connection::serve(listener, router(admin), stop).await;
 }

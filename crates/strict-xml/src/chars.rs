@@ -7,8 +7,15 @@ pub const fn is_xml_char(c: char) -> bool {
 
 /// Whether the text is an `NCName`: a name without a colon.
 pub fn is_ncname(name: &str) -> bool {
-    let mut chars = name.chars();
-    chars.next().is_some_and(is_name_start) && chars.all(is_name_char)
+    // Names in use are ASCII; the others are looked at character by character.
+    match name.as_bytes() {
+        [first, rest @ ..] if is(*first, NAME_START) && rest.iter().all(|byte| is(*byte, NAME)) => true,
+        _ if name.is_ascii() => false,
+        _ => {
+            let mut chars = name.chars();
+            chars.next().is_some_and(is_name_start) && chars.all(is_name_char)
+        }
+    }
 }
 
 /// Whether the byte is white space (XML 1.0 §2.3).
@@ -19,11 +26,45 @@ pub(crate) const fn is_space(byte: u8) -> bool {
 /// Position of the first character that no document may contain.
 pub(crate) fn find_illegal(text: &str) -> Option<usize> {
     // One branch-free pass; U+FFFE and U+FFFF are the only others in UTF-8, and begin with EF.
-    let suspect = text.bytes().fold(false, |found, byte| found | (byte < 0x20) | (byte == 0xEF));
+    let suspect = text.bytes().fold(false, |found, byte| found | is_suspect(byte));
     if !suspect {
         return None;
     }
     text.char_indices().find(|(_, c)| !is_xml_char(*c)).map(|(at, _)| at)
+}
+
+/// Whether the octet is a control that XML lacks, or may begin such a character.
+const fn is_suspect(byte: u8) -> bool {
+    // Bitwise on purpose: the loop over a document then works on many octets at once.
+    (byte < 0x20) & (byte != b'\n') & (byte != b'\r') & (byte != b'\t') | (byte == 0xEF)
+}
+
+/// Whether an ASCII octet is of this class.
+fn is(byte: u8, class: u8) -> bool {
+    CLASSES.get(usize::from(byte)).is_some_and(|classes| classes & class != 0)
+}
+
+/// May begin a name.
+const NAME_START: u8 = 1;
+/// May stand in a name.
+const NAME: u8 = 2;
+
+/// The classes of each ASCII octet.
+static CLASSES: [u8; 256] = classes();
+
+const fn classes() -> [u8; 256] {
+    let mut all = [0; 256];
+    let mut rest: &mut [u8] = &mut all;
+    let mut byte = 0_u8;
+    while let Some((classes, after)) = rest.split_first_mut() {
+        let c = byte as char;
+        if byte < 0x80 {
+            *classes = (if is_name_start(c) { NAME_START } else { 0 }) | (if is_name_char(c) { NAME } else { 0 });
+        }
+        byte = byte.wrapping_add(1);
+        rest = after;
+    }
+    all
 }
 
 const fn is_name_start(c: char) -> bool {

@@ -261,7 +261,9 @@ impl Framer {
             return self.within_limit().map(|()| None);
         }
         let token = self.buffer.get(..self.scanned).unwrap_or_default();
-        check_declaration(std::str::from_utf8(token).map_err(|_| XmlErrorKind::Utf8)?)?;
+        let token = std::str::from_utf8(token).map_err(|_| XmlErrorKind::Utf8)?;
+        let inside = token.strip_prefix("<?").and_then(|rest| rest.strip_suffix("?>"));
+        check_declaration(inside.ok_or(XmlErrorKind::Tag)?)?;
         drop(self.take_token());
         self.state = State::Content;
         self.phase = Phase::Prolog;

@@ -5,7 +5,7 @@
 //! instructions, which bodies such as PIDF may hold.
 //!
 //! quick-xml splits a complete element into tokens; every rule that it leaves unchecked is checked here: `Char` and
-//! name productions, attribute syntax, namespace constraints, `]]>` in text, one root.
+//! name productions, attribute syntax, namespace constraints, matching end tags, `]]>` in text, one root.
 //!
 //! ```
 //! use strict_xml::{Limits, Scope, parse_element};
@@ -27,6 +27,7 @@ mod parse;
 mod scope; // Namespaces in XML 1.0
 mod shared;
 mod tag; // XML 1.0 §3.1
+mod token; // XML 1.0 §2.4, §3.1
 mod write;
 
 pub use chars::{is_ncname, is_xml_char};

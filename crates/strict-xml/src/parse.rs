@@ -3,12 +3,10 @@
 use std::sync::Arc;
 
 use memchr::{memchr, memchr_iter};
-use quick_xml::Reader;
-use quick_xml::errors::{Error as TokenError, IllFormedError};
-use quick_xml::events::Event;
 
-use crate::chars::{find_illegal, is_space};
+use crate::chars::{find_illegal, is_ncname, is_space};
 use crate::tag::{RawAttr, RawName, TagScanner, resolve_attribute, resolve_reference};
+use crate::token::{CDATA, Token, Tokens, end_name};
 use crate::{Attr, Element, Limits, Node, Scope, SharedStr, XML_NS, XMLNS_NS, XmlError, XmlErrorKind};
 
 /// Parses one complete element of a stream, which inherits the declarations of `scope`.
@@ -70,8 +68,10 @@ enum Pending {
     Owned(String),
 }
 
-struct Open {
+struct Open<'a> {
     element: Element,
+    /// Its name as written, which the end tag repeats.
+    name: &'a str,
     /// Declarations in force before this element.
     scope_len: usize,
 }
@@ -87,7 +87,7 @@ struct Parser<'a> {
     scope: Scope,
     limits: &'a Limits,
     kind: Kind,
-    open: Vec<Open>,
+    open: Vec<Open<'a>>,
     pending: Pending,
     root: Option<Element>,
     raw_attrs: Vec<RawAttr<'a>>,
@@ -111,35 +111,23 @@ impl<'a> Parser<'a> {
     }
 
     fn run(mut self) -> Result<Element, XmlError> {
-        let text = self.text;
-        let mut reader = Reader::from_str(text);
-        reader.config_mut().check_comments = true;
-        let mut start = 0;
+        let mut tokens = Tokens::new(self.text);
         loop {
-            let event = match reader.read_event() {
-                Ok(event) => event,
-                Err(error) => return Err(self.token_error(&error, position(reader.error_position()))),
-            };
-            let end = position(reader.buffer_position());
-            let token = text.get(start..end).unwrap_or_default();
-            match event {
-                Event::Start(_) => self.start(token, start, false)?,
-                Event::Empty(_) => self.start(token, start, true)?,
-                Event::End(_) => self.end(start)?,
-                Event::Text(_) => self.text(token, start)?,
-                Event::CData(cdata) => self.cdata(&cdata, start)?,
-                Event::GeneralRef(reference) => self.reference(&reference, start)?,
-                Event::Decl(_) => self.declaration(token, start)?,
-                Event::Comment(_) => self.dropped(XmlErrorKind::Comment, start)?,
-                Event::PI(_) => self.instruction(token, start)?,
-                Event::DocType(_) => return Err(self.error(XmlErrorKind::Declaration, start)),
-                Event::Eof => return self.finish(),
+            let at = tokens.position();
+            match tokens.next_token().map_err(|kind| self.error(kind, at))? {
+                Some(Token::Text(text)) => self.text(text, at)?,
+                Some(Token::Start { inside, empty }) => self.start(inside, at, empty)?,
+                Some(Token::End(inside)) => self.end_tag(inside, at)?,
+                Some(Token::Reference(name)) => self.reference(name, at)?,
+                Some(Token::Cdata(content)) => self.cdata(content, at)?,
+                Some(Token::Comment) => self.dropped(XmlErrorKind::Comment, at)?,
+                Some(Token::Instruction(inside)) => self.instruction(inside, at)?,
+                None => return self.finish(),
             }
-            start = end;
         }
     }
 
-    fn start(&mut self, token: &'a str, at: usize, empty: bool) -> Result<(), XmlError> {
+    fn start(&mut self, inside: &'a str, at: usize, empty: bool) -> Result<(), XmlError> {
         if self.root.is_some() {
             return Err(self.error(XmlErrorKind::OutsideRoot, at));
         }
@@ -148,12 +136,9 @@ impl<'a> Parser<'a> {
             return Err(self.error(XmlErrorKind::TooDeep { limit }, at));
         }
         self.flush_text();
-        let suffix = if empty { "/>" } else { ">" };
-        let inside = token.strip_prefix('<').and_then(|rest| rest.strip_suffix(suffix));
-        let inside = inside.ok_or_else(|| self.error(XmlErrorKind::Tag, at))?;
         let scope_len = self.scope.len();
-        let (element, _) = self.start_tag(inside, at + 1)?;
-        self.open.push(Open { element, scope_len });
+        let (element, name) = self.start_tag(inside, at + 1)?;
+        self.open.push(Open { element, name: name.written, scope_len });
         if empty { self.end(at) } else { Ok(()) }
     }
 
@@ -169,10 +154,7 @@ impl<'a> Parser<'a> {
                 return Err(self.error(XmlErrorKind::TooManyAttributes { limit }, attr.at));
             }
             // XML 1.0 §3.1: no name twice, before namespaces come into it.
-            if raw_attrs
-                .iter()
-                .any(|other| other.name.local == attr.name.local && other.name.prefix == attr.name.prefix)
-            {
+            if raw_attrs.iter().any(|other| other.name.written == attr.name.written) {
                 return Err(self.error(XmlErrorKind::DuplicateAttribute, attr.name.at));
             }
             raw_attrs.push(attr);
@@ -237,7 +219,7 @@ impl<'a> Parser<'a> {
 
     fn attribute_value(&self, attr: &RawAttr<'_>) -> Result<SharedStr, XmlError> {
         let special = |byte| matches!(byte, b'&' | b'\t' | b'\n' | b'\r');
-        if !attr.value.bytes().any(special) {
+        if !attr.value.bytes().fold(false, |found, byte| found | special(byte)) {
             return Ok(self.slice(attr.at, attr.value.len()));
         }
         let mut value = String::with_capacity(attr.value.len());
@@ -253,9 +235,17 @@ impl<'a> Parser<'a> {
         }
     }
 
+    fn end_tag(&mut self, inside: &str, at: usize) -> Result<(), XmlError> {
+        // XML 1.0 §3: the name of the start tag, and white space at most.
+        match self.open.last() {
+            Some(open) if open.name == end_name(inside) => self.end(at),
+            Some(_) | None => Err(self.error(XmlErrorKind::EndTag, at)),
+        }
+    }
+
     fn end(&mut self, at: usize) -> Result<(), XmlError> {
         self.flush_text();
-        let Open { element, scope_len } = self.open.pop().ok_or_else(|| self.error(XmlErrorKind::EndTag, at))?;
+        let Open { element, scope_len, .. } = self.open.pop().ok_or_else(|| self.error(XmlErrorKind::EndTag, at))?;
         self.scope.truncate(scope_len);
         match self.open.last_mut() {
             Some(parent) => parent.element.children.push(Node::Element(element)),
@@ -283,7 +273,7 @@ impl<'a> Parser<'a> {
         if self.open.is_empty() {
             return Err(self.error(XmlErrorKind::OutsideRoot, at));
         }
-        self.push_text(content, at + "<![CDATA[".len());
+        self.push_text(content, at + CDATA.len());
         Ok(())
     }
 
@@ -296,21 +286,17 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    /// An XML declaration: only at the start of a document.
-    fn declaration(&self, token: &str, at: usize) -> Result<(), XmlError> {
+    fn instruction(&self, inside: &str, at: usize) -> Result<(), XmlError> {
+        let target = inside.split(|c: char| c.is_ascii_whitespace()).next().unwrap_or_default();
         match self.kind {
-            Kind::Document if at == 0 => check_declaration(token).map_err(|kind| self.error(kind, at)),
+            // XML 1.0 §2.8: the declaration, only at the start of a document.
+            Kind::Document if at == 0 && target == "xml" => {
+                check_declaration(inside).map_err(|kind| self.error(kind, at))
+            }
+            // XML 1.0 §2.6: the target is a name and is not "xml".
+            Kind::Document if is_ncname(target) && !target.eq_ignore_ascii_case("xml") => Ok(()),
             Kind::Document | Kind::Stanza => Err(self.error(XmlErrorKind::ProcessingInstruction, at)),
         }
-    }
-
-    fn instruction(&self, token: &str, at: usize) -> Result<(), XmlError> {
-        let target = token.get(2..).and_then(|rest| rest.split(|c: char| c == '?' || c.is_ascii_whitespace()).next());
-        // XML 1.0 §2.6: the target is a name and is not "xml".
-        if target.is_none_or(|target| !crate::is_ncname(target) || target.eq_ignore_ascii_case("xml")) {
-            return Err(self.error(XmlErrorKind::ProcessingInstruction, at));
-        }
-        self.dropped(XmlErrorKind::ProcessingInstruction, at)
     }
 
     fn dropped(&self, kind: XmlErrorKind, at: usize) -> Result<(), XmlError> {
@@ -372,24 +358,6 @@ impl<'a> Parser<'a> {
         SharedStr::slice(&self.whole, at, at + len)
     }
 
-    fn token_error(&self, error: &TokenError, at: usize) -> XmlError {
-        let rest = self.text.get(at..).unwrap_or_default();
-        #[allow(clippy::wildcard_enum_match_arm, reason = "quick-xml's enums are non-exhaustive")]
-        let kind = match error {
-            TokenError::IllFormed(IllFormedError::MismatchedEndTag { .. } | IllFormedError::UnmatchedEndTag(_)) => {
-                XmlErrorKind::EndTag
-            }
-            TokenError::IllFormed(IllFormedError::UnclosedReference) => XmlErrorKind::Reference,
-            TokenError::IllFormed(IllFormedError::DoubleHyphenInComment) => XmlErrorKind::Comment,
-            _ if rest.starts_with("<!--") => XmlErrorKind::Comment,
-            _ if rest.starts_with("<!") => XmlErrorKind::Declaration,
-            _ if rest.starts_with("<?") => XmlErrorKind::ProcessingInstruction,
-            TokenError::Syntax(_) => XmlErrorKind::Incomplete,
-            _ => XmlErrorKind::Tag,
-        };
-        self.error(kind, at)
-    }
-
     fn error(&self, kind: XmlErrorKind, at: usize) -> XmlError {
         XmlError::new(kind, self.base + at)
     }
@@ -406,13 +374,8 @@ fn is_declaration(attr: &RawAttr<'_>) -> bool {
     attr.name.prefix == "xmlns" || (attr.name.prefix.is_empty() && attr.name.local == "xmlns")
 }
 
-fn position(octets: u64) -> usize {
-    usize::try_from(octets).unwrap_or(usize::MAX)
-}
-
-/// Checks an XML declaration, `<?xml` to `?>`: version 1.0, encoding UTF-8 or none, standalone either way.
-pub(crate) fn check_declaration(token: &str) -> Result<(), XmlErrorKind> {
-    let inside = token.strip_prefix("<?").and_then(|rest| rest.strip_suffix("?>")).ok_or(XmlErrorKind::Tag)?;
+/// Checks an XML declaration, between `<?` and `?>`: version 1.0, encoding UTF-8 or none, standalone either way.
+pub(crate) fn check_declaration(inside: &str) -> Result<(), XmlErrorKind> {
     let mut scanner = TagScanner::new(inside, 2);
     let name = scanner.name().map_err(|error| error.kind)?;
     if name.local != "xml" || !name.prefix.is_empty() {

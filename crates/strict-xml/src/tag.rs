@@ -5,9 +5,11 @@ use memchr::memchr;
 use crate::chars::{is_ncname, is_space, is_xml_char};
 use crate::{XmlError, XmlErrorKind};
 
-/// A qualified name as byte ranges of the element's text: empty prefix for none.
+/// A qualified name, its prefix empty for none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RawName<'a> {
+    /// Prefix, colon and local name.
+    pub(crate) written: &'a str,
     pub(crate) prefix: &'a str,
     pub(crate) local: &'a str,
     /// Where `local` begins.
@@ -102,13 +104,16 @@ impl<'a> TagScanner<'a> {
 }
 
 fn split_name(name: &str, at: usize) -> Result<RawName<'_>, XmlError> {
-    let raw = match name.split_once(':') {
-        Some((prefix, local)) => RawName { prefix, local, at: at + prefix.len() + 1 },
-        None => RawName { prefix: "", local: name, at },
+    let colon = name.bytes().position(|byte| byte == b':');
+    let (prefix, local) = match colon {
+        Some(colon) => (name.get(..colon).unwrap_or_default(), name.get(colon + 1..).unwrap_or_default()),
+        None => ("", name),
     };
     // Namespaces in XML §4: both parts are NCNames.
-    let prefix_fits = raw.prefix.is_empty() && raw.at == at || is_ncname(raw.prefix);
-    if prefix_fits && is_ncname(raw.local) { Ok(raw) } else { Err(XmlError::new(XmlErrorKind::Name, at)) }
+    if !is_ncname(local) || (colon.is_some() && !is_ncname(prefix)) {
+        return Err(XmlError::new(XmlErrorKind::Name, at));
+    }
+    Ok(RawName { written: name, prefix, local, at: at + colon.map_or(0, |colon| colon + 1) })
 }
 
 /// Appends an attribute value with references resolved and white space normalised (XML 1.0 §3.3.3).

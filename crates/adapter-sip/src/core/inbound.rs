@@ -223,7 +223,9 @@ impl Core {
     /// Answers what has a topmost Via and no sound key; without a Via there is no way back.
     fn answer_unreadable(&mut self, request: &Message, source: Source, now: Instant) {
         let Some(route) = self.route_of_unreadable(request, source) else { return };
-        let response = ResponseBuilder::new(request, 400).source(source.peer).to_tag(&self.tag(request.octets()));
+        // RFC 3261 §21.5.6: of another version nothing need be readable.
+        let status = if request.is_version_2() { 400 } else { 505 };
+        let response = ResponseBuilder::new(request, status).source(source.peer).to_tag(&self.tag(request.octets()));
         if let Some(response) = self.reply(&response, source, request.octets().len(), now) {
             self.send_response(route, response, now);
         }

@@ -19,6 +19,7 @@ mod route;
 mod signals;
 mod strangers; // RFC 3261 §26.1.5
 mod streams;
+mod trunks; // RFC 3261 §10, §22.2
 mod trust;
 mod typing;
 mod unreachable;
@@ -45,11 +46,13 @@ use streams::{End, Handed, Settings, StreamEvent, Streams};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use transport::tls::TlsAcceptor;
+use trunks::Trunks;
 use trust::Trust;
 
 pub(crate) use hop::{FixedHop, SUPPORTED, located_places, via_name};
 pub(crate) use outbound::{MAX_UNSAFE_REQUEST, fits_datagram};
 pub(crate) use route::Place;
+pub(crate) use trunks::{Probe, describe as describe_trunk};
 
 /// What an instance needs to run.
 pub(crate) struct Setup {
@@ -57,6 +60,7 @@ pub(crate) struct Setup {
     pub(crate) context: Context,
     pub(crate) hub: Hub,
     pub(crate) deliveries: mpsc::Receiver<Delivery>,
+    pub(crate) probes: mpsc::Receiver<Probe>,
 }
 
 /// The state of a running instance.
@@ -87,6 +91,7 @@ struct Core {
     streams: Streams,
     outbounds: Outbounds,
     events: Events,
+    trunks: Trunks,
     draining: bool,
 }
 
@@ -104,12 +109,16 @@ enum Turn {
     Answers,
     Located(outbound::LocatedHop),
     Unreachable(unreachable::Unreachable),
+    Probe(Probe),
+    Configured,
     Timeout,
 }
 
 /// Serves until `shutdown`.
 pub(crate) async fn run(setup: Setup, mut shutdown: Shutdown) -> Result<(), AdapterError> {
-    let Setup { config, context, hub, mut deliveries } = setup;
+    let Setup { config, context, hub, mut deliveries, mut probes } = setup;
+    let mut configuration = context.configuration.clone();
+    configuration.mark_changed();
     let (stream_sender, mut stream_events) = mpsc::channel(streams::EVENTS);
     let (located_sender, mut located) = mpsc::channel(BATCH);
     let (answers, mut settled) = Answers::new();
@@ -134,6 +143,8 @@ pub(crate) async fn run(setup: Setup, mut shutdown: Shutdown) -> Result<(), Adap
             1.. = settled.recv_many(&mut outcomes, BATCH) => Turn::Answers,
             Some(found) = located.recv() => Turn::Located(found),
             Some(lost) = lost.recv() => Turn::Unreachable(lost),
+            Some(probe) = probes.recv() => Turn::Probe(probe),
+            Ok(()) = configuration.changed() => Turn::Configured,
             () = sleep_until(wake) => Turn::Timeout,
         };
         let now = Instant::now();
@@ -141,6 +152,7 @@ pub(crate) async fn run(setup: Setup, mut shutdown: Shutdown) -> Result<(), Adap
             Turn::Stop => {
                 deliveries.close();
                 core.draining = true;
+                core.unregister(now);
                 let hold = core.context.configuration.borrow().hold_timeout;
                 end = Some(now + hold + DRAIN_MARGIN);
             }
@@ -150,6 +162,11 @@ pub(crate) async fn run(setup: Setup, mut shutdown: Shutdown) -> Result<(), Adap
             Turn::Answers => outcomes.drain(..).for_each(|(token, outcome)| core.handle_answer(token, &outcome, now)),
             Turn::Located(found) => core.handle_located(found, now),
             Turn::Unreachable(lost) => core.handle_unreachable(lost, now),
+            Turn::Probe(probe) => core.handle_probe(probe, now),
+            Turn::Configured => {
+                let configuration = configuration.borrow_and_update().clone();
+                core.trunks.configure(&configuration, core.hub.instance(), now);
+            }
             Turn::Timeout => core.handle_timeout(now),
         }
     }
@@ -218,6 +235,7 @@ impl Core {
                 u32::try_from(config.presence.min_expires.as_secs()).unwrap_or(u32::MAX),
                 config.presence.dialogs,
             ),
+            trunks: Trunks::default(),
             draining: false,
             hub,
             context,
@@ -247,7 +265,7 @@ impl Core {
     }
 
     fn is_idle(&self) -> bool {
-        self.unanswered == 0 && self.outbounds.is_empty()
+        self.unanswered == 0 && self.outbounds.is_empty() && self.trunks.is_idle()
     }
 
     /// Sends what the machines have put out, until they have nothing more.
@@ -284,6 +302,7 @@ impl Core {
             self.outbounds.poll_timeout(),
             self.typing.poll_timeout(),
             self.events.poll_timeout(),
+            self.trunks.poll_timeout().filter(|_| !self.draining),
         ];
         timeouts.into_iter().flatten().min()
     }
@@ -294,6 +313,7 @@ impl Core {
         self.handle_deadlines(now);
         self.handle_typing(now);
         self.handle_event_timeouts(now);
+        self.handle_trunks(now);
     }
 
     fn handle_stream_event(&mut self, event: StreamEvent, now: Instant) {

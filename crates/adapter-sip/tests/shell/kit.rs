@@ -100,8 +100,6 @@ impl Gateway {
 
     /// Starts with these networks trusted for `example.net`, and with certificates.
     pub async fn start_in(more: serde_json::Value, dns: FakeDns, trusted: &[&str], tls: Tls) -> Self {
-        let mut config = serde_json::json!({ "listen": ["udp:127.0.0.1:0", "tcp:127.0.0.1:0"] });
-        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let local = DomainEntry {
             name: "example.net".parse().unwrap(),
             own_name: None,
@@ -111,6 +109,13 @@ impl Gateway {
             trusted: trusted.iter().map(|net| net.parse().unwrap()).collect(),
         };
         let configuration = Configuration::new("gw.example.com".parse().unwrap(), vec![local]);
+        Self::start_as(more, dns, configuration, tls).await
+    }
+
+    /// Starts with this shared configuration.
+    pub async fn start_as(more: serde_json::Value, dns: FakeDns, configuration: Configuration, tls: Tls) -> Self {
+        let mut config = serde_json::json!({ "listen": ["udp:127.0.0.1:0", "tcp:127.0.0.1:0"] });
+        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let configuration = watch::channel(Arc::new(configuration)).1;
         let context = Context { configuration: configuration.clone(), dns: Arc::new(dns), tls: Arc::new(tls) };
         let listens = config["listen"].as_array().unwrap().len();

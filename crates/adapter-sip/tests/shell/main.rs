@@ -7,5 +7,6 @@ mod kit;
 mod outbound;
 mod proof;
 mod tls;
+mod trunk;
 mod vectors;
 mod websocket;

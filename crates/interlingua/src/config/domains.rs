@@ -37,9 +37,8 @@ pub struct DomainTable {
     #[serde(default)]
     #[schemars(example = ["127.0.0.1/32"])]
     pub trusted: Vec<Network>,
-    /// How this gateway makes itself known to the domain's SIP server; not in this version.
+    /// What the domain's SIP server wants before it takes anything, and how it is watched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(skip)]
     pub trunk: Option<TrunkTable>,
     /// When the same domain lives in several networks: the name under which the others see the users of this one. Each
     /// table of the domain but one needs it, and no two may be the same.

@@ -67,3 +67,16 @@ pub fn list<'v>(vectors: &'v Value, key: &str) -> &'v [Value] {
 pub fn text<'v>(value: &'v Value, key: &str) -> &'v str {
     value.get(key).and_then(Value::as_str).unwrap_or_default()
 }
+
+/// The torture messages of RFC 4475 and RFC 5118 with what is said of them; `None` where the octets, which are third-party
+/// and not part of this repository, are not at hand.
+pub fn torture() -> Option<Vec<(Value, Vec<u8>)>> {
+    let folder =
+        std::env::var_os("INTERLINGUA_TORTURE").map_or_else(|| repository("../shared/vectors/torture"), PathBuf::from);
+    let vectors = vectors("torture.json");
+    let read = |case: &Value| {
+        let raw = case.get("raw_fixed").or(case.get("raw")).and_then(Value::as_str)?;
+        Some((case.clone(), std::fs::read(folder.join(raw)).ok()?))
+    };
+    list(&vectors, "rfc4475").iter().chain(list(&vectors, "rfc5118")).map(read).collect()
+}

@@ -10,6 +10,8 @@ pub struct RequestBuilder {
     method: Method,
     uri: String,
     headers: BytesMut,
+    /// The number, and where among the headers it stands.
+    cseq: Option<(usize, u32)>,
     content_type: Option<String>,
     body: Bytes,
 }
@@ -33,7 +35,7 @@ impl RequestBuilder {
     /// Begins a request; CR, LF, spaces and other controls in `uri` are left out.
     pub fn new(method: Method, uri: &str) -> Self {
         let uri = uri.chars().filter(char::is_ascii_graphic).collect();
-        Self { method, uri, headers: BytesMut::with_capacity(512), content_type: None, body: Bytes::new() }
+        Self { method, uri, headers: BytesMut::with_capacity(512), cseq: None, content_type: None, body: Bytes::new() }
     }
 
     /// Adds a header behind those added before. Via below the top, From, To, Call-ID, CSeq and Max-Forwards are the
@@ -55,11 +57,17 @@ impl RequestBuilder {
         self
     }
 
-    /// Adds CSeq for this method (RFC 3261 §20.16).
+    /// Sets CSeq for this method (RFC 3261 §20.16); it keeps its place when it is set again.
     #[must_use]
-    pub fn cseq(self, number: u32) -> Self {
-        let value = format!("{number} {}", self.method);
-        self.header(HeaderId::CSeq, &value)
+    pub fn cseq(mut self, number: u32) -> Self {
+        let place = self.cseq.map_or(self.headers.len(), |(place, _)| place);
+        self.cseq = Some((place, number));
+        self
+    }
+
+    /// The number in CSeq.
+    pub fn cseq_number(&self) -> Option<u32> {
+        self.cseq.map(|(_, number)| number)
     }
 
     /// Sets the body and its type.
@@ -75,6 +83,22 @@ impl RequestBuilder {
         &self.method
     }
 
+    /// Whether it has such a header.
+    pub fn has(&self, id: HeaderId) -> bool {
+        let is_it = |line: &[u8]| line.strip_prefix(id.name().as_bytes()).is_some_and(|rest| rest.starts_with(b":"));
+        self.headers.as_ref().split(|octet| *octet == b'\n').any(is_it)
+    }
+
+    /// The Request-URI.
+    pub fn uri(&self) -> &str {
+        &self.uri
+    }
+
+    /// The body.
+    pub fn body_octets(&self) -> &[u8] {
+        &self.body
+    }
+
     /// Writes the request with this Via on top.
     pub fn encode(&self, via: &TopVia<'_>) -> Bytes {
         let mut out = BytesMut::with_capacity(256 + self.uri.len() + self.headers.len() + self.body.len());
@@ -83,7 +107,13 @@ impl RequestBuilder {
         out.put_slice(self.uri.as_bytes());
         out.put_slice(b" SIP/2.0\r\n");
         put_header(&mut out, HeaderId::Via.name(), via.to_value().as_bytes());
-        out.put_slice(&self.headers);
+        let (place, number) = self.cseq.unzip();
+        let (before, after) = self.headers.split_at_checked(place.unwrap_or(0)).unwrap_or((&self.headers, &[]));
+        out.put_slice(before);
+        if let Some(number) = number {
+            put_header(&mut out, HeaderId::CSeq.name(), format!("{number} {}", self.method).as_bytes());
+        }
+        out.put_slice(after);
         put_body(&mut out, self.content_type.as_deref(), &self.body);
         out.freeze()
     }

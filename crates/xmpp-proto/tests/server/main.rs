@@ -19,4 +19,5 @@ mod liveness; // RFC 6120 §4.6
 mod management; // XEP-0198
 mod support;
 mod tls;
+mod torture; // RFC 6120 §11, §13.12
 mod vectors; // tests/vectors/interwork/xmpp-layer.json

@@ -9,10 +9,12 @@ pub mod digest; // RFC 7616 §3.3, §3.4
 pub mod imdn; // RFC 5438, RFC 3994, RFC 3923
 pub mod pidf; // RFC 3863, RFC 4479, RFC 4480
 pub mod sip; // RFC 3261 §7
+pub mod sip_stream; // RFC 3261 §18.3
 pub mod stanza; // RFC 6120 §8, XEP-0114
 pub mod streams; // RFC 6120 §4, XEP-0220, XEP-0198
 pub mod uri; // RFC 3860 §A.2, RFC 3859 §A.2, RFC 5122 §2.2, RFC 7622 §3.1
 pub mod xml_framer; // RFC 6120 §11
+pub mod zone; // RFC 1035 §5
 
 /// A function that must return for every input.
 pub type Target = fn(&[u8]);
@@ -25,8 +27,10 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("imdn", imdn::run),
     ("pidf", pidf::run),
     ("sip", sip::run),
+    ("sip_stream", sip_stream::run),
     ("stanza", stanza::run),
     ("streams", streams::run),
     ("uri", uri::run),
     ("xml_framer", xml_framer::run),
+    ("zone", zone::run),
 ];

@@ -1,9 +1,9 @@
-//! Streams between servers: STARTTLS, SASL EXTERNAL, dialback, bidi and stream management, from both ends.
+//! Streams between servers (STARTTLS, SASL EXTERNAL, dialback, bidi, stream management), from both ends, and of components.
 
 use std::time::Instant;
 
 use xmpp_proto::dialback::DialbackCondition;
-use xmpp_proto::fuzz::{Peer, incoming_stream, outgoing_stream};
+use xmpp_proto::fuzz::{Peer, component_stream, incoming_stream, outgoing_stream};
 use xmpp_proto::server::Verdict;
 
 /// The first octet says what the peer is; the rest is what it sends.
@@ -19,6 +19,7 @@ pub fn run(input: &[u8]) {
     let now = Instant::now();
     incoming_stream(octets, peer, now);
     outgoing_stream(octets, peer, now);
+    component_stream(octets, portion, now);
 }
 
 /// Odd, so that tags are cut anywhere.

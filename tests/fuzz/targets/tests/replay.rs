@@ -63,6 +63,16 @@ fn the_xml_framer_corpus_is_harmless() {
 }
 
 #[test]
+fn the_sip_stream_corpus_is_harmless() {
+    replay("sip_stream");
+}
+
+#[test]
+fn the_zone_corpus_is_harmless() {
+    replay("zone");
+}
+
+#[test]
 fn input_too_large_to_keep_is_harmless() {
     for (name, input) in large() {
         for (_, target) in TARGETS {

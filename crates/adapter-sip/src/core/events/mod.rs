@@ -158,6 +158,23 @@ impl Core {
         self.hub.keep(id.as_str().as_bytes(), None, Box::new(|_| {}));
     }
 
+    /// RFC 3261 §22.2: a request of a dialog goes once more under the next number, which is the dialog's, too.
+    pub(in crate::core) fn spend_number(&mut self, sent: &Sent) {
+        let (role, id, dialog) = match sent {
+            Sent::Notify(id) => {
+                (Role::Watcher, id, self.events.watchers.get_mut(id).map(|watching| &mut watching.dialog))
+            }
+            Sent::Subscribe(id, _) => {
+                (Role::Presentity, id, self.events.presentities.get_mut(id).map(|watched| &mut watched.dialog))
+            }
+        };
+        let Some(dialog) = dialog else { return };
+        if let (_, true) = dialog.next_cseq() {
+            let dialog = dialog.clone();
+            self.keep_dialog(role, id, &dialog, |_| {});
+        }
+    }
+
     /// Sets when a dialog is looked at again.
     fn rearm_event(&mut self, role: Role, id: &EventId, now: Instant) {
         let (old, new) = match role {

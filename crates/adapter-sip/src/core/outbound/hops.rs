@@ -33,7 +33,7 @@ pub(crate) struct LocatedHop {
 const MAX_HOPS: usize = 1024;
 
 impl Core {
-    pub(super) fn find_hop(&mut self, id: Id, text: &Arc<str>, now: Instant) {
+    pub(in crate::core) fn find_hop(&mut self, id: Id, text: &Arc<str>, now: Instant) {
         let hops = &mut self.outbounds.hops;
         if !hops.contains_key(text) {
             if hops.len() >= MAX_HOPS {

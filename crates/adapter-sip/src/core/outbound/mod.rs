@@ -12,10 +12,11 @@ use super::queues::{Queues, Turn};
 use super::route::Place;
 use crate::ids::{Recent, RequestIds};
 use crate::mapping::signal;
-use adapter_api::{Delivery, Hop, TraceId, settle_channel};
+use adapter_api::{Delivery, Hop, Hub, PeerState, TraceId, settle_channel};
 use hops::KnownHop;
-use impp_model::{Cause, Failure, Kind, Operation, Outcome, Proof, Side};
+use impp_model::{Cause, Domain, Failure, Kind, Operation, Outcome, Proof, Side};
 use sip_proto::build::RequestBuilder;
+use sip_proto::digest::Tries;
 use sip_proto::transaction::Handle;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -62,6 +63,9 @@ struct Outbound {
     /// An earlier try may have arrived: a server that never answered, a connection that broke behind the request.
     doubtful: bool,
     form: Wrapped,
+    /// RFC 3261 §22.2: how often it was sent again with the proof that a server asked for.
+    proofs: u32,
+    challenges: Tries,
     last: Option<Box<Failure>>,
 }
 
@@ -107,6 +111,11 @@ impl Outbounds {
         self.entries.is_empty()
     }
 
+    /// Notes whether a domain could be reached.
+    pub(in crate::core) fn note_peer(&mut self, hub: &Hub, domain: &Domain, state: PeerState) {
+        self.peers.note(hub, domain, state);
+    }
+
     pub(in crate::core) fn poll_timeout(&self) -> Option<Instant> {
         let first = |set: &BTreeSet<(Instant, Id)>| set.first().map(|(at, _)| *at);
         [first(&self.deadlines), first(&self.silences)].into_iter().flatten().min()
@@ -137,9 +146,8 @@ impl Core {
             return delivery.settle(Failure::new(Side::Ours, Cause::NotImplemented));
         };
         let uri: Arc<str> = uri.into();
+        let id = self.next_id();
         let outbounds = &mut self.outbounds;
-        outbounds.next += 1;
-        let id = outbounds.next;
         let turn = outbounds.queues.enter(&uri, id);
         if turn == Turn::Full {
             let failure =
@@ -191,12 +199,20 @@ impl Core {
             attempt: None,
             doubtful,
             form: Wrapped::No,
+            proofs: 0,
+            challenges: Tries::default(),
             last: None,
         };
         outbounds.entries.insert(id, outbound);
         if active {
             self.outbounds.ready.push_back(id);
         }
+    }
+
+    /// A name for a request on its way; one that is no delivery's is an errand's.
+    pub(in crate::core) fn next_id(&mut self) -> Id {
+        self.outbounds.next += 1;
+        self.outbounds.next
     }
 
     /// Begins with a delivery whose turn it is.
@@ -234,7 +250,9 @@ impl Core {
 
     /// Settles a delivery and gives its turn to the next one.
     fn finish(&mut self, id: Id, outcome: Outcome) {
-        let Some(outbound) = self.outbounds.entries.remove(&id) else { return };
+        let Some(outbound) = self.outbounds.entries.remove(&id) else {
+            return self.errand_failed(id, &outcome, Instant::now());
+        };
         self.outbounds.deadlines.remove(&(outbound.delivery.deadline, id));
         if let Some(attempt) = outbound.attempt {
             self.outbounds.silences.remove(&(attempt.silent_until, id));

@@ -8,7 +8,7 @@ use crate::core::streams::End;
 use crate::core::unreachable::Unreachable;
 use crate::mapping::{address, error};
 use adapter_api::{PeerState, Transport};
-use impp_model::{Cause, Failure, Operation, Outcome, Proof, Side};
+use impp_model::{Cause, Domain, Failure, Operation, Outcome, Proof, Side};
 use sip_proto::header::RetryAfter;
 use sip_proto::header_id::HeaderId;
 use sip_proto::message::Message;
@@ -37,7 +37,7 @@ impl Core {
 
     pub(super) fn handle_transport_error(&mut self, handle: Handle, end: End, now: Instant) {
         let Some(id) = self.client.handle_transport_error(handle) else { return };
-        let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return };
+        let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return self.errand_next(id, now) };
         let Some(attempt) = outbound.attempt.take() else { return };
         // RFC 3261 §17.1.2.2, Timer E: this error is about a copy, and the first datagram may have arrived.
         let repeated = attempt.place.transport == Transport::Udp && attempt.since + Timers::default().t1 <= now;
@@ -57,7 +57,7 @@ impl Core {
     /// Too much waits for the connection to a server, which says nothing of that server.
     pub(super) fn handle_no_room(&mut self, handle: Handle, now: Instant) {
         let Some(id) = self.client.handle_transport_error(handle) else { return };
-        let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return };
+        let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return self.errand_next(id, now) };
         let Some(attempt) = outbound.attempt.take() else { return };
         let failure = Failure::new(Side::Ours, Cause::Overload).with_text("too many messages wait for the connection");
         outbound.last = Some(Box::new(failure));
@@ -67,7 +67,7 @@ impl Core {
 
     /// Timer F, or a server that was silent while there is another.
     pub(in crate::core) fn handle_no_answer(&mut self, id: Id, now: Instant) {
-        let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return };
+        let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return self.errand_next(id, now) };
         let Some(attempt) = outbound.attempt.take() else { return };
         outbound.doubtful = true;
         self.give_up(
@@ -120,9 +120,15 @@ impl Core {
 
     fn handle_final(&mut self, id: Id, status: u16, response: &Message, now: Instant) {
         self.end_silence(id);
-        let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return };
+        let Some(outbound) = self.outbounds.entries.get_mut(&id) else {
+            return self.errand_answered(id, status, response, now);
+        };
         let Some(attempt) = outbound.attempt.take() else { return };
         let domain = outbound.delivery.operation.destination().address.domain().clone();
+        if matches!(status, 401 | 407) && self.prove_again(id, &domain, response, now) {
+            return;
+        }
+        let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return };
         if let Some(sent) = outbound.event.take() {
             self.outbounds.peers.note(&self.hub, &domain, PeerState::Up);
             let outcome = failure_of(response, status).map_or(Outcome::Success(Proof::Recipient), Outcome::from);
@@ -157,6 +163,24 @@ impl Core {
 }
 
 impl Core {
+    /// RFC 3261 §22.2: the same server gets it once more, with the proof that it asks for.
+    fn prove_again(&mut self, id: Id, domain: &Domain, response: &Message, now: Instant) -> bool {
+        let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return false };
+        let mut challenges = std::mem::take(&mut outbound.challenges);
+        if !self.handle_challenge(domain, &mut challenges, response) {
+            return false;
+        }
+        let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return false };
+        outbound.challenges = challenges;
+        outbound.proofs += 1;
+        outbound.tried -= 1;
+        if let Some(sent) = outbound.event.clone() {
+            self.spend_number(&sent);
+        }
+        self.try_next(id, now);
+        true
+    }
+
     /// The addressee does not take what was sent (RFC 3261 §21.4.13): a message goes once more as itself (CMP-025).
     fn try_other_form(&mut self, id: Id, now: Instant) -> bool {
         let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return false };

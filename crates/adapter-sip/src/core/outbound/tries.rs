@@ -6,14 +6,13 @@ use crate::core::Core;
 use crate::core::hop::{FixedHop, via_name};
 use crate::core::route::{Place, Route};
 use crate::core::streams::{End, Ends, Handed, Peering};
-use crate::ids::RequestIds;
+use crate::ids::{CSEQ, RequestIds};
 use crate::mapping::message::Form;
 use crate::mapping::{Mapped, message, signal};
 use adapter_api::{Carries, Delivery, Hop, Transport};
 use bytes::Bytes;
 use impp_model::{Cause, DateTime, Failure, Operation, Outcome, Side};
 use sip_proto::build::{RequestBuilder, TopVia};
-use sip_proto::method::Method;
 use sip_proto::transaction::{Handle, Refused};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -26,6 +25,9 @@ const SILENCE: Duration = Duration::from_secs(4);
 
 /// Added to the number of a try in another form: more than the servers of a domain.
 const SECOND_FORM: u32 = 1 << 31;
+
+/// Added to the number of a try for each proof: more than the servers of a domain.
+const PROOF: u32 = 1 << 24;
 
 /// Whether a request may go over UDP.
 pub(crate) fn fits_datagram(octets: usize) -> bool {
@@ -48,7 +50,7 @@ impl Core {
     pub(super) fn try_places(&mut self, id: Id, places: Arc<[Place]>, now: Instant) {
         let servers = &self.outbounds.peers.servers;
         let places = servers.reorder(&places, |place| place.address, now).map_or(places, Arc::from);
-        let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return };
+        let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return self.errand_places(id, places, now) };
         outbound.places = places;
         self.try_next(id, now);
     }
@@ -76,15 +78,9 @@ impl Core {
 
     fn try_place(&mut self, id: Id, place: Place, now: Instant) -> Result<(), Box<Failure>> {
         self.prepare(id, now);
-        let (request, branch, oversize, place) = self.encode(id, place)?;
-        let method = self
-            .outbounds
-            .entries
-            .get(&id)
-            .and_then(|outbound| outbound.request.as_ref())
-            .map(|request| request.method().clone());
-        let method = method.unwrap_or(Method::Message);
-        let key = self.keys.client(branch.as_bytes(), method.as_str().as_bytes());
+        let dressed = self.dressed(id)?;
+        let (request, branch, oversize, place) = self.encode(id, &dressed, place)?;
+        let key = self.keys.client(branch.as_bytes(), dressed.method().as_str().as_bytes());
         let route = self.route(id, place).ok_or_else(|| Box::new(Failure::new(Side::Ours, Cause::LinkDown)))?;
         let started = self.client.start(key, request, route, route.reliability(), id, now);
         let handle = started.map_err(|refused| match refused {
@@ -171,14 +167,32 @@ impl Core {
         }
     }
 
+    /// The request as this way wants it; RFC 3261 §22.2: under the next number each time that it is sent with other proof.
+    fn dressed(&mut self, id: Id) -> Result<RequestBuilder, Box<Failure>> {
+        let outbound = self.outbounds.entries.get(&id);
+        let Some((outbound, request)) = outbound.and_then(|outbound| Some((outbound, outbound.request.clone()?)))
+        else {
+            return Err(Box::new(Failure::new(Side::Ours, Cause::NotImplemented)));
+        };
+        let number = request.cseq_number().unwrap_or(CSEQ).saturating_add(outbound.proofs);
+        let delivery = &outbound.delivery;
+        let (hop, operation) = (delivery.hop.clone(), delivery.operation.clone());
+        let hop = if let Hop::Fixed(text) = &*hop { Some(&**text) } else { None };
+        Ok(self.dress(request.cseq(number), hop, operation.destination().address.domain()))
+    }
+
     /// The octets for a server, over TCP when they are too many for UDP (RFC 3261 §18.1.1).
-    fn encode(&self, id: Id, place: Place) -> Result<(Bytes, String, bool, Place), Box<Failure>> {
+    fn encode(
+        &self,
+        id: Id,
+        request: &RequestBuilder,
+        place: Place,
+    ) -> Result<(Bytes, String, bool, Place), Box<Failure>> {
         let failure = |cause| Box::new(Failure::new(Side::Ours, cause));
         let outbound = self.outbounds.entries.get(&id).ok_or_else(|| failure(Cause::LinkDown))?;
-        let (Some(request), Some(ids)) = (&outbound.request, &outbound.ids) else {
-            return Err(failure(Cause::NotImplemented));
-        };
-        let again = if outbound.form == Wrapped::Refused { SECOND_FORM } else { 0 };
+        let ids = outbound.ids.as_ref().ok_or_else(|| failure(Cause::NotImplemented))?;
+        let form = if outbound.form == Wrapped::Refused { SECOND_FORM } else { 0 };
+        let again = form + outbound.proofs * PROOF;
         let branch = ids.branch(again + u32::try_from(outbound.tried.saturating_sub(1)).unwrap_or(SECOND_FORM - 1));
         let encode = |transport| {
             let sent_by = self.names.sent_by(transport, place.address)?;

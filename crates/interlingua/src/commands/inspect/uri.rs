@@ -11,9 +11,9 @@ pub fn inspect(input: &str) -> Value {
         "im" | "pres" => serde_json::to_value(ImppUriReport::inspect(input)),
         "xmpp" => serde_json::to_value(XmppUriReport::inspect(input)),
         "sip" | "sips" => Ok(sip(input)),
-        _ => {
-            Ok(json!({ "input": input, "valid": false, "error": "scheme", "text": "not im, pres, sip, sips or xmpp" }))
-        }
+        _ => Ok(
+            json!({ "input": input, "valid": false, "error": "E_SCHEME", "text": "not im, pres, sip, sips or xmpp" }),
+        ),
     };
     report.unwrap_or_else(
         |error| json!({ "input": input, "valid": false, "error": "internal", "text": error.to_string() }),

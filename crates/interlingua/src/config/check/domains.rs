@@ -115,8 +115,6 @@ impl Check<'_> {
     fn trunk(&mut self, key: &Key, domain: &DomainTable) {
         let Some(trunk) = &domain.trunk else { return };
         let key = key.name("trunk");
-        let remedy = "remove the table; the next hop must know this gateway by its address or its certificate";
-        self.problem(key.clone(), "answering challenges, registering and keep-alives are not in this version", remedy);
         if domain.adapter.as_deref().and_then(|adapter| self.type_of(adapter)) != Some("sip") {
             self.problem(key.clone(), "only an adapter of type sip has trunks", "remove the table");
         }
