@@ -47,8 +47,9 @@ pub(crate) struct Retries {
 
 type Claim = (Seq, Result<Claimed, LedgerError>);
 
-/// Entries tried at once: each is the first of another pair, so this bounds what a returning hop is sent in one go.
-const MAX_TRYING: usize = 256;
+/// Entries tried at once, each the first of another pair: their contents are in memory meanwhile. Two commits and a
+/// confirmation, some tens of milliseconds on a busy disk, then let forty thousand a second pass.
+const MAX_TRYING: usize = 2_048;
 /// Entries ended or warned of in one round.
 const ROUND: usize = 256;
 /// Between looks while nothing happens; the totals are stored once a second (DESIGN A5).
