@@ -97,7 +97,7 @@ static void phase_begins(void) {
 static void phase_ends(const char *name, long first, long end, long number, uint64_t stop) {
     uint64_t cpu;
     long rss, pss, accepted = 0, refused = 0, missing = 0, n = 0, disorder = 0;
-    uint64_t *answered = calloc(end - first + 1, 8), *before = calloc(destinations, 8);
+    uint64_t *answered = calloc(end - first + 1, 8), *before = calloc(2 * destinations, 8);
     grp(gateway, &cpu, &rss, &pss);
     for (long id = first; id < end; id++) {
         accepted += code[id] >= 200 && code[id] < 300;
@@ -106,8 +106,10 @@ static void phase_ends(const char *name, long first, long end, long number, uint
         if (ts_reply[id])
             answered[n++] = ts_reply[id] - ts_send[id];
         if (ts_dlv[id]) {
-            disorder += ts_dlv[id] < before[id % destinations];
-            before[id % destinations] = ts_dlv[id];
+            // `beside` has destinations of its own
+            uint64_t *last = &before[id % destinations + (id < holds + backlog ? 0 : destinations)];
+            disorder += ts_dlv[id] < *last;
+            *last = ts_dlv[id];
         }
     }
     qsort(answered, n, 8, cmp);
