@@ -33,6 +33,10 @@ def test_the_peer_is_shown(gw, mode, carol, sip):
     def up():
         return any(peer["peer"] == "sip.test" and peer["state"] == "up" for peer in gw.json("/api/v1/peers")["peers"])
     wait(up)
+    # the last proof of either direction
+    proven = [(peer["proof"], peer["protection"]) for peer in gw.json("/api/v1/peers")["proven"] if peer["peer"] == "sip.test"]
+    assert proven and proven[0] in {"digest": [("trusted-address", "clear")],
+                                    "mutual": [("certificate", "TLS 1.3"), ("certificate", "TLS 1.2")]}[mode], proven
     answer = gw.json("/api/v1/explain?from=carol@native.test&to=alice@sip.test")
     assert "asks every 5s" in str(answer), answer
     if mode == "digest":
