@@ -4,6 +4,7 @@ use crate::capabilities::capabilities;
 use crate::config::Config;
 use crate::deadlines::{Deadline, Deadlines};
 use crate::mailbox::{DeviceError, Fate};
+use crate::typing::Typing;
 use crate::users::{User, Users, Waiting, now};
 use crate::wire::EventId;
 use crate::{http, mapping};
@@ -12,7 +13,7 @@ use adapter_api::{
     Shutdown,
 };
 use async_trait::async_trait;
-use impp_model::{Cause, Failure, MessageOperation, Operation, Outcome, Proof, Side};
+use impp_model::{Address, Cause, ComposingOperation, Failure, MessageOperation, Operation, Outcome, Proof, Side};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -30,6 +31,7 @@ pub struct NativeAdapter {
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) users: Users,
+    pub(crate) typing: Typing,
     deadlines: Deadlines,
     hub: OnceLock<Hub>,
     stopped: AtomicBool,
@@ -50,6 +52,7 @@ impl NativeAdapter {
         let shared = Shared {
             config,
             users,
+            typing: Typing::default(),
             deadlines: Deadlines::default(),
             hub: OnceLock::new(),
             stopped: AtomicBool::new(false),
@@ -97,6 +100,11 @@ impl Adapter for NativeAdapter {
     }
 
     fn deliver(&self, delivery: Delivery) -> Result<(), Full> {
+        if let Operation::Composing(told) = &*delivery.operation {
+            let outcome = self.shared.mention(told);
+            delivery.settle(outcome);
+            return Ok(());
+        }
         if delivery.operation.kind().is_presence() {
             self.shared.deliver_presence(delivery);
             return Ok(());
@@ -118,6 +126,7 @@ impl Adapter for NativeAdapter {
 /// A delivery that can be appended.
 struct Prepared {
     user: Arc<User>,
+    kind: &'static str,
     data: Box<str>,
     losses: Vec<(&'static str, Carries)>,
 }
@@ -128,33 +137,58 @@ impl Shared {
         if self.stopped.load(Ordering::SeqCst) {
             return Err(Failure::new(Side::Ours, Cause::ShuttingDown));
         }
-        let Operation::Message(operation) = &*delivery.operation else {
-            return Err(
-                Failure::new(Side::Far, Cause::NotImplemented).with_text("the native protocol carries messages only")
-            );
+        let (user, kind, data, losses) = match &*delivery.operation {
+            Operation::Message(operation) => {
+                let user = self.addressee(operation)?;
+                let mapped = mapping::to_event(operation, Some(delivery.trace))?;
+                (user, "message", json(&mapped.event)?, mapped.losses)
+            }
+            Operation::Disposition(word) => {
+                let event = mapping::signals::to_disposition_event(word);
+                (self.user(&word.destination.address)?, "disposition", json(&event)?, Vec::new())
+            }
+            Operation::Composing(_)
+            | Operation::Subscribe(_)
+            | Operation::Notify(_)
+            | Operation::Authorize(_)
+            | Operation::Publish(_)
+            | _ => return Err(Failure::new(Side::Far, Cause::NotImplemented).with_text("not carried to native users")),
         };
-        let user = self.addressee(operation)?;
-        let mapped = mapping::to_event(operation, Some(delivery.trace))?;
-        let data = serde_json::to_string(&mapped.event).map_err(|_| Failure::new(Side::Ours, Cause::InternalError))?;
         if data.len() > self.config.limits.max_events_octets {
             return Err(too_large(self.config.limits.max_events_octets));
         }
-        Ok(Prepared { user: Arc::clone(user), data: data.into(), losses: mapped.losses })
+        Ok(Prepared { user: Arc::clone(user), kind, data, losses })
+    }
+
+    /// Tells devices that listen at this moment: a state is worth nothing later.
+    fn mention(&self, told: &ComposingOperation) -> Outcome {
+        let user = match self.user(&told.destination.address) {
+            Ok(user) => user,
+            Err(failure) => return failure.into(),
+        };
+        if user.mailbox(|mailbox| mailbox.streams()) > 0 {
+            self.tell(&user.address, "composing", &mapping::signals::to_composing_event(told));
+        }
+        Outcome::HandedOver
+    }
+
+    fn user(&self, address: &Address) -> Result<&Arc<User>, Failure> {
+        let missing = || Failure::new(Side::Far, Cause::NotFound).with_text("no such native user");
+        self.users.at(address).ok_or_else(missing)
     }
 
     /// The user a message is for, if it can take it.
     fn addressee(&self, operation: &MessageOperation) -> Result<&Arc<User>, Failure> {
-        let user = self.users.at(&operation.destination.address);
-        let user = user.ok_or_else(|| Failure::new(Side::Far, Cause::NotFound).with_text("no such native user"))?;
+        let user = self.user(&operation.destination.address)?;
         let limit = self.config.limits.max_message;
         if operation.message.content.octets.len() > limit { Err(too_large(limit)) } else { Ok(user) }
     }
 
-    fn append(&self, delivery: Delivery, Prepared { user, data, losses }: Prepared) -> Result<(), Full> {
+    fn append(&self, delivery: Delivery, Prepared { user, kind, data, losses }: Prepared) -> Result<(), Full> {
         let deadline = Instant::from_std(delivery.deadline);
         let Delivery { trace, operation, repeat, edition, hop, settle, .. } = delivery;
         let waiting = Waiting { settle, deadline };
-        match user.mailbox(|mailbox| mailbox.append(data, waiting)) {
+        match user.mailbox(|mailbox| mailbox.append(kind, data, waiting)) {
             Err(Waiting { settle, .. }) => {
                 let deadline = deadline.into_std();
                 return Err(Full(Box::new(Delivery { trace, operation, repeat, edition, hop, deadline, settle })));
@@ -265,6 +299,11 @@ fn stopping(fate: Fate) -> Failure {
         Fate::Sent => unconfirmed(fate),
         Fate::Unsent | Fate::NoDevice => Failure::new(Side::Ours, Cause::ShuttingDown),
     }
+}
+
+fn json(event: &impl serde::Serialize) -> Result<Box<str>, Failure> {
+    let text = serde_json::to_string(event).map_err(|_| Failure::new(Side::Ours, Cause::InternalError))?;
+    Ok(text.into())
 }
 
 fn too_large(limit: usize) -> Failure {

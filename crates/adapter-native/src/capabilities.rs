@@ -6,7 +6,7 @@ use adapter_api::{Acknowledgement, Capabilities, Carries, FieldSupport, Presence
 use impp_model::Kind;
 
 /// Each field of an INSTANT MESSAGE and how it fares on the way to a native user.
-pub(crate) const FIELDS: [FieldSupport; 10] = [
+pub(crate) const FIELDS: [FieldSupport; 19] = [
     FieldSupport::new(field::SOURCE_DEVICE, Carries::Carried, "from_device"),
     FieldSupport::new(field::DESTINATION_DEVICE, Carries::Degraded, "every device of the user gets the message"),
     FieldSupport::new(field::ID, Carries::Carried, "id"),
@@ -17,6 +17,15 @@ pub(crate) const FIELDS: [FieldSupport; 10] = [
     FieldSupport::new(field::CONTENT, Carries::Carried, "body, text only; other octets are refused"),
     FieldSupport::new(field::LANGUAGE, Carries::Carried, "lang"),
     FieldSupport::new(field::ALTERNATIVES, Carries::Degraded, "those that are text"),
+    FieldSupport::new(field::CORRECTION, Carries::Carried, "replaces"),
+    FieldSupport::new(field::REPLY, Carries::Carried, "reply_to"),
+    FieldSupport::new(field::REACTION, Carries::Carried, "reactions"),
+    FieldSupport::new(field::RETRACTION, Carries::Carried, "retracts"),
+    FieldSupport::new(field::HINTS, Carries::Dropped, "they bind the gateway"),
+    FieldSupport::new(field::FILES, Carries::Carried, "files"),
+    FieldSupport::new(field::SEALED, Carries::Dropped, "the message is refused"),
+    FieldSupport::new(field::DISPOSITION, Carries::Carried, "the event disposition"),
+    FieldSupport::new(field::COMPOSING, Carries::Carried, "the event composing, to devices that listen"),
 ];
 
 /// The capabilities of an instance with these limits.
@@ -24,12 +33,12 @@ pub(crate) fn capabilities(limits: &Limits) -> Capabilities {
     Capabilities {
         protocol: "native".into(),
         srv_label: None,
-        kinds: vec![Kind::Message, Kind::Subscribe, Kind::Notify, Kind::Authorize],
+        kinds: vec![Kind::Message, Kind::Disposition, Kind::Composing, Kind::Subscribe, Kind::Notify, Kind::Authorize],
         transports: Vec::new(),
         sends_as: SendsAs::Anyone,
         acknowledgement: Acknowledgement::Device,
         answers_each: true,
-        tells_failure: TellsFailure::Never,
+        tells_failure: TellsFailure::Always,
         seals: Vec::new(),
         repeatable: true,
         standing_link: true,

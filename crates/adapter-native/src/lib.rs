@@ -12,6 +12,7 @@ mod deadlines;
 mod http; // RFC 9112, RFC 6750, RFC 6455, WHATWG server-sent events
 mod mailbox;
 pub mod mapping; // RFC 3860 §3.1
+mod typing; // RFC 3994 §3.3
 mod users; // RFC 6750
 mod window;
 pub mod wire; // the JSON documents

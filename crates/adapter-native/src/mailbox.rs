@@ -35,7 +35,7 @@ pub(crate) struct Bounds {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Event {
     pub(crate) id: EventId,
-    /// `message`, `presence`, `subscription`.
+    /// `message`, `disposition`, `composing`, `presence` or `subscription`.
     pub(crate) kind: &'static str,
     /// The data: JSON on one line.
     pub(crate) data: Box<str>,
@@ -101,11 +101,11 @@ impl<P> Mailbox<P> {
     }
 
     /// Appends an event for which `waiting` wants to know; gives it back when the log has no room.
-    pub(crate) fn append(&mut self, data: Box<str>, waiting: P) -> Result<EventId, P> {
+    pub(crate) fn append(&mut self, kind: &'static str, data: Box<str>, waiting: P) -> Result<EventId, P> {
         if !self.make_room(data.len()) {
             return Err(waiting);
         }
-        Ok(self.push("message", data, Some(waiting)))
+        Ok(self.push(kind, data, Some(waiting)))
     }
 
     /// Appends an event that nobody waits for; `None` when the log has no room.
@@ -260,7 +260,7 @@ mod tests {
         }
 
         fn append(&mut self, waiting: u32) -> EventId {
-            self.mailbox.append("{}".into(), waiting).unwrap()
+            self.mailbox.append("message", "{}".into(), waiting).unwrap()
         }
 
         fn open(&mut self, device: &str, after: Option<u64>) -> Result<EventId, DeviceError> {
@@ -357,7 +357,7 @@ mod tests {
         f.append(1);
         f.append(2);
         f.append(3);
-        assert_eq!(f.mailbox.append("{}".into(), 4), Err(4));
+        assert_eq!(f.mailbox.append("message", "{}".into(), 4), Err(4));
         f.read_all(phone);
         f.ack("phone", 101).unwrap();
         assert_eq!(f.append(4), EventId(104));
@@ -367,9 +367,9 @@ mod tests {
     #[test]
     fn octets_are_bounded_too() {
         let mut f = Fixture::new();
-        assert_eq!(f.mailbox.append("x".repeat(101).into(), 1), Err(1));
-        f.mailbox.append("x".repeat(60).into(), 1).unwrap();
-        assert_eq!(f.mailbox.append("x".repeat(60).into(), 2), Err(2));
+        assert_eq!(f.mailbox.append("message", "x".repeat(101).into(), 1), Err(1));
+        f.mailbox.append("message", "x".repeat(60).into(), 1).unwrap();
+        assert_eq!(f.mailbox.append("message", "x".repeat(60).into(), 2), Err(2));
     }
 
     #[test]

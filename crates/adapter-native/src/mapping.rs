@@ -1,6 +1,8 @@
 //! Native JSON to message operations and back: pure functions, used by the server and by `translate`.
 
+pub mod cpim; // RFC 3862
 pub mod presence; // RFC 3863, RFC 6121 §4.7
+pub mod signals; // RFC 5438, RFC 3994
 
 use crate::wire::{Alternative, DeliveryStatus, MessageEvent, Receipt, SendMessage, SendResult};
 use adapter_api::{Carries, TraceId};
@@ -32,6 +34,9 @@ pub enum Refusal {
     /// `content_type` is not a media type, or one that JSON text can't carry.
     #[error("content_type: {0}")]
     ContentType(#[source] ContentTypeError),
+    /// Not a message/cpim object that can be sent.
+    #[error("message/cpim: {0}")]
+    Cpim(#[source] cpim::CpimError),
     /// Text of a field breaks a bound.
     #[error("{field}: {problem}")]
     Text {
@@ -88,6 +93,9 @@ pub enum TextProblem {
         /// Octets before it.
         at: usize,
     },
+    /// Only `delivery` and `display` are reported by a user; failures are the gateway's to tell.
+    #[error("only delivery and display can be reported")]
+    NoReport,
     /// RFC 5646 §2.1: not letters, digits and hyphens.
     #[error("not a language tag")]
     Language,
@@ -100,6 +108,7 @@ impl Refusal {
             Self::Json { path, .. } => (path != ".").then_some(path.as_str()),
             Self::To(_) => Some("to"),
             Self::ContentType(_) => Some("content_type"),
+            Self::Cpim(_) => None,
             Self::Text { field, .. } => Some(field),
         }
     }
@@ -110,6 +119,7 @@ impl Refusal {
             Self::Json { source, .. } => source.to_string(),
             Self::To(error) => error.to_string(),
             Self::ContentType(error) => error.to_string(),
+            Self::Cpim(error) => error.to_string(),
             Self::Text { problem, .. } => problem.to_string(),
         }
     }
@@ -119,7 +129,13 @@ impl Refusal {
         let cause = match self {
             Self::To(_) => Cause::AddressMalformed,
             Self::ContentType(ContentTypeError::Parameter | ContentTypeError::Composite) => Cause::UnsupportedMedia,
-            Self::Json { .. } | Self::ContentType(ContentTypeError::Syntax) | Self::Text { .. } => Cause::BadRequest,
+            Self::Cpim(cpim::CpimError::Object(refusal)) => return refusal.failure(),
+            Self::Cpim(cpim::CpimError::Content) => Cause::UnsupportedMedia,
+            Self::Cpim(cpim::CpimError::From) => Cause::Forbidden,
+            Self::Json { .. }
+            | Self::ContentType(ContentTypeError::Syntax)
+            | Self::Text { .. }
+            | Self::Cpim(cpim::CpimError::Recipients) => Cause::BadRequest,
         };
         let field = self.field().map(|field| format!("{field}: ")).unwrap_or_default();
         Failure::new(Side::Near, cause).with_text(field + &self.problem())
@@ -131,7 +147,7 @@ pub fn parse(json: &[u8]) -> Result<SendMessage, Refusal> {
     parse_json(json)
 }
 
-fn parse_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, Refusal> {
+pub(crate) fn parse_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, Refusal> {
     let mut reader = serde_json::Deserializer::from_slice(json);
     let parsed = serde_path_to_error::deserialize(&mut reader)
         .map_err(|error| Refusal::Json { path: error.path().to_string(), source: error.into_inner() });
@@ -141,13 +157,22 @@ fn parse_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, Refusal> {
 }
 
 /// The operation that `request` of the user `source` asks for.
-pub fn from_request(source: Endpoint, request: SendMessage, trans_id: TransId) -> Result<MessageOperation, Refusal> {
+pub fn from_request(
+    source: Endpoint,
+    mut request: SendMessage,
+    trans_id: TransId,
+) -> Result<MessageOperation, Refusal> {
     let destination = Endpoint::bare(parse_to(&request.to).map_err(Refusal::To)?);
+    let mut beside = InstantMessage::new(Content::text(""));
+    signals::read_beside(&mut request, &mut beside)?;
     let media_type = parse_content_type(&request.content_type).map_err(Refusal::ContentType)?;
     let language = request.lang.as_deref().map(parse_language).transpose()?;
     let id = bounded("id", request.id, MAX_ID_LEN)?;
     let thread = bounded("thread", request.thread, MAX_THREAD_LEN)?;
     let subject = bounded("subject", request.subject, MAX_SUBJECT_LEN)?;
+    let receipts = read_receipts(&request.receipts);
+    // A report names the message by an id; one without gets its transaction's.
+    let id = id.or_else(|| receipts.any().then(|| trans_id.to_string()));
     let content =
         Content { media_type: media_type.into(), language: language.clone(), octets: request.body.into_bytes().into() };
     Ok(MessageOperation {
@@ -159,8 +184,9 @@ pub fn from_request(source: Endpoint, request: SendMessage, trans_id: TransId) -
             id: id.map(Into::into),
             thread: thread.map(Into::into),
             subjects: subject.map(|text| LangText { language, text }).into_iter().collect(),
-            receipts: read_receipts(&request.receipts),
-            ..InstantMessage::new(content)
+            receipts,
+            content,
+            ..beside
         },
     })
 }
@@ -191,7 +217,10 @@ pub fn to_event(operation: &MessageOperation, trace: Option<TraceId>) -> Result<
     if alternatives.len() < message.alternatives.len() {
         losses.push((field::ALTERNATIVES, Carries::Degraded));
     }
-    let event = MessageEvent {
+    if message.hints.any() {
+        losses.push((field::HINTS, Carries::Dropped));
+    }
+    let mut event = MessageEvent {
         from: operation.source.address.to_string(),
         from_device: operation.source.device.as_ref().map(ToString::to_string),
         to: operation.destination.address.to_string(),
@@ -202,11 +231,17 @@ pub fn to_event(operation: &MessageOperation, trace: Option<TraceId>) -> Result<
         lang: message.content.language.as_ref().map(ToString::to_string),
         id: message.id.as_ref().map(ToString::to_string),
         receipts: write_receipts(message.receipts),
+        replaces: None,
+        reply_to: None,
+        reactions: None,
+        retracts: None,
+        files: Vec::new(),
         sent: message.sent.as_ref().map(ToString::to_string),
         alternatives,
         trans_id: operation.trans_id.to_string(),
         trace: trace.map(|trace| trace.to_string()),
     };
+    signals::write_beside(message, &mut event);
     Ok(Mapped { event, losses })
 }
 
@@ -249,6 +284,24 @@ pub mod field {
     pub const LANGUAGE: &str = "content.language";
     /// Its further forms.
     pub const ALTERNATIVES: &str = "alternatives";
+    /// That it replaces an earlier message.
+    pub const CORRECTION: &str = "correction";
+    /// That it answers one.
+    pub const REPLY: &str = "reply";
+    /// Reactions.
+    pub const REACTION: &str = "reaction";
+    /// That an earlier message is to be forgotten.
+    pub const RETRACTION: &str = "retraction";
+    /// How it is to be treated.
+    pub const HINTS: &str = "hints";
+    /// Files that lie elsewhere.
+    pub const FILES: &str = "files";
+    /// What only the addressee can read.
+    pub const SEALED: &str = "sealed";
+    /// Word about a message.
+    pub const DISPOSITION: &str = "disposition";
+    /// Whether somebody is composing.
+    pub const COMPOSING: &str = "composing";
 }
 
 fn parse_to(text: &str) -> Result<Address, ToError> {
@@ -419,6 +472,11 @@ mod tests {
             lang: Some("de".to_owned()),
             id: Some("m1".to_owned()),
             receipts: vec![Receipt::Delivery, Receipt::Display],
+            replaces: None,
+            reply_to: None,
+            reactions: None,
+            retracts: None,
+            files: vec![],
             sent: None,
             alternatives: vec![],
             trans_id: "t1".to_owned(),

@@ -1,12 +1,17 @@
 //! The JSON documents of the native protocol, as the server reads and the client writes them, and the other way.
 
 mod presence;
+mod signals;
 
 pub use presence::{
     Authorize, BasicStatus, DevicePresence, NoteText, PresenceEvent, PresenceResult, SetPresence, ShowValue, Subscribe,
     SubscriptionEvent,
 };
 use serde::{Deserialize, Serialize};
+pub use signals::{
+    ComposingEvent, ComposingStatus, DispositionEvent, DispositionStatus, FileLink, Reactions, ReplyTo,
+    SendDisposition, SetComposing,
+};
 use std::fmt;
 use utoipa::ToSchema;
 
@@ -35,6 +40,24 @@ pub struct SendMessage {
     /// Which reports the sender wants.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub receipts: Vec<Receipt>,
+    /// The id of an earlier message of the sender that this one replaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<String>,
+    /// The message that this one answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<ReplyTo>,
+    /// Reactions to a message; `body` may be empty then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reactions: Option<Reactions>,
+    /// The id of an earlier message that its sender wants forgotten; `body` may be empty then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retracts: Option<String>,
+    /// Files that lie elsewhere; their URLs stand in `body`, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FileLink>,
+    /// To be kept nowhere on the way: it is sent at once or fails.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_store: bool,
 }
 
 /// A report a sender can ask for.
@@ -120,6 +143,21 @@ pub struct MessageEvent {
     /// Which reports the sender wants.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub receipts: Vec<Receipt>,
+    /// The id of an earlier message of the sender that this one replaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<String>,
+    /// The message that this one answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<ReplyTo>,
+    /// Reactions to a message; `body` may be empty then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reactions: Option<Reactions>,
+    /// The id of an earlier message that its sender wants forgotten; `body` may be empty then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retracts: Option<String>,
+    /// Files that lie elsewhere; their URLs stand in `body`, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FileLink>,
     /// When it was first sent, if it was delayed (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent: Option<String>,

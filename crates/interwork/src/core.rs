@@ -375,6 +375,7 @@ impl Core {
         self.traces.update(trace, |record| record.end("refused", &outcome));
         settle.settle(outcome.clone());
         if let Some(once) = once {
+            self.forget_failed(&operation, &outcome);
             self.storage.ledger.withdraw(once);
             self.answer_twins(Some(once), &outcome);
         }

@@ -59,9 +59,20 @@ impl Core {
             ledger.end_held(once, end, self.timestamp());
         }
         self.paces.delivered(&ended.hop, &outcome, self.timestamp());
+        if ended.once.is_some() {
+            self.forget_failed(&ended.operation, &outcome);
+        }
         self.report(ended, &outcome);
         near.settle(outcome.clone());
         self.answer_twins(ended.once, &outcome);
+    }
+
+    /// Who hears at once that a message failed hears nothing more of it.
+    pub(crate) fn forget_failed(&self, operation: &Operation, outcome: &Outcome) {
+        if let (Operation::Message(message), Outcome::Failure(_)) = (operation, outcome) {
+            let (source, destination) = (&message.source.address, &message.destination.address);
+            self.asked.forget(source, destination, message.message.id.as_ref());
+        }
     }
 
     /// What a late error about an operation that ends so needs.
@@ -94,7 +105,10 @@ impl Core {
             let (outcome, reason, kind) = (outcome.label(), outcome.reason(), ended.kind());
             self.counters.operation(OperationKey { adapter: adapter.clone(), direction, kind, outcome, reason });
         }
-        if let Outcome::Failure(failure) = outcome {
+        // What is worth nothing later is not worth a line for an operator either.
+        if let Outcome::Failure(failure) = outcome
+            && ended.kind() != Kind::Composing
+        {
             tracing::info!(trace = %trace, %from, %to, reason = failure.cause.code(), "not delivered");
         }
         took

@@ -230,6 +230,9 @@ impl Core {
             return Err(near);
         }
         self.paces.delivered(&ended.hop, &outcome, now);
+        if ended.once.is_some() {
+            self.forget_failed(&ended.operation, &outcome);
+        }
         self.report(ended, &outcome);
         near.settle(outcome.clone());
         self.answer_twins(ended.once, &outcome);

@@ -61,6 +61,7 @@ impl Core {
             End::Expired => Disposition::Expired,
             End::Delivered(_) | End::HandedOver => return None,
         };
+        self.asked.forget(&about.source.address, &about.destination.address, about.message_id.as_ref());
         let near = self.candidates.iter().find(|candidate| *candidate.name.as_str() == *about.near)?;
         let tells = match near.capabilities.tells_failure {
             TellsFailure::Always => true,
@@ -70,7 +71,6 @@ impl Core {
         };
         if tells {
             let word = word(about, disposition)?;
-            self.asked.told(&word);
             return Some(self.own_entry(Operation::Disposition(Box::new(word)), about, Origin::Gateway));
         }
         let reason = in_words(&disposition.failure()?);

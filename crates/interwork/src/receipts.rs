@@ -7,15 +7,15 @@ use crate::core::Core;
 use crate::waiting::{Owner, Waiting};
 use adapter_api::{Carries, Settle, Settlement, Token};
 use impp_model::{
-    Cause, DateTime, Device, DispositionOperation, Failure, MessageId, MessageOperation, Operation, Outcome, Receipts,
-    Report, ReturnPath, Side,
+    Address, Cause, DateTime, Device, DispositionOperation, Failure, MessageId, MessageOperation, Operation, Outcome,
+    Receipts, Report, ReturnPath, Side,
 };
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
-use store::{Batch, Completion, Fence, Pair, Shard, Store, Table, Timestamp, Urgency};
+use store::{Batch, Completion, Fence, OnceKey, Pair, Recall, Shard, Store, Table, Timestamp, Urgency};
 
 /// Messages that somebody waits for word about; some 300 octets each.
 const MAX_ASKED: usize = 65_536;
@@ -40,7 +40,7 @@ struct Book {
     entries: BTreeMap<u64, Entry>,
     names: HashMap<(Pair, MessageId), u64>,
     /// The numbers of one conversation's messages, in their order.
-    pairs: HashMap<Pair, Vec<u64>>,
+    pairs: HashMap<Pair, BTreeSet<u64>>,
     next: u64,
 }
 
@@ -119,28 +119,30 @@ impl Asked {
     /// The word that may be passed on, completed from the messages it is about.
     ///
     /// Nothing for a message that nobody waits for word about, of a kind that was not asked for or was made before.
-    pub(crate) fn word(&self, word: &DispositionOperation) -> Vec<DispositionOperation> {
+    pub(crate) fn word(&self, word: &DispositionOperation, now: Timestamp) -> Vec<DispositionOperation> {
         let Some(id) = &word.message_id else { return Vec::new() };
+        self.forget_old(now);
         // The message went the other way.
         let pair = Pair::new(&word.destination.address, &word.source.address);
         let mut table = self.table.lock();
         let Some(meant) = table.names.get(&(pair, id.clone())).copied() else { return Vec::new() };
         let mut numbers = vec![meant];
         if word.and_earlier {
-            let earlier = table.pairs.get(&pair).into_iter().flatten().copied().filter(|number| *number < meant);
-            numbers.extend(earlier.collect::<Vec<_>>().into_iter().rev().take(MAX_EARLIER));
+            let earlier = table.pairs.get(&pair).into_iter().flat_map(|numbers| numbers.range(..meant));
+            numbers.extend(earlier.rev().take(MAX_EARLIER));
             numbers.sort_unstable();
         }
         numbers.into_iter().filter_map(|number| self.tell(&mut table, number, word)).collect()
     }
 
-    /// Notes that the hub itself tells what became of a message.
-    pub(crate) fn told(&self, word: &DispositionOperation) {
-        let Some(id) = &word.message_id else { return };
-        let pair = Pair::new(&word.destination.address, &word.source.address);
+    /// A message has failed, and its sender knows or is told by the hub itself: nothing more is to be said of it.
+    // RFC 5438 §7.2.1: never "delivered" after "failed". IMDN-007: no "failed" after a refusal.
+    pub(crate) fn forget(&self, source: &Address, destination: &Address, id: Option<&MessageId>) {
+        let Some(id) = id else { return };
         let mut table = self.table.lock();
-        if let Some(number) = table.names.get(&(pair, id.clone())).copied() {
-            self.close(&mut table, number, word.disposition.report());
+        let name = (Pair::new(source, destination), id.clone());
+        if let Some(number) = table.names.get(&name).copied() {
+            self.erase(table.remove(number));
         }
     }
 
@@ -226,7 +228,7 @@ impl Book {
     fn insert(&mut self, number: u64, entry: Entry) {
         let pair = Pair::from_bits(entry.pair);
         self.names.insert((pair, entry.id.clone()), number);
-        self.pairs.entry(pair).or_default().push(number);
+        self.pairs.entry(pair).or_default().insert(number);
         self.entries.insert(number, entry);
     }
 
@@ -235,7 +237,7 @@ impl Book {
         let pair = Pair::from_bits(entry.pair);
         self.names.remove(&(pair, entry.id.clone()));
         if let Some(numbers) = self.pairs.get_mut(&pair) {
-            numbers.retain(|other| *other != number);
+            numbers.remove(&number);
             if numbers.is_empty() {
                 self.pairs.remove(&pair);
             }
@@ -266,7 +268,10 @@ impl Core {
     /// Passes on what a peer says about messages, as far as their senders asked for it.
     pub(crate) fn pass_on(&self, waiting: Waiting) {
         let Operation::Disposition(word) = &*waiting.operation else { return self.route(waiting) };
-        let words = self.asked.word(word);
+        if word.disposition.failure().is_none() {
+            self.confirm(word);
+        }
+        let words = self.asked.word(word, self.timestamp());
         if words.is_empty() && word.disposition.failure().is_some() {
             return self.refuse(waiting, Failure::new(Side::Near, Cause::NotFound).with_text("about no message"));
         }
@@ -285,6 +290,14 @@ impl Core {
             let operation = Arc::new(Operation::Disposition(Box::new(word)));
             self.route(Waiting { trace, operation, near: near.clone(), peer: peer.clone(), owner, since, once });
         }
+    }
+
+    /// The addressee itself has the message: an error that comes after that is about something else.
+    fn confirm(&self, word: &DispositionOperation) {
+        let Some(id) = &word.message_id else { return };
+        let key = OnceKey::new(&word.destination.address, id.as_str());
+        let is_meant = |about: &Recall| about.destination.address == word.source.address;
+        self.storage.ledger.recall(key, self.timestamp(), is_meant);
     }
 
     /// Why the chosen adapter must not be given an operation that its kind allows.
@@ -357,20 +370,20 @@ mod tests {
         let (_, asked) = asked();
         asked.note(&message("m1", BOTH), NOW);
         asked.note(&message("m2", Receipts::default()), NOW);
-        let passed = asked.word(&word("m1", Disposition::Delivered, false));
+        let passed = asked.word(&word("m1", Disposition::Delivered, false), NOW);
         assert_eq!(passed.len(), 1);
         let complete = &passed[0];
         assert_eq!(complete.accepted.epoch_seconds(), 1_795_348_800);
         assert_eq!(complete.return_path, Some(ReturnPath(bytes::Bytes::from_static(b"back"))));
-        assert_eq!(asked.word(&word("m1", Disposition::Delivered, false)), []);
-        assert_eq!(asked.word(&word("m1", Disposition::Processed, false)), []);
-        assert_eq!(asked.word(&word("m2", Disposition::Delivered, false)), []);
+        assert_eq!(asked.word(&word("m1", Disposition::Delivered, false), NOW), []);
+        assert_eq!(asked.word(&word("m1", Disposition::Processed, false), NOW), []);
+        assert_eq!(asked.word(&word("m2", Disposition::Delivered, false), NOW), []);
         assert_eq!(
-            asked.word(&word("m3", Disposition::Delivered, false)),
+            asked.word(&word("m3", Disposition::Delivered, false), NOW),
             [],
             "late reports without an entry are dropped"
         );
-        assert_eq!(asked.word(&word("m1", Disposition::Displayed, false)).len(), 1);
+        assert_eq!(asked.word(&word("m1", Disposition::Displayed, false), NOW).len(), 1);
         assert!(asked.table.lock().entries.is_empty() && asked.table.lock().pairs.is_empty());
     }
 
@@ -384,8 +397,8 @@ mod tests {
         let ids = |passed: Vec<DispositionOperation>| {
             passed.into_iter().filter_map(|word| Some(word.message_id?.to_string())).collect::<Vec<_>>()
         };
-        assert_eq!(ids(asked.word(&word("m2", Disposition::Displayed, true))), ["m1", "m2"]);
-        assert_eq!(ids(asked.word(&word("m3", Disposition::Displayed, true))), ["m3"]);
+        assert_eq!(ids(asked.word(&word("m2", Disposition::Displayed, true), NOW)), ["m1", "m2"]);
+        assert_eq!(ids(asked.word(&word("m3", Disposition::Displayed, true), NOW)), ["m3"]);
     }
 
     // checks: CMP-026, IMDN-003
@@ -394,11 +407,13 @@ mod tests {
         let (store, first) = asked();
         first.note(&message("m1", BOTH), NOW);
         first.note(&message("m2", BOTH), NOW);
-        assert_eq!(first.word(&word("m1", Disposition::Delivered, false)).len(), 1);
+        assert_eq!(first.word(&word("m1", Disposition::Delivered, false), NOW).len(), 1);
         let second = Asked::open(store.clone(), NOW);
-        assert_eq!(second.word(&word("m1", Disposition::Delivered, false)), []);
-        assert_eq!(second.word(&word("m1", Disposition::Displayed, false)).len(), 1);
+        assert_eq!(second.word(&word("m1", Disposition::Delivered, false), NOW), []);
+        assert_eq!(second.word(&word("m1", Disposition::Displayed, false), NOW).len(), 1);
         let later = Timestamp(NOW.0 + 8 * 24 * 3_600_000);
+        assert_eq!(second.word(&word("m2", Disposition::Delivered, false), later), []);
+        assert!(second.table.lock().entries.is_empty());
         let third = Asked::open(store, later);
         assert!(third.table.lock().entries.is_empty());
     }
@@ -410,8 +425,8 @@ mod tests {
             asked.note(&message(&number.to_string(), BOTH), NOW);
         }
         assert_eq!(asked.table.lock().entries.len(), MAX_ASKED);
-        assert_eq!(asked.word(&word("0", Disposition::Delivered, false)), []);
-        assert_eq!(asked.word(&word("1", Disposition::Delivered, false)).len(), 1);
+        assert_eq!(asked.word(&word("0", Disposition::Delivered, false), NOW), []);
+        assert_eq!(asked.word(&word("1", Disposition::Delivered, false), NOW).len(), 1);
     }
 
     // checks: IMDN-003
@@ -419,7 +434,7 @@ mod tests {
     fn rfc5438_s7_2_1_never_delivered_after_failed() {
         let (_, asked) = asked();
         asked.note(&message("m1", BOTH), NOW);
-        asked.told(&word("m1", Disposition::Expired, false));
-        assert_eq!(asked.word(&word("m1", Disposition::Delivered, false)), []);
+        asked.forget(&end("romeo@sip.example").address, &end("juliet@xmpp.example").address, Some(&"m1".into()));
+        assert_eq!(asked.word(&word("m1", Disposition::Delivered, false), NOW), []);
     }
 }

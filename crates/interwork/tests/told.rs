@@ -6,10 +6,11 @@ mod common;
 
 use adapter_api::{Delivery, HubCore, settle_channel};
 use common::{
-    DELIVERED, PLENTY, Table, World, failure, from_sip, from_xmpp, next, one, text_of, tuned, world, world_on,
+    DELIVERED, PLENTY, Table, World, failure, from_sip, from_xmpp, message, next, one, text_of, tuned, world, world_on,
 };
 use impp_model::{
-    Address, Cause, DateTime, Disposition, DispositionOperation, Endpoint, MaxForwards, Operation, Outcome,
+    Address, Cause, DateTime, Disposition, DispositionOperation, Endpoint, MaxForwards, Operation, Outcome, Proof,
+    Receipts,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -206,7 +207,7 @@ async fn with_notices_off_nobody_is_told_and_all_of_it_counted() {
 async fn xep0334_s4_3_what_is_not_to_be_kept_fails_instead() {
     let world = world(Table::new(0), PLENTY);
     let running = world.run();
-    let mut operation = common::message("a@sip.example", "b@xmpp.example", "m1");
+    let mut operation = message("a@sip.example", "b@xmpp.example", "m1");
     if let Operation::Message(message) = &mut operation {
         message.message.hints.no_store = true;
     }
@@ -215,5 +216,100 @@ async fn xep0334_s4_3_what_is_not_to_be_kept_fails_instead() {
     one(&world.xmpp).settle(failure(Cause::LinkDown));
     assert_eq!(outcome.await, Ok(failure(Cause::LinkDown).into()));
     assert_eq!(world.books(), [0, 1, 0, 0, 0]);
+    running.abort();
+}
+
+fn asking(id: &str, receipts: Receipts) -> Operation {
+    let mut operation = message("a@sip.example", "b@xmpp.example", id);
+    if let Operation::Message(message) = &mut operation {
+        message.message.receipts = receipts;
+    }
+    operation
+}
+
+impl World {
+    /// What a SIP sender who wants word sends, and what its server says.
+    async fn asks(&self, id: &str, said: impl Into<Outcome>) -> Outcome {
+        let (settle, outcome) = settle_channel();
+        let receipts = Receipts { delivery: true, display: true, failure: true, processing: true };
+        self.core.submit(asking(id, receipts), from_sip(), settle);
+        one(&self.xmpp).settle(said);
+        outcome.await.unwrap()
+    }
+
+    /// The addressee's own word.
+    async fn says(&self, id: &str, disposition: Disposition) -> Outcome {
+        let end = |text: &str| Endpoint::bare(Address::parse_bare(text).unwrap());
+        let word = DispositionOperation {
+            source: end("b@xmpp.example"),
+            destination: end("a@sip.example"),
+            max_forwards: MaxForwards::INITIAL,
+            message_id: Some(id.into()),
+            trans_id: "word".into(),
+            accepted: DateTime::from_epoch(0, 0).unwrap(),
+            disposition,
+            and_earlier: false,
+            return_path: None,
+        };
+        let (settle, outcome) = settle_channel();
+        self.core.submit(Operation::Disposition(Box::new(word)), from_xmpp(), settle);
+        tokio::task::yield_now().await;
+        for delivery in self.sip.take() {
+            delivery.settle(DELIVERED);
+        }
+        outcome.await.unwrap()
+    }
+}
+
+fn is_refused(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Failure(_))
+}
+
+// checks: IMDN-007, CMP-023
+#[tokio::test(start_paused = true)]
+async fn rfc5438_s12_1_3_1_no_word_comes_after_a_refusal_and_none_of_failure_after_the_addressees_own() {
+    let world = world(Table::new(0), PLENTY);
+    let running = world.run();
+    assert!(is_refused(&world.asks("m1", failure(Cause::NotFound)).await));
+    assert!(is_refused(&world.late_error("b@xmpp.example", "a@sip.example", "m1").await), "a second device's error");
+    assert_eq!(world.says("m1", Disposition::Delivered).await, Outcome::HandedOver, "nobody waits for it");
+    assert_eq!(world.asks("m2", DELIVERED).await, DELIVERED);
+    assert_eq!(world.says("m2", Disposition::Delivered).await, DELIVERED);
+    assert!(is_refused(&world.late_error("b@xmpp.example", "a@sip.example", "m2").await), "it has the message");
+    assert_eq!((world.reversed(), world.sip.take().len()), (0, 0));
+    running.abort();
+}
+
+// checks: IMDN-003, IMDN-012
+#[tokio::test(start_paused = true)]
+async fn what_a_stranger_sends_under_the_senders_name_takes_no_word_from_the_sender() {
+    let world = world(Table::new(0), PLENTY);
+    let running = world.run();
+    assert_eq!(world.asks("m1", DELIVERED).await, DELIVERED);
+    let (settle, outcome) = settle_channel();
+    world.core.submit(asking("m1", Receipts::default()), from_xmpp(), settle);
+    assert!(is_refused(&outcome.await.unwrap()), "it speaks for another domain");
+    assert_eq!(world.says("m1", Disposition::Displayed).await, DELIVERED);
+    running.abort();
+}
+
+// checks: IMDN-008, IMDN-009, CMP-027, IM-014
+#[tokio::test(start_paused = true)]
+async fn rfc5438_s12_2_the_gateway_makes_no_word_of_its_own_of_an_acceptance() {
+    let world = world(Table::new(0), PLENTY);
+    let running = world.run();
+    for (id, proof) in [("m1", Proof::Server), ("m2", Proof::Recipient)] {
+        let delivered = Outcome::Success(proof);
+        assert_eq!(world.asks(id, delivered.clone()).await, delivered);
+    }
+    let (settle, outcome) = settle_channel();
+    let all = Receipts { delivery: true, display: true, failure: true, processing: true };
+    world.core.submit(asking("m3", all), from_sip(), settle);
+    one(&world.xmpp).settle(failure(Cause::LinkDown));
+    assert_eq!(outcome.await, Ok(Outcome::Indeterminant), "spooled");
+    next(&world.xmpp).await.settle(DELIVERED);
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(world.sip.take().len(), 0, "no report of delivery, none of processing");
+    assert_eq!(world.says("m3", Disposition::Delivered).await, DELIVERED, "only what the addressee says is passed on");
     running.abort();
 }

@@ -20,7 +20,7 @@ impl Shared {
                     Wish::Extend(_) | Wish::Fetch | Wish::Pause | Wish::Check => None,
                 };
                 let (watcher, target) = (&subscribe.watcher.address, &subscribe.target.address);
-                self.known(target).map(|()| {
+                self.user(target).map(|_| {
                     if let Some(state) = state {
                         self.tell(target, "subscription", &standing_event(watcher, target, state, None));
                     }
@@ -29,10 +29,10 @@ impl Shared {
             Operation::Authorize(authorize) => {
                 let (watcher, target) = (&authorize.watcher.address, &authorize.target.address);
                 let state = if authorize.allow { "active" } else { "refused" };
-                self.known(watcher)
-                    .map(|()| self.tell(watcher, "subscription", &standing_event(watcher, target, state, None)))
+                self.user(watcher)
+                    .map(|_| self.tell(watcher, "subscription", &standing_event(watcher, target, state, None)))
             }
-            Operation::Notify(notify) => self.known(&notify.watcher.address).map(|()| self.notify(notify)),
+            Operation::Notify(notify) => self.user(&notify.watcher.address).map(|_| self.notify(notify)),
             Operation::Message(_) | Operation::Disposition(_) | Operation::Composing(_) | Operation::Publish(_) | _ => {
                 Err(Failure::new(Side::Ours, Cause::NotImplemented))
             }
@@ -40,13 +40,6 @@ impl Shared {
         match told {
             Ok(()) => delivery.settle(Outcome::Success(Proof::Server)),
             Err(failure) => delivery.settle(failure),
-        }
-    }
-
-    fn known(&self, user: &Address) -> Result<(), Failure> {
-        match self.users.at(user) {
-            Some(_) => Ok(()),
-            None => Err(Failure::new(Side::Far, Cause::NotFound).with_text("no such native user")),
         }
     }
 
@@ -76,7 +69,7 @@ impl Shared {
         self.tell(watcher, "subscription", &standing);
     }
 
-    fn tell(&self, user: &Address, kind: &'static str, data: &impl Serialize) {
+    pub(super) fn tell(&self, user: &Address, kind: &'static str, data: &impl Serialize) {
         let (Some(user), Ok(data)) = (self.users.at(user), serde_json::to_string(data)) else { return };
         if user.mailbox(|mailbox| mailbox.append_news(kind, data.into())).is_some() {
             user.announce();

@@ -27,7 +27,7 @@ use std::time::Duration;
         ("Last-Event-ID" = Option<String>, Header, description = "The last event seen."),
     ),
     responses(
-        (status = 200, description = "Events `message`, `presence`, `subscription`", content_type = "text/event-stream", body = MessageEvent),
+        (status = 200, description = "Events `message`, `disposition`, `composing`, `presence`, `subscription`", content_type = "text/event-stream", body = MessageEvent),
         (status = 400, description = "Malformed; the answer names the field", body = Refused),
         (status = 401, description = "No token, or nobody's", body = Refused),
         (status = 429, description = "Too many devices or streams; see Retry-After", body = Refused),

@@ -7,7 +7,7 @@ use crate::mapping;
 use crate::users::User;
 use crate::window::{Begin, Ticket, is_turned_away};
 use crate::wire::{Refused, SendMessage, SendResult};
-use adapter_api::Settle;
+use adapter_api::{Settle, TraceId};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
@@ -30,7 +30,7 @@ use tokio::time::timeout;
         (status = 401, description = "No token, or nobody's", body = Refused),
         (status = 408, description = "The body came too slowly", body = Refused),
         (status = 413, description = "Body or content too large", body = Refused),
-        (status = 415, description = "Neither JSON nor a format that is offered", body = Refused),
+        (status = 415, description = "Neither JSON nor message/cpim", body = Refused),
         (status = 422, description = "Not delivered", body = SendResult),
         (status = 429, description = "Too many messages in flight; see Retry-After", body = Refused),
         (status = 503, description = "The gateway could not try; see Retry-After", body = SendResult),
@@ -43,10 +43,16 @@ pub(super) async fn post(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Answer, Refusal> {
-    check_json(&headers)?;
-    let json = read_body(&app, &headers, body).await?;
-    let request = mapping::parse(&json)?;
-    let submitted = submit(&app, &user, device, request)?;
+    let cpim = is_cpim(&headers);
+    if !cpim {
+        check_json(&headers)?;
+    }
+    let octets = read_body(&app, &headers, body).await?;
+    let submitted = if cpim {
+        submit_cpim(&app, &user, device, &octets)?
+    } else {
+        submit(&app, &user, device, mapping::parse(&octets)?)?
+    };
     Ok(submitted.answer().await)
 }
 
@@ -64,10 +70,29 @@ pub(super) fn submit(
     if request.body.len() > limit {
         return Err(Refusal::TooLarge { field: Some("body"), limit });
     }
+    let operation = mapping::from_request(source(user, device)?, request, new_trans_id())?;
+    begin(app, user, operation)
+}
+
+/// The same for a message/cpim object as it is.
+fn submit_cpim(app: &App, user: &User, device: Option<Arc<str>>, octets: &[u8]) -> Result<Submitted, Refusal> {
+    let operation = mapping::cpim::from_cpim(source(user, device)?, octets, new_trans_id())?;
+    let limit = app.shared.config.limits.max_message;
+    if operation.message.content.octets.len() > limit {
+        return Err(Refusal::TooLarge { field: None, limit });
+    }
+    begin(app, user, operation)
+}
+
+/// The user as the source of an operation.
+pub(super) fn source(user: &User, device: Option<Arc<str>>) -> Result<Endpoint, Refusal> {
     let device = device.map(|device| Device::new(&device)).transpose();
     let device = device.map_err(|error| Refusal::malformed("device", error))?;
-    let source = Endpoint { address: user.address.clone(), device };
-    let operation = mapping::from_request(source, request, new_trans_id())?;
+    Ok(Endpoint { address: user.address.clone(), device })
+}
+
+fn begin(app: &App, user: &User, operation: MessageOperation) -> Result<Submitted, Refusal> {
+    app.shared.typing.ended(&user.address, &operation.destination.address);
     match user.window.begin(&operation) {
         Begin::Busy => Err(Refusal::Busy),
         Begin::IdInUse => Err(Refusal::malformed("id", "another message of yours had this id; each needs its own")),
@@ -84,7 +109,7 @@ fn hand_in(app: &App, user: &User, operation: MessageOperation, ticket: Arc<Tick
 }
 
 /// RFC 3860 §3.1: unique for each operation; 128 random bits.
-fn new_trans_id() -> TransId {
+pub(super) fn new_trans_id() -> TransId {
     format!("{:032x}", rand::random::<u128>()).into()
 }
 
@@ -92,9 +117,7 @@ impl Submitted {
     /// Waits for the outcome. Whoever stops waiting stops nothing.
     pub(super) async fn answer(self) -> Answer {
         let (trace, outcome) = self.0.finished().await;
-        let result = mapping::to_result(&self.0.trans_id, trace, &outcome);
-        let (status, pause) = status(&outcome);
-        Answer { status, pause, result }
+        Answer::of(&self.0.trans_id, trace, &outcome)
     }
 }
 
@@ -103,6 +126,14 @@ pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) result: SendResult,
     pause: Option<Duration>,
+}
+
+impl Answer {
+    /// The answer to the operation `trans_id`.
+    pub(super) fn of(trans_id: &TransId, trace: TraceId, outcome: &Outcome) -> Self {
+        let (status, pause) = status(outcome);
+        Self { status, pause, result: mapping::to_result(trans_id, trace, outcome) }
+    }
 }
 
 fn status(outcome: &Outcome) -> (StatusCode, Option<Duration>) {
@@ -129,14 +160,17 @@ impl IntoResponse for Answer {
     }
 }
 
+fn is_cpim(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("message/cpim")
+}
+
 /// Refuses bodies of another type than JSON.
 pub(super) fn check_json(headers: &HeaderMap) -> Result<(), Refusal> {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = value.split(';').next().unwrap_or_default().trim();
     if media_type.eq_ignore_ascii_case("application/json") {
         Ok(())
-    } else if media_type.eq_ignore_ascii_case("message/cpim") {
-        Err(Refusal::MediaType("message/cpim is not offered yet; send application/json"))
     } else {
         Err(Refusal::MediaType("send application/json"))
     }

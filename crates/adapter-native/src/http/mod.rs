@@ -7,6 +7,7 @@ mod messages;
 mod openapi;
 mod presence;
 mod refusal;
+mod signals;
 mod ws;
 
 pub(crate) use connection::serve;
@@ -44,14 +45,9 @@ fn router(app: App) -> Router {
         .route("/v1/subscriptions", post(presence::subscribe))
         .route("/v1/subscriptions/{id}", delete(presence::unsubscribe))
         .route("/v1/authorizations", post(presence::authorize))
-        .route("/v1/composing", post(not_offered))
-        .route("/v1/dispositions", post(not_offered))
+        .route("/v1/composing", post(signals::post_composing))
+        .route("/v1/dispositions", post(signals::post_disposition))
         .fallback(|| async { Refusal::NotFound })
         .method_not_allowed_fallback(|| async { Refusal::Method })
         .with_state(app)
-}
-
-/// The answer to calls of the contract that this gateway does not offer.
-async fn not_offered(_: auth::Caller) -> Refusal {
-    Refusal::NotOffered
 }

@@ -9,6 +9,8 @@ use utoipa::{Modify, OpenApi, openapi};
     info(title = "Interlingua native protocol", version = "1"),
     paths(
         super::messages::post,
+        super::signals::post_composing,
+        super::signals::post_disposition,
         super::events::stream,
         super::events::acknowledge,
         super::ws::upgrade,

@@ -5,6 +5,7 @@ use super::auth::{Caller, CallingDevice};
 use super::connection::{DRAIN, Place, STALL};
 use super::messages::{self, Answer};
 use super::refusal::Refusal;
+use super::signals;
 use crate::mailbox::Event;
 use crate::mapping;
 use crate::users::{Reader, User};
@@ -218,7 +219,21 @@ impl Talk {
                 let reference = request.reference.as_deref();
                 Ok(reference.map(|_| result_frame(reference, StatusCode::OK, AckResult { id })))
             }
-            "presence" | "subscription" | "authorization" | "composing" | "disposition" => Err(Refusal::NotOffered),
+            "disposition" => {
+                let data = request.data.ok_or_else(|| Refusal::malformed("data", "missing"))?;
+                let told =
+                    signals::disposition(&self.app, &self.user, Some(Arc::clone(&self.device)), data.get().as_bytes())?;
+                self.in_flight.push(Box::pin(async move { (request.reference, told.await) }));
+                Ok(None)
+            }
+            "composing" => {
+                let data = request.data.ok_or_else(|| Refusal::malformed("data", "missing"))?;
+                let told =
+                    signals::composing(&self.app, &self.user, Some(Arc::clone(&self.device)), data.get().as_bytes())?;
+                self.in_flight.push(Box::pin(async move { (request.reference, told.await) }));
+                Ok(None)
+            }
+            "presence" | "subscription" | "authorization" => Err(Refusal::NotOffered),
             _ => Err(Refusal::malformed("type", "no such request")),
         }
     }

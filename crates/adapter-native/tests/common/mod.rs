@@ -33,13 +33,18 @@ struct FakeHub {
     at_once: Mutex<Option<Outcome>>,
     traces: AtomicU64,
     losses: Mutex<Vec<String>>,
+    signals: Mutex<Vec<Operation>>,
     configuration: watch::Sender<Arc<Configuration>>,
 }
 
 impl HubCore for FakeHub {
     fn submit(&self, operation: Operation, provenance: Arc<Provenance>, settle: Settle) -> TraceId {
         let trace = TraceId(self.traces.fetch_add(1, Ordering::Relaxed));
-        let Operation::Message(operation) = operation else { panic!("only messages") };
+        let Operation::Message(operation) = operation else {
+            self.signals.lock().push(operation);
+            settle.settle(Outcome::HandedOver);
+            return trace;
+        };
         let settle = match self.at_once.lock().clone() {
             Some(outcome) => {
                 settle.settle(outcome);
@@ -95,6 +100,7 @@ impl Gateway {
             at_once: Mutex::new(None),
             traces: AtomicU64::new(1),
             losses: Mutex::default(),
+            signals: Mutex::default(),
             configuration,
         });
         let (trigger, shutdown) = Shutdown::new();
@@ -122,6 +128,12 @@ impl Gateway {
     /// What reaches the hub next.
     pub(crate) async fn next_submitted(&mut self) -> Submitted {
         self.submitted.recv().await.unwrap()
+    }
+
+    /// What reached the hub that is no message.
+    #[allow(dead_code, reason = "not every test of this module's users")]
+    pub(crate) fn signals(&self) -> Vec<Operation> {
+        self.hub.signals.lock().clone()
     }
 
     pub(crate) fn losses(&self) -> Vec<String> {

@@ -58,7 +58,7 @@ pub fn run(args: &Args) -> Result<Ended> {
         thread: args.thread.clone(),
         lang: args.lang.clone(),
         id: args.id.clone(),
-        receipts: Vec::new(),
+        ..SendMessage::default()
     };
     let client = args.server.client()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -43,16 +43,12 @@ impl Shelf {
             protocol: protocol.into(),
             srv_label: label.map(Into::into),
             standing_link,
-            // As in the field: who has no answer for each message has a form for a late error.
-            kinds: if answers_each {
-                vec![Kind::Message, Kind::Subscribe, Kind::Notify, Kind::Authorize]
-            } else {
-                vec![Kind::Message, Kind::Disposition, Kind::Subscribe, Kind::Notify, Kind::Authorize]
-            },
+            kinds: vec![Kind::Message, Kind::Disposition, Kind::Subscribe, Kind::Notify, Kind::Authorize],
             transports: vec![Transport::Tcp, Transport::Udp],
             sends_as: SendsAs::Anyone,
             acknowledgement: Acknowledgement::Answer,
             answers_each,
+            // As in the field: who has no answer for each message has a form for a late error.
             tells_failure: if answers_each { TellsFailure::Never } else { TellsFailure::Always },
             seals: Vec::new(),
             repeatable: true,

@@ -125,7 +125,7 @@ async fn a_client_that_does_not_read_is_let_go_and_costs_no_more_than_its_pipe()
     for user in f.shared.users.iter() {
         let waiting = || crate::users::Waiting { settle: adapter_api::settle_channel().0, deadline: Instant::now() };
         for _ in 0..100 {
-            user.mailbox(|mailbox| mailbox.append("x".repeat(1000).into(), waiting())).unwrap();
+            user.mailbox(|mailbox| mailbox.append("message", "x".repeat(1000).into(), waiting())).unwrap();
         }
         user.announce();
     }

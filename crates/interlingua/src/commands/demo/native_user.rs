@@ -47,11 +47,7 @@ impl NativeUser {
             to: to.to_owned(),
             content_type: "text/plain".to_owned(),
             body: text.to_owned(),
-            subject: None,
-            thread: None,
-            lang: None,
-            id: None,
-            receipts: Vec::new(),
+            ..SendMessage::default()
         };
         let result = self.client.send(&message).await?;
         Ok(match result.status {

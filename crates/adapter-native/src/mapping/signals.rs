@@ -1,0 +1,164 @@
+//! What is said about messages, and what stands beside a body.
+
+use super::{MAX_ID_LEN, MAX_THREAD_LEN, Refusal, TextProblem, bounded, parse_to};
+use crate::wire::{
+    ComposingEvent, ComposingStatus, DispositionEvent, DispositionStatus, FileLink, MessageEvent, Reactions, Receipt,
+    ReplyTo, SendDisposition, SendMessage, SetComposing,
+};
+use impp_model::{
+    Address, ComposingOperation, ComposingState, DateTime, Disposition, DispositionOperation, Endpoint, InstantMessage,
+    MaxForwards, MessageId, OutOfBand, Relation, TransId,
+};
+use std::time::Duration;
+
+/// Reactions of one person to one message.
+const MAX_REACTIONS: usize = 32;
+/// Octets of one reaction.
+const MAX_REACTION: usize = 64;
+/// Files of one message.
+const MAX_FILES: usize = 16;
+/// Octets of a URL, and of the words about it.
+const MAX_URL: usize = 4096;
+
+fn id(field: &'static str, text: String) -> Result<MessageId, Refusal> {
+    Ok(bounded(field, Some(text), MAX_ID_LEN)?.unwrap_or_default().into())
+}
+
+fn too_many(field: &'static str, limit: usize) -> Refusal {
+    Refusal::Text { field, problem: TextProblem::TooLong { limit } }
+}
+
+/// Takes what stands beside the body of `request` over into `message`.
+pub(super) fn read_beside(request: &mut SendMessage, message: &mut InstantMessage) -> Result<(), Refusal> {
+    if let Some(text) = request.replaces.take() {
+        message.relations.push(Relation::Replaces { id: id("replaces", text)? });
+    }
+    if let Some(ReplyTo { id: text, author }) = request.reply_to.take() {
+        let author = author.map(|author| parse_to(&author).map_err(Refusal::To)).transpose()?;
+        message.relations.push(Relation::RepliesTo { id: id("reply_to", text)?, author, quoted: 0 });
+    }
+    if let Some(Reactions { id: text, emojis }) = request.reactions.take() {
+        if emojis.len() > MAX_REACTIONS {
+            return Err(too_many("reactions", MAX_REACTIONS));
+        }
+        let emojis = emojis.into_iter().map(|text| bounded("reactions", Some(text), MAX_REACTION));
+        let emojis = emojis.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+        message.relations.push(Relation::Reacts { id: id("reactions", text)?, emojis });
+    }
+    if let Some(text) = request.retracts.take() {
+        message.relations.push(Relation::Retracts { id: id("retracts", text)? });
+    }
+    if request.files.len() > MAX_FILES {
+        return Err(too_many("files", MAX_FILES));
+    }
+    for FileLink { url, description } in std::mem::take(&mut request.files) {
+        let url = bounded("files", Some(url), MAX_URL)?.unwrap_or_default();
+        message.files.push(OutOfBand { url, description: bounded("files", description, MAX_URL)? });
+    }
+    message.hints.no_store = request.no_store;
+    Ok(())
+}
+
+/// Writes what stands beside the body of `message` into its event.
+pub(super) fn write_beside(message: &InstantMessage, event: &mut MessageEvent) {
+    for relation in &message.relations {
+        match relation {
+            Relation::Replaces { id } => event.replaces = Some(id.to_string()),
+            Relation::RepliesTo { id, author, .. } => {
+                event.reply_to = Some(ReplyTo { id: id.to_string(), author: author.as_ref().map(Address::to_string) });
+            }
+            Relation::Reacts { id, emojis } => {
+                event.reactions = Some(Reactions { id: id.to_string(), emojis: emojis.clone() });
+            }
+            Relation::Retracts { id } => event.retracts = Some(id.to_string()),
+            _ => {}
+        }
+    }
+    let link = |file: &OutOfBand| FileLink { url: file.url.clone(), description: file.description.clone() };
+    event.files = message.files.iter().map(link).collect();
+}
+
+/// The operation that a report of the user `source` asks for; `at` is when it came.
+pub fn from_disposition(
+    source: Endpoint,
+    request: SendDisposition,
+    trans_id: TransId,
+    at: DateTime,
+) -> Result<DispositionOperation, Refusal> {
+    let disposition = match request.report {
+        Receipt::Delivery => Disposition::Delivered,
+        Receipt::Display => Disposition::Displayed,
+        Receipt::Failure => {
+            return Err(Refusal::Text { field: "report", problem: TextProblem::NoReport });
+        }
+    };
+    Ok(DispositionOperation {
+        source,
+        destination: Endpoint::bare(parse_to(&request.to).map_err(Refusal::To)?),
+        max_forwards: MaxForwards::INITIAL,
+        message_id: Some(id("id", request.id)?),
+        trans_id,
+        accepted: at,
+        disposition,
+        and_earlier: false,
+        return_path: None,
+    })
+}
+
+/// The `disposition` event that tells a user what became of its message.
+pub fn to_disposition_event(word: &DispositionOperation) -> DispositionEvent {
+    let failure = word.disposition.failure();
+    DispositionEvent {
+        from: word.source.address.to_string(),
+        from_device: word.source.device.as_ref().map(ToString::to_string),
+        id: word.message_id.as_ref().map(ToString::to_string),
+        disposition: match word.disposition {
+            Disposition::Delivered => DispositionStatus::Delivered,
+            Disposition::Displayed => DispositionStatus::Displayed,
+            Disposition::Processed => DispositionStatus::Processed,
+            Disposition::Stored => DispositionStatus::Stored,
+            Disposition::Expired => DispositionStatus::Expired,
+            Disposition::Failed(_) | _ => DispositionStatus::Failed,
+        },
+        reason: failure.as_ref().map(|failure| failure.cause.code().to_owned()),
+        text: failure.and_then(|failure| failure.text),
+        sent: word.accepted.to_string(),
+    }
+}
+
+/// The operation that a state of the user `source` asks for.
+pub fn from_composing(
+    source: Endpoint,
+    request: SetComposing,
+    trans_id: TransId,
+) -> Result<ComposingOperation, Refusal> {
+    Ok(ComposingOperation {
+        source,
+        destination: Endpoint::bare(parse_to(&request.to).map_err(Refusal::To)?),
+        max_forwards: MaxForwards::INITIAL,
+        trans_id,
+        thread: bounded("thread", request.thread, MAX_THREAD_LEN)?.map(Into::into),
+        state: STATES.iter().find(|(status, _)| *status == request.state).map_or(ComposingState::Active, |(_, it)| *it),
+        refresh: request.refresh.filter(|seconds| *seconds > 0).map(|seconds| Duration::from_secs(seconds.into())),
+        content_type: None,
+    })
+}
+
+/// The `composing` event that tells a user of a state.
+pub fn to_composing_event(told: &ComposingOperation) -> ComposingEvent {
+    ComposingEvent {
+        from: told.source.address.to_string(),
+        from_device: told.source.device.as_ref().map(ToString::to_string),
+        state: STATES.iter().find(|(_, it)| *it == told.state).map_or(ComposingStatus::Active, |(status, _)| *status),
+        thread: told.thread.as_ref().map(ToString::to_string),
+        refresh: told.refresh.filter(|_| told.state.is_composing()).map(|refresh| refresh.as_secs()),
+    }
+}
+
+const STATES: [(ComposingStatus, ComposingState); 5] = [
+    (ComposingStatus::Composing, ComposingState::Composing),
+    (ComposingStatus::Paused, ComposingState::Paused),
+    (ComposingStatus::Active, ComposingState::Active),
+    (ComposingStatus::Inactive, ComposingState::Inactive),
+    (ComposingStatus::Gone, ComposingState::Gone),
+];
