@@ -38,6 +38,8 @@ type Written = (Ahead, Result<Seq, LedgerError>);
 
 /// How often it is looked for what is due: as often as there are group commits.
 const TICK: Duration = Duration::from_millis(5);
+/// Operations that may grow old enough, however long that takes: some 40 octets each; beyond, the oldest are journalled early.
+const MAX_YOUNG: usize = 65_536;
 
 impl Default for Young {
     fn default() -> Self {
@@ -58,7 +60,7 @@ impl Young {
 
     fn pop(&self, now: Instant) -> Option<(Token, TraceId)> {
         let mut queue = self.queue.lock();
-        if queue.front()?.0 > now {
+        if queue.front()?.0 > now && queue.len() <= MAX_YOUNG {
             return None;
         }
         queue.pop_front().map(|(_, token, trace)| (token, trace))

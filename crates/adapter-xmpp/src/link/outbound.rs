@@ -165,6 +165,17 @@ impl Outbound {
         }
     }
 
+    /// There is no link and none in sight: what the hub can keep does not wait here (DESIGN A5).
+    pub(crate) fn give_back(&mut self) {
+        let (kept, waiting): (VecDeque<_>, _) =
+            self.waiting.drain(..).partition(|delivery| !delivery.operation.kind().is_presence());
+        self.waiting = waiting;
+        self.waiting_due = self.waiting.iter().map(|delivery| delivery.deadline).min();
+        for delivery in kept {
+            delivery.settle(Failure::new(Side::Far, Cause::LinkDown));
+        }
+    }
+
     /// The link is gone: what was sent and not proven may or may not have arrived.
     pub(crate) fn link_lost(&mut self) {
         self.link = None;
