@@ -138,7 +138,7 @@ impl Flow {
     }
 
     async fn protected(self, handshake: Handshake<TcpStream>, side: Side) {
-        let secured = StreamEvent::Secured(self.id, Arc::new(handshake.peer));
+        let secured = StreamEvent::Secured(self.id, Arc::new(handshake.peer), handshake.version);
         if self.events.send(secured).await.is_err() {
             return;
         }
