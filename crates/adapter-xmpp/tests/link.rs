@@ -154,6 +154,7 @@ async fn silence_is_told_as_unconfirmed_at_the_deadline() {
     assert_eq!(cause(outcome(outcome_to_come).await), Cause::Unconfirmed);
 }
 
+// checks: IM-09
 #[tokio::test]
 async fn without_acknowledgement_messages_end_as_handed_over() {
     let server = Server::bind().await;
@@ -249,6 +250,26 @@ async fn a_failure_that_comes_while_the_link_is_down_is_told_when_it_is_back() {
     open.settle.settle(Failure::new(Side::Far, Cause::NotFound));
     let mut peer = server.accept().await;
     assert_eq!(peer.next().await.attr("id"), Some("7"));
+}
+
+// checks: IM-013
+#[tokio::test]
+async fn a_failure_that_a_breaking_link_takes_along_is_told_over_the_next_until_it_is_proven() {
+    let (server, mut gateway, mut peer) = up().await;
+    peer.send("<message from='a@example.com/r' to='b@sip.example.com' id='7'><body>x</body></message>").await;
+    gateway.submitted().await.settle.settle(Failure::new(Side::Far, Cause::NotFound));
+    assert_eq!(peer.next_named("message").await.attr("id"), Some("7"));
+    // It was written, and who can tell whether the server has read it?
+    peer.abort();
+    let mut peer = server.accept().await;
+    let again = peer.next_named("message").await;
+    assert_eq!((again.attr("type"), again.attr("id")), (Some("error"), Some("7")));
+    let delivered = gateway.deliver("proves it", LONG);
+    assert_eq!(peer.prove(delivered).await, Outcome::Success(Proof::Server));
+    peer.abort();
+    let mut peer = server.accept().await;
+    let _next = gateway.deliver("next", LONG);
+    assert_ne!(peer.next_named("message").await.attr("type"), Some("error"), "proven, it is not told again");
 }
 
 #[tokio::test]

@@ -55,6 +55,7 @@ fn ends(delivery: &Delivery) -> (String, String) {
 }
 
 // checks: CMP-023, ERR-007
+// checks: REQ-5.4.1
 #[tokio::test(start_paused = true)]
 async fn a_late_error_is_told_once_and_only_by_the_addressee() {
     let world = world(Table::new(0), PLENTY);

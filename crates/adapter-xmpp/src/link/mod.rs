@@ -3,6 +3,7 @@
 mod backoff;
 mod inbound;
 mod outbound;
+mod replies;
 mod sent;
 mod session;
 
