@@ -8,7 +8,9 @@ use sip_proto::header::MediaType;
 const MIXED: &str = "multipart/mixed;boundary=b";
 
 /// What is shown and whether something was lost, or the status of the refusal.
-fn read(media: &str, body: &[u8]) -> Result<(String, bool), u16> {
+type Read = Result<(String, bool), u16>;
+
+fn read(media: &str, body: &[u8]) -> Read {
     let Ok(media) = MediaType::parse(media) else { return Err(400) };
     match from_body(&media, Bytes::copy_from_slice(body), None) {
         Ok(mapped) => {
@@ -19,11 +21,11 @@ fn read(media: &str, body: &[u8]) -> Result<(String, bool), u16> {
     }
 }
 
-fn whole(text: &str) -> Result<(String, bool), u16> {
+fn whole(text: &str) -> Read {
     Ok((text.to_owned(), false))
 }
 
-fn lossy(text: &str) -> Result<(String, bool), u16> {
+fn lossy(text: &str) -> Read {
     Ok((text.to_owned(), true))
 }
 
@@ -40,7 +42,7 @@ fn nested(levels: usize) -> Vec<u8> {
 // checks: SEC-004
 #[test]
 fn rfc2046_s5_1_where_a_part_begins_and_ends_is_told_in_one_way() {
-    let cases: &[(&str, &[u8], Result<(String, bool), u16>)] = &[
+    let cases: &[(&str, &[u8], Read)] = &[
         ("multipart/mixed", b"--b\r\n\r\nhi\r\n--b--", Err(400)),
         ("multipart/mixed;boundary=\"\"", b"--\r\n\r\nhi\r\n----", Err(400)),
         (MIXED, b"", Err(400)),

@@ -67,6 +67,11 @@ impl Trace {
         self.events.push(Event { after, what: what.into(), reason: reason.into() });
     }
 
+    /// Whether its sender gave it this message id.
+    fn is_of(&self, message_id: &str) -> bool {
+        self.message_id.as_ref().is_some_and(|id| id.as_str() == message_id)
+    }
+
     /// Notes the outcome that its sender hears, or that ends it.
     pub(crate) fn end(&mut self, what: &'static str, outcome: &Outcome) {
         self.note(what, outcome.reason());
@@ -75,10 +80,10 @@ impl Trace {
 }
 
 impl Core {
-    /// The trace with this id, or the newest whose sender gave it this message id; older ones only by their own id.
+    /// The trace with this id, or the newest whose sender gave it this message id. May read the disk for a second.
     pub fn trace(&self, id: &str) -> Option<Trace> {
         let stored = || self.storage.traces.get(u64::from_str_radix(id, 16).ok()?);
-        self.traces.find(id).or_else(stored)
+        self.traces.find(id).or_else(stored).or_else(|| self.storage.traces.find(|trace: &Trace| trace.is_of(id)))
     }
 
     /// Stores the trace of what was in the ledger and has ended.
@@ -211,7 +216,7 @@ impl Traces {
                 return found;
             }
         }
-        let named = |trace: &&Trace| trace.message_id.as_ref().is_some_and(|message| message.as_str() == id);
+        let named = |trace: &&Trace| trace.is_of(id);
         self.shards
             .iter()
             .filter_map(|shard| shard.lock().traces.iter().rev().find(named).cloned())

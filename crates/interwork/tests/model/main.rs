@@ -1,6 +1,12 @@
 //! The delivery machine against a simple model: random steps of senders, far sides, links, disk, clock and crashes.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, unreachable_pub, reason = "a test's own data")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    unreachable_pub,
+    reason = "a test's own data"
+)]
 
 mod book;
 #[path = "../common/mod.rs"]
@@ -8,7 +14,7 @@ mod common;
 
 use adapter_api::{Delivery, HubCore, PeerState, settle_channel};
 use book::{Answer, Book, Fate, Number};
-use common::{PLENTY, Shelf, Table, World, from_sip, from_xmpp, message, text_of, world_with};
+use common::{PLENTY, Shelf, Table, World, from_sip, from_xmpp, text_of, world_with};
 use impp_model::{
     Address, Cause, DateTime, Disposition, DispositionOperation, Endpoint, Failure, MaxForwards, Operation, Outcome,
     Proof, Side,
@@ -246,8 +252,8 @@ impl Run {
             Answer::Delivered(proof) => Outcome::Success(proof),
             Answer::HandedOver => Outcome::HandedOver,
             Answer::Final => far(Cause::NotFound),
-            Answer::Refused => far(if which % 2 == 0 { Cause::LinkDown } else { Cause::ResourceConstraint }),
-            Answer::Silent => far(if which % 2 == 0 { Cause::Unconfirmed } else { Cause::RemoteTimeout }),
+            Answer::Refused => far(if which.is_multiple_of(2) { Cause::LinkDown } else { Cause::ResourceConstraint }),
+            Answer::Silent => far(if which.is_multiple_of(2) { Cause::Unconfirmed } else { Cause::RemoteTimeout }),
         };
         // The gateway's own word always arrives in the end: who refuses it is another test's matter.
         match (hand.number, answer) {

@@ -388,6 +388,16 @@ mod tests {
     }
 
     #[test]
+    fn a_message_that_trickles_in_buys_no_time_with_its_octets() {
+        let begun = Instant::now();
+        let mut silence = Silence::new(Side::Theirs, begun);
+        for second in 0..40 {
+            silence.hear(begun + Duration::from_secs(second));
+            assert_eq!(silence.next(Some(begun), IDLE), (begun + MESSAGE_TIMEOUT, Overdue::Close));
+        }
+    }
+
+    #[test]
     fn a_stranger_has_little_time_until_its_first_message() {
         let start = Instant::now();
         let mut silence = Silence::new(Side::Theirs, start);
