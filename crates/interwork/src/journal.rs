@@ -121,7 +121,7 @@ impl Core {
 
     /// Writes an operation down before it is sent (`write_ahead_after = "0"`).
     pub(crate) fn journal_ahead(&self, ahead: Ahead) {
-        let entry = self.entry(&ahead.held, Class::Journal, 1, true);
+        let entry = self.entry(&ahead.held, Class::Journal, tries(&ahead.held), true);
         // The ledger may refuse at once, and then does not call back.
         let shared = Arc::new(Mutex::new(Some(ahead)));
         let (kept, written) = (shared.clone(), self.young.written.clone());
@@ -187,7 +187,7 @@ impl Core {
             return;
         }
         let state = Arc::new(Mutex::new(State::Writing));
-        let entry = self.entry(held, Class::Journal, 1, true);
+        let entry = self.entry(held, Class::Journal, tries(held), true);
         let shared = state.clone();
         let done = move |result| core.journalled(&shared, result);
         match self.storage.ledger.append(&entry, Urgency::WriteBehind, done) {
@@ -278,4 +278,9 @@ impl Core {
         self.report(ended, &outcome);
         Ok(())
     }
+}
+
+/// The one under way, with that of an earlier process.
+fn tries(held: &Held) -> u32 {
+    1 + u32::from(held.repeat)
 }

@@ -4,8 +4,8 @@
 
 mod common;
 
-use adapter_api::HubCore;
-use common::{DELIVERED, PLENTY, Table, failure, from_sip, next, one, text_of, tuned, world, world_on};
+use adapter_api::{Delivery, HubCore};
+use common::{DELIVERED, PLENTY, Table, World, failure, from_sip, next, one, text_of, tuned, world, world_on};
 use impp_model::{Cause, Outcome};
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,6 +76,75 @@ async fn what_was_spooled_is_recognised_after_a_restart() {
     assert_eq!(world.sip_sends("m1").await, Ok(DELIVERED));
     assert_eq!(world.books(), [1, 0, 0, 0, 0]);
     assert!(world.xmpp.take().is_empty());
+    running.abort();
+}
+
+/// An adapter's hold on a message, which dies with it.
+fn forgotten(delivery: Delivery) -> (bool, u32) {
+    let flags = (delivery.repeat, delivery.edition);
+    std::mem::forget(delivery);
+    flags
+}
+
+/// The next process on what the last one's leaves on disk.
+fn restarted(last: World) -> World {
+    let store = Arc::new(last.store.reopen().unwrap().0);
+    world_on(Table::new(0), PLENTY, store, last.clock, Limits::default())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_after_a_crash_may_be_a_repeat_and_is_flagged() {
+    let first = world(Table::new(0), PLENTY);
+    let _unanswered = first.sip_sends("m1");
+    assert_eq!(forgotten(one(&first.xmpp)), (false, 0), "nobody was there before");
+    let world = restarted(first);
+    let outcome = world.sip_sends("m1");
+    let again = one(&world.xmpp);
+    assert_eq!((again.repeat, again.edition, world.core.counters().repeats_total()), (true, 0, 1));
+    let trace = world.core.traces().find("m1").unwrap();
+    assert!(trace.events.iter().any(|event| event.what == "may be a repeat"), "{trace:?}");
+    again.settle(DELIVERED);
+    assert_eq!((outcome.await, world.sip_sends("m1").await), (Ok(DELIVERED), Ok(DELIVERED)));
+    // RFC 3261 §17.1.2.2: nobody repeats for longer than 64 times T1.
+    sleep(Duration::from_secs(32)).await;
+    let _outcome = world.sip_sends("m2");
+    assert!(!one(&world.xmpp).repeat);
+    assert_eq!((world.core.counters().repeats_total(), world.core.counters().duplicates_total()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_a_repeat_after_an_end_in_order() {
+    let first = world(Table::new(0), PLENTY);
+    let _outcome = first.sip_sends("m1");
+    one(&first.xmpp).settle(DELIVERED);
+    first.core.ledger().end(first.core.timestamp());
+    let second = restarted(first);
+    let _outcome = second.sip_sends("m2");
+    assert_eq!(forgotten(one(&second.xmpp)), (false, 0));
+    // This one crashes before it has counted anything.
+    let third = restarted(second);
+    let _outcome = third.sip_sends("m2");
+    assert_eq!(forgotten(one(&third.xmpp)), (true, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_possible_repeat_stays_one_whatever_its_tries_prove() {
+    let first = world(Table::new(0), PLENTY);
+    let _unanswered = [first.sip_sends("m1"), first.xmpp_sends("m2")];
+    [&first.xmpp, &first.sip].map(|shelf| forgotten(one(shelf)));
+    let world = restarted(first);
+    let running = world.run();
+    let outcomes = [world.sip_sends("m1"), world.xmpp_sends("m2")];
+    sleep(Duration::from_millis(100)).await;
+    for shelf in [&world.xmpp, &world.sip] {
+        one(shelf).settle(failure(Cause::LinkDown));
+        let again = next(shelf).await;
+        assert_eq!((again.repeat, again.edition), (true, 0), "the earlier process may have sent it");
+        again.settle(DELIVERED);
+    }
+    for outcome in outcomes {
+        assert_eq!(outcome.await, Ok(Outcome::Indeterminant));
+    }
     running.abort();
 }
 
