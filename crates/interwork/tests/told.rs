@@ -9,8 +9,8 @@ use common::{
     DELIVERED, PLENTY, Table, World, failure, from_sip, from_xmpp, message, next, one, text_of, tuned, world, world_on,
 };
 use impp_model::{
-    Address, Cause, DateTime, Disposition, DispositionOperation, Endpoint, MaxForwards, Operation, Outcome, Proof,
-    Receipts,
+    Address, Cause, DateTime, Disposition, DispositionOperation, Domain, Endpoint, MaxForwards, Operation, Outcome,
+    Proof, Receipts,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,6 +81,34 @@ async fn a_late_error_is_told_once_and_only_by_the_addressee() {
     sleep(Duration::from_secs(601)).await;
     assert!(refused(world.late_error("b@xmpp.example", "a@sip.example", "m3").await));
     assert_eq!((world.reversed(), world.sip.take().len()), (1, 0));
+    running.abort();
+}
+
+/// Both networks call their domains otherwise than the hub and the other one do.
+fn two_names_each(config: &mut interwork::CoreConfig) {
+    let mut configuration = (*config.configuration).clone();
+    for entry in &mut configuration.domains {
+        let shown = Domain::parse_host(&format!("shown-{}", entry.name)).unwrap();
+        entry.own_name = Some(std::mem::replace(&mut entry.name, shown));
+    }
+    config.configuration = Arc::new(configuration);
+}
+
+// checks: CMP-023
+#[tokio::test(start_paused = true)]
+async fn a_late_error_finds_its_message_where_domains_are_shown_under_other_names() {
+    let world = tuned(Table::new(0), two_names_each);
+    let running = world.run();
+    let outcome = world.submit("a@sip.example", "b@shown-xmpp.example", "m1", from_sip());
+    let delivery = one(&world.xmpp);
+    assert_eq!(ends(&delivery), ("a@shown-sip.example".into(), "b@xmpp.example".into()));
+    delivery.settle(DELIVERED);
+    assert_eq!(outcome.await, Ok(DELIVERED));
+    assert_eq!(world.late_error("b@xmpp.example", "a@shown-sip.example", "m1").await, DELIVERED);
+    assert_eq!((world.reversed(), world.books()), (1, [1, 0, 0, 0, 0]));
+    let notice = next(&world.sip).await;
+    assert_eq!(ends(&notice), ("gateway@gw.example".into(), "a@sip.example".into()));
+    assert!(text_of(&notice).contains("b@shown-xmpp.example"), "the name that its sender knows");
     running.abort();
 }
 
