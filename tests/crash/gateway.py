@@ -92,7 +92,7 @@ class Gateway:
             file.write(f"{seconds:+d}s\n")
         os.rename(self.clock + ".new", self.clock)
 
-    async def ready(self, seconds=60):
+    async def ready(self, seconds=180):
         end = time.monotonic() + seconds
         while True:
             if self.process.poll() is not None:
@@ -103,7 +103,9 @@ class Gateway:
             except OSError:
                 pass
             if time.monotonic() > end:
-                raise RuntimeError(f"the gateway is not ready after {seconds} s")
+                with open(self.log, "rb") as log:
+                    log.seek(max(0, os.path.getsize(self.log) - 4000))
+                    raise RuntimeError(f"the gateway is not ready after {seconds} s; its log ends: {log.read().decode(errors='replace')}")
             await asyncio.sleep(0.02)
 
     async def get(self, path, method="GET"):

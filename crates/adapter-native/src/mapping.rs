@@ -453,6 +453,7 @@ mod tests {
         "subject":"Zu Tisch","thread":"t/1","lang":"de","id":"m1","receipts":["delivery","display"]}"#;
 
     // checks: IM-01
+    // checks: MOD-09
     #[test]
     fn rfc3860_s3_1_a_message_becomes_an_operation_and_an_event() {
         let operation = map(FULL).unwrap();

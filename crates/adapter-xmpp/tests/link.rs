@@ -15,6 +15,9 @@ use support::{PATIENCE, Peer, Server, config, operation, outcome, start};
 /// A hold that does not run out.
 const LONG: Duration = Duration::from_secs(30);
 
+/// A hold that no test waits for.
+const FOR_EVER: Duration = Duration::from_secs(3600);
+
 /// A hold that runs out while a test waits.
 const SHORT: Duration = Duration::from_millis(150);
 
@@ -151,6 +154,7 @@ async fn silence_is_told_as_unconfirmed_at_the_deadline() {
     assert_eq!(cause(outcome(outcome_to_come).await), Cause::Unconfirmed);
 }
 
+// checks: IM-09
 #[tokio::test]
 async fn without_acknowledgement_messages_end_as_handed_over() {
     let server = Server::bind().await;
@@ -163,16 +167,13 @@ async fn without_acknowledgement_messages_end_as_handed_over() {
 
 // checks: XST-034
 #[tokio::test]
-async fn while_the_link_is_down_messages_wait_in_order_until_their_deadline() {
+async fn while_the_link_is_made_messages_wait_in_order_until_their_deadline() {
     let server = Server::bind().await;
-    let port = server.port();
-    drop(server);
-    let mut gateway = start(config(port, json!({})));
+    let mut gateway = start(config(server.port(), json!({})));
     assert_eq!(gateway.peer().await, PeerState::Down);
     let (expiring, first, second) =
         (gateway.deliver("0", SHORT), gateway.deliver("1", LONG), gateway.deliver("2", LONG));
     assert_eq!(cause(outcome(expiring).await), Cause::LinkDown);
-    let server = Server::bind_to(port).await;
     let mut peer = server.accept().await;
     for text in ["1", "2"] {
         let message = peer.next_named("message").await;
@@ -180,6 +181,22 @@ async fn while_the_link_is_down_messages_wait_in_order_until_their_deadline() {
     }
     assert_eq!(peer.prove(first).await, Outcome::Success(Proof::Server));
     assert_eq!(peer.prove(second).await, Outcome::Success(Proof::Server));
+}
+
+#[tokio::test]
+async fn without_a_link_in_sight_messages_do_not_wait_for_it() {
+    let server = Server::bind().await;
+    let port = server.port();
+    drop(server);
+    let mut gateway = start(config(port, json!({})));
+    for text in ["before the first try has failed", "after it"] {
+        assert_eq!(cause(outcome(gateway.deliver(text, FOR_EVER)).await), Cause::LinkDown);
+    }
+    let server = Server::bind_to(port).await;
+    let mut peer = server.accept().await;
+    while gateway.peer().await != PeerState::Up {}
+    let next = gateway.deliver("again", LONG);
+    assert_eq!(peer.prove(next).await, Outcome::Success(Proof::Server));
 }
 
 #[tokio::test]
@@ -235,12 +252,30 @@ async fn a_failure_that_comes_while_the_link_is_down_is_told_when_it_is_back() {
     assert_eq!(peer.next().await.attr("id"), Some("7"));
 }
 
+// checks: IM-013
+#[tokio::test]
+async fn a_failure_that_a_breaking_link_takes_along_is_told_over_the_next_until_it_is_proven() {
+    let (server, mut gateway, mut peer) = up().await;
+    peer.send("<message from='a@example.com/r' to='b@sip.example.com' id='7'><body>x</body></message>").await;
+    gateway.submitted().await.settle.settle(Failure::new(Side::Far, Cause::NotFound));
+    assert_eq!(peer.next_named("message").await.attr("id"), Some("7"));
+    // It was written, and who can tell whether the server has read it?
+    peer.abort();
+    let mut peer = server.accept().await;
+    let again = peer.next_named("message").await;
+    assert_eq!((again.attr("type"), again.attr("id")), (Some("error"), Some("7")));
+    let delivered = gateway.deliver("proves it", LONG);
+    assert_eq!(peer.prove(delivered).await, Outcome::Success(Proof::Server));
+    peer.abort();
+    let mut peer = server.accept().await;
+    let _next = gateway.deliver("next", LONG);
+    assert_ne!(peer.next_named("message").await.attr("type"), Some("error"), "proven, it is not told again");
+}
+
 #[tokio::test]
 async fn a_full_queue_gives_the_delivery_back() {
     let server = Server::bind().await;
-    let port = server.port();
-    drop(server);
-    let gateway = start(config(port, json!({"limits": {"max_queue": 2}})));
+    let gateway = start(config(server.port(), json!({"limits": {"max_queue": 2}})));
     let _waiting = (gateway.deliver("1", LONG), gateway.deliver("2", LONG));
     // The delivery that came back is dropped by the test kit, which settles it so.
     assert_eq!(outcome(gateway.deliver("3", LONG)).await, Outcome::Indeterminant);
@@ -437,9 +472,7 @@ async fn rfc6120_s4_4_a_stop_waits_for_open_messages_and_closes_the_stream() {
 #[tokio::test]
 async fn a_stop_without_a_link_settles_what_waits() {
     let server = Server::bind().await;
-    let port = server.port();
-    drop(server);
-    let gateway = start(config(port, json!({})));
+    let gateway = start(config(server.port(), json!({})));
     let waiting = gateway.deliver("x", LONG);
     gateway.stop.shut_down();
     assert_eq!(cause(outcome(waiting).await), Cause::ShuttingDown);

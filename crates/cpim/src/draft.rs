@@ -127,7 +127,8 @@ impl Draft {
     /// A new object that says what `message` says, with prefixes of its own and the same content octets.
     ///
     /// It is another object: signatures over the old one do not cover it. Passed over are ignored headers, those
-    /// whose prefix was never declared, empty values, and all but the first From and DateTime.
+    /// whose prefix was never declared, empty values, and all but the first From and DateTime. An IRI becomes the URI that is
+    /// written for it (RFC 3987 §3.1).
     pub fn like(message: &Message<'_>) -> Self {
         let mut names = Prefixes::declared_by(message);
         let require = message.required().iter().map(|required| names.name(required.namespace, required.name)).collect();
@@ -143,10 +144,13 @@ impl Draft {
         let subjects = subjects
             .map(|subject| (subject.language.map(str::to_owned), crate::representable(&subject.text).to_owned()));
         Self {
-            from: message.from().map(Mailbox::into_owned),
-            to: message.to().map(Mailbox::into_owned).collect(),
-            cc: message.cc().map(Mailbox::into_owned).collect(),
-            date_time: message.date_time(),
+            from: message.from().map(Mailbox::into_uri),
+            to: message.to().map(Mailbox::into_uri).collect(),
+            cc: message.cc().map(Mailbox::into_uri).collect(),
+            // RFC 3339 §5.6: T and Z are written as capitals.
+            date_time: message
+                .date_time()
+                .map(|time| DateTime::parse(&time.as_str().to_ascii_uppercase()).unwrap_or(time)),
             subjects: subjects.collect(),
             namespaces: names.0.into_iter().map(|(uri, prefix)| (Some(prefix), uri)).collect(),
             require,

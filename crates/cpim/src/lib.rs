@@ -72,3 +72,8 @@ pub use object::{Class, Package, SignedPart, SignedPolicy, Untranslatable};
 pub use profile::Profile;
 pub use relay::RelayView;
 pub use write::{WriteError, Writer, representable};
+
+/// Compiles the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

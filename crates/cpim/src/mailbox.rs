@@ -44,6 +44,17 @@ impl<'a> Mailbox<'a> {
         let owned = |text: Cow<'a, str>| Cow::Owned(text.into_owned());
         Mailbox { formal_name: self.formal_name.map(owned), uri: owned(self.uri) }
     }
+
+    /// The same without borrowing, its address in the form that is written.
+    pub(crate) fn into_uri(self) -> Mailbox<'static> {
+        let mut mailbox = self.into_owned();
+        if !mailbox.uri.is_ascii() {
+            let mut out = BytesMut::new();
+            write_uri(&mut out, &mailbox.uri);
+            mailbox.uri = String::from_utf8_lossy(&out).into_owned().into();
+        }
+        mailbox
+    }
 }
 
 /// An address as it stands in a value, not yet decoded.

@@ -179,10 +179,10 @@ fn content(entity: &Entity<'_>) -> Result<Content, Refusal> {
     }
     let value = entity.value(CONTENT_TYPE).unwrap_or_default();
     let media_type = MediaType::parse(&value).map(|media| media.essence().to_ascii_lowercase()).unwrap_or_default();
+    let octets = entity.decoded_body().ok_or(Refusal::Encoding)?;
     if media_type == Content::TEXT {
         return Err(Refusal::Charset);
     }
-    let octets = entity.decoded_body().ok_or(Refusal::Encoding)?;
     Ok(Content { media_type: media_type.into(), language, octets: Bytes::from(octets.into_owned()) })
 }
 

@@ -225,6 +225,7 @@ proptest! {
                     prop_assert_eq!(again.to().count(), message.to().count());
                     prop_assert_eq!(again.required(), message.required());
                     prop_assert_eq!(again.content(), message.content());
+                    prop_assert_eq!(Draft::like(&again), Draft::like(&message));
                 }
                 Err(error) => {
                     prop_assert!(strict.is_err());

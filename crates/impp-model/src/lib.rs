@@ -33,3 +33,8 @@ pub use presence::{
     AuthorizeOperation, Basic, EndReason, News, NotifyOperation, PresenceInfo, PresenceTuple, PublishOperation, Show,
     Standing, SubscribeOperation, SubscriptId, Wish,
 };
+
+/// Compiles the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

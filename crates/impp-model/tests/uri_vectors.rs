@@ -48,6 +48,7 @@ fn xmpp_uris_are_reported_as_expected() {
 }
 
 // checks: URI-05, URI-09, MOD-02
+// checks: MOD-01
 #[test]
 fn equivalence_is_decided_as_expected() {
     let mut decided = 0;

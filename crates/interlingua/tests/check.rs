@@ -293,3 +293,38 @@ next_hop = "sip:192.0.2.1;transport=tcp"
     let warned: Vec<_> = list(&report, "warnings").iter().map(|warning| text(warning, "key")).collect();
     assert_eq!(warned, ["adapter.native.user[0].address", "domain[1].trusted", "domain[2].trusted"]);
 }
+
+// checks: XST-009
+#[test]
+fn a_local_domain_that_no_certificate_names_is_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    Authority::new("CA").issue(&[San::Dns("sip.example.com")]).write(folder.path(), "gw");
+    let file = folder.path().join("gateway.toml");
+    let domains = ["sip.example.com", "other.example"]
+        .map(|name| format!("[[domain]]\nname = \"{name}\"\nadapter = \"sip\"\ntrusted = [\"127.0.0.1\"]\n"));
+    let toml = format!(
+        "[gateway]\nname = \"gw.example\"\n[tls]\ncertificates = [{{ certificate = \"gw.pem\", private_key = \"gw.key\" }}]\n\
+         [adapter.sip]\ntype = \"sip\"\nlisten = [\"udp:127.0.0.1:5060\", \"tcp:127.0.0.1:5060\"]\n\
+         [adapter.xmpp]\ntype = \"xmpp\"\nlisten = [\"tcp:127.0.0.1:5269\"]\n{}",
+        domains.concat()
+    );
+    std::fs::write(&file, toml).unwrap();
+    let report = run(&["check", "--config", file.to_str().unwrap(), "--json"]).json();
+    let named: Vec<_> = list(&report, "warnings")
+        .iter()
+        .filter(|warning| text(warning, "problem").contains("no certificate names"))
+        .map(|warning| text(warning, "key"))
+        .collect();
+    assert_eq!((list(&report, "problems").len(), named), (0, vec!["domain[1].name"]), "{report}");
+}
+
+#[test]
+fn a_trunk_says_what_it_lacks() {
+    let report = check(
+        "[gateway]\nname = \"gw.example\"\n[adapter.sip]\ntype = \"sip\"\nlisten = [\"udp:127.0.0.1:5060\", \"tcp:127.0.0.1:5060\"]\n\
+         [[domain]]\nname = \"sip.example\"\nadapter = \"sip\"\ntrusted = [\"127.0.0.1\"]\n\
+         [domain.trunk]\npassword = \"x\"\nregister = true\nkeep_alive = \"1ms\"\n",
+    );
+    let keys: Vec<_> = problems(&report).into_iter().map(|(key, ..)| key).collect();
+    assert_eq!(keys, ["domain[0].trunk.username", "domain[0].trunk.keep_alive"], "{report}");
+}

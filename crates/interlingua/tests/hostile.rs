@@ -69,7 +69,11 @@ struct Served {
 }
 
 fn serve(name: &str, hop: SocketAddr) -> Served {
-    let mut gateway = Gateway::start(&config(name, hop));
+    serve_with(&config(name, hop))
+}
+
+fn serve_with(config: &str) -> Served {
+    let mut gateway = Gateway::start(config);
     gateway.until("ready");
     let listener = |transport: &str| {
         let fits =
@@ -317,4 +321,44 @@ fn is_allowed(case: &serde_json::Value, octets: &[u8], status: u16) -> bool {
     let is_listed = listed.is_some_and(|statuses| statuses.iter().any(|allowed| *allowed == status));
     let is_sound = text(case, "parse") == "valid" || listed.is_some_and(|statuses| statuses.contains(&200.into()));
     is_listed || matches!(status, 403 | 405 | 481) && (listed.is_none_or(Vec::is_empty) || is_sound)
+}
+
+// checks: SIP-012, SIP-018
+#[test]
+fn rfc5118_s4_1_messages_come_and_go_over_ipv6() {
+    let (Ok(hop), Ok(peer)) = (UdpSocket::bind("[::1]:0"), UdpSocket::bind("[::1]:0")) else {
+        println!("not run: this host has no IPv6");
+        return;
+    };
+    for socket in [&hop, &peer] {
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    }
+    let config = config("gw.example.net", hop.local_addr().unwrap())
+        .replace("127.0.0.1:0\", \"tcp:127.0.0.1:0", "[::1]:0\", \"tcp:[::1]:0");
+    let gateway = serve_with(&config.replace("trusted = [\"127.0.0.1/32\"]", "trusted = [\"::1/128\"]"));
+    assert!(gateway.udp.is_ipv6() && gateway.tcp.is_ipv6());
+    let via = peer.local_addr().unwrap();
+    let sent = request("MESSAGE", "sip:x@far.example", "sip:romeo@sip.example", via, "over IPv6");
+    let forwarded = std::thread::scope(|scope| {
+        let forwarded = scope.spawn(|| {
+            let mut buffer = [0; 65_535];
+            let (length, from) = hop.recv_from(&mut buffer).unwrap();
+            let message = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            let echoed = message
+                .lines()
+                .filter(|line| ["Via:", "From:", "To:", "Call-ID:", "CSeq:"].iter().any(|name| line.starts_with(name)));
+            let answer = echoed.fold("SIP/2.0 200 OK\r\n".to_owned(), |answer, line| answer + line + "\r\n");
+            hop.send_to((answer + "Content-Length: 0\r\n\r\n").as_bytes(), from).unwrap();
+            message
+        });
+        assert_eq!(status(&ask(&peer, gateway.udp, &sent)), Some(200));
+        forwarded.join().unwrap()
+    });
+    assert!(forwarded.contains("Via: SIP/2.0/UDP [::1]:") && forwarded.ends_with("over IPv6"), "{forwarded}");
+    // RFC 5118 §4.5: the brackets belong to the host, not to the address in received.
+    let answer = over_tcp(
+        gateway.tcp,
+        request("OPTIONS", "sip:gw", "sip:a@sip.example", via, "").replace("/UDP", "/TCP").as_bytes(),
+    );
+    assert!(answer.starts_with("SIP/2.0 200") && answer.contains("received=::1"), "{answer}");
 }

@@ -156,6 +156,7 @@ const OBJECT: &str = "From: <im:romeo@example.net>\r\nTo: <im:juliet@example.com
     Content-Type: text/plain; charset=utf-8\r\n\r\nGrüße 👋\r\nzwei";
 
 // checks: CPM-003, CPM-009
+// checks: IM-04, MOD-14
 #[test]
 fn a_message_comes_back_from_every_form() {
     for via in [Protocol::Sip, Protocol::Xmpp, Protocol::Native, Protocol::Cpim] {
@@ -184,6 +185,7 @@ const STANZA: &str = "<presence from='juliet@example.com/balcony' to='romeo@exam
     <show>away</show><status>retired</status><priority>13</priority></presence>";
 
 // checks: PRS-040, PRS-041, PRS-042, PRS-043, PRS-045, PRS-046, XM-10, PR-03
+// checks: MOD-14
 #[test]
 fn presence_comes_back_from_every_form() {
     for via in [Protocol::Sip, Protocol::Native, Protocol::Cpim, Protocol::Pidf] {

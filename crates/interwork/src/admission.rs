@@ -130,6 +130,7 @@ mod tests {
     }
 
     // checks: IM-12, IM-13, SIP-031
+    // checks: REQ-2.4.3
     #[test]
     fn rfc3860_s3_4_2_a_hop_is_counted_and_none_left_is_a_failure() {
         assert_eq!(verdict("a@xmpp.example", anyone(), 5), Ok(4));

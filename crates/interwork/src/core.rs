@@ -9,7 +9,7 @@ use crate::inflight::InFlight;
 use crate::journal::Young;
 use crate::locate::Locator;
 use crate::notice::NoticePace;
-use crate::once::Twins;
+use crate::once::Repeats;
 use crate::order::Order;
 use crate::pace::Paces;
 use crate::peers::{PeerProof, Proofs};
@@ -125,7 +125,7 @@ pub struct Core {
     pub(crate) order: Order<Parked>,
     pub(crate) young: Young,
     pub(crate) asked: Asked,
-    pub(crate) twins: Twins,
+    pub(crate) twins: Repeats,
     pub(crate) notices: NoticePace,
     pub(crate) paces: Paces,
     pub(crate) storage: Storage,
@@ -187,7 +187,7 @@ impl Core {
             order: Order::default(),
             young: Young::default(),
             asked,
-            twins: Twins::default(),
+            twins: Repeats::default(),
             notices: NoticePace::default(),
             paces: Paces::default(),
             storage,

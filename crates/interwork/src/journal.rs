@@ -38,6 +38,8 @@ type Written = (Ahead, Result<Seq, LedgerError>);
 
 /// How often it is looked for what is due: as often as there are group commits.
 const TICK: Duration = Duration::from_millis(5);
+/// Operations that may grow old enough, however long that takes: some 40 octets each; beyond, the oldest are journalled early.
+const MAX_YOUNG: usize = 65_536;
 
 impl Default for Young {
     fn default() -> Self {
@@ -58,7 +60,7 @@ impl Young {
 
     fn pop(&self, now: Instant) -> Option<(Token, TraceId)> {
         let mut queue = self.queue.lock();
-        if queue.front()?.0 > now {
+        if queue.front()?.0 > now && queue.len() <= MAX_YOUNG {
             return None;
         }
         queue.pop_front().map(|(_, token, trace)| (token, trace))
@@ -119,7 +121,7 @@ impl Core {
 
     /// Writes an operation down before it is sent (`write_ahead_after = "0"`).
     pub(crate) fn journal_ahead(&self, ahead: Ahead) {
-        let entry = self.entry(&ahead.held, Class::Journal, 0, true);
+        let entry = self.entry(&ahead.held, Class::Journal, 1, true);
         // The ledger may refuse at once, and then does not call back.
         let shared = Arc::new(Mutex::new(Some(ahead)));
         let (kept, written) = (shared.clone(), self.young.written.clone());
@@ -144,7 +146,9 @@ impl Core {
                 let state = Arc::new(Mutex::new(State::Written));
                 held.journal = Some(Journalled { seq, state });
                 self.traces.update(held.trace, |record| record.note("journalled", ""));
-                self.hand_on(held, &choice, false);
+                if let Some(held) = self.yield_journalled(held, seq) {
+                    self.hand_on(held, &choice, false);
+                }
             }
             Err(error) => {
                 tracing::debug!(trace = %held.trace, %error, "not journalled, so not sent");
@@ -159,8 +163,29 @@ impl Core {
         }
     }
 
+    /// Lets what is journalled wait behind those of its pair that began to wait while it was written, or because that took all
+    /// its time; gives back what may go.
+    fn yield_journalled(&self, mut held: Held, seq: Seq) -> Option<Held> {
+        if now() < held.deadline && !self.storage.ledger.pair(held.pair).1 {
+            return Some(held);
+        }
+        if let Err(error) = self.storage.ledger.postpone(seq, self.timestamp(), false, None) {
+            tracing::warn!(trace = %held.trace, %error, "not spooled");
+            return Some(held);
+        }
+        if let Some(Owner::Sender(near)) = held.owner.take() {
+            self.spooled(&held.ended(), near, seq);
+        }
+        self.leave(held.pair, held.trace);
+        None
+    }
+
     fn journal(&self, held: &mut Held) {
         let Some(core) = self.me() else { return };
+        // By now the token may be that of a try out of the ledger, which has the same trace.
+        if !matches!(held.owner, Some(Owner::Sender(_))) {
+            return;
+        }
         let state = Arc::new(Mutex::new(State::Writing));
         let entry = self.entry(held, Class::Journal, 1, true);
         let shared = state.clone();
@@ -217,25 +242,40 @@ impl Core {
         Ok(())
     }
 
+    /// A failure is told when it is on disk: whoever has heard of it must not get the message all the same after a crash.
     fn conclude_journalled(&self, ended: &Ended, near: Settle, seq: Seq, outcome: Outcome) -> Result<(), Settle> {
-        let Some(end) = End::of(outcome.clone()) else { return Err(near) };
+        let (Some(end), Some(core)) = (End::of(outcome.clone()), self.me()) else { return Err(near) };
         let (trace, now) = (ended.trace, self.timestamp());
         let conclusion = Conclusion { recall: self.recall_of(ended, &end), ..end.into() };
+        let has_failed = matches!(outcome, Outcome::Failure(_));
+        let near = Arc::new(Mutex::new(Some(near)));
+        let (waits, told, of) = (near.clone(), outcome.clone(), ended.clone());
         let done = move |result: Result<_, LedgerError>| {
+            // Not on disk, it is tried again after a start: it stays accepted.
+            let told = if result.is_ok() { told } else { Outcome::Indeterminant };
             if let Err(error) = result {
                 tracing::error!(%trace, %error, "the end of a journalled message is not stored: it may be sent again");
             }
+            if has_failed && let Some(near) = waits.lock().take() {
+                near.settle(told.clone());
+                core.answer_twins(of.once, &told);
+            }
         };
-        if self.storage.ledger.settle(seq, conclusion, now, Urgency::WriteBehind, done).is_err() {
-            return Err(near);
+        let settled = self.storage.ledger.settle(seq, conclusion, now, Urgency::WriteBehind, done);
+        let near = if settled.is_err() || !has_failed { near.lock().take() } else { None };
+        match (settled, near) {
+            (Err(_), Some(near)) => return Err(near),
+            (Ok(()), Some(near)) => {
+                near.settle(outcome.clone());
+                self.answer_twins(ended.once, &outcome);
+            }
+            (_, None) => {}
         }
         self.paces.delivered(&ended.hop, &outcome, now);
         if ended.once.is_some() {
             self.forget_failed(&ended.operation, &outcome);
         }
         self.report(ended, &outcome);
-        near.settle(outcome.clone());
-        self.answer_twins(ended.once, &outcome);
         Ok(())
     }
 }

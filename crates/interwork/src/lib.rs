@@ -28,9 +28,11 @@ mod receipts; // RFC 5438 §7.2
 mod retry;
 mod routing; // RFC 3861 §4
 mod spool;
+mod sync;
 #[cfg(test)]
 mod testkit;
 mod trace;
+mod twins;
 mod waiting;
 
 pub use admission::Refusal;

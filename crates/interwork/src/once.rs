@@ -1,21 +1,14 @@
 //! Each message once: what its sender hands in again is answered as the first was, and sent no second time (DESIGN A5).
 
 use crate::core::Core;
+use crate::twins::{Joined, Twins};
 use crate::waiting::{Owner, Waiting};
 use adapter_api::{Settle, TraceId};
 use impp_model::{Cause, Failure, Operation, Outcome, Side};
-use parking_lot::Mutex;
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use store::{End, OnceKey, Seen, Seq, State};
 
 /// Who handed in a message again while the first is under way, and waits for what becomes of that.
-#[derive(Debug, Default)]
-pub(crate) struct Twins {
-    waiting: Mutex<HashMap<OnceKey, Vec<(TraceId, Settle)>>>,
-    /// How many wait; while nobody does, the lock above is not touched.
-    count: AtomicUsize,
-}
+pub(crate) type Repeats = Twins<OnceKey, (TraceId, Settle)>;
 
 /// Repeats that wait at once: a sender repeats what is not answered, a few times and seldom.
 const MAX_TWINS: usize = 1_000;
@@ -35,36 +28,50 @@ impl Core {
     pub(crate) fn enter(&self, mut waiting: Waiting) -> Option<Waiting> {
         let Operation::Message(message) = &*waiting.operation else { return Some(waiting) };
         let key = OnceKey::of_message(message);
-        let mut known = self.look_at(key);
-        if matches!(known, Known::UnderWay) {
-            // Once more under the lock that the first one's end takes: it may just have come.
-            let mut twins = self.twins.waiting.lock();
-            known = self.look_at(key);
-            if matches!(known, Known::UnderWay) {
-                if self.twins.count.load(Relaxed) >= MAX_TWINS {
-                    drop(twins);
-                    self.refuse(waiting, Failure::new(Side::Ours, Cause::Overload));
-                } else if let Owner::Sender(near) = waiting.owner {
-                    self.twins.count.fetch_add(1, Relaxed);
-                    twins.entry(key).or_default().push((waiting.trace, near));
-                }
-                self.counters.duplicate();
-                return None;
-            }
-        }
-        match known {
+        match self.look_at(key) {
             Known::New => {
                 waiting.once = Some(key);
-                Some(waiting)
+                return Some(waiting);
             }
-            Known::Answered(outcome) => {
-                self.counters.duplicate();
-                if let Owner::Sender(near) = waiting.owner {
-                    self.answer_twin(waiting.trace, near, outcome);
+            Known::Answered(outcome) => self.answer_repeat(waiting, outcome),
+            Known::UnderWay => return self.wait_for_the_first(waiting, key),
+        }
+        None
+    }
+
+    /// Gives it back when the first has just ended in a way that lets it come again.
+    fn wait_for_the_first(&self, mut waiting: Waiting, key: OnceKey) -> Option<Waiting> {
+        let look = || Some(self.look_at(key)).filter(|known| !matches!(known, Known::UnderWay));
+        let near = match waiting.owner {
+            Owner::Sender(near) => near,
+            Owner::Ledger(_) | Owner::Nobody => return None,
+        };
+        let trace = waiting.trace;
+        match self.twins.join(key, (trace, near), MAX_TWINS, look) {
+            Joined::Waits => self.counters.duplicate(),
+            Joined::Answered((_, near), known) => {
+                waiting.owner = Owner::Sender(near);
+                match known {
+                    Known::Answered(outcome) => self.answer_repeat(waiting, outcome),
+                    Known::New | Known::UnderWay => {
+                        waiting.once = Some(key);
+                        return Some(waiting);
+                    }
                 }
-                None
             }
-            Known::UnderWay => None,
+            Joined::Full((_, near)) => {
+                self.counters.duplicate();
+                waiting.owner = Owner::Sender(near);
+                self.refuse(waiting, Failure::new(Side::Ours, Cause::Overload));
+            }
+        }
+        None
+    }
+
+    fn answer_repeat(&self, waiting: Waiting, outcome: Outcome) {
+        self.counters.duplicate();
+        if let Owner::Sender(near) = waiting.owner {
+            self.answer_twin(waiting.trace, near, outcome);
         }
     }
 
@@ -85,9 +92,7 @@ impl Core {
 
     /// The first of a message has ended as far as its sender is concerned: those who sent it again hear the same.
     pub(crate) fn answer_twins(&self, key: Option<OnceKey>, outcome: &Outcome) {
-        let Some(key) = key.filter(|_| self.twins.count.load(Relaxed) > 0) else { return };
-        let twins = self.twins.waiting.lock().remove(&key).unwrap_or_default();
-        self.twins.count.fetch_sub(twins.len(), Relaxed);
+        let twins = key.map(|key| self.twins.take(&key)).unwrap_or_default();
         for (trace, near) in twins {
             self.answer_twin(trace, near, outcome.clone());
         }

@@ -1,7 +1,7 @@
 //! The order within a (source, destination) pair while some of it is under way and some goes to the ledger (DESIGN A5).
 
+use crate::sync::{Mutex, MutexGuard};
 use adapter_api::TraceId;
-use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use store::{Pair, Shard};
 
@@ -83,7 +83,7 @@ impl<T> Order<T> {
         lanes.get(&pair).map_or(0, |lane| lane.parked)
     }
 
-    fn lanes(&self, pair: Pair) -> Option<parking_lot::MutexGuard<'_, Lanes<T>>> {
+    fn lanes(&self, pair: Pair) -> Option<MutexGuard<'_, Lanes<T>>> {
         Some(self.shards.get(usize::from(pair.shard().number()))?.lock())
     }
 }
@@ -110,35 +110,5 @@ fn release<T>(lanes: &mut Lanes<T>, pair: Pair, mut spool: impl FnMut(T)) {
     }
     if lane.places.is_empty() {
         lanes.remove(&pair);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use impp_model::Address;
-
-    #[test]
-    fn what_failed_later_but_came_earlier_goes_first() {
-        let address = |text: &str| Address::parse_bare(text).unwrap();
-        let pair = Pair::new(&address("a@x.example"), &address("b@y.example"));
-        let (order, mut spooled) = (Order::default(), Vec::new());
-        for trace in 1..=3 {
-            assert_eq!(order.enter(pair, TraceId(trace), || false), Turn::Now);
-        }
-        order.park(pair, TraceId(2), "second", |it| spooled.push(it));
-        assert_eq!(order.enter(pair, TraceId(4), || false), Turn::Behind, "the second waits");
-        order.park(pair, TraceId(4), "fourth", |it| spooled.push(it));
-        assert_eq!(order.enter(pair, TraceId(5), || false), Turn::Behind);
-        order.park(pair, TraceId(5), "fifth", |it| spooled.push(it));
-        assert!(spooled.is_empty());
-        assert_eq!(order.parked(pair), 3);
-        order.park(pair, TraceId(1), "first", |it| spooled.push(it));
-        assert_eq!(spooled, ["first", "second"]);
-        order.leave(pair, TraceId(3), |it| spooled.push(it));
-        assert_eq!(spooled, ["first", "second", "fourth", "fifth"]);
-        assert!(order.shards.iter().all(|lanes| lanes.lock().is_empty()));
-        assert_eq!(order.enter(pair, TraceId(6), || true), Turn::Behind);
-        assert_eq!(order.enter(pair, TraceId(6), || false), Turn::Now);
     }
 }

@@ -227,6 +227,7 @@ mod tests {
     }
 
     // checks: SEC-002
+    // checks: REQ-5.2.1, IM-19
     #[test]
     fn required_tls_is_required_of_foreign_ends_both_ways() {
         let strict = Rule { require_tls: true, ..rule("*", Action::Allow) };

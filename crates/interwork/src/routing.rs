@@ -302,6 +302,7 @@ mod tests {
     }
 
     // checks: AR-05
+    // checks: REQ-2.1.5, REQ-2.2.1
     #[test]
     fn rfc3861_s5_an_unlisted_domain_is_discovered_in_the_local_order() {
         assert_eq!(plan("sip", "sip.example", "far.example").0, Plan::Discover(vec!["_sip".into(), "_xmpp".into()]));

@@ -40,14 +40,16 @@ pub(crate) struct Retries {
     trying: AtomicUsize,
     /// Whether entries are due that their hops' pace holds back.
     paced: AtomicBool,
-    claims: mpsc::UnboundedSender<Claim>,
-    claimed: Mutex<Option<mpsc::UnboundedReceiver<Claim>>>,
+    /// Room for as many as are tried at once, each of which is claimed once.
+    claims: mpsc::Sender<Claim>,
+    claimed: Mutex<Option<mpsc::Receiver<Claim>>>,
 }
 
 type Claim = (Seq, Result<Claimed, LedgerError>);
 
-/// Entries tried at once: each is the first of another pair, so this bounds what a returning hop is sent in one go.
-const MAX_TRYING: usize = 256;
+/// Entries tried at once, each the first of another pair: their contents are in memory meanwhile. Two commits and a
+/// confirmation, some tens of milliseconds on a busy disk, then let forty thousand a second pass.
+const MAX_TRYING: usize = 2_048;
 /// Entries ended or warned of in one round.
 const ROUND: usize = 256;
 /// Between looks while nothing happens; the totals are stored once a second (DESIGN A5).
@@ -59,7 +61,7 @@ const BREATH: Duration = Duration::from_millis(5);
 
 impl Retries {
     pub(crate) fn new(seed: u64) -> Self {
-        let (claims, claimed) = mpsc::unbounded_channel();
+        let (claims, claimed) = mpsc::channel(MAX_TRYING);
         Self {
             schedule: Schedule::default(),
             random: Mutex::new(SmallRng::seed_from_u64(seed)),
@@ -423,10 +425,10 @@ impl Core {
             let (seq, claims) = (item.seq, self.retries.claims.clone());
             self.retries.trying.fetch_add(1, Relaxed);
             // On the store's thread: the rest happens in the task above, which the channel's other end belongs to.
-            let done = move |result| drop(claims.send((seq, result)));
+            let done = move |result| drop(claims.try_send((seq, result)));
             if let Err(error) = ledger.claim(seq, done) {
                 // Its receiver is in the task that runs this.
-                let _ = self.retries.claims.send((seq, Err(error)));
+                let _ = self.retries.claims.try_send((seq, Err(error)));
             }
         }
     }

@@ -7,7 +7,7 @@ use impp_model::{Domain, Kind, MessageId, Operation, Outcome};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use store::Entry;
@@ -67,6 +67,11 @@ impl Trace {
         self.events.push(Event { after, what: what.into(), reason: reason.into() });
     }
 
+    /// Whether its sender gave it this message id.
+    fn is_of(&self, message_id: &str) -> bool {
+        self.message_id.as_ref().is_some_and(|id| id.as_str() == message_id)
+    }
+
     /// Notes the outcome that its sender hears, or that ends it.
     pub(crate) fn end(&mut self, what: &'static str, outcome: &Outcome) {
         self.note(what, outcome.reason());
@@ -75,10 +80,10 @@ impl Trace {
 }
 
 impl Core {
-    /// The trace with this id, or the newest whose sender gave it this message id; older ones only by their own id.
+    /// The trace with this id, or the newest whose sender gave it this message id. May read the disk for a second.
     pub fn trace(&self, id: &str) -> Option<Trace> {
         let stored = || self.storage.traces.get(u64::from_str_radix(id, 16).ok()?);
-        self.traces.find(id).or_else(stored)
+        self.traces.find(id).or_else(stored).or_else(|| self.storage.traces.find(|trace: &Trace| trace.is_of(id)))
     }
 
     /// Stores the trace of what was in the ledger and has ended.
@@ -102,7 +107,7 @@ impl Core {
     /// Begins a trace anew for an entry that an earlier process took, or whose trace is forgotten.
     pub(crate) fn take_up_trace(&self, entry: &Entry) {
         let id = TraceId(entry.trace);
-        if self.traces.get(id).is_some() {
+        if self.traces.has(id) {
             return;
         }
         let message = if let Operation::Message(message) = &entry.operation { Some(&message.message) } else { None };
@@ -129,43 +134,78 @@ impl Core {
 /// The most recent traces.
 #[derive(Debug)]
 pub struct Traces {
-    shards: Vec<Mutex<VecDeque<Trace>>>,
-    /// Of each shard.
+    shards: Vec<Mutex<Ring>>,
+}
+
+/// Some of the traces, in the order in which they were added.
+#[derive(Debug)]
+struct Ring {
+    traces: VecDeque<Trace>,
     capacity: usize,
+    /// How many have gone from the front.
+    gone: usize,
+    /// The places of the traces, counted with those that have gone: what comes out of the ledger is older than its neighbours.
+    places: HashMap<TraceId, usize>,
 }
 
 /// A power of two, so that the low bits of an id choose the shard: enough that writers rarely meet.
 const SHARDS: usize = 16;
 
+impl Ring {
+    fn new(capacity: usize) -> Self {
+        Self { traces: VecDeque::new(), capacity, gone: 0, places: HashMap::new() }
+    }
+
+    fn add(&mut self, trace: Trace) {
+        if self.capacity == 0 {
+            return;
+        }
+        if self.traces.len() >= self.capacity
+            && let Some(oldest) = self.traces.pop_front()
+        {
+            if self.places.get(&oldest.id) == Some(&self.gone) {
+                self.places.remove(&oldest.id);
+            }
+            self.gone += 1;
+        }
+        self.places.insert(trace.id, self.gone + self.traces.len());
+        self.traces.push_back(trace);
+    }
+
+    fn place(&self, id: TraceId) -> Option<usize> {
+        self.places.get(&id)?.checked_sub(self.gone)
+    }
+}
+
 impl Traces {
     /// Room for `capacity` traces, some 500 octets each.
     pub fn new(capacity: usize) -> Self {
-        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), capacity: capacity.div_ceil(SHARDS) }
+        let ring = || Mutex::new(Ring::new(capacity.div_ceil(SHARDS)));
+        Self { shards: (0..SHARDS).map(|_| ring()).collect() }
     }
 
     pub(crate) fn add(&self, trace: Trace) {
         if let Some(shard) = self.shard(trace.id) {
-            let mut ring = shard.lock();
-            if ring.len() >= self.capacity {
-                ring.pop_front();
-            }
-            if self.capacity > 0 {
-                ring.push_back(trace);
-            }
+            shard.lock().add(trace);
         }
     }
 
     pub(crate) fn update(&self, id: TraceId, change: impl FnOnce(&mut Trace)) {
         if let Some(shard) = self.shard(id) {
-            // Ids rise within a shard, so the search is short for what is under way.
-            if let Some(trace) = shard.lock().iter_mut().rev().find(|trace| trace.id == id) {
+            let mut ring = shard.lock();
+            if let Some(trace) = ring.place(id).and_then(|place| ring.traces.get_mut(place)) {
                 change(trace);
             }
         }
     }
 
     pub(crate) fn get(&self, id: TraceId) -> Option<Trace> {
-        self.shard(id)?.lock().iter().rev().find(|trace| trace.id == id).cloned()
+        let ring = self.shard(id)?.lock();
+        ring.traces.get(ring.place(id)?).cloned()
+    }
+
+    fn has(&self, id: TraceId) -> bool {
+        self.shard(id).is_some_and(|shard| shard.lock().place(id).is_some())
     }
 
     /// The trace with this id, or the newest whose sender gave it this message id.
@@ -176,10 +216,10 @@ impl Traces {
                 return found;
             }
         }
-        let named = |trace: &&Trace| trace.message_id.as_ref().is_some_and(|message| message.as_str() == id);
+        let named = |trace: &&Trace| trace.is_of(id);
         self.shards
             .iter()
-            .filter_map(|shard| shard.lock().iter().rev().find(named).cloned())
+            .filter_map(|shard| shard.lock().traces.iter().rev().find(named).cloned())
             .max_by_key(|trace| trace.at)
     }
 
@@ -188,14 +228,14 @@ impl Traces {
         let mut all: Vec<Trace> = self
             .shards
             .iter()
-            .flat_map(|shard| shard.lock().iter().rev().take(count).cloned().collect::<Vec<_>>())
+            .flat_map(|shard| shard.lock().traces.iter().rev().take(count).cloned().collect::<Vec<_>>())
             .collect();
         all.sort_by_key(|trace| std::cmp::Reverse(trace.at));
         all.truncate(count);
         all
     }
 
-    fn shard(&self, id: TraceId) -> Option<&Mutex<VecDeque<Trace>>> {
+    fn shard(&self, id: TraceId) -> Option<&Mutex<Ring>> {
         self.shards.get(usize::try_from(id.0).unwrap_or(usize::MAX) % SHARDS)
     }
 }

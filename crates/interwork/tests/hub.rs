@@ -18,6 +18,7 @@ fn keeping_nothing(dns: Table, room: usize, delivery: DeliveryLimits) -> World {
 }
 
 // checks: IM-08, IM-10, IM-12
+// checks: REQ-4.2.1
 #[tokio::test]
 async fn rfc3860_s3_4_1_the_answer_waits_for_the_far_sides_indication() {
     let world = world(Table::new(0), PLENTY);
@@ -37,6 +38,7 @@ async fn rfc3860_s3_4_1_the_answer_waits_for_the_far_sides_indication() {
 }
 
 // checks: SEC-001, IM-07
+// checks: REQ-5.4.3
 #[tokio::test]
 async fn what_may_not_pass_is_refused_before_any_lookup() {
     let world = world(Table::new(0), PLENTY);
@@ -53,6 +55,7 @@ async fn what_may_not_pass_is_refused_before_any_lookup() {
     assert_eq!(world.core.ledger().totals().accepted(), 0);
 }
 
+// checks: REQ-2.3.5, REQ-5.4.10
 #[tokio::test]
 async fn there_is_no_open_relay() {
     let world = world(Table::new(PLENTY), PLENTY);
@@ -158,6 +161,7 @@ fn one_name_twice(config: &mut interwork::CoreConfig) {
     config.configuration = Arc::new(configuration);
 }
 
+// checks: REQ-2.1.4
 #[tokio::test]
 async fn a_domain_in_two_networks_has_two_names_and_each_network_its_own() {
     let world = tuned(Table::new(0), one_name_twice);

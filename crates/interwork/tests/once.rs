@@ -13,6 +13,7 @@ use store::Limits;
 use tokio::time::{Instant, sleep};
 
 // checks: IM-02
+// checks: REQ-5.4.2
 #[tokio::test(start_paused = true)]
 async fn what_is_handed_in_again_is_answered_as_the_first_and_sent_once() {
     let world = world(Table::new(0), PLENTY);

@@ -139,6 +139,7 @@ fn ok() -> Outcome {
 }
 
 // checks: PRS-002, PRS-013, PRS-014, PRS-062, PR-03
+// checks: XM-16, REQ-2.4.1, REQ-2.4.2, REQ-5.1.10
 #[tokio::test(start_paused = true)]
 async fn rfc8048_s5_2_a_standing_watcher_hears_of_each_device_and_of_the_end() {
     let hub = fresh();
@@ -157,6 +158,7 @@ async fn rfc8048_s5_2_a_standing_watcher_hears_of_each_device_and_of_the_end() {
 }
 
 // checks: PRS-031, PRS-032, PRS-047, PRS-056
+// checks: PR-01, PR-08, REQ-5.1.11
 #[tokio::test(start_paused = true)]
 async fn rfc8048_s5_3_a_watcher_for_a_time_gets_whole_documents() {
     let hub = fresh();
@@ -178,6 +180,7 @@ async fn rfc8048_s5_3_a_watcher_for_a_time_gets_whole_documents() {
 }
 
 // checks: PR-06, PRS-001
+// checks: REQ-5.2.2
 #[tokio::test(start_paused = true)]
 async fn a_restart_loses_no_subscription_and_closes_nothing() {
     let (store, clock) = (Arc::new(MemoryStore::new()), SteadyClock::start());
@@ -202,6 +205,7 @@ async fn a_restart_loses_no_subscription_and_closes_nothing() {
 }
 
 // checks: PR-18, PRS-063
+// checks: REQ-2.2.4
 #[tokio::test(start_paused = true)]
 async fn nobody_watches_himself_nor_more_than_the_bound() {
     let hub = fresh();
@@ -215,4 +219,39 @@ async fn nobody_watches_himself_nor_more_than_the_bound() {
     }
     let refused = hub.submit("xmpp", subscribe(JULIET, "t1000@sip.example", "x", Wish::Standing)).await;
     assert_eq!(refused.reason(), "resource-constraint");
+}
+
+// checks: REQ-2.3.3, REQ-3.3.3, REQ-5.2.3, REQ-5.3.2, REQ-5.1.8, PR-13
+#[tokio::test(start_paused = true)]
+async fn rfc2779_s2_3_what_one_watcher_sees_and_holds_is_not_anothers() {
+    const NURSE: &str = "nurse@xmpp.example";
+    let hub = fresh();
+    for watcher in [JULIET, NURSE] {
+        assert_eq!(hub.submit("xmpp", subscribe(watcher, ROMEO, "x", Wish::Standing)).await, ok());
+        hub.next(&hub.world.sip).await;
+        assert_eq!(hub.next(&hub.world.xmpp).await, ["pending -"]);
+    }
+    hub.submit("sip", notify(ROMEO, JULIET, active(), whole(&[tuple("a", Basic::Open)]))).await;
+    assert_eq!(hub.next(&hub.world.xmpp).await, ["authorize true", "active a Open"], "told to one");
+    // Who has no subscription is told nothing, and nobody cancels what another holds under the same id.
+    hub.submit("sip", notify(ROMEO, "paris@xmpp.example", active(), whole(&[tuple("a", Basic::Open)]))).await;
+    hub.submit("xmpp", subscribe(NURSE, ROMEO, "x", Wish::Cancel)).await;
+    let standing: Vec<_> = hub.subscriptions().await.iter().map(|pair| pair.authorization).collect();
+    assert_eq!(standing, ["granted", "none"], "hers is leaving, the other's stands");
+    hub.submit("sip", notify(ROMEO, JULIET, active(), whole(&[tuple("a", Basic::Closed)]))).await;
+    let told = hub.next(&hub.world.xmpp).await;
+    assert!(told.contains(&"active a Closed".to_owned()) && !told.contains(&"active a Open".to_owned()), "{told:?}");
+}
+
+// checks: REQ-5.1.6, REQ-5.1.12, REQ-5.2.4, REQ-2.3.4, MOD-15
+#[tokio::test(start_paused = true)]
+async fn rfc2779_s5_nobody_subscribes_or_tells_presence_in_anothers_name() {
+    let hub = fresh();
+    let refused = hub.submit("xmpp", subscribe("mallory@sip.example", JULIET, "x", Wish::Standing)).await;
+    assert_eq!(refused.reason(), "source-not-proven");
+    assert_eq!(hub.submit("xmpp", subscribe(JULIET, ROMEO, "x", Wish::Standing)).await, ok());
+    assert_eq!(hub.next(&hub.world.xmpp).await, ["pending -"]);
+    let forged = hub.submit("xmpp", notify(ROMEO, JULIET, active(), whole(&[tuple("a", Basic::Open)]))).await;
+    assert_eq!(forged.reason(), "source-not-proven");
+    assert!(hub.world.xmpp.take().is_empty());
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use store::{Limits, MemoryStore, SteadyClock};
 use tokio::time::sleep;
 
+// checks: IM-11
 #[tokio::test(start_paused = true)]
 async fn what_may_pass_is_spooled_then_accepted_and_tried_again() {
     let world = world(Table::new(0), PLENTY);

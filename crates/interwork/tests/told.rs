@@ -55,6 +55,7 @@ fn ends(delivery: &Delivery) -> (String, String) {
 }
 
 // checks: CMP-023, ERR-007
+// checks: REQ-5.4.1
 #[tokio::test(start_paused = true)]
 async fn a_late_error_is_told_once_and_only_by_the_addressee() {
     let world = world(Table::new(0), PLENTY);
@@ -101,6 +102,7 @@ async fn a_late_error_about_what_was_spooled_is_told_after_a_restart() {
     assert_eq!(world.late_error("b@xmpp.example", "a@sip.example", "m1").await, DELIVERED);
     next(&world.sip).await.settle(DELIVERED);
     let stored = world.core.trace(&trace).unwrap();
+    assert_eq!(world.core.trace("m1").map(|found| found.id), Some(stored.id), "by the id its sender gave it");
     let events: Vec<_> = stored.events.iter().map(|event| &*event.what).collect();
     assert_eq!(events, ["routed", "spooled", "routed", "delivered", "reversed"], "of both lives");
     assert_eq!(stored.outcome, Some(DELIVERED));

@@ -157,9 +157,12 @@ fn refusal(field: &str, error: impl std::fmt::Display) -> Response {
 }
 
 async fn trace(State(admin): State<Admin>, Path(id): Path<String>) -> Response {
-    match admin.core.trace(&id) {
-        Some(trace) => Json(trace_json(&trace)).into_response(),
-        None => (StatusCode::NOT_FOUND, Json(json!({ "problem": "no such trace, or too old" }))).into_response(),
+    // It may have to be looked for on the disk.
+    match tokio::task::spawn_blocking(move || admin.core.trace(&id)).await {
+        Ok(Some(trace)) => Json(trace_json(&trace)).into_response(),
+        Ok(None) | Err(_) => {
+            (StatusCode::NOT_FOUND, Json(json!({ "problem": "no such trace, or too old" }))).into_response()
+        }
     }
 }
 

@@ -93,6 +93,10 @@ pub(crate) fn tuple(tuple: &Tuple, warnings: &mut Warnings) {
 
 /// What elements of one parent ask of each other.
 pub(crate) fn siblings(elements: &[Extension], warnings: &mut Warnings) {
+    // Of one alone nothing is repeated.
+    if elements.len() < 2 {
+        return;
+    }
     let mut seen = BTreeSet::new();
     for element in elements.iter().map(Extension::element) {
         let kind = match element.ns.as_str() {

@@ -69,3 +69,8 @@ pub use read::{Parsed, parse, parse_as};
 pub use relay::RelayView;
 pub use strict_xml::{Attr, Element, SharedStr};
 pub use timeline::{Freshness, Stamps};
+
+/// Compiles the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

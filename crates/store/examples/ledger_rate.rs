@@ -1,10 +1,11 @@
 //! How fast the ledger is: fills a backlog, then appends and settles on top of it, then drains; prints rates and CPU time.
+//! Beside it the engine alone, with records of the same size, in groups of the same size, with the same number of fsyncs.
 //!
 //! `cargo run --release -p store --example ledger_rate -- [FOLDER] [ENTRIES]`, in a new folder below the working directory.
 #![allow(clippy::unwrap_used, reason = "an example ends where something fails")]
 #![allow(clippy::print_stdout, reason = "it speaks on standard output")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -19,6 +20,10 @@ use store::{
 const PAIRS: usize = 5_000;
 const IN_FLIGHT: usize = 4_000;
 const TEXT: usize = 700;
+/// Octets of an entry's record.
+const RECORD: usize = 1035;
+/// Records of one durable write: as many as the store takes.
+const GROUP: usize = 1024;
 
 /// Counts what is under way and lets the main thread wait for room.
 #[derive(Default)]
@@ -63,6 +68,7 @@ fn main() {
     let addresses =
         |name| (0..PAIRS).map(|n| format!("{name}{n}@sip.example.com").parse().unwrap()).collect::<Vec<_>>();
     println!("{:<28}{:>10}{:>12}{:>16}", "", "number", "a second", "CPU us each");
+    engine_alone(&folder.with_extension("engine"), entries);
     fill(&ledger, &addresses("romeo"), clock, entries);
     turnover(&ledger, &addresses("benvolio"), clock, entries);
     drain(&ledger, clock);
@@ -74,6 +80,31 @@ fn main() {
     let started = Instant::now();
     let (_, opened) = FjallStore::open(DataDir::open(&folder).unwrap(), &Options::default()).unwrap();
     println!("reopened in {:.2} s, sound: {}", started.elapsed().as_secs_f64(), opened.is_sound());
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// Enqueues and acknowledges in the bare engine, beside a backlog.
+fn engine_alone(folder: &Path, entries: usize) {
+    let database = fjall::Database::builder(folder).cache_size(32 << 20).worker_threads(1).open().unwrap();
+    let queue = database.keyspace("queue", fjall::KeyspaceCreateOptions::default).unwrap();
+    let key = |number: usize| [(number % PAIRS).to_be_bytes(), number.to_be_bytes()].concat();
+    let groups =
+        |from: usize| (from..from + entries).step_by(GROUP).map(move |at| at..(at + GROUP).min(from + entries));
+    let enqueue = |numbers: std::ops::Range<usize>| {
+        let mut batch = database.batch().durability(Some(fjall::PersistMode::SyncData));
+        numbers.for_each(|number| batch.insert(&queue, key(number), vec![b'x'; RECORD]));
+        batch.commit().unwrap();
+    };
+    groups(0).for_each(enqueue);
+    measure("engine alone, enqueue + ack", entries, || {
+        for numbers in groups(entries) {
+            enqueue(numbers.clone());
+            let mut batch = database.batch().durability(Some(fjall::PersistMode::SyncData));
+            numbers.for_each(|number| batch.remove(&queue, key(number)));
+            batch.commit().unwrap();
+        }
+    });
+    drop((queue, database));
     std::fs::remove_dir_all(folder).unwrap();
 }
 

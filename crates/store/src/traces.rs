@@ -79,6 +79,13 @@ impl TraceLog {
         decode::<Stored<T>>(&record.value).ok().map(|stored| stored.trace)
     }
 
+    /// The newest that `is_meant`. Reads one after the other from the disk: for a person who asks.
+    pub fn find<T: DeserializeOwned>(&self, is_meant: impl Fn(&T) -> bool) -> Option<T> {
+        // Without the lock, which those who write want.
+        let ids: Vec<u64> = self.order.lock().iter().rev().map(|(_, id)| *id).collect();
+        ids.into_iter().filter_map(|id| self.get(id)).find(is_meant)
+    }
+
     /// Deletes what is over its time or over the bound.
     pub fn sweep(&self, now: Timestamp) {
         let mut gone: Vec<Vec<u64>> = Shard::all().map(|_| Vec::new()).collect();
@@ -133,6 +140,7 @@ mod tests {
         log.put(8, &"eight", Timestamp(1_500));
         let log = TraceLog::open(Arc::new(store.reopen().unwrap().0), limits).unwrap();
         assert_eq!((log.get::<String>(7).as_deref(), log.get::<String>(9)), (Some("seven"), None));
+        assert_eq!(log.find(|text: &String| text.contains('e')).as_deref(), Some("eight"), "the newest");
         log.sweep(Timestamp(2_000));
         assert_eq!((log.get::<String>(7), log.get::<String>(8).as_deref()), (None, Some("eight")));
         for id in 10..20 {

@@ -421,10 +421,10 @@ fn a_repeat_is_recognised_while_it_waits_after_it_ended_and_after_a_crash() {
     let (lab, _) = lab.crash(NOW);
     assert_eq!(lab.ledger.enter(key, NOW), Seen::Pending(Some(seq)));
     lab.claim(seq).unwrap();
-    lab.settle(seq, not_found()).unwrap();
-    assert_eq!(lab.ledger.enter(key, NOW), Seen::Done(not_found()));
+    lab.settle(seq, DELIVERED).unwrap();
+    assert_eq!(lab.ledger.enter(key, NOW), Seen::Done(DELIVERED));
     let (lab, recovered) = lab.crash(NOW);
-    assert_eq!((recovered.outcomes, lab.ledger.enter(key, NOW)), (1, Seen::Done(not_found())));
+    assert_eq!((recovered.outcomes, lab.ledger.enter(key, NOW)), (1, Seen::Done(DELIVERED)));
     lab.ledger.checkpoint(seconds(600), false);
     assert_eq!(lab.ledger.enter(key, seconds(600)), Seen::New);
     assert_eq!(lab.crash(NOW).1.outcomes, 0);

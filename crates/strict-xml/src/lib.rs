@@ -40,3 +40,8 @@ pub use parse::{parse_document, parse_element};
 pub use scope::{Scope, XML_NS, XMLNS_NS};
 pub use shared::SharedStr;
 pub use write::{XmlWriter, write_element};
+
+/// Compiles the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

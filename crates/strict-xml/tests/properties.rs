@@ -82,6 +82,26 @@ fn soup() -> impl Strategy<Value = String> {
     })
 }
 
+/// Well-formed documents with up to three faults put into them.
+fn mutated() -> impl Strategy<Value = String> {
+    const WHOLE: &[&str] = &[
+        "<message from='a@example.com/r' to='b@example.net' xml:lang='en'><body>1 &lt; 2 &#x1F600;</body>\
+         <x xmlns='jabber:x:data' xmlns:p='u'><p:field var=\"a'b\"/><![CDATA[ ]] > ]]></x></message>",
+        "<p:presence xmlns:p='urn:ietf:params:xml:ns:pidf' xmlns:e='urn:e' entity='pres:a@example.com'>\r\n\
+         <p:tuple id='é'><p:status><p:basic>open</p:basic><e:x e:y='1' y='2'/></p:status></p:tuple></p:presence>",
+    ];
+    let edit = (any::<prop::sample::Index>(), 0usize..4, prop::sample::select(PIECES));
+    (prop::sample::select(WHOLE), prop::collection::vec(edit, 0..4)).prop_map(|(whole, edits)| {
+        edits.into_iter().fold(whole.to_owned(), |text, (at, removed, piece)| {
+            let mut chars: Vec<char> = text.chars().collect();
+            let at = at.index(chars.len() + 1);
+            let end = (at + removed).min(chars.len());
+            chars.splice(at..end, piece.chars());
+            chars.into_iter().collect()
+        })
+    })
+}
+
 fn name() -> impl Strategy<Value = SharedStr> {
     prop::sample::select(vec!["a", "b-1", "_c.d", "é", "message"]).prop_map(SharedStr::constant)
 }
@@ -141,17 +161,20 @@ fn frames(input: &[u8], portion: usize) -> (Vec<Frame>, Option<XmlError>) {
     (frames, None)
 }
 
+/// Faults that rxml 0.14 does not see in every form, all against Namespaces in XML §3 or XML 1.0 §2.1: the same prefix declared twice
+/// in a tag, a declaration of the namespace of declarations itself, and outside the root white space, references to it and
+/// empty CDATA sections.
+const RXML_IS_LAXER: [XmlErrorKind; 3] =
+    [XmlErrorKind::DuplicateAttribute, XmlErrorKind::NamespaceDeclaration, XmlErrorKind::OutsideRoot];
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 4000, rng_seed: RngSeed::Fixed(6120), failure_persistence: None, ..ProptestConfig::default() })]
 
     // checks: XST-021
     #[test]
-    fn verdict_and_meaning_agree_with_rxml(input in soup()) {
+    fn verdict_and_meaning_agree_with_rxml(input in prop_oneof![soup(), mutated()]) {
         let ours = parse_element(input.as_bytes(), &Scope::new(), &Limits::default());
-        // rxml 0.14 lets the same prefix be declared twice in a tag, and takes white space, references to it and empty
-        // CDATA sections outside the root.
-        let laxer = |kind: &XmlErrorKind| matches!(kind, XmlErrorKind::DuplicateAttribute | XmlErrorKind::OutsideRoot);
-        if ours.as_ref().is_err_and(|error| laxer(&error.kind)) {
+        if ours.as_ref().is_err_and(|error| RXML_IS_LAXER.contains(&error.kind)) {
             return Ok(());
         }
         let theirs = rxml_reads(input.as_bytes());

@@ -145,6 +145,7 @@ impl Core {
             Ok(provenance) => provenance,
             Err(demand) => return self.demand(&pending, demand, now),
         };
+        self.show_proof(&provenance, &mapped.value.source().address, pending.source.channel);
         let Some(mapped) = self.watch_typing(mapped, &provenance, now) else {
             return self.answer(&pending, 200, now);
         };

@@ -329,7 +329,11 @@ impl Core {
                     self.answer_broken(&rejected, source, now);
                 }
             }
-            StreamEvent::Secured(connection, identity) => self.streams.secured(connection, identity),
+            StreamEvent::Secured(connection, identity, protection) => {
+                if let Some(domain) = self.streams.secured(connection, identity, protection) {
+                    self.hub.peer_proven(domain.as_str(), "certificate", protection);
+                }
+            }
             StreamEvent::Closed { connection, end } => {
                 self.streams.close(connection);
                 self.handle_broken_connection(connection, end, now);

@@ -1,9 +1,11 @@
 //! Whom a peer may speak for (SEC-001).
 
 use super::Core;
+use super::auth::speaks_for;
 use super::route::{Channel, ConnectionId, Source};
+use super::streams::CLEAR;
 use adapter_api::{Configuration, InstanceName, Provenance, SourceProof, SpeaksFor, Transport};
-use impp_model::Domain;
+use impp_model::{Address, Domain};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,7 +18,11 @@ pub(crate) struct Trust {
     configuration: watch::Receiver<Arc<Configuration>>,
     known: BTreeMap<(IpAddr, Transport), Arc<Provenance>>,
     proven: Proven,
+    shown: Shown,
 }
+
+/// The proof that each domain last came with, as the hub knows it.
+type Shown = BTreeMap<Domain, (SourceProof, &'static str)>;
 
 /// What a certificate has proven, for each connection and domain that it was asked about.
 type Proven = BTreeMap<(ConnectionId, Domain), Arc<Provenance>>;
@@ -26,7 +32,7 @@ const MAX_KNOWN: usize = 4096;
 
 impl Trust {
     pub(crate) fn new(instance: InstanceName, configuration: watch::Receiver<Arc<Configuration>>) -> Self {
-        Self { instance, configuration, known: BTreeMap::new(), proven: Proven::new() }
+        Self { instance, configuration, known: BTreeMap::new(), proven: Proven::new(), shown: Shown::new() }
     }
 
     /// The proof that a message from `peer` comes with.
@@ -72,6 +78,18 @@ impl Trust {
         Some(provenance)
     }
 
+    /// Whether a domain comes with another proof than before.
+    fn is_news(&mut self, domain: &Domain, proof: SourceProof, protection: &'static str) -> bool {
+        if self.shown.get(domain) == Some(&(proof, protection)) {
+            return false;
+        }
+        if self.shown.len() >= MAX_KNOWN {
+            self.shown.clear();
+        }
+        self.shown.insert(domain.clone(), (proof, protection));
+        true
+    }
+
     fn judge(&self, peer: IpAddr, transport: Transport) -> Provenance {
         let configuration = self.configuration.borrow();
         let domains: Arc<[Domain]> = if transport == Transport::Udp && !is_private(peer) {
@@ -100,6 +118,32 @@ impl Core {
             Channel::Socket(_) => None,
         };
         by_certificate.unwrap_or_else(|| self.trust.provenance(source.peer.ip(), source.transport))
+    }
+
+    /// Tells the hub how a domain has proven itself, when that is news.
+    pub(super) fn show_proof(&mut self, provenance: &Provenance, source: &Address, channel: Channel) {
+        let protection = match channel {
+            Channel::Connection(connection) => self.streams.protection(connection),
+            Channel::Socket(_) => CLEAR,
+        };
+        let proof = match provenance.proof {
+            SourceProof::TrustedAddress => "trusted-address",
+            SourceProof::Digest => "digest",
+            SourceProof::Certificate => "certificate",
+            // Others prove nothing, or are not SIP's; a dialog was begun by us.
+            SourceProof::None
+            | SourceProof::Secret
+            | SourceProof::Token
+            | SourceProof::Dialback
+            | SourceProof::Dialog
+            | _ => {
+                return;
+            }
+        };
+        let domain = source.domain();
+        if speaks_for(provenance, source) && self.trust.is_news(domain, provenance.proof, protection) {
+            self.hub.peer_proven(domain.as_str(), proof, protection);
+        }
     }
 
     /// Whether a datagram comes from where strangers may write, so that its source may be forged.

@@ -130,6 +130,7 @@ async fn rfc5922_s7_3_the_server_must_be_the_domain_that_was_looked_up() {
 }
 
 // checks: TLS-003, TLS-004, SEC-002
+// checks: REQ-5.1.1
 #[tokio::test]
 async fn rfc5922_s7_3_nothing_is_sent_to_anybody_else() {
     let world = World::new().await;

@@ -3,6 +3,7 @@
 mod backoff;
 mod inbound;
 mod outbound;
+mod replies;
 mod sent;
 mod session;
 
@@ -46,6 +47,8 @@ pub(crate) struct Link {
     replies: mpsc::UnboundedReceiver<Element>,
     outbound: Outbound,
     inbound: Inbound,
+    /// Whether a try to connect has failed since the link was last up.
+    unreachable: bool,
 }
 
 /// A server on this host answers at once; one behind a tunnel within this time.
@@ -109,28 +112,29 @@ impl Link {
         let inbound = Inbound::new(hub.clone(), provenance, Some(domain.clone()), limit, rand::random(), settlements);
         let outbound = Outbound::new(domain, settings.acknowledge, settings.limits.max_stanza, Instant::now());
         let batch = Vec::with_capacity(BATCH);
-        Self { settings, dns, hub, shutdown, shared, queue, batch, replies, outbound, inbound }
+        Self { settings, dns, hub, shutdown, shared, queue, batch, replies, outbound, inbound, unreachable: false }
     }
 
     /// Serves until the gateway stops.
     pub(crate) async fn run(mut self) {
         let mut backoff = Backoff::default();
-        let mut known = false;
         self.hub.peer_changed(self.settings.domain.as_str(), PeerState::Down);
         loop {
             let ended = match self.connect().await {
                 Some(Ok(socket)) => {
-                    known = false;
+                    self.unreachable = false;
                     self.serve(socket).await
                 }
                 Some(Err(error)) => {
                     // The first failure of an outage is news, the others are not.
-                    if std::mem::replace(&mut known, true) {
+                    if std::mem::replace(&mut self.unreachable, true) {
                         tracing::debug!(domain = %self.settings.domain, %error, "XMPP server still unreachable");
                     } else {
                         tracing::warn!(domain = %self.settings.domain, hop = self.hop(), %error,
                             "XMPP server unreachable, trying again until it answers");
                     }
+                    self.outbound.give_back();
+                    self.count_queued();
                     Ended::Broken { served: false }
                 }
                 None => Ended::Shutdown,
@@ -188,6 +192,10 @@ impl Link {
         debug_assert_eq!(count, self.batch.len(), "the batch was empty before");
         for delivery in self.batch.drain(..) {
             self.outbound.admit(delivery);
+        }
+        if self.unreachable {
+            self.outbound.give_back();
+            self.count_queued();
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use adapter_api::{Carries, Delivery, Hub, Settle, Token};
 use bytes::BytesMut;
@@ -17,6 +17,7 @@ use xmpp_proto::jid::Jid;
 use xmpp_proto::ns;
 use xmpp_proto::stanza::{self, Iq, IqType};
 
+use super::replies::{Replies, Reply};
 use super::sent::SentTable;
 use crate::config::Acknowledge;
 use crate::mapping::address::AddressError;
@@ -36,6 +37,7 @@ pub(crate) struct Outbound {
     waiting_due: Option<Instant>,
     sent: SentTable,
     checks: Checks,
+    replies: Replies,
     link: Option<Link>,
 }
 
@@ -58,6 +60,9 @@ pub(crate) struct Mark {
 
 /// Octets written and not yet taken by the network beyond which deliveries wait: a tenth of a second at 80 Mbit/s.
 pub(crate) const HIGH_WATER: usize = 1 << 20;
+
+/// For the proof that a server has an error: longer than an unanswered barrier is waited for.
+const REPLY_PROOF: Duration = Duration::from_secs(60);
 
 /// What the ids of pings begin with.
 const PING_PREFIX: &str = "ilb";
@@ -83,6 +88,7 @@ impl Outbound {
             waiting_due: None,
             sent: SentTable::new(now),
             checks: Checks::default(),
+            replies: Replies::default(),
             link: None,
         }
     }
@@ -92,7 +98,7 @@ impl Outbound {
     }
 
     pub(crate) fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.sent.len() == 0
+        self.waiting.is_empty() && self.sent.len() == 0 && !self.replies.is_waiting()
     }
 
     /// When to call [`expire`](Self::expire) or [`pump`](Self::pump) at the latest.
@@ -105,6 +111,16 @@ impl Outbound {
     pub(crate) fn admit(&mut self, delivery: Delivery) {
         self.waiting_due = Some(self.waiting_due.map_or(delivery.deadline, |due| due.min(delivery.deadline)));
         self.waiting.push_back(delivery);
+    }
+
+    /// Has the sender of a message that came over the link told what became of it, over this link or the next.
+    pub(crate) fn reply(&mut self, error: Element) {
+        self.replies.push(error);
+    }
+
+    /// Whether something is to be written.
+    pub(crate) fn wants_link(&self) -> bool {
+        !self.waiting.is_empty() || self.replies.is_waiting()
     }
 
     /// The link is up; `nonce` is random.
@@ -144,8 +160,20 @@ impl Outbound {
     /// There is no way to the addressees: what waits is told why.
     pub(crate) fn fail_waiting(&mut self, failure: &Failure) {
         self.waiting_due = None;
+        self.replies.missed();
         for delivery in self.waiting.drain(..) {
             delivery.settle(failure.clone());
+        }
+    }
+
+    /// There is no link and none in sight: what the hub can keep does not wait here (DESIGN A5).
+    pub(crate) fn give_back(&mut self) {
+        let (kept, waiting): (VecDeque<_>, _) =
+            self.waiting.drain(..).partition(|delivery| !delivery.operation.kind().is_presence());
+        self.waiting = waiting;
+        self.waiting_due = self.waiting.iter().map(|delivery| delivery.deadline).min();
+        for delivery in kept {
+            delivery.settle(Failure::new(Side::Far, Cause::LinkDown));
         }
     }
 
@@ -193,6 +221,12 @@ impl Outbound {
     pub(crate) fn pump(&mut self, out: &mut BytesMut, hub: &Hub, now: Instant, wall: SystemTime) -> Verdict {
         if let Some(link) = &mut self.link {
             link.barriers.handle_timeout(now);
+        }
+        while out.len() < HIGH_WATER
+            && self.has_room()
+            && let Some(reply) = self.replies.pop()
+        {
+            self.send_reply(reply, out, now);
         }
         while out.len() < HIGH_WATER && self.has_room() {
             let Some(delivery) = self.waiting.pop_front() else {
@@ -263,6 +297,18 @@ impl Outbound {
             Ok(None) => settle.settle(Outcome::Success(Proof::Server)),
             Err(failure) => settle.settle(*failure),
         }
+    }
+
+    fn send_reply(&mut self, reply: Reply, out: &mut BytesMut, now: Instant) {
+        let before = out.len();
+        stanza::encode(out, &reply.stanza);
+        let to = reply.stanza.attr("to").and_then(|to| Jid::parse(to).ok());
+        let to_domain = to.map_or_else(|| Arc::clone(&self.own), |to| to.domain().into());
+        // No error is about an error, so nothing is found by its id.
+        let (id, from) = (String::new(), String::new());
+        let written = Written { id, from, to_domain, octets: out.len() - before };
+        let settle = self.replies.written(reply);
+        self.await_proof(written, out.len(), settle, now + REPLY_PROOF, now);
     }
 
     /// Word of a user that was asked after.

@@ -62,7 +62,7 @@ impl Link {
                     Err(_) => session.lose(),
                 },
                 count = self.queue.recv_many(&mut self.batch, BATCH) => self.admit(count),
-                Some(reply) = self.replies.recv(), if room => session.reply(&reply),
+                Some(reply) = self.replies.recv(), if room => self.outbound.reply(reply),
                 () = self.shutdown.requested(), if session.drain_until.is_none() => {
                     session.drain_until = Some(Instant::now() + DRAIN);
                 }
@@ -84,7 +84,7 @@ impl Link {
         self.outbound.expire(now);
         self.drain(session, now);
         if session.stream.is_open() {
-            self.take_replies(session);
+            self.take_replies();
             let verdict = self.pump(session, now);
             if verdict == Verdict::Dead {
                 tracing::warn!(domain = %self.settings.domain, hop = self.hop(), "XMPP server does not answer");
@@ -115,12 +115,9 @@ impl Link {
         verdict
     }
 
-    fn take_replies(&mut self, session: &mut Session) {
-        while session.scratch.len() < HIGH_WATER {
-            match self.replies.try_recv() {
-                Ok(reply) => session.reply(&reply),
-                Err(_) => break,
-            }
+    fn take_replies(&mut self) {
+        while let Ok(reply) = self.replies.try_recv() {
+            self.outbound.reply(reply);
         }
     }
 

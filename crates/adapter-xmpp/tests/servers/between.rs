@@ -85,6 +85,19 @@ async fn a_failure_comes_back_as_an_error() {
     assert!(matches!(outcome(told).await, Outcome::Failure(failure) if failure.cause == Cause::NotFound));
 }
 
+// checks: CMP-023, ERR-007
+#[tokio::test]
+async fn an_error_about_no_open_message_goes_to_the_hub_with_its_reason() {
+    for config in [json!({}), json!({"stream_management": false})] {
+        let [a, mut b] = pair(good(), config).await;
+        let told = a.tell_failure(B, "m1", Cause::NotFound);
+        let came = b.received().await;
+        assert_eq!((came.body.as_str(), came.from.as_str()), ("m1 item-not-found", "romeo@a.example"));
+        assert!(matches!(&came.provenance.speaks_for, SpeaksFor::Domains(domains) if domains.len() == 1));
+        assert_eq!(outcome(told).await, Outcome::Success(Proof::Server));
+    }
+}
+
 // checks: XST-016
 #[tokio::test]
 async fn rfc6120_s10_1_messages_keep_their_order() {

@@ -101,6 +101,7 @@ async fn rfc6120_s13_12_a_stanza_before_any_proof_ends_the_stream() {
 }
 
 // checks: XST-006, XST-007
+// checks: IM-19
 #[tokio::test]
 async fn rfc7590_s3_nothing_goes_in_clear_where_tls_is_required() {
     let (ca, names) = (Authority::new("CA"), Arc::<Names>::default());

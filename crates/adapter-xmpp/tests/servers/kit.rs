@@ -12,7 +12,8 @@ use adapter_api::{
 use adapter_xmpp::server::Config;
 use async_trait::async_trait;
 use impp_model::{
-    Address, Content, Domain, Endpoint, InstantMessage, MaxForwards, MessageOperation, Operation, Outcome, TransId,
+    Address, Cause, Content, Disposition, DispositionOperation, Domain, Endpoint, Failure, InstantMessage, MaxForwards,
+    MessageOperation, Operation, Outcome, Side, TransId,
 };
 use impp_resolve::{Answer, Dns, DnsError, Name, Record, RecordType, Srv};
 use tempfile::TempDir;
@@ -78,11 +79,17 @@ pub struct TestHub {
 
 impl HubCore for TestHub {
     fn submit(&self, operation: Operation, provenance: Arc<Provenance>, settle: Settle) -> TraceId {
-        if let Operation::Message(message) = operation {
-            let body = message.message.content.as_text().unwrap_or_default().to_owned();
-            let from = message.source.address.to_string();
-            let _ = self.submitted.send(Submitted { body, from, provenance, settle });
-        }
+        let from = operation.source().address.to_string();
+        let body = match operation {
+            Operation::Message(message) => message.message.content.as_text().unwrap_or_default().to_owned(),
+            // Word about a message: which, and why it failed.
+            Operation::Disposition(word) => {
+                let reason = word.disposition.failure().map(|failure| failure.cause.code());
+                format!("{} {}", word.message_id.as_ref().unwrap(), reason.unwrap_or_default())
+            }
+            _ => return TraceId(1),
+        };
+        let _ = self.submitted.send(Submitted { body, from, provenance, settle });
         TraceId(1)
     }
     fn peer_changed(&self, _: &InstanceName, _: &str, _: PeerState) {}
@@ -166,15 +173,6 @@ pub async fn org(domain: &str, own: &Issued, ca: &Authority, names: &Arc<Names>,
 impl Org {
     /// Sends a text to somebody at `other`, where the name system says that is.
     pub fn send(&self, other: &str, body: &str) -> oneshot::Receiver<Outcome> {
-        let (port, direct) = self.names.0.lock().unwrap()[other];
-        let transport = if direct { transport::Transport::Tls } else { transport::Transport::Tcp };
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let target = Target { host: "host.test".into(), address, transport: Some(transport) };
-        let hop = Hop::Located { domain: Domain::parse(other).unwrap(), targets: vec![target] };
-        let endpoint = |domain: &str, user: &str| Endpoint {
-            address: Address::parse_bare(&format!("{user}@{domain}")).unwrap(),
-            device: None,
-        };
         let message = InstantMessage { id: Some(body.into()), ..InstantMessage::new(Content::text(body)) };
         let operation = Operation::Message(Box::new(MessageOperation {
             source: endpoint(&self.domain, "romeo"),
@@ -183,6 +181,31 @@ impl Org {
             trans_id: TransId::from(body),
             message,
         }));
+        self.deliver(other, operation)
+    }
+
+    /// Tells somebody at `other` that a message was not delivered after all.
+    pub fn tell_failure(&self, other: &str, id: &str, cause: Cause) -> oneshot::Receiver<Outcome> {
+        let word = DispositionOperation {
+            source: endpoint(&self.domain, "romeo"),
+            destination: endpoint(other, "juliet"),
+            max_forwards: MaxForwards::INITIAL,
+            message_id: Some(id.into()),
+            trans_id: TransId::from("late"),
+            accepted: "2026-11-22T12:00:00Z".parse().unwrap(),
+            disposition: Disposition::Failed(Box::new(Failure::new(Side::Far, cause))),
+            and_earlier: false,
+            return_path: None,
+        };
+        self.deliver(other, Operation::Disposition(Box::new(word)))
+    }
+
+    fn deliver(&self, other: &str, operation: Operation) -> oneshot::Receiver<Outcome> {
+        let (port, direct) = self.names.0.lock().unwrap()[other];
+        let transport = if direct { transport::Transport::Tls } else { transport::Transport::Tcp };
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let target = Target { host: "host.test".into(), address, transport: Some(transport) };
+        let hop = Hop::Located { domain: Domain::parse(other).unwrap(), targets: vec![target] };
         let (settle, outcome) = settle_channel();
         let delivery = Delivery {
             trace: TraceId(1),
@@ -218,6 +241,10 @@ impl Org {
         let proofs = self.hub.proofs.lock().unwrap();
         proofs.iter().filter(|[known, ..]| known == peer).map(|[_, by, on]| (by.clone(), on.clone())).collect()
     }
+}
+
+fn endpoint(domain: &str, user: &str) -> Endpoint {
+    Endpoint { address: Address::parse_bare(&format!("{user}@{domain}")).unwrap(), device: None }
 }
 
 pub async fn outcome(outcome: oneshot::Receiver<Outcome>) -> Outcome {

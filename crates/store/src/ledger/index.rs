@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use impp_model::Cause;
 
+use super::due::{Dues, Hop, Place};
 use super::entry::{Progress, Stored};
 use super::hashing::DigestMap;
 use super::totals::Totals;
@@ -76,8 +77,8 @@ struct PairQueue {
     entries: VecDeque<Seq>,
     /// How many of them are in the spool.
     spooled: usize,
-    /// Its place in `due`.
-    due: Option<(Timestamp, Seq)>,
+    /// Its place in `dues`.
+    due: Option<(Hop, Place)>,
 }
 
 #[derive(Default)]
@@ -85,10 +86,9 @@ pub(super) struct Index {
     /// Boxed: the tree moves its values about.
     slots: BTreeMap<Seq, Box<Slot>>,
     pairs: DigestMap<Pair, PairQueue>,
-    /// The first of each pair, when it waits.
-    due: BTreeSet<(Timestamp, Seq)>,
-    expiry: BTreeSet<(Timestamp, Seq)>,
-    warnings: BTreeSet<(Timestamp, Seq)>,
+    dues: Dues,
+    expiry: BTreeSet<Place>,
+    warnings: BTreeSet<Place>,
     /// One text for each hop name in use; bounded by the entries.
     hops: HashMap<Arc<str>, usize>,
     pub(super) octets: u64,
@@ -216,18 +216,21 @@ impl Index {
         entries.into_iter().flatten().filter(waits).take(limit).copied().collect()
     }
 
-    /// Those to try, longest due first.
-    pub(super) fn due(&self, now: Timestamp) -> impl Iterator<Item = (Seq, &Slot)> {
-        self.due
-            .iter()
-            .take_while(move |(when, _)| *when <= now)
-            .filter_map(|(_, seq)| Some((*seq, &**self.slots.get(seq)?)))
+    /// At most `limit` entries to try: see [`Dues::take`].
+    pub(super) fn due(
+        &self,
+        now: Timestamp,
+        limit: usize,
+        admit: impl FnMut(Option<&str>) -> bool,
+    ) -> impl Iterator<Item = (Seq, &Slot)> {
+        let taken = self.dues.take(now, limit, admit);
+        taken.into_iter().filter_map(|seq| Some((seq, &**self.slots.get(&seq)?)))
     }
 
     /// When the next is to be tried or expires.
     pub(super) fn next(&self) -> Option<Timestamp> {
-        let first = |set: &BTreeSet<(Timestamp, Seq)>| set.first().map(|(when, _)| *when);
-        [first(&self.due), first(&self.expiry), first(&self.warnings)].into_iter().flatten().min()
+        let first = |set: &BTreeSet<Place>| set.first().map(|(when, _)| *when);
+        [self.dues.next(), first(&self.expiry), first(&self.warnings)].into_iter().flatten().min()
     }
 
     /// Takes the next waiting entry whose time is over; it counts as claimed from here on.
@@ -262,15 +265,9 @@ impl Index {
 
     /// Makes the first waiting entries of pairs due now, those of `hop` only if it is given; returns how many.
     pub(super) fn wake(&mut self, hop: Option<&str>, now: Timestamp) -> usize {
-        let later: Vec<_> = self
-            .due
-            .range((std::ops::Bound::Excluded((now, Seq(u64::MAX))), std::ops::Bound::Unbounded))
-            .filter_map(|(_, seq)| Some((*seq, self.slots.get(seq)?)))
-            .filter(|(_, slot)| hop.is_none() || slot.hop.as_deref() == hop)
-            .map(|(seq, _)| seq)
-            .collect();
+        let later = self.dues.later(hop, now);
         for seq in &later {
-            // It is there: it was found just above.
+            // It is there: only entries have places.
             let _ = self.change(*seq, |slot| slot.progress.next_try = now);
         }
         later.len()
@@ -290,17 +287,19 @@ impl Index {
         self.pairs.len()
     }
 
-    /// Puts a pair's first entry in its place in `due`, or takes it out.
+    /// Puts a pair's first entry in its place among the due ones, or takes it out.
     fn refresh(&mut self, pair: Pair) {
         let Some(queue) = self.pairs.get_mut(&pair) else { return };
         let first = queue.entries.front().and_then(|seq| Some((*seq, self.slots.get(seq)?)));
-        let wanted =
-            first.filter(|(_, slot)| slot.state == State::Waiting).map(|(seq, slot)| (slot.progress.next_try, seq));
+        let waiting = first.filter(|(_, slot)| slot.state == State::Waiting);
+        let wanted = waiting.map(|(seq, slot)| (slot.hop.clone(), (slot.progress.next_try, seq)));
         if queue.due != wanted {
-            if let Some(place) = queue.due {
-                self.due.remove(&place);
+            if let Some((hop, place)) = queue.due.take() {
+                self.dues.remove(hop, place);
             }
-            self.due.extend(wanted);
+            if let Some((hop, place)) = &wanted {
+                self.dues.insert(hop.clone(), *place);
+            }
             queue.due = wanted;
         }
         if queue.entries.is_empty() {
@@ -324,7 +323,7 @@ impl Index {
     }
 }
 
-fn pop_until(set: &mut BTreeSet<(Timestamp, Seq)>, now: Timestamp) -> Option<(Timestamp, Seq)> {
+fn pop_until(set: &mut BTreeSet<Place>, now: Timestamp) -> Option<Place> {
     if set.first()?.0 > now { None } else { set.pop_first() }
 }
 

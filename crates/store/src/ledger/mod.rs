@@ -5,6 +5,7 @@
 
 mod about;
 mod deliver;
+mod due;
 mod entry;
 mod hashing;
 mod index;

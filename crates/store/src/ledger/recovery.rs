@@ -75,6 +75,12 @@ pub(super) fn recover(
     found.sort_unstable_by_key(|(seq, _)| *seq);
     let mut index = Index::new(totals, now.max(last_seen).0 << ORDERS_A_MILLISECOND);
     let mut window = Window::new(limits.window);
+    // Before the entries: one that came again after it had failed is in the ledger.
+    ends.sort_unstable_by_key(|(_, _, _, end)| end.until);
+    recovered.outcomes = ends.len();
+    for (shard, version, key, StoredEnd { end, until }) in ends {
+        window.done(key, end, until, Some((shard, version)));
+    }
     for (seq, mut slot) in found {
         slot.progress.next_try = slot.progress.next_try.min(latest);
         slot.once.into_iter().for_each(|once| window.spooled(once, seq));
@@ -82,11 +88,6 @@ pub(super) fn recover(
         recovered.uncertain += usize::from(slot.progress.uncertain);
         index.totals.pending += u64::from(slot.counted);
         index.insert(seq, slot);
-    }
-    ends.sort_unstable_by_key(|(_, _, _, end)| end.until);
-    recovered.outcomes = ends.len();
-    for (shard, version, key, StoredEnd { end, until }) in ends {
-        window.done(key, end, until, Some((shard, version)));
     }
     remembered.sort_unstable_by_key(|(_, _, recall)| recall.until);
     let mut recalls = Recalls::default();
@@ -157,7 +158,8 @@ impl Slot {
             stored: Stored::Unknown,
             progress_stored: Stored::No,
             warned: false,
-            uncertain_before: entry.uncertain,
+            // The try that a journalled entry speaks of is the one under way: it may yet prove that nothing arrived.
+            uncertain_before: entry.uncertain && entry.class == Class::Spool,
             counted: false,
             overdue: false,
         }

@@ -45,16 +45,14 @@ pub struct Counts {
 }
 
 impl Ledger {
-    /// At most `limit` entries to try at `now`, longest due first: each the first of its pair.
+    /// At most `limit` entries to try at `now`, each the first of its pair: of each hop the longest due first, hops in turn.
     pub fn due(&self, now: Timestamp, limit: usize) -> Vec<Item> {
-        self.index.lock().due(now).take(limit).map(|(seq, slot)| Item::new(seq, slot)).collect()
+        self.due_if(now, limit, |_| true)
     }
 
-    /// The same, of those whose hops `admit` lets pass: asked once for each that is given.
-    pub fn due_if(&self, now: Timestamp, limit: usize, mut admit: impl FnMut(Option<&str>) -> bool) -> Vec<Item> {
-        let index = self.index.lock();
-        let admitted = index.due(now).filter(|(_, slot)| admit(slot.hop.as_deref()));
-        admitted.take(limit).map(|(seq, slot)| Item::new(seq, slot)).collect()
+    /// The same, of those whose hops `admit` lets pass: asked once for each that is given, and no more once it refuses a hop.
+    pub fn due_if(&self, now: Timestamp, limit: usize, admit: impl FnMut(Option<&str>) -> bool) -> Vec<Item> {
+        self.index.lock().due(now, limit, admit).map(|(seq, slot)| Item::new(seq, slot)).collect()
     }
 
     /// When [`due`](Self::due), [`take_expired`](Self::take_expired) or [`take_warnings`](Self::take_warnings) next have

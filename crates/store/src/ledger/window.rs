@@ -58,17 +58,27 @@ pub(super) struct StoredEnd {
 }
 
 enum Known {
-    Held,
+    /// Under way, perhaps after an earlier end that does not count any more.
+    Held(Option<Box<Done>>),
     Entry {
         seq: Seq,
         /// Whether a record of an earlier end may exist.
         stored: bool,
     },
-    Done {
-        end: End,
-        until: Timestamp,
-        stored: Option<(Shard, Stored)>,
-    },
+    Done(Done),
+}
+
+struct Done {
+    end: End,
+    until: Timestamp,
+    stored: Option<(Shard, Stored)>,
+}
+
+impl Done {
+    /// Whether a repeat is to hear of this end.
+    fn counts(&self, now: Timestamp) -> bool {
+        self.until > now && !matches!(self.end, End::Failed(_) | End::Expired)
+    }
 }
 
 /// A stored end that may go.
@@ -83,17 +93,21 @@ impl Window {
         Self { limits, known: DigestMap::default(), order: VecDeque::new(), held: 0, evicted: 0 }
     }
 
-    /// Looks a message up; a new one is entered as held.
+    /// Looks a message up; a new one is entered as held, and so is one that failed before: its sender tries again.
     pub(super) fn enter(&mut self, key: OnceKey, now: Timestamp) -> Seen {
         match self.known.get(&key) {
-            Some(Known::Held) => return Seen::Pending(None),
+            Some(Known::Held(_)) => return Seen::Pending(None),
             Some(Known::Entry { seq, .. }) => return Seen::Pending(Some(*seq)),
-            Some(Known::Done { end, until, .. }) if *until > now => return Seen::Done(end.clone()),
-            Some(Known::Done { .. }) | None => {}
+            Some(Known::Done(done)) if done.counts(now) => return Seen::Done(done.end.clone()),
+            Some(Known::Done(_)) | None => {}
         }
-        // One whose time is over and that is stored stays until it is swept: its record must go with it.
-        if self.held < self.limits.held && !self.known.contains_key(&key) {
-            self.known.insert(key, Known::Held);
+        if self.held < self.limits.held {
+            // Its record, if it has one, is still to be deleted in its time.
+            let earlier = match self.known.remove(&key) {
+                Some(Known::Done(done)) => Some(Box::new(done)),
+                Some(Known::Held(_) | Known::Entry { .. }) | None => None,
+            };
+            self.known.insert(key, Known::Held(earlier));
             self.held += 1;
         }
         Seen::New
@@ -101,18 +115,23 @@ impl Window {
 
     /// A held message ends without an outcome to remember, so that it may come again.
     pub(super) fn withdraw(&mut self, key: OnceKey) {
-        if matches!(self.known.get(&key), Some(Known::Held)) {
-            self.known.remove(&key);
-            self.held -= 1;
+        if !matches!(self.known.get(&key), Some(Known::Held(_))) {
+            return;
+        }
+        self.held -= 1;
+        if let Some(Known::Held(Some(earlier))) = self.known.remove(&key) {
+            self.known.insert(key, Known::Done(*earlier));
         }
     }
 
     /// The message is in the ledger.
     pub(super) fn spooled(&mut self, key: OnceKey, seq: Seq) {
-        let stored = matches!(
-            self.known.get(&key),
-            Some(Known::Done { stored: Some(_), .. } | Known::Entry { stored: true, .. })
-        );
+        let stored = match self.known.get(&key) {
+            Some(Known::Done(done)) => done.stored.is_some(),
+            Some(Known::Held(earlier)) => earlier.as_ref().is_some_and(|earlier| earlier.stored.is_some()),
+            Some(Known::Entry { stored, .. }) => *stored,
+            None => false,
+        };
         let before = self.known.insert(key, Known::Entry { seq, stored });
         self.left(before.as_ref());
     }
@@ -120,7 +139,7 @@ impl Window {
     /// The append failed: it is held as before.
     pub(super) fn unspooled(&mut self, key: OnceKey, seq: Seq) {
         if matches!(self.known.get(&key), Some(Known::Entry { seq: other, .. }) if *other == seq) {
-            self.known.insert(key, Known::Held);
+            self.known.insert(key, Known::Held(None));
             self.held += 1;
         }
     }
@@ -133,24 +152,30 @@ impl Window {
                 *stored = true;
                 Expect::Sure(None)
             }
-            Some(Known::Done { stored: Some((_, stored)), .. }) => {
+            Some(Known::Done(Done { stored: Some((_, stored)), .. })) => {
                 *stored = Stored::Unknown;
                 Expect::Anything
             }
-            Some(Known::Held | Known::Entry { .. } | Known::Done { .. }) | None => Expect::Anything,
+            Some(Known::Held(_) | Known::Entry { .. } | Known::Done(_)) | None => Expect::Anything,
         }
     }
 
     /// The message has ended. `stored` says where a record of it exists.
     pub(super) fn done(&mut self, key: OnceKey, end: End, until: Timestamp, stored: Option<(Shard, Version)>) {
         let stored = stored.map(|(shard, version)| (shard, Stored::As(version)));
-        let before = self.known.insert(key, Known::Done { end, until, stored });
+        let before = self.known.remove(&key);
         self.left(before.as_ref());
+        let earlier = match before {
+            Some(Known::Held(Some(earlier))) => earlier.stored,
+            Some(Known::Done(earlier)) => earlier.stored,
+            Some(Known::Held(None) | Known::Entry { .. }) | None => None,
+        };
+        self.known.insert(key, Known::Done(Done { end, until, stored: stored.or(earlier) }));
         self.order.push_back((until, key));
     }
 
     fn left(&mut self, before: Option<&Known>) {
-        if matches!(before, Some(Known::Held)) {
+        if matches!(before, Some(Known::Held(_))) {
             self.held -= 1;
         }
     }
@@ -171,12 +196,19 @@ impl Window {
             }
             let Some((noted, key)) = self.order.pop_front() else { break };
             // Another end may have been noted since, with a place of its own.
-            if let Some(Known::Done { until, stored, .. }) = self.known.get(&key)
-                && *until == noted
-            {
-                self.evicted += u64::from(*until > now);
-                forgotten.extend(stored.map(|(shard, stored)| Forgotten { shard, key, expect: stored.expect() }));
-                self.known.remove(&key);
+            let forget = |stored: Option<(Shard, Stored)>| {
+                stored.map(|(shard, stored)| Forgotten { shard, key, expect: stored.expect() })
+            };
+            match self.known.get_mut(&key) {
+                Some(Known::Done(done)) if done.until == noted => {
+                    self.evicted += u64::from(done.until > now);
+                    forgotten.extend(forget(done.stored));
+                    self.known.remove(&key);
+                }
+                Some(Known::Held(earlier)) if earlier.as_ref().is_some_and(|earlier| earlier.until == noted) => {
+                    forgotten.extend(earlier.take().and_then(|earlier| forget(earlier.stored)));
+                }
+                Some(Known::Done(_) | Known::Held(_) | Known::Entry { .. }) | None => {}
             }
         }
         forgotten
@@ -218,6 +250,20 @@ mod tests {
         assert_eq!(window.sweep(later, 10).len(), 1);
         assert_eq!(window.enter(key(1), later), Seen::New);
         assert_eq!((window.evicted, window.held), (0, 1));
+    }
+
+    #[test]
+    fn what_failed_is_new_again_and_only_once() {
+        let (mut window, now) = (window(10, 10), Timestamp(1000));
+        assert_eq!(window.enter(key(1), now), Seen::New);
+        window.done(key(1), End::Expired, window.until(now), Some((Shard::new(0).unwrap(), Version(1))));
+        assert_eq!(window.enter(key(1), now), Seen::New);
+        assert_eq!(window.enter(key(1), now), Seen::Pending(None), "its second try is under way");
+        window.withdraw(key(1));
+        assert_eq!(window.enter(key(1), now), Seen::New);
+        assert_eq!(window.sweep(now.after(KEEP), 10).len(), 1, "the record of the first end goes in its time");
+        assert_eq!(window.enter(key(1), now.after(KEEP)), Seen::Pending(None));
+        assert_eq!(window.held, 1);
     }
 
     #[test]

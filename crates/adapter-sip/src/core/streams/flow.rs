@@ -138,7 +138,7 @@ impl Flow {
     }
 
     async fn protected(self, handshake: Handshake<TcpStream>, side: Side) {
-        let secured = StreamEvent::Secured(self.id, Arc::new(handshake.peer));
+        let secured = StreamEvent::Secured(self.id, Arc::new(handshake.peer), handshake.version);
         if self.events.send(secured).await.is_err() {
             return;
         }
@@ -385,6 +385,16 @@ mod tests {
         assert!(silence.pongs && !silence.pinged);
         // A keep-alive is no use of the connection: it still ends when it is idle.
         assert_eq!(silence.next(None, PING_AFTER), (start + PING_AFTER, Overdue::Close));
+    }
+
+    #[test]
+    fn a_message_that_trickles_in_buys_no_time_with_its_octets() {
+        let begun = Instant::now();
+        let mut silence = Silence::new(Side::Theirs, begun);
+        for second in 0..40 {
+            silence.hear(begun + Duration::from_secs(second));
+            assert_eq!(silence.next(Some(begun), IDLE), (begun + MESSAGE_TIMEOUT, Overdue::Close));
+        }
     }
 
     #[test]

@@ -29,8 +29,8 @@ pub(crate) enum StreamEvent {
     Message(ConnectionId, Message),
     /// Something came that is no message.
     Broken(ConnectionId, Rejected),
-    /// RFC 5922 §7.3, §7.4: it is protected, and its peer showed this certificate.
-    Secured(ConnectionId, Arc<PeerIdentity>),
+    /// RFC 5922 §7.3, §7.4: it is protected as told, and its peer showed this certificate.
+    Secured(ConnectionId, Arc<PeerIdentity>, &'static str),
     /// It ended.
     Closed { connection: ConnectionId, end: End },
 }
@@ -102,6 +102,7 @@ struct Connection {
     transport: Transport,
     peering: Option<Peering>, // of those that we opened
     identity: Option<Arc<PeerIdentity>>,
+    protection: &'static str,
     alias: Option<SocketAddr>, // RFC 5923 §8.2: the peer's listener that it stands for
     outgoing: mpsc::UnboundedSender<Bytes>,
     unwritten: Arc<AtomicUsize>,
@@ -204,11 +205,22 @@ impl Streams {
         }
     }
 
-    /// Notes the certificate that the peer of a connection has shown.
-    pub(crate) fn secured(&mut self, id: ConnectionId, identity: Arc<PeerIdentity>) {
-        if let Some(connection) = self.connections.get_mut(&id) {
-            connection.identity = Some(identity);
-        }
+    /// Notes how a connection is protected and the certificate that its peer has shown; returns the domain that the peer was
+    /// looked up for and has proven to be, where we opened it.
+    pub(crate) fn secured(
+        &mut self,
+        id: ConnectionId,
+        identity: Arc<PeerIdentity>,
+        protection: &'static str,
+    ) -> Option<Domain> {
+        let connection = self.connections.get_mut(&id)?;
+        (connection.identity, connection.protection) = (Some(identity), protection);
+        connection.peering.as_ref()?.ends.as_ref()?.peer.last().cloned()
+    }
+
+    /// As `TLS 1.3`, or `clear`.
+    pub(crate) fn protection(&self, id: ConnectionId) -> &'static str {
+        self.connections.get(&id).map_or(CLEAR, |connection| connection.protection)
     }
 
     /// The certificate of a connection's peer.
@@ -282,8 +294,9 @@ impl Streams {
         let flow =
             Flow { id, peer, transport, events: self.events.clone(), outgoing: own, settings: self.settings.clone() };
         let task = tokio::spawn(serve(flow));
-        let (identity, alias) = (None, None);
-        let connection = Connection { peer, transport, peering, identity, alias, outgoing, unwritten, task };
+        let (identity, protection, alias) = (None, CLEAR, None);
+        let connection =
+            Connection { peer, transport, peering, identity, protection, alias, outgoing, unwritten, task };
         self.connections.insert(id, connection);
         id
     }
@@ -296,6 +309,9 @@ impl Drop for Streams {
         }
     }
 }
+
+/// How a connection without TLS is protected.
+pub(crate) const CLEAR: &str = "clear";
 
 /// One part in so many of all connections is kept for those we open.
 const OWN_SHARE: usize = 8;

@@ -152,7 +152,7 @@ impl Core {
         if let Some(reply) = settled.reply {
             let back = pair.inverse();
             if let Some(route) = self.route(&back, now) {
-                route.reply(reply);
+                route.outbound.reply(reply);
                 // Before the acknowledgement, lest the peer take the message for delivered.
                 self.pump(&back, now);
             }

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use adapter_api::{Configuration, Context, Delivery, Hub, Role, Shutdown};
 use impp_model::{Cause, Domain, Failure, Side};
+use impp_resolve::Reachability;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
@@ -85,6 +86,8 @@ pub(super) struct Core {
     /// Broken incoming streams that their peers may resume.
     sessions: BTreeMap<String, Session>,
     verifying: verify::Verifying,
+    /// RFC 6120 §3.2.1: which of a domain's servers failed lately.
+    servers: Reachability,
     timers: Timers<Timer>,
     /// What something happened to since timers were last set.
     touched_streams: BTreeSet<ConnectionId>,
@@ -142,6 +145,7 @@ impl Core {
             next_connection: 0,
             inbounds: 0,
             sessions: BTreeMap::new(),
+            servers: Reachability::default(),
             verifying: verify::Verifying::default(),
             timers: Timers::default(),
             touched_streams: BTreeSet::new(),

@@ -35,8 +35,9 @@ impl Core {
                 return self.set_way(pair, Way::Asked(id));
             }
         }
-        let targets: VecDeque<_> =
-            self.routes.get(pair).map(|route| route.known.iter().cloned().collect()).unwrap_or_default();
+        let known = self.routes.get(pair).map(|route| route.known.as_slice()).unwrap_or_default();
+        let targets = self.servers.reorder(known, |target| target.address, now).unwrap_or_else(|| known.to_vec());
+        let targets = VecDeque::from(targets);
         if targets.is_empty() {
             self.set_way(pair, Way::Locating);
             return self.locate(pair.to.clone());
@@ -102,6 +103,7 @@ impl Core {
         };
         stream.machine = match std::mem::replace(&mut stream.machine, Machine::Called) {
             Machine::Calling(call) => {
+                self.servers.up(address);
                 let Call { pair, purpose, session, questions, .. } = *call;
                 let mut machine = match session {
                     Some(session) => OutgoingStream::resuming(server, session, security, now),
@@ -124,6 +126,9 @@ impl Core {
     /// There is no connection: the next target is tried.
     pub(super) fn not_connected(&mut self, id: ConnectionId, why: &str, now: Instant) {
         let Some(stream) = self.streams.remove(&id) else { return };
+        if let (Machine::Calling(_), Some(address)) = (&stream.machine, stream.address) {
+            self.servers.down(address, now);
+        }
         match stream.machine {
             Machine::Calling(call) if call.targets.is_empty() => self.uncalled(*call, why, now),
             Machine::Calling(call) => {

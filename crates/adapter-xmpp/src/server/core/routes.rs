@@ -20,7 +20,7 @@ use crate::link::{Backoff, HIGH_WATER, Outbound, Verdict};
 pub(super) struct Route {
     number: u64,
     pub(super) outbound: Outbound,
-    /// Answers and errors, which go before deliveries.
+    /// Answers, which go before deliveries.
     replies: VecDeque<Element>,
     pub(super) way: Way,
     /// Where the hub says the domain is served.
@@ -85,7 +85,7 @@ impl Route {
     }
 
     fn wants_way(&self) -> bool {
-        self.outbound.waiting() > 0 || !self.replies.is_empty()
+        self.outbound.wants_link() || !self.replies.is_empty()
     }
 
     pub(super) fn reply(&mut self, reply: Element) {

@@ -8,7 +8,7 @@ use tracing_subscriber::filter::LevelFilter;
 use transport::tls::{CertificateSource, EXPIRY_WARNING, Tls};
 
 use super::super::problem::Key;
-use super::super::{Action, Config, Delivery};
+use super::super::{Action, Config, Delivery, Role};
 use super::Check;
 use crate::{blocklists, zone};
 
@@ -169,6 +169,7 @@ impl Check<'_> {
                         remedy,
                     );
                 }
+                self.xmpp_faces(&tls);
                 for (number, info) in tls.certificates().into_iter().enumerate() {
                     if let Some(odd) = expiry(info.not_after, SystemTime::now()) {
                         let key = table.name("certificates").index(number).name("certificate");
@@ -186,6 +187,26 @@ impl Check<'_> {
                     };
                     self.problem(key, error.to_string(), error.remedy());
                 }
+            }
+        }
+    }
+
+    /// RFC 6120 §13.7.1.2: other servers want a certificate that names the domain; dialback is what is left without one.
+    fn xmpp_faces(&mut self, tls: &Tls) {
+        let Some(xmpp) = self.adapters.iter().find(|(_, adapter)| adapter.type_name() == "xmpp").map(|(name, _)| name)
+        else {
+            return;
+        };
+        if !tls.has_certificates() {
+            return;
+        }
+        for (index, domain) in self.config.domain.iter().enumerate() {
+            let is_ours = domain.role == Role::Local && domain.adapter.as_ref() != Some(xmpp);
+            let name = domain.seen_as();
+            if is_ours && !tls.names_for(name).is_some_and(|names| names.prove_xmpp(name)) {
+                let problem = format!("no certificate names {name}: to other XMPP servers only dialback proves it");
+                let remedy = "add a certificate with this name to [tls] certificates";
+                self.warning(Key::parse("domain").index(index).name("name"), problem, remedy);
             }
         }
     }

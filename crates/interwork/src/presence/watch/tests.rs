@@ -239,12 +239,14 @@ fn s2x_rows() -> Vec<Row> {
 }
 
 // checks: PRS-001, PRS-010, PRS-011, PRS-012, PRS-013, PRS-014, PRS-015, PRS-016, PRS-017, PRS-018, PRS-020, PRS-022, PRS-050, PRS-061, EVT-008, EVT-012, XSU-003, XSU-004
+// checks: XM-18, XM-19, REQ-3.2.4, REQ-3.2.5, REQ-5.1.7, PR-11, MOD-03
 #[test]
 fn rfc8048_s5_2_each_transition_of_a_watcher_whose_contact_must_be_asked_again_and_again() {
     check(x2s_rows());
 }
 
 // checks: PRS-030, PRS-031, PRS-032, PRS-033, PRS-034, PRS-035, PRS-036, PRS-051, PRS-055, EVT-021, EVT-024, XSU-007, XSU-008, XSU-011, PR-09, PR-10
+// checks: REQ-2.3.1, REQ-2.3.2, REQ-3.2.1, REQ-3.2.2, REQ-3.2.3, REQ-5.1.5, REQ-5.1.9, REQ-5.1.13, REQ-5.1.16, MOD-11
 #[test]
 fn rfc8048_s5_3_each_transition_of_a_watcher_whose_contact_answers_for_good() {
     check(s2x_rows());
@@ -261,6 +263,7 @@ fn check(rows: Vec<Row>) {
 }
 
 // checks: PR-07, PR-12
+// checks: MOD-04, REQ-2.3.7
 #[test]
 fn rfc3859_s3_4_1_one_subscription_in_progress_for_each_id() {
     let mut play = Play::new(S2X);
@@ -272,6 +275,7 @@ fn rfc3859_s3_4_1_one_subscription_in_progress_for_each_id() {
     assert_eq!(play.watch.near().len(), 1);
 }
 
+// checks: REQ-3.3.1, REQ-3.3.2
 #[test]
 fn a_restored_watch_says_nothing_until_the_far_side_has_answered() {
     let near = vec![Near { id: id(), until: Timestamp::NEVER }];

@@ -1,0 +1,87 @@
+//! Twice what fits (DESIGN A5, backpressure): every bound refuses, nothing accepted is lost, and service returns.
+
+#![allow(clippy::unwrap_used, reason = "test code")]
+
+mod common;
+
+use adapter_api::{HubCore as _, PeerState};
+use common::{DELIVERED, Table, World, failure, from_sip, world_on};
+use impp_model::{Cause, Outcome, Retry, Side};
+use std::sync::Arc;
+use std::time::Duration;
+use store::{Limits, MemoryStore, SteadyClock};
+use tokio::sync::oneshot;
+use tokio::time::sleep;
+
+/// What the far side's adapter takes at once.
+const ROOM: usize = 32;
+/// What the ledger takes.
+const RECORDS: usize = 40;
+
+/// One message each of so many senders.
+fn wave(world: &World, name: &str, count: usize) -> Vec<oneshot::Receiver<Outcome>> {
+    let send = |number| world.submit(&format!("{name}{number}@sip.example"), "b@xmpp.example", "text", from_sip());
+    (0..count).map(send).collect()
+}
+
+/// Those accepted and those refused; a refusal says that it is ours and when to come again.
+async fn accepted_and_refused(wave: Vec<oneshot::Receiver<Outcome>>) -> (usize, usize) {
+    let (mut accepted, mut refused) = (0, 0);
+    for outcome in wave {
+        match outcome.await.unwrap() {
+            Outcome::Indeterminant | Outcome::Success(_) | Outcome::HandedOver => accepted += 1,
+            Outcome::Failure(failure) => {
+                assert_eq!((failure.side, failure.cause), (Side::Ours, Cause::Overload));
+                assert!(matches!(failure.retry, Retry::After(_)), "{failure:?}");
+                refused += 1;
+            }
+        }
+    }
+    (accepted, refused)
+}
+
+fn settle_all(world: &World, outcome: &Outcome) -> usize {
+    let deliveries = world.xmpp.take();
+    let count = deliveries.len();
+    deliveries.into_iter().for_each(|delivery| delivery.settle(outcome.clone()));
+    count
+}
+
+#[tokio::test(start_paused = true)]
+async fn twice_what_fits_is_refused_at_each_bound_and_service_returns() {
+    let limits = Limits { records: RECORDS, ..Limits::default() };
+    let world = world_on(Table::new(0), ROOM, Arc::new(MemoryStore::new()), SteadyClock::start(), limits);
+    let down = Outcome::from(failure(Cause::LinkDown));
+
+    // The adapter's queue: what it does not take is refused at once, and takes no room anywhere.
+    let first = wave(&world, "a", 2 * ROOM);
+    assert_eq!((settle_all(&world, &down), world.core.held()), (ROOM, 0));
+    assert_eq!(accepted_and_refused(first).await, (ROOM, ROOM));
+    assert_eq!(world.core.ledger().counts().entries, ROOM);
+
+    // The ledger: the rest of its room is taken, no more.
+    let second = wave(&world, "b", ROOM);
+    assert_eq!(settle_all(&world, &down), ROOM);
+    assert_eq!(accepted_and_refused(second).await, (RECORDS - ROOM, 2 * ROOM - RECORDS));
+    assert_eq!(world.core.ledger().counts().entries, RECORDS);
+    let [delivered, failed, _, _, pending] = world.books();
+    assert_eq!((delivered, failed, pending), (0, 3 * ROOM as u64 - RECORDS as u64, RECORDS as u64));
+
+    // The far side returns: all that was accepted arrives, though its adapter refuses at times, too.
+    let running = world.run();
+    world.core.peer_changed(&"xmpp".into(), "sip.example", PeerState::Up);
+    let mut arrived = 0;
+    while arrived < RECORDS {
+        sleep(Duration::from_millis(20)).await;
+        arrived += settle_all(&world, &DELIVERED);
+    }
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!((world.books()[0], world.books()[4]), (RECORDS as u64, 0));
+    assert_eq!(settle_all(&world, &DELIVERED), 0, "each arrives once");
+
+    // And as much as fits is taken as before.
+    let third = wave(&world, "c", ROOM);
+    assert_eq!(settle_all(&world, &DELIVERED), ROOM);
+    assert_eq!(accepted_and_refused(third).await, (ROOM, 0));
+    running.abort();
+}
