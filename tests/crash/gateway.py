@@ -3,9 +3,11 @@ import asyncio
 import base64
 import json
 import os
+import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from typing import NamedTuple
@@ -179,3 +181,16 @@ def faketime():
         if os.path.exists(path):
             return path
     raise RuntimeError("libfaketime is missing")
+
+
+def free_port():
+    """A port that is free for UDP and TCP, outside the range that the system gives out by itself."""
+    while True:
+        port = random.randrange(18000, 32000)
+        try:
+            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                with socket.socket(socket.AF_INET, kind) as probe:
+                    probe.bind(("127.0.0.1", port))
+            return port
+        except OSError:
+            continue

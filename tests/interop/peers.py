@@ -16,6 +16,8 @@ sys.path.insert(0, os.path.join(LAB, "clients"))
 
 import labenv  # noqa: E402
 import slixmpp  # noqa: E402
+from slixmpp.xmlstream.handler import Callback  # noqa: E402
+from slixmpp.xmlstream.matcher import StanzaPath  # noqa: E402
 from sipua import SipUA  # noqa: E402
 
 import gateway  # noqa: E402
@@ -65,6 +67,12 @@ class SipUser:
         message = self.inbox.wait(lambda m: m.is_response and m.code >= 200 and m.get("Call-ID") == call_id, seconds)
         return message.start[8:] if message else None
 
+    def told(self, state, content="", seconds=15):
+        """The NOTIFY whose Subscription-State begins so and whose body has this in it."""
+        def fits(m):
+            return m.method == "NOTIFY" and m.get("Subscription-State").startswith(state) and content in m.body.decode()
+        return self.inbox.wait(fits, seconds)
+
     def received(self, body, seconds=10):
         """The MESSAGE with this body."""
         return self.inbox.wait(lambda m: m.method == "MESSAGE" and m.body.decode() == body, seconds)
@@ -80,6 +88,7 @@ class XmppUser:
 
     def __init__(self, jid, password=None):
         self.jid, self.inbox, self.online, self.alive = jid, Inbox(), threading.Event(), True
+        self.presences = Inbox()
         self.password = password or "pw-" + jid.split("@")[0]
         self.port = labenv.EJABBERD if jid.endswith("@ejabberd.test") else labenv.PROSODY
         self.loop = asyncio.new_event_loop()
@@ -99,6 +108,9 @@ class XmppUser:
         client.enable_plaintext = True
         client.plugin["feature_mechanisms"].unencrypted_plain = True
         client.plugin["feature_mechanisms"].unencrypted_scram = True
+        # what a test does not do itself, nobody does
+        client.auto_authorize, client.auto_subscribe = None, False
+        client.register_handler(Callback("presence", StanzaPath("presence"), self.presences.add))
         ended = self.loop.create_future()
 
         async def started(_):
@@ -141,6 +153,16 @@ class XmppUser:
 
     def send_raw(self, xml):
         self.loop.call_soon_threadsafe(self.client.send_raw, xml)
+
+    def presence(self, kind, to):
+        """Sends presence of a kind, such as `subscribe`."""
+        self.send_raw(f"<presence type='{kind}' to='{to}'/>")
+
+    def told(self, kind, sender, status=None, seconds=15):
+        """The presence of this kind from a bare JID; `available` with this status."""
+        def fits(p):
+            return p["from"].bare == sender and p.xml.get("type", "available") == kind and status in (None, p["status"])
+        return self.presences.wait(fits, seconds)
 
     def received(self, body, seconds=10):
         return self.inbox.wait(lambda m: m["type"] != "error" and m["body"] == body, seconds)
@@ -202,6 +224,13 @@ class NativeUser:
         # an id is whatever the server wrote there: a number or text
         mark = event["id"]
         self.request("POST", "/v1/events/ack", {"id": int(mark) if mark.isdigit() else mark})
+
+    def told(self, kind, seconds=15, **fields):
+        """The event of this kind with these fields."""
+        def fits(event):
+            return event[0] == kind and all(event[1].get("from" if key == "sender" else key) == value for key, value in fields.items())
+        item = self.inbox.wait(fits, seconds)
+        return item and item[1]
 
     def received(self, body, seconds=10):
         item = self.inbox.wait(lambda e: e[0] == "message" and e[1].get("body") == body, seconds)

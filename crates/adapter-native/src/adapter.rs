@@ -256,6 +256,12 @@ impl Shared {
     }
 
     fn dry_run(&self, operation: &Operation, findings: &mut Findings) {
+        if let Operation::Subscribe(subscribe) = operation {
+            findings.add("watcher", subscribe.watcher.address.to_string());
+            findings.add("presentity", subscribe.target.address.to_string());
+            findings.add("request", "event subscription (requested)");
+            return findings.add("authorization", "the user's POST /v1/authorizations");
+        }
         let Operation::Message(operation) = operation else { return };
         findings.add("source", operation.source.address.to_string());
         findings.add("destination", operation.destination.address.to_string());

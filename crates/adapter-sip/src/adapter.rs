@@ -12,7 +12,7 @@ use adapter_api::{
     InstanceName, PresenceCapabilities, SendsAs, Shutdown, TellsFailure, Transport,
 };
 use async_trait::async_trait;
-use impp_model::{DateTime, Domain, Kind, MessageOperation, Operation};
+use impp_model::{DateTime, Domain, Kind, MessageOperation, Operation, SubscribeOperation};
 use impp_resolve::Limits;
 use parking_lot::Mutex;
 use sip_proto::build::TopVia;
@@ -107,13 +107,16 @@ impl Adapter for SipAdapter {
     async fn examine(&self, request: Examine) -> Findings {
         let mut findings = Findings::default();
         match request {
-            Examine::DryRun { operation, hop } => {
-                if let Operation::Message(operation) = *operation {
-                    self.dry_run(&operation, &hop, &mut findings).await;
-                } else {
-                    findings.add("kind", "not carried");
-                }
-            }
+            Examine::DryRun { operation, hop } => match *operation {
+                Operation::Message(operation) => self.dry_run(&operation, &hop, &mut findings).await,
+                Operation::Subscribe(operation) => self.dry_subscription(&operation, &hop, &mut findings).await,
+                Operation::Disposition(_)
+                | Operation::Composing(_)
+                | Operation::Notify(_)
+                | Operation::Authorize(_)
+                | Operation::Publish(_)
+                | _ => findings.add("kind", "not carried"),
+            },
             Examine::Probe { domain } => findings = self.probe(domain).await,
             _ => {}
         }
@@ -122,8 +125,7 @@ impl Adapter for SipAdapter {
 }
 
 /// RFC 5922 §7.3: what the certificate of the next hop has to prove.
-fn tls_expectation(operation: &MessageOperation, hop: &Hop, transport: Transport) -> String {
-    let destination = operation.destination.address.domain();
+fn tls_expectation(destination: &Domain, hop: &Hop, transport: Transport) -> String {
     let names: Vec<String> = match hop {
         Hop::Located { domain, .. } => vec![domain.to_string()],
         Hop::Fixed(text) => FixedHop::parse(text)
@@ -192,12 +194,34 @@ impl SipAdapter {
         };
         let octets = mapped.value.encode(&via).len();
         findings.add("size", self.size_path(octets, transport));
-        findings.add("tls", tls_expectation(operation, hop, transport));
+        findings.add("tls", tls_expectation(operation.destination.address.domain(), hop, transport));
         findings.add("acknowledgement", "the next hop's final response");
         let trunk = self.context.configuration.borrow().trunks.get(operation.destination.address.domain()).cloned();
         if let Some(trunk) = trunk {
             findings.add("trunk", describe_trunk(&trunk));
         }
+    }
+
+    async fn dry_subscription(&self, operation: &SubscribeOperation, hop: &Hop, findings: &mut Findings) {
+        findings.add("watcher", address::to_sip_uri(&operation.watcher));
+        findings.add("presentity", address::to_sip_uri(&operation.target));
+        let domain = operation.target.address.domain();
+        if self.config.presence.agent.contains(domain) {
+            return findings.add("request", "none: users of this domain publish here (PUBLISH)");
+        }
+        findings
+            .add("request", "SUBSCRIBE, Event: presence, refreshed before its end once the watcher answers a probe");
+        match self.places(hop).await {
+            Ok(places) => {
+                for place in &*places {
+                    findings.add("transport", format!("{} {}", place.transport, place.address));
+                }
+                let transport = places.first().map_or(Transport::Udp, |place| place.transport);
+                findings.add("tls", tls_expectation(domain, hop, transport));
+            }
+            Err(problem) => findings.add("transport", problem),
+        }
+        findings.add("authorization", "the first NOTIFY that is active");
     }
 
     async fn places(&self, hop: &Hop) -> Result<Arc<[Place]>, String> {

@@ -19,6 +19,7 @@ use crate::capabilities::capabilities;
 use crate::config::{Acknowledge, Config, Settings};
 use crate::link::{Link, Shared};
 use crate::mapping::message;
+use crate::presence;
 
 /// A component of an XMPP server (XEP-0114).
 pub struct XmppComponent {
@@ -85,11 +86,8 @@ impl Adapter for XmppComponent {
 
     async fn examine(&self, request: Examine) -> Findings {
         let mut findings = Findings::default();
-        if let Examine::DryRun { operation, .. } = &request
-            && let Operation::Message(operation) = &**operation
-        {
-            let gateway = self.settings.domain.as_str();
-            dry_run(operation, gateway, self.settings.limits.max_stanza, &mut findings);
+        if let Examine::DryRun { operation, .. } = &request {
+            dry_run(operation, self.settings.domain.as_str(), self.settings.limits.max_stanza, &mut findings);
         }
         self.describe_link(&mut findings);
         findings
@@ -97,7 +95,34 @@ impl Adapter for XmppComponent {
 }
 
 /// What would be sent, and how large it is.
-pub(crate) fn dry_run(operation: &MessageOperation, gateway: &str, limit: usize, findings: &mut Findings) {
+pub(crate) fn dry_run(operation: &Operation, gateway: &str, limit: usize, findings: &mut Findings) {
+    match operation {
+        Operation::Message(message) => dry_message(message, gateway, limit, findings),
+        Operation::Subscribe(_) => dry_subscription(operation, gateway, findings),
+        Operation::Disposition(_)
+        | Operation::Composing(_)
+        | Operation::Notify(_)
+        | Operation::Authorize(_)
+        | Operation::Publish(_)
+        | _ => {}
+    }
+}
+
+fn dry_subscription(operation: &Operation, gateway: &str, findings: &mut Findings) {
+    match presence::to_stanzas(operation, gateway) {
+        Ok(stanzas) => {
+            for stanza in stanzas {
+                findings.add("watcher", stanza.attr("from").unwrap_or_default());
+                findings.add("presentity", stanza.attr("to").unwrap_or_default());
+                findings.add("request", format!("presence {}", stanza.attr("type").unwrap_or_default()));
+            }
+            findings.add("authorization", "the contact's subscribed");
+        }
+        Err(failure) => findings.add("mapping", format!("refused: {failure}")),
+    }
+}
+
+fn dry_message(operation: &MessageOperation, gateway: &str, limit: usize, findings: &mut Findings) {
     let id = message::stanza_id(operation);
     match message::to_stanza(operation, message::Stamp { id: &id, gateway, now: SystemTime::now() }) {
         Ok(Some(mapped)) => {

@@ -4,10 +4,21 @@ use crate::core::Core;
 use crate::routing::Decision;
 use adapter_api::{Examine, Findings, Hop};
 use impp_model::{
-    Address, Content, Endpoint, Failure, InstantMessage, MaxForwards, MessageOperation, Operation, Side, TransId,
+    Address, Content, Endpoint, Failure, InstantMessage, MaxForwards, MessageOperation, Operation, Side,
+    SubscribeOperation, TransId, Wish,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+
+/// What is run dry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sample {
+    /// A message from one to the other.
+    Message,
+    /// One watches the other.
+    Presence,
+}
 
 /// What would happen to an operation, and why.
 #[derive(Debug, Clone, Serialize)]
@@ -28,27 +39,27 @@ pub struct Explanation {
     pub decision: Option<Decision>,
     /// What that adapter says of it: mapped addresses, transport, acknowledgement, size path.
     pub findings: Findings,
-    /// `delivered-if-confirmed`, or the reason code of the refusal.
+    /// `delivered-if-confirmed`, `watched-if-authorized`, or the reason code of the refusal.
     pub verdict: &'static str,
 }
 
 impl Core {
-    /// Runs a message from `from` to `to` dry.
-    pub async fn explain(&self, from: Address, to: Address) -> Explanation {
+    /// Runs an operation from `from` to `to` dry.
+    pub async fn explain(&self, from: Address, to: Address, sample: Sample) -> Explanation {
         let near = self.near_of(&from);
-        let operation = sample(&from, &to);
+        let operation = sample.operation(&from, &to);
         let (judged, policy) =
             self.policy().judge(&self.config.configuration, from.domain(), to.domain(), operation.kind());
         let mut explanation = Explanation {
             from: from.to_string(),
             to: to.to_string(),
-            kind: operation.kind().label(),
+            kind: sample.label(),
             near: near.as_ref().map(ToString::to_string),
             policy,
             steps: Vec::new(),
             decision: None,
             findings: Findings::default(),
-            verdict: "delivered-if-confirmed",
+            verdict: sample.verdict(),
         };
         if let Err(cause) = judged {
             explanation.verdict = cause.code();
@@ -95,15 +106,42 @@ impl Core {
     }
 }
 
-/// A message that a dry run stands for: the shortest text there is.
-fn sample(from: &Address, to: &Address) -> Operation {
-    Operation::Message(Box::new(MessageOperation {
-        source: Endpoint::bare(from.clone()),
-        destination: Endpoint::bare(to.clone()),
-        max_forwards: MaxForwards::INITIAL,
-        trans_id: TransId::from("explain"),
-        message: InstantMessage::new(Content::text("?")),
-    }))
+impl Sample {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Message => "message",
+            Self::Presence => "presence",
+        }
+    }
+
+    fn verdict(self) -> &'static str {
+        match self {
+            Self::Message => "delivered-if-confirmed",
+            Self::Presence => "watched-if-authorized",
+        }
+    }
+
+    /// The shortest text there is, or a subscription for an hour.
+    fn operation(self, from: &Address, to: &Address) -> Operation {
+        let (source, destination) = (Endpoint::bare(from.clone()), Endpoint::bare(to.clone()));
+        let trans_id = TransId::from("explain");
+        match self {
+            Self::Message => Operation::Message(Box::new(MessageOperation {
+                source,
+                destination,
+                max_forwards: MaxForwards::INITIAL,
+                trans_id,
+                message: InstantMessage::new(Content::text("?")),
+            })),
+            Self::Presence => Operation::Subscribe(Box::new(SubscribeOperation {
+                watcher: source,
+                target: destination,
+                wish: Wish::Watch(crate::presence::FAR_DURATION),
+                subscript_id: "explain".into(),
+                trans_id,
+            })),
+        }
+    }
 }
 
 /// The failure for a domain that nothing was found for.

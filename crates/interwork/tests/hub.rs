@@ -7,7 +7,7 @@ mod common;
 use adapter_api::{DomainPattern, Hop, HubCore, Provenance, SourceProof, SpeaksFor, settle_channel};
 use common::{PLENTY, Table, World, from_sip, message, text_of, tuned, world, world_with};
 use impp_model::{Address, Cause, Failure, Outcome, Proof, Side};
-use interwork::DeliveryLimits;
+use interwork::{DeliveryLimits, Sample};
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Limits, MemoryStore, SteadyClock};
@@ -192,6 +192,7 @@ async fn a_domain_in_two_networks_has_two_names_and_each_network_its_own() {
     let told = world.core.explain(
         Address::parse_bare("bob@example.com").unwrap(),
         Address::parse_bare("alice@sip.example.com").unwrap(),
+        Sample::Message,
     );
     let told = told.await;
     assert!(told.steps.iter().any(|step| step.contains("is example.com in its own network")), "{:?}", told.steps);
@@ -300,11 +301,11 @@ async fn what_was_looked_up_too_late_is_not_sent_and_its_sender_told() {
 async fn explain_takes_the_same_decision_and_sends_nothing() {
     let world = world(Table::new(PLENTY), PLENTY);
     let address = |text: &str| Address::parse_bare(text).unwrap();
-    let told = world.core.explain(address("a@sip.example"), address("b@far.example")).await;
+    let told = world.core.explain(address("a@sip.example"), address("b@far.example"), Sample::Message).await;
     assert_eq!(told.verdict, "delivered-if-confirmed");
     assert!(told.steps.iter().any(|step| step.contains("_im._xmpp.far.example SRV")), "{:?}", told.steps);
     assert_eq!(told.decision.unwrap().result.unwrap().adapter.as_str(), "xmpp");
-    let told = world.core.explain(address("a@far.example"), address("b@nowhere.example")).await;
+    let told = world.core.explain(address("a@far.example"), address("b@nowhere.example"), Sample::Message).await;
     assert_eq!(told.verdict, Cause::RelayDenied.code());
     assert!(world.xmpp.take().is_empty());
 }

@@ -131,11 +131,16 @@ async fn domains(State(admin): State<Admin>) -> Json<Value> {
 struct ExplainQuery {
     from: String,
     to: String,
+    /// Of a message when it does not say.
+    kind: Option<interwork::Sample>,
 }
 
 async fn explain(State(admin): State<Admin>, Query(query): Query<ExplainQuery>) -> Response {
     match (read_address(&query.from), read_address(&query.to)) {
-        (Ok(from), Ok(to)) => Json(admin.core.explain(from, to).await).into_response(),
+        (Ok(from), Ok(to)) => {
+            let sample = query.kind.unwrap_or(interwork::Sample::Message);
+            Json(admin.core.explain(from, to, sample).await).into_response()
+        }
         (Err(error), _) => refusal("from", error),
         (_, Err(error)) => refusal("to", error),
     }

@@ -100,8 +100,8 @@ pub fn check<'m>(request: &'m Message, policy: &Policy, context: Context) -> Res
     check_dialog(&key, context)?;
     check_hops(method, &key)?;
     check_require(request, policy)?;
-    check_content(request, policy)?;
     check_event(method, request, policy)?;
+    check_content(request, policy)?;
     Ok(key)
 }
 

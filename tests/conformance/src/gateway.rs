@@ -121,9 +121,17 @@ fn instances(given: &Given, xmpp: SocketAddr, context: &Context) -> Vec<Instance
     let sip = json!({
         "listen": ["udp:127.0.0.1:0", "tcp:127.0.0.1:0"],
         "large_messages": if given.refuse_large { "refuse" } else { "tcp" },
+        "presence": {
+            "min_expires": given.presence.min_expires,
+            "notify_interval": given.presence.notify_interval,
+            "agent": if given.presence.agent { vec![SIP_DOMAIN] } else { vec![] },
+        },
     });
     let sip = adapter_sip::new("sip".into(), serde_json::from_value(sip).unwrap(), context.clone()).unwrap();
-    let office = json!({"connect": xmpp.to_string(), "domain": given.component, "secret": SECRET});
+    let vouches_for = [given.presence.vouches_for];
+    let office = json!({
+        "connect": xmpp.to_string(), "domain": given.component, "secret": SECRET, "vouches_for": vouches_for,
+    });
     let office = adapter_xmpp::new("office".into(), serde_json::from_value(office).unwrap(), context.clone()).unwrap();
     vec![Instance { name: "sip".into(), adapter: sip }, Instance { name: "office".into(), adapter: office }]
 }

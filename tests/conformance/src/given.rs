@@ -22,9 +22,42 @@ pub(crate) struct Given {
     pub(crate) no_sip: bool,
     /// What SIP goes over in both directions; none: what the vector names, and UDP from the gateway.
     pub(crate) over: Option<Transport>,
+    /// What presence is set up like.
+    pub(crate) presence: Presence,
     /// The domain that the gateway serves at the XMPP server.
     pub(crate) component: &'static str,
 }
+
+/// The presence part of a set-up.
+#[derive(Debug, Clone)]
+pub(crate) struct Presence {
+    pub(crate) dialog: Dialog,
+    pub(crate) min_expires: &'static str,
+    pub(crate) notify_interval: &'static str,
+    /// The gateway is the presence agent of the SIP domain.
+    pub(crate) agent: bool,
+    /// Whom the XMPP server may speak for.
+    pub(crate) vouches_for: &'static str,
+    /// A dialog that begins lasts so long, in seconds.
+    pub(crate) expires: u32,
+}
+
+/// The subscription that is there before a vector begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dialog {
+    None,
+    /// juliet watches romeo.
+    Watching,
+    /// romeo watches juliet, who has not decided.
+    Asked,
+    /// romeo watches juliet.
+    Watched,
+    /// So does mercutio.
+    WatchedByTwo,
+}
+
+/// The one vector of the SIP layer with a subscription.
+pub(crate) const PIDF_IN_SIP_LAYER: &str = "SPL-20";
 
 /// The domain of the SIP network.
 pub(crate) const SIP_DOMAIN: &str = "example.net";
@@ -43,12 +76,40 @@ impl Given {
             after_response: false,
             after: None,
             no_sip: false,
-            over,
+            over: if id == PIDF_IN_SIP_LAYER { Some(Transport::Tcp) } else { over },
+            presence: Presence {
+                dialog: Dialog::None,
+                min_expires: "1s",
+                notify_interval: "50ms",
+                agent: false,
+                vouches_for: "*",
+                expires: 3600,
+            },
             // A server routes to a component what is for the component's domain.
             component: if id == "IMX-53" { "nx.invalid" } else { SIP_DOMAIN },
         };
+        let dialog = if id.starts_with("PRX") || id == PIDF_IN_SIP_LAYER { Dialog::Watching } else { Dialog::Watched };
         for sentence in sentences {
             match sentence.as_str() {
+                "active dialog" | "active dialog, romeo shown available" => given.presence.dialog = dialog,
+                "active dialog, stanzas 100 ms apart" => {
+                    (given.presence.dialog, given.presence.notify_interval) = (dialog, "5s");
+                }
+                "pending dialog of PRS-01" => given.presence.dialog = Dialog::Asked,
+                "active dialogs of romeo@example.net and mercutio@example.net on juliet" => {
+                    given.presence.dialog = Dialog::WatchedByTwo;
+                }
+                "gateway serves example.com only" => given.presence.vouches_for = "example.com",
+                "minimum 60 s configured" => given.presence.min_expires = "60s",
+                "minimum 7200 s configured" => given.presence.min_expires = "7200s",
+                "gateway acts as ESC for example.net" => given.presence.agent = true,
+                "gateway acts as ESC for example.net; juliet is authorized for romeo" => {
+                    (given.presence.agent, given.presence.dialog) = (true, Dialog::Watching);
+                }
+                "no state known for juliet"
+                | "no dialog"
+                | "juliet subscribed the gateway address or the server trusts it" => {}
+
                 "no positive knowledge of a congestion safe path, no MSRP upgrade configured"
                 | "build the body length from the headers the implementation emits" => given.refuse_large = true,
                 "SRV lists server1 (priority 0) and server2 (priority 1)" => given.two_servers = true,
@@ -66,6 +127,12 @@ impl Given {
                 | "one server only" => {}
                 other => panic!("{id}: unknown given: {other}"),
             }
+        }
+        // What a vector waits for comes soon: a refresh at 85 % of a subscription, the end of one.
+        match id {
+            "PRX-09" | "PRX-15" | "PRX-16" => given.presence.expires = 4,
+            "PRS-21" => given.presence.expires = 6,
+            _ => {}
         }
         given
     }

@@ -44,6 +44,19 @@ pub(crate) enum Stimulus {
         #[serde(rename = "note")]
         _note: String,
     },
+    /// Sends a request in the dialog that the gateway has begun.
+    InDialog {
+        #[serde(rename = "proto")]
+        _proto: Proto,
+        in_dialog: String,
+        method: String,
+        cseq: u32,
+        from_tag: String,
+        headers: BTreeMap<String, String>,
+        body: String,
+    },
+    /// Waits for what is due.
+    Event { event: String },
 }
 
 /// What must come of it.
@@ -62,6 +75,8 @@ pub(crate) enum Expect {
         #[serde(rename = "proto")]
         _proto: Proto,
         property: String,
+        #[serde(rename = "order")]
+        _order: Option<u32>,
     },
     Bytes {
         #[serde(rename = "proto")]
@@ -85,6 +100,9 @@ pub(crate) struct ExpectStanza {
     #[serde(default)]
     pub(crate) absent: Vec<String>,
     pub(crate) count: Option<usize>,
+    /// That in which they stand in the file.
+    #[serde(rename = "order")]
+    pub(crate) _order: Option<u32>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -110,6 +128,9 @@ pub(crate) struct ExpectRequest {
     pub(crate) absent_headers: Vec<String>,
     pub(crate) to_server: Option<String>,
     pub(crate) property: Option<String>,
+    /// It comes after others of its kind.
+    #[serde(default)]
+    pub(crate) last: bool,
 }
 
 /// The body of a request.
@@ -117,7 +138,13 @@ pub(crate) struct ExpectRequest {
 #[serde(untagged)]
 pub(crate) enum Body {
     Text(Pattern),
-    Cpim { cpim: CpimBody },
+    Cpim {
+        cpim: CpimBody,
+    },
+    /// What stands at paths of the document.
+    Xml {
+        xml: Vec<(String, Pattern)>,
+    },
 }
 
 /// A message/cpim object by its parts.
@@ -142,6 +169,8 @@ pub(crate) struct ExpectResponse {
     pub(crate) _proto: Proto,
     pub(crate) status: Pattern,
     pub(crate) headers: BTreeMap<String, Pattern>,
+    #[serde(default)]
+    pub(crate) optional_headers: BTreeMap<String, Pattern>,
     pub(crate) absent_headers: Vec<String>,
     pub(crate) body: Option<Pattern>,
     pub(crate) reason: Option<Pattern>,

@@ -13,7 +13,6 @@ const LATER: &[(&str, &str)] = &[
     ("SPL-15", "certificates: TLS comes with a later issue"),
     ("SPL-16", "digest comes with a later issue"),
     ("SPL-17", "WebSocket comes with a later issue"),
-    ("SPL-20", "NOTIFY and PIDF come with a later issue"),
 ];
 
 #[test]
@@ -86,4 +85,10 @@ async fn spl_13_leading_crlf_before_a_request_is_ignored() {
 #[tokio::test]
 async fn spl_18_ipv6_request_uri() {
     play(SUITE, "SPL-18").await;
+}
+
+// checks: SEC-004
+#[tokio::test]
+async fn spl_20_dtd_in_a_pidf_body_is_refused() {
+    play(SUITE, "SPL-20").await;
 }

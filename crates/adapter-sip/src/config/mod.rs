@@ -77,12 +77,22 @@ pub struct Presence {
     /// Dialogs kept, those of watchers and of presentities together; further subscriptions are answered with 503.
     /// Default: 262144.
     pub dialogs: usize,
+    /// Domains of this network whose users publish their presence here (PUBLISH): for them this gateway is the presence
+    /// agent, and asks no next hop. Whoever the policy admits may watch them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>", example = ["sip.example.com"])]
+    pub agent: Vec<Domain>,
 }
 
 impl Default for Presence {
     fn default() -> Self {
         // RFC 3856 §6.10: no more than one notification in five seconds.
-        Self { notify_interval: Duration::from_secs(5), min_expires: Duration::from_secs(60), dialogs: 262_144 }
+        Self {
+            notify_interval: Duration::from_secs(5),
+            min_expires: Duration::from_secs(60),
+            dialogs: 262_144,
+            agent: Vec::new(),
+        }
     }
 }
 

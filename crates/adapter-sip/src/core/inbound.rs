@@ -42,7 +42,7 @@ pub(crate) fn policy(config: &Config) -> Policy {
     let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
     Policy {
         agent: String::new(),
-        methods: vec![Method::Message, Method::Subscribe, Method::Notify, Method::Options, Method::Cancel],
+        methods: methods(config),
         schemes: list(&["sip", "sips", "im"]),
         refuse_sips: true,
         accept: list(content::ACCEPTED),
@@ -54,13 +54,21 @@ pub(crate) fn policy(config: &Config) -> Policy {
     }
 }
 
+fn methods(config: &Config) -> Vec<Method> {
+    let mut methods = vec![Method::Message, Method::Subscribe, Method::Notify, Method::Options, Method::Cancel];
+    if !config.presence.agent.is_empty() {
+        methods.push(Method::Publish);
+    }
+    methods
+}
+
 /// What is served of requests about events.
 pub(crate) fn event_policy(config: &Config) -> Policy {
     Policy { accept: vec![presence::ACCEPT.to_owned()], ..policy(config) }
 }
 
 /// Seconds after which a sender may come back when a table or queue here is full.
-const OVERLOAD_PAUSE: &str = "5";
+pub(super) const OVERLOAD_PAUSE: &str = "5";
 
 impl Core {
     /// Takes what the UDP sockets hold.
@@ -116,6 +124,7 @@ impl Core {
             Some(Method::Message) => self.handle_instant_message(pending, key, merge_key, now),
             Some(Method::Subscribe) => self.handle_subscribe(pending, key, merge_key, now),
             Some(Method::Notify) => self.handle_notify(&pending, now),
+            Some(Method::Publish) => self.handle_publish(pending, key, now),
             Some(Method::Options) => self.answer_options(&pending, now),
             // RFC 3261 §9.2: a MESSAGE goes on; only whether it is known matters.
             Some(Method::Cancel) if self.knows_cancelled(&pending.request) => self.answer(&pending, 200, now),
@@ -127,7 +136,7 @@ impl Core {
 
     /// What a request is judged by, and whether it is in a dialog of ours.
     fn policy_for(&self, request: &Message) -> (&Policy, uas::Context) {
-        if !matches!(request.method(), Some(Method::Subscribe | Method::Notify)) {
+        if !matches!(request.method(), Some(Method::Subscribe | Method::Notify | Method::Publish)) {
             return (&self.policy, uas::Context { in_dialog: false });
         }
         let tag = request.to().ok().and_then(|to| to.tag().map(str::to_owned));

@@ -230,11 +230,7 @@ impl Core {
             scratch: String::new(),
             streams: Streams::new(streams, settings),
             outbounds: Outbounds::new(config.limits.queue_per_uri, located),
-            events: Events::new(
-                config.presence.notify_interval,
-                u32::try_from(config.presence.min_expires.as_secs()).unwrap_or(u32::MAX),
-                config.presence.dialogs,
-            ),
+            events: Events::new(config),
             trunks: Trunks::default(),
             draining: false,
             hub,

@@ -8,7 +8,7 @@ use adapter_api::{
     Shutdown,
 };
 use async_trait::async_trait;
-use impp_model::{Cause, Domain, Failure, Operation, Side};
+use impp_model::{Cause, Domain, Failure, Side};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use transport::{Transport, bind_tcp};
@@ -128,10 +128,8 @@ impl Adapter for XmppServer {
         let mut findings = Findings::default();
         match &request {
             Examine::DryRun { operation, hop, .. } => {
-                if let Operation::Message(message) = &**operation {
-                    let gateway = message.source.address.domain().clone();
-                    dry_run(message, gateway.as_str(), self.settings.limits.max_stanza, &mut findings);
-                }
+                let gateway = operation.source().address.domain().clone();
+                dry_run(operation, gateway.as_str(), self.settings.limits.max_stanza, &mut findings);
                 self.describe(Some(operation.destination().address.domain()), Some(hop), &mut findings);
             }
             Examine::Probe { domain, .. } => self.describe(Some(domain), None, &mut findings),

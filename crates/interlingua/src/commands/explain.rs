@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use interwork::Explanation;
+use interwork::{Explanation, Sample};
 
 use crate::cli::Ended;
 use crate::commands::address;
@@ -11,7 +11,7 @@ use crate::gateway::Gateway;
 use crate::stored::Stored;
 use crate::{config, output};
 
-/// Run a message dry: policy, resolution, adapter, mapping and transport, and why
+/// Run a message or a subscription dry: policy, resolution, adapter, mapping and transport, and why
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The sender: a JID or a URI
@@ -33,18 +33,22 @@ pub struct Args {
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Kind {
     Message,
+    Presence,
 }
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Ended> {
-    let Kind::Message = args.kind;
+    let sample = match args.kind {
+        Kind::Message => Sample::Message,
+        Kind::Presence => Sample::Presence,
+    };
     let from = address::read_address(&args.from).with_context(|| args.from.clone())?;
     let to = address::read_address(&args.to).with_context(|| args.to.clone())?;
     let checked = config::load(&args.config).inspect_err(|report| output::diagnose(&report.text()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let explanation = runtime.block_on(async {
         let gateway = Gateway::new(&checked, Stored::none()?)?;
-        let mut explanation = gateway.core.explain(from, to).await;
+        let mut explanation = gateway.core.explain(from, to, sample).await;
         // No link is up in a process that has opened none.
         explanation.findings.findings.retain(|finding| finding.what != "link");
         anyhow::Ok(explanation)

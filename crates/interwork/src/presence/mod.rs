@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use engine::Engine;
 pub(crate) use state::KeptState;
+pub(crate) use watch::FAR_DURATION;
 
 /// Bounds on what is kept for whom, and the pace of a restart.
 #[derive(Debug, Clone, Copy)]

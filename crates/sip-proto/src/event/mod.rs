@@ -3,10 +3,12 @@
 //! Neither machine sends or reads anything or looks at a clock; the caller builds the requests and feeds the answers.
 
 mod notifier; // RFC 6665 §4.2
+mod publications; // RFC 3903
 mod state; // RFC 6665 §4.1.3
 mod subscriber; // RFC 6665 §4.1
 
 pub use notifier::{Notice, Notifier, NotifyAnswer};
+pub use publications::{Publication, PublicationLimits, Publications, PublishError};
 pub use state::{State, SubscriptionState};
 pub use subscriber::{NotifyVerdict, ResponseVerdict, Subscriber};
 

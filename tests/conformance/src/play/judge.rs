@@ -29,6 +29,9 @@ impl Player {
     }
 
     async fn expect_stanza(&mut self, expected: &ExpectStanza) {
+        if self.is_presence {
+            return self.expect_presence(expected).await;
+        }
         self.until("a stanza", |player| player.stanzas.iter().any(|stanza| !stanza.claimed)).await;
         let stanza = self.stanzas.iter_mut().find(|stanza| !stanza.claimed).unwrap();
         stanza.claimed = true;
@@ -38,6 +41,9 @@ impl Player {
 
     async fn expect_request(&mut self, expected: &ExpectRequest) {
         self.until("a request", |player| player.requests.iter().any(|request| !request.claimed)).await;
+        if expected.last {
+            self.skip_to_last(expected).await;
+        }
         let index = self.requests.iter().position(|request| !request.claimed).unwrap();
         self.requests[index].claimed = true;
         let request = &self.requests[index];
@@ -53,6 +59,7 @@ impl Player {
         match &expected.body {
             Some(Body::Text(body)) => check("body", &message.body, body),
             Some(Body::Cpim { cpim }) => wrong.extend(judge_cpim(&message.body, cpim, &self.known)),
+            Some(Body::Xml { xml }) => wrong.extend(super::presence::judge_xml(&message.body, xml, &self.known)),
             None => {}
         }
         let transport = if let Way::Udp(..) = request.way { Transport::Udp } else { Transport::Tcp };
@@ -134,6 +141,8 @@ impl Player {
                 wrong.push(format!("Via has rport {rport:?}"));
             }
         }
+        let given = expected.optional_headers.iter().filter(|(name, _)| message.header(name).is_some());
+        patterns.extend(given.map(|(name, pattern)| (name.clone(), pattern.clone())));
         wrong.extend(judge_headers(message, &patterns, &expected.absent_headers, &self.known));
         let mut check = |field: &str, value: &str, pattern: Option<&Pattern>| {
             if pattern.is_some_and(|pattern| !pattern.matches(value, &self.known)) {
@@ -201,7 +210,7 @@ fn judge_cpim(body: &str, expected: &CpimBody, known: &Known) -> Vec<String> {
     wrong
 }
 
-fn judge_stanza(stanza: &Stanza, expected: &ExpectStanza, known: &Known) -> Vec<String> {
+pub(super) fn judge_stanza(stanza: &Stanza, expected: &ExpectStanza, known: &Known) -> Vec<String> {
     let element = &stanza.element;
     let mut wrong = Vec::new();
     if element.name != *expected.name {
@@ -209,7 +218,7 @@ fn judge_stanza(stanza: &Stanza, expected: &ExpectStanza, known: &Known) -> Vec<
     }
     wrong.extend(judge_attributes(element, &expected.attrs, known));
     for child in &expected.children {
-        let found = below(element, &child.path);
+        let found: Vec<_> = child.path.split('|').flat_map(|path| below(element, path)).collect();
         let tried: Vec<_> = found.iter().map(|steps| judge_child(steps, child, known)).collect();
         if !tried.iter().any(Vec::is_empty) {
             wrong.push(format!("{}: {tried:?}", child.path));

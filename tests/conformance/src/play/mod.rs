@@ -2,6 +2,7 @@
 
 mod fence;
 mod judge;
+mod presence;
 mod property;
 
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use crate::gateway::Gateway;
-use crate::given::Given;
+use crate::given::{Given, PIDF_IN_SIP_LAYER};
 use crate::pattern::{Known, placeholders};
 use crate::sip_peer::{Came, SipPeer, Way};
 use crate::sip_text::SipText;
@@ -23,6 +24,11 @@ pub use crate::sip_peer::Transport;
 /// Plays the vector `id` of `suite`; panics with what was expected and what came.
 pub async fn play(suite: &str, id: &str) {
     play_vector(suite, &vector(suite, id), None).await;
+}
+
+/// The same with all of SIP over `transport`, whatever the vector names.
+pub async fn play_over(transport: Transport, suite: &str, id: &str) {
+    play_vector(suite, &vector(suite, id), Some(transport)).await;
 }
 
 /// Plays all vectors of `suite` but those of `except`, with all of SIP over `transport`, whatever they name.
@@ -37,6 +43,9 @@ async fn play_vector(suite: &str, vector: &Vector, over: Option<Transport>) {
     let mut player = Player::start(vector, over).await;
     if let Some(before) = player.given.after {
         player.play_before(&self::vector(suite, before)).await;
+    }
+    if suite == presence::SUITE || vector.id == PIDF_IN_SIP_LAYER {
+        player.set_up().await;
     }
     for (number, stimulus) in vector.stimulus.iter().enumerate() {
         if number > 0 && player.given.after_response {
@@ -60,7 +69,9 @@ async fn play_vector(suite: &str, vector: &Vector, over: Option<Transport>) {
             Expect::Request(_) | Expect::Response(_) | Expect::Property { .. } | Expect::Bytes { .. } => {}
         }
     }
-    player.expect_nothing_else(vector).await;
+    if !player.is_presence {
+        player.expect_nothing_else(vector).await;
+    }
 }
 
 /// Longer than anything here takes on a busy machine.
@@ -80,6 +91,11 @@ struct Player {
     pongs: usize,
     /// By what the last stimulus to the SIP side went.
     transport: Transport,
+    /// Whether it is a vector of presence: its stanzas come beside others, and a NOTIFY is answered as it comes.
+    is_presence: bool,
+    answers_notify: bool,
+    /// The SUBSCRIBE that began the dialog.
+    dialog: Option<SipText>,
     /// How many messages that only mark a point in time were sent.
     fences: usize,
     /// When the first stimulus was sent.
@@ -132,6 +148,9 @@ impl Player {
             stanzas: Vec::new(),
             pongs: 0,
             transport: over.unwrap_or(Transport::Udp),
+            is_presence: false,
+            answers_notify: false,
+            dialog: None,
             fences: 0,
             began: Instant::now(),
         }
@@ -150,9 +169,16 @@ impl Player {
 
     async fn stimulate(&mut self, stimulus: &Stimulus) {
         match stimulus {
+            Stimulus::InDialog { in_dialog, method, cseq, from_tag, headers, body, .. } => {
+                assert_eq!((in_dialog.as_str(), method.as_str()), ("{{dialog}}", "NOTIFY"), "{}", self.id);
+                self.notify(*cseq, from_tag, headers, body).await;
+            }
+            Stimulus::Event { event } => self.await_event(event).await,
+
             Stimulus::Raw { proto, raw, transport, source } => {
                 self.await_placeholders(raw).await;
                 let raw = self.known.fill(raw);
+                let raw = if self.is_presence { self.presence_stimulus(&raw).await } else { raw };
                 match proto {
                     Proto::Xmpp => self.xmpp.send(&raw),
                     Proto::Sip => {
@@ -175,6 +201,7 @@ impl Player {
             match name {
                 "call_id_of_first_request" => self.until("a first request", |player| !player.requests.is_empty()).await,
                 "id_of_last_stanza" => self.until("a stanza", |player| !player.stanzas.is_empty()).await,
+                "local_tag" => {}
                 other => panic!("{}: unknown placeholder {other}", self.id),
             }
         }
@@ -219,6 +246,7 @@ impl Player {
             if timeout(PATIENCE, arrival).await.is_err() {
                 panic!("{}: {what} expected, got\n{}", self.id, self.got());
             }
+            self.answer_notify().await;
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! What a dialog decides is in `sip_proto::event`; who may watch whom, and for how long, is the hub's.
 
+mod agent; // RFC 3903, RFC 3856 §3
 mod answers; // RFC 6665 §4.1.2, §4.2.2
 mod dialog; // RFC 3261 §12
 mod notifier; // RFC 6665 §4.2
@@ -17,7 +18,9 @@ use sip_proto::build::RequestBuilder;
 use sip_proto::event::{Notifier, Subscriber};
 
 use super::Core;
+use crate::config::Config;
 use crate::mapping::presence::Document;
+use agent::Agent;
 use dialog::{Dialog, Kept, Role};
 
 pub(crate) use notifier::Accepting;
@@ -43,6 +46,7 @@ pub(crate) struct Events {
     limit: usize,
     stamps: pidf::Stamps,
     numbers: u64,
+    agent: Agent,
 }
 
 /// A watcher here.
@@ -75,17 +79,19 @@ pub(in crate::core) enum Sent {
 }
 
 impl Events {
-    pub(crate) fn new(interval: Duration, min_expires: u32, limit: usize) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
+        let presence = &config.presence;
         Self {
             watchers: BTreeMap::new(),
             presentities: BTreeMap::new(),
             by_dialog: BTreeMap::new(),
             dues: BTreeSet::new(),
-            interval,
-            min_expires,
-            limit,
+            interval: presence.notify_interval,
+            min_expires: u32::try_from(presence.min_expires.as_secs()).unwrap_or(u32::MAX),
+            limit: presence.dialogs,
             stamps: pidf::Stamps::default(),
             numbers: 0,
+            agent: Agent::new(config),
         }
     }
 
@@ -95,7 +101,7 @@ impl Events {
     }
 
     pub(in crate::core) fn poll_timeout(&self) -> Option<Instant> {
-        self.dues.first().map(|(due, _, _)| *due)
+        [self.dues.first().map(|(due, _, _)| *due), self.agent.poll_timeout()].into_iter().flatten().min()
     }
 
     fn is_full(&self) -> bool {
@@ -199,6 +205,7 @@ impl Core {
 
     /// Does what is due.
     pub(in crate::core) fn handle_event_timeouts(&mut self, now: Instant) {
+        self.handle_agent_timeout(now);
         while let Some((due, role, id)) = self.events.dues.first().cloned() {
             if due > now {
                 return;

@@ -303,7 +303,7 @@ fn accepts_presence(request: &Message) -> bool {
             .any(|range| own.is_within(range.split(';').next().unwrap_or_default().trim()))
 }
 
-fn expires_of(request: &Message) -> Result<u32, ()> {
+pub(super) fn expires_of(request: &Message) -> Result<u32, ()> {
     match request.only(HeaderId::Expires) {
         Ok(None) => Ok(DEFAULT_EXPIRES),
         Ok(Some(text)) => sip_proto::header::delta_seconds(HeaderId::Expires, text).map_err(drop),

@@ -23,6 +23,9 @@ impl Core {
     /// Takes a subscribe operation to a presentity of this network.
     pub(in crate::core) fn handle_subscribe_delivery(&mut self, delivery: Delivery, now: Instant) {
         let Operation::Subscribe(subscribe) = &*delivery.operation.clone() else { return };
+        if self.events.agent.serves(&subscribe.target) {
+            return self.handle_agent_delivery(delivery);
+        }
         let id = &subscribe.subscript_id;
         let expires = |duration: Duration| u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
         match subscribe.wish {
