@@ -85,7 +85,7 @@ name = "gw.example.net"
 listen = "127.0.0.1:0"
 [adapter.sip]
 type = "sip"
-listen = ["udp:127.0.0.1:0"]
+listen = ["udp:127.0.0.1:0", "tcp:127.0.0.1:0"]
 [adapter.office]
 type = "xmpp-component"
 connect = "127.0.0.1:5347"
@@ -110,12 +110,12 @@ adapter = "office"
 name = "quiet.example"
 role = "remote"
 adapter = "xmpp"
-next_hop = "tcp:127.0.0.1:5269"
+next_hop = "xmpp:127.0.0.1:5269"
 [[domain]]
 name = "usual.example"
 role = "remote"
 adapter = "xmpp"
-next_hop = "tcp:127.0.0.1:5269"
+next_hop = "xmpp:127.0.0.1:5269"
 [policy.rates]
 per_source = 5
 "#;
