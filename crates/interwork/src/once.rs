@@ -2,9 +2,10 @@
 
 use crate::core::{Core, now};
 use crate::inflight::Held;
+use crate::routing::Candidate;
 use crate::twins::{Joined, Twins};
 use crate::waiting::{Owner, Waiting};
-use adapter_api::{InstanceName, Settle, TraceId};
+use adapter_api::{InstanceName, Repetition, Settle, TraceId};
 use impp_model::{Cause, Failure, Operation, Outcome, Side};
 use std::time::{Duration, Instant};
 use store::{End, OnceKey, Seen, Seq, State};
@@ -105,7 +106,8 @@ impl Core {
     /// Whether a message of which nothing is known may have been sent by a process that crashed: its sender then repeats it.
     /// Links that cannot repeat bring nothing again.
     fn may_have_been_sent(&self, near: &InstanceName) -> bool {
-        let repeats = || self.candidates.iter().any(|one| one.name == *near && one.capabilities.repeatable);
+        let repeatable = |one: &Candidate| one.capabilities.repetition != Repetition::Unrepeatable;
+        let repeats = || self.candidates.iter().any(|one| one.name == *near && repeatable(one));
         self.after_crash.0.is_some_and(|until| now() < until) && repeats()
     }
 
