@@ -158,6 +158,8 @@ impl Inbound {
         }
         let (token, trans_id) = match self.senders.reserve(self.nonce) {
             Some(reserved) => reserved,
+            // CMP-004: what is only said about messages is never answered with an error.
+            None if message.bodies().next().is_none() => return None,
             None => return overloaded(message),
         };
         self.hand_in_signals(message, &from, &to, &trans_id, wall);
