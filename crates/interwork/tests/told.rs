@@ -10,7 +10,7 @@ use common::{
 };
 use impp_model::{
     Address, Cause, DateTime, Disposition, DispositionOperation, Endpoint, MaxForwards, Operation, Outcome, Proof,
-    Receipts,
+    Receipts, Sealed,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -313,5 +313,35 @@ async fn rfc5438_s12_2_the_gateway_makes_no_word_of_its_own_of_an_acceptance() {
     sleep(Duration::from_secs(5)).await;
     assert_eq!(world.sip.take().len(), 0, "no report of delivery, none of processing");
     assert_eq!(world.says("m3", Disposition::Delivered).await, DELIVERED, "only what the addressee says is passed on");
+    running.abort();
+}
+
+// checks: CMP-070, CMP-073
+#[tokio::test(start_paused = true)]
+async fn what_only_the_addressee_can_read_goes_only_where_its_scheme_is_known() {
+    let world = world(Table::new(0), PLENTY);
+    let running = world.run();
+    for (scheme, from, to, taken) in [
+        ("urn:example:seal", "a@sip.example", "b@xmpp.example", true),
+        ("urn:example:other", "a@sip.example", "b@xmpp.example", false),
+        ("urn:example:seal", "b@xmpp.example", "a@sip.example", false),
+    ] {
+        let mut operation = message(from, to, scheme);
+        if let Operation::Message(message) = &mut operation {
+            let payload = message.message.content.clone();
+            message.message.sealed = Some(Sealed { scheme: scheme.into(), name: None, payload });
+        }
+        let (settle, outcome) = settle_channel();
+        let provenance = if from.ends_with("sip.example") { from_sip() } else { from_xmpp() };
+        world.core.submit(operation, provenance, settle);
+        if taken {
+            one(&world.xmpp).settle(DELIVERED);
+            assert_eq!(outcome.await, Ok(DELIVERED));
+        } else {
+            let Ok(Outcome::Failure(failure)) = outcome.await else { panic!("{scheme} {from}") };
+            assert_eq!(failure.cause, Cause::NotAcceptable);
+        }
+    }
+    assert_eq!((world.sip.take().len(), world.xmpp.take().len()), (0, 0));
     running.abort();
 }

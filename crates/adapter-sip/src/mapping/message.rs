@@ -136,6 +136,7 @@ pub fn from_request(request: &Message, now: i64, threads: &ThreadTable) -> Resul
         receipts: envelope.receipts,
         return_path: envelope.return_path,
         alternatives: body.value.alternatives,
+        files: body.value.files,
         passed: passed(request),
         ..InstantMessage::new(body.value.content)
     };

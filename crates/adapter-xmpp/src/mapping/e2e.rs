@@ -21,10 +21,13 @@ pub fn encode(out: &mut BytesMut, message: &stanza::Message, sealed: &Sealed) ->
     // RFC 3923 §3.1: in a CDATA section.
     e2e::wrap(&mut inside, unseal(sealed).map_or(&[], |object| object))?;
     stanza::encode(out, message.element());
-    let end = b"/>";
-    let open = out.strip_suffix(end).map_or(out.len(), <[u8]>::len);
-    out.truncate(open);
-    out.extend_from_slice(b">");
+    if let Some(empty) = out.strip_suffix(b"/>").map(<[u8]>::len).filter(|_| message.payloads().next().is_none()) {
+        out.truncate(empty);
+        out.extend_from_slice(b">");
+    } else {
+        let open = out.strip_suffix(b"</message>").map_or(out.len(), <[u8]>::len);
+        out.truncate(open);
+    }
     out.extend_from_slice(&inside);
     out.extend_from_slice(b"</message>");
     Ok(())
@@ -55,7 +58,13 @@ mod tests {
         let text = std::str::from_utf8(&out).unwrap();
         assert!(text.starts_with("<message from='a@example.com' to='b@example.net'><e2e xmlns="), "{text}");
         assert!(text.contains("<![CDATA[Content-Type"), "{text}");
-        assert_eq!(from_stanza(&parse(&out)), Some(sealed));
+        assert_eq!(from_stanza(&parse(&out)).as_ref(), Some(&sealed));
+        let beside =
+            message.clone().with_payload(strict_xml::Element::new("headers", "http://jabber.org/protocol/shim"));
+        let mut out = BytesMut::new();
+        encode(&mut out, &beside, &sealed).unwrap();
+        let read = parse(&out);
+        assert_eq!((from_stanza(&read), read.payloads().count()), (Some(sealed), 2));
         assert_eq!(
             from_stanza(&parse(b"<message><e2e xmlns='urn:ietf:params:xml:ns:xmpp-e2e'>x</e2e></message>")),
             None
