@@ -582,6 +582,10 @@ impl HubCore for Core {
         self.configuration.subscribe()
     }
 
+    fn commit(&self) {
+        self.commit_young();
+    }
+
     fn state(&self) -> Option<Arc<dyn AdapterState>> {
         Some(Arc::new(KeptState(self.storage.ledger.store().clone())))
     }

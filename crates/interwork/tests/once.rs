@@ -4,9 +4,12 @@
 
 mod common;
 
-use adapter_api::{Delivery, HubCore};
-use common::{DELIVERED, PLENTY, Table, World, failure, from_sip, next, one, text_of, tuned, world, world_on};
+use adapter_api::{Delivery, HubCore, Settle, Settlement, Token};
+use common::{
+    DELIVERED, PLENTY, Table, World, failure, from_sip, from_xmpp, message, next, one, text_of, tuned, world, world_on,
+};
 use impp_model::{Cause, Outcome};
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Limits;
@@ -192,6 +195,58 @@ async fn write_ahead_after_zero_commits_before_it_sends() {
     let Ok(Outcome::Failure(refused)) = world.xmpp_sends("3").await else { panic!("accepted without a disk") };
     assert_eq!(refused.cause, Cause::Overload);
     assert!(world.sip.take().is_empty());
+    running.abort();
+}
+
+/// A near side that hears what is on disk, and what ended.
+#[derive(Default)]
+struct Near {
+    kept: Mutex<Vec<Token>>,
+    settled: Mutex<Vec<(Token, Outcome)>>,
+}
+
+impl Settlement for Near {
+    fn settled(&self, token: Token, outcome: Outcome) {
+        self.settled.lock().push((token, outcome));
+    }
+    fn kept(&self, token: Token) {
+        self.kept.lock().push(token);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_near_side_hears_when_a_message_is_on_disk_and_at_once_if_its_peer_waits() {
+    let world = tuned(Table::new(0), |config| config.delivery.write_ahead_after = Duration::from_secs(5));
+    let running = world.run();
+    let near = Arc::new(Near::default());
+    let send = |token, text| {
+        let settle = Settle::new(near.clone(), token);
+        world.core.submit(message("b@xmpp.example", "a@sip.example", text), from_xmpp(), settle);
+    };
+    send(1, "1");
+    sleep(Duration::from_millis(50)).await;
+    assert!(near.kept.lock().is_empty());
+    world.store.hold();
+    world.core.commit();
+    sleep(Duration::from_millis(100)).await;
+    assert!(near.kept.lock().is_empty(), "not on disk");
+    world.store.release();
+    sleep(Duration::from_millis(10)).await;
+    assert_eq!(*near.kept.lock(), [1]);
+    assert!(near.settled.lock().is_empty(), "it is still under way");
+    assert_eq!(world.books(), [0, 0, 0, 0, 1]);
+    one(&world.sip).settle(failure(Cause::RemoteNotFound));
+    sleep(Duration::from_millis(10)).await;
+    let ended = near.settled.lock().clone();
+    assert!(matches!(&ended[..], [(1, Outcome::Failure(why))] if why.cause == Cause::RemoteNotFound), "{ended:?}");
+    send(2, "2");
+    sleep(Duration::from_millis(4_900)).await;
+    assert_eq!(*near.kept.lock(), [1]);
+    sleep(Duration::from_millis(200)).await;
+    assert_eq!(*near.kept.lock(), [1, 2], "by itself");
+    one(&world.sip).settle(DELIVERED);
+    sleep(Duration::from_millis(10)).await;
+    assert_eq!(near.settled.lock().last(), Some(&(2, DELIVERED)));
     running.abort();
 }
 
