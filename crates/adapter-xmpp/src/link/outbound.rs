@@ -20,7 +20,7 @@ use super::replies::{Replies, Reply};
 use super::sent::SentTable;
 use crate::config::Acknowledge;
 use crate::mapping::address::AddressError;
-use crate::mapping::{Mapped, error, message, signal};
+use crate::mapping::{Mapped, e2e, error, message, signal};
 use crate::presence::{self, Checks};
 
 /// The deliveries of one component, or of one local domain to one other domain. Reads no clock and does no I/O.
@@ -357,7 +357,8 @@ impl Outbound {
             return Ok(None);
         };
         let before = out.len();
-        stanza::encode(out, mapped.value.element());
+        let sealed = operation.message.sealed.as_ref();
+        e2e::encode(out, &mapped.value, sealed).map_err(|error| Box::new(e2e::failure(error)))?;
         let octets = out.len() - before;
         // RFC 7573 §8: below the limit of the server, which would close the link over a larger stanza.
         if octets > self.max_stanza {

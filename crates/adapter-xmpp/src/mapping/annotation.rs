@@ -1,12 +1,14 @@
 //! What stands beside the body of a message: what it refers to, hints, files, content that only the addressee can read.
 
 use bytes::{Bytes, BytesMut};
+use cpim::mapping::unseal;
 use impp_model::{Content, Hints, InstantMessage, MessageId, OutOfBand, Relation, Sealed};
 use strict_xml::{Element, Limits, SharedStr, parse_document, write_element};
 use xmpp_proto::jid::Jid;
 use xmpp_proto::{ns, stanza};
 
 use super::address::{from_jid, to_jid};
+use super::e2e;
 
 /// The schemes of sealed content that a stanza can carry: what XEP-0380 §3.2 lists, and RFC 3923.
 pub const SEALS: &[&str] = &[
@@ -106,6 +108,9 @@ pub(super) fn files(message: &stanza::Message) -> Vec<OutOfBand> {
 
 /// Content that only the addressee's client can read.
 pub(super) fn encryption(message: &stanza::Message) -> Option<Encryption> {
+    if let Some(object) = e2e::from_stanza(message) {
+        return Some(Encryption::Content(object));
+    }
     let hint = message.payload("encryption", ns::ENCRYPTION);
     let name = || hint.and_then(|hint| hint.attr("name")).map(str::to_owned);
     for payload in message.payloads() {
@@ -198,6 +203,10 @@ fn write_relation(out: stanza::Message, relation: &Relation) -> stanza::Message 
 }
 
 fn write_sealed(out: stanza::Message, sealed: &Sealed) -> stanza::Message {
+    // Its element is written with the stanza (`e2e::encode`).
+    if unseal(sealed).is_some() {
+        return out;
+    }
     let payload = &sealed.payload;
     let element =
         (*payload.media_type == *ELEMENT).then(|| parse_document(&payload.octets, &Limits::default()).ok()).flatten();
