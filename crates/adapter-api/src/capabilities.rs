@@ -4,6 +4,7 @@ use impp_model::{Kind, domain::Domain};
 use impp_resolve::Transport;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// What one adapter instance can do; differences between protocols are values here, never optional traits.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -22,10 +23,12 @@ pub struct Capabilities {
     pub sends_as: SendsAs,
     /// Who confirms what it sends.
     pub acknowledgement: Acknowledgement,
+    /// The same for the peers whose configuration differs.
+    pub acknowledgement_of: BTreeMap<Domain, Acknowledgement>,
     /// Whether a sender on this side waits for an answer to each message (SIP, native) or not (XMPP).
     pub answers_each: bool,
     /// Whether peers repeat what was not confirmed when a link breaks.
-    pub repeatable: bool,
+    pub repetition: Repetition,
     /// When a sender on this side is told of a failure in the protocol's own form; else by a text message from the gateway.
     pub tells_failure: TellsFailure,
     /// The schemes of [`Sealed`](impp_model::Sealed) content it carries as they are; messages sealed otherwise are refused.
@@ -42,6 +45,11 @@ impl Capabilities {
     /// Whether operations of this kind are carried.
     pub fn carries(&self, kind: Kind) -> bool {
         self.kinds.contains(&kind)
+    }
+
+    /// Who confirms what is sent to `peer`.
+    pub fn acknowledgement_of(&self, peer: &Domain) -> Acknowledgement {
+        self.acknowledgement_of.get(peer).copied().unwrap_or(self.acknowledgement)
     }
 }
 
@@ -132,4 +140,16 @@ pub enum Acknowledgement {
     Device,
     /// Nobody: an operator chose so for this peer.
     None,
+}
+
+/// Whether the peers of a link send again what was not confirmed (DESIGN A5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Repetition {
+    /// Always: each message has an answer, or its sender keeps it.
+    Repeatable,
+    /// Those that use stream management (XEP-0198); links of the others are `unrepeatable`.
+    WhereManaged,
+    /// Never: what a crash finds in memory is lost.
+    Unrepeatable,
 }

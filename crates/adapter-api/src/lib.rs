@@ -14,7 +14,7 @@ mod settle;
 mod trunk;
 
 pub use capabilities::{
-    Acknowledgement, Capabilities, Carries, FieldSupport, PresenceCapabilities, SendsAs, TellsFailure,
+    Acknowledgement, Capabilities, Carries, FieldSupport, PresenceCapabilities, Repetition, SendsAs, TellsFailure,
 };
 pub use configuration::{Configuration, Context, DomainEntry, Problem, Role};
 pub use delivery::{Delivery, Full, Hop, Target};

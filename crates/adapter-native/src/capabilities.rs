@@ -2,8 +2,11 @@
 
 use crate::config::Limits;
 use crate::mapping::field;
-use adapter_api::{Acknowledgement, Capabilities, Carries, FieldSupport, PresenceCapabilities, SendsAs, TellsFailure};
+use adapter_api::{
+    Acknowledgement, Capabilities, Carries, FieldSupport, PresenceCapabilities, Repetition, SendsAs, TellsFailure,
+};
 use impp_model::Kind;
+use std::collections::BTreeMap;
 
 /// Each field of an INSTANT MESSAGE and how it fares on the way to a native user.
 pub(crate) const FIELDS: [FieldSupport; 19] = [
@@ -37,10 +40,11 @@ pub(crate) fn capabilities(limits: &Limits) -> Capabilities {
         transports: Vec::new(),
         sends_as: SendsAs::Anyone,
         acknowledgement: Acknowledgement::Device,
+        acknowledgement_of: BTreeMap::new(),
         answers_each: true,
         tells_failure: TellsFailure::Always,
         seals: vec![cpim::mapping::SEAL.into()],
-        repeatable: true,
+        repetition: Repetition::Repeatable,
         standing_link: true,
         max_content: Some(limits.max_message),
         presence: Some(PresenceCapabilities { refreshed: false, publishes: true, devices: false, checked: false }),

@@ -9,7 +9,7 @@ use crate::mapping::message::Form;
 use crate::mapping::{address, message};
 use adapter_api::{
     Acknowledgement, Adapter, AdapterError, Capabilities, Context, Delivery, Examine, Findings, Full, Hop, Hub,
-    InstanceName, PresenceCapabilities, SendsAs, Shutdown, TellsFailure, Transport,
+    InstanceName, PresenceCapabilities, Repetition, SendsAs, Shutdown, TellsFailure, Transport,
 };
 use async_trait::async_trait;
 use impp_model::{DateTime, Domain, Kind, MessageOperation, Operation, SubscribeOperation};
@@ -17,6 +17,7 @@ use impp_resolve::Limits;
 use parking_lot::Mutex;
 use sip_proto::build::TopVia;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, oneshot};
@@ -66,10 +67,11 @@ pub fn capabilities(config: &Config) -> Capabilities {
         kinds: vec![Kind::Message, Kind::Disposition, Kind::Composing, Kind::Subscribe, Kind::Notify, Kind::Authorize],
         sends_as: SendsAs::Anyone,
         acknowledgement: Acknowledgement::Answer,
+        acknowledgement_of: BTreeMap::new(),
         answers_each: true,
         tells_failure: TellsFailure::WhenAsked,
         seals: vec![Cow::Borrowed(::cpim::mapping::SEAL)],
-        repeatable: true,
+        repetition: Repetition::Repeatable,
         max_content: Some(config.max_message),
         presence: Some(PresenceCapabilities { refreshed: true, publishes: false, devices: false, checked: false }),
         fields: message::FIELDS.to_vec(),

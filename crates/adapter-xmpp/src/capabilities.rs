@@ -1,6 +1,10 @@
 //! What an XMPP component carries, as data.
 
-use adapter_api::{Acknowledgement, Capabilities, Carries, FieldSupport, PresenceCapabilities, SendsAs, TellsFailure};
+use std::collections::BTreeMap;
+
+use adapter_api::{
+    Acknowledgement, Capabilities, Carries, FieldSupport, PresenceCapabilities, Repetition, SendsAs, TellsFailure,
+};
 use impp_model::{Domain, Kind};
 
 use crate::config::Acknowledge;
@@ -42,6 +46,15 @@ pub const FIELDS: &[FieldSupport] = &[
     FieldSupport::new("composing", Carries::Carried, "chat states (XEP-0085)"),
 ];
 
+impl From<Acknowledge> for Acknowledgement {
+    fn from(acknowledge: Acknowledge) -> Self {
+        match acknowledge {
+            Acknowledge::Barrier => Self::Barrier,
+            Acknowledge::None => Self::None,
+        }
+    }
+}
+
 pub(crate) fn capabilities(domain: &Domain, acknowledge: Acknowledge, max_stanza: usize) -> Capabilities {
     Capabilities {
         protocol: "xmpp".into(),
@@ -50,14 +63,12 @@ pub(crate) fn capabilities(domain: &Domain, acknowledge: Acknowledge, max_stanza
         kinds: vec![Kind::Message, Kind::Disposition, Kind::Composing, Kind::Subscribe, Kind::Notify, Kind::Authorize],
         transports: Vec::new(),
         sends_as: SendsAs::Domains(vec![domain.clone()]),
-        acknowledgement: match acknowledge {
-            Acknowledge::Barrier => Acknowledgement::Barrier,
-            Acknowledge::None => Acknowledgement::None,
-        },
+        acknowledgement: acknowledge.into(),
+        acknowledgement_of: BTreeMap::new(),
         answers_each: false,
         tells_failure: TellsFailure::Always,
         seals: annotation::SEALS.iter().map(|scheme| (*scheme).into()).collect(),
-        repeatable: false,
+        repetition: Repetition::Unrepeatable,
         max_content: Some(max_stanza),
         presence: Some(PresenceCapabilities { refreshed: false, publishes: false, devices: true, checked: true }),
         fields: FIELDS.to_vec(),

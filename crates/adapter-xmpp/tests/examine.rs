@@ -5,7 +5,7 @@ mod support;
 
 use std::sync::Arc;
 
-use adapter_api::{Acknowledgement, Examine, Hop, SendsAs};
+use adapter_api::{Acknowledgement, Examine, Hop, Repetition, SendsAs};
 use impp_model::{Domain, Operation};
 use serde_json::json;
 use support::{DOMAIN, config, operation, start};
@@ -36,5 +36,7 @@ async fn capabilities_follow_the_configuration() {
     let capabilities = gateway.adapter.capabilities();
     assert_eq!(capabilities.acknowledgement, Acknowledgement::None);
     assert_eq!(capabilities.sends_as, SendsAs::Domains(vec![Domain::parse(DOMAIN).unwrap()]));
-    assert!(!capabilities.answers_each && !capabilities.repeatable && capabilities.standing_link);
+    assert!(
+        !capabilities.answers_each && capabilities.repetition == Repetition::Unrepeatable && capabilities.standing_link
+    );
 }

@@ -77,3 +77,72 @@ fn a_message_is_explained_without_sending_it() {
     assert!(refused.stdout.contains("relay-denied"), "{}", refused.stdout);
     assert_eq!(run(&["explain", "romeo@sip.example", "@", "--config", config]).code, 1);
 }
+
+const LINKS: &str = r#"
+[gateway]
+name = "gw.example.net"
+[admin]
+listen = "127.0.0.1:0"
+[adapter.sip]
+type = "sip"
+listen = ["udp:127.0.0.1:0", "tcp:127.0.0.1:0"]
+[adapter.office]
+type = "xmpp-component"
+connect = "127.0.0.1:5347"
+domain = "sip.example"
+secret = "x"
+acknowledge = "none"
+[adapter.xmpp]
+type = "xmpp"
+listen = ["tcp:127.0.0.1:0"]
+require_tls = false
+[[adapter.xmpp.peer]]
+domain = "quiet.example"
+acknowledge = "none"
+[[domain]]
+name = "sip.example"
+adapter = "sip"
+next_hop = "sip:127.0.0.1:5060;transport=udp"
+[[domain]]
+name = "xmpp.example"
+adapter = "office"
+[[domain]]
+name = "quiet.example"
+role = "remote"
+adapter = "xmpp"
+next_hop = "xmpp:127.0.0.1:5269"
+[[domain]]
+name = "usual.example"
+role = "remote"
+adapter = "xmpp"
+next_hop = "xmpp:127.0.0.1:5269"
+[policy.rates]
+per_source = 5
+"#;
+
+#[test]
+fn links_are_explained_by_who_confirms_and_who_repeats() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("gateway.toml");
+    std::fs::write(&file, LINKS).unwrap();
+    let config = file.to_str().unwrap();
+    let explain = |from: &str, to: &str| run(&["explain", from, to, "--config", config, "--json"]).json();
+    for (from, to, acknowledge, near_link) in [
+        ("romeo@sip.example", "juliet@xmpp.example", "none", "repeatable"),
+        ("romeo@sip.example", "juliet@quiet.example", "none", "repeatable"),
+        ("romeo@sip.example", "juliet@usual.example", "barrier", "repeatable"),
+        ("juliet@xmpp.example", "romeo@sip.example", "answer", "unrepeatable"),
+        ("juliet@usual.example", "romeo@sip.example", "answer", "where_managed"),
+    ] {
+        let found = explain(from, to);
+        let said = (text(&found, "acknowledge"), text(&found, "near_link"));
+        assert_eq!(said, (acknowledge, near_link), "{from} {to}: {found}");
+        assert_eq!(found["rates"], serde_json::json!({"per_source": 5, "per_domain": null}));
+    }
+    let shown = run(&["explain", "juliet@xmpp.example", "romeo@sip.example", "--config", config]).stdout;
+    assert!(shown.contains("near link       unrepeatable: "), "{shown}");
+    assert!(shown.contains("rates           each sender: 5 a second; each domain: no limit"), "{shown}");
+    assert!(shown.contains("acknowledgement the next hop's final response"), "{shown}");
+    let shown = run(&["explain", "romeo@sip.example", "juliet@quiet.example", "--config", config]).stdout;
+    assert!(shown.contains("handed over"), "{shown}");
+}

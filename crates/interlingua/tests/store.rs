@@ -12,8 +12,8 @@ use bytes::Bytes;
 use common::{Run, run, text};
 use impp_model::{Content, Endpoint, InstantMessage, MaxForwards, MessageOperation, Operation};
 use store::{
-    Batch, Class, DataDir, Entry, FjallStore, Ledger, Limits, Near, Options, Origin, SealKey, Shard, Store, Table,
-    Timestamp, Urgency, commit_and_wait,
+    Batch, Class, DataDir, Entry, FjallStore, Ledger, Limits, Migration, Near, Options, Origin, SealKey, Shard, Store,
+    Table, Timestamp, Urgency, commit_and_wait,
 };
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
@@ -168,6 +168,33 @@ fn a_forgotten_person_is_nowhere_in_the_files() {
     assert!(holds(&folder.data(), b"xromeo@a.example"));
     assert_eq!(folder.store(&["forget", "@"]).code, 1);
     assert_eq!(folder.store(&["forget", "romeo@a.example", "--json"]).json()["messages"], 0);
+}
+
+#[test]
+fn a_migrated_store_keeps_its_messages_and_a_copy_that_the_older_version_reads() {
+    let folder = Folder::filled(None);
+    let next = store::FORMAT + 1;
+    let step = Migration { from: store::FORMAT, run: |copy| fs::write(copy.join("migrated"), "") };
+    let data_dir = DataDir::open_format(&folder.data(), next, &[step]).unwrap();
+    let (migrated, opened) = FjallStore::open(data_dir, &Options::default()).unwrap();
+    assert_eq!(opened.migrated_from, Some(store::FORMAT));
+    let migrated: Arc<dyn Store> = Arc::new(migrated);
+    let (ledger, _) = Ledger::open(migrated.clone(), Shard::all(), Limits::default(), NOW).unwrap();
+    assert_eq!(ledger.totals().pending, 3);
+    drop((ledger, migrated));
+
+    // This version is the older one of that format: it says so, and touches nothing.
+    let config = folder.config("");
+    for refused in [run(&["serve", "--config", config.to_str().unwrap()]), folder.store(&["check"])] {
+        assert!(refused.code == 1 && refused.stderr.contains("a newer one"), "{}", refused.stderr);
+    }
+    assert!(folder.data().join("store/migrated").exists());
+
+    // The way back.
+    fs::remove_dir_all(folder.data().join("store")).unwrap();
+    fs::rename(folder.data().join(format!("store.format-{}", store::FORMAT)), folder.data().join("store")).unwrap();
+    let checked = folder.store(&["check", "--json"]);
+    assert_eq!((checked.code, &checked.json()["records"]), (0, &5.into()), "{}", checked.stderr);
 }
 
 /// Whether a file in a folder holds these octets.

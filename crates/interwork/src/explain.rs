@@ -1,10 +1,11 @@
 //! A dry run of an operation: the same steps as for a real one, with nothing sent.
 
 use crate::core::Core;
+use crate::rates::RateLimits;
 use crate::routing::Decision;
-use adapter_api::{Examine, Findings, Hop};
+use adapter_api::{Acknowledgement, Examine, Findings, Hop, InstanceName, Repetition};
 use impp_model::{
-    Address, Content, Endpoint, Failure, InstantMessage, MaxForwards, MessageOperation, Operation, Side,
+    Address, Content, Domain, Endpoint, Failure, InstantMessage, MaxForwards, MessageOperation, Operation, Side,
     SubscribeOperation, TransId, Wish,
 };
 use serde::{Deserialize, Serialize};
@@ -31,12 +32,18 @@ pub struct Explanation {
     pub kind: &'static str,
     /// The instance the source's messages come in through, where configuration tells.
     pub near: Option<String>,
+    /// Whether peers of that instance send again what a crash of this gateway takes with it (DESIGN A5).
+    pub near_link: Option<Repetition>,
+    /// What one sender, and all senders of one domain, may hand in a second; none where there is no limit.
+    pub rates: RateLimits,
     /// What the policy says, and by which rule.
     pub policy: String,
     /// Each thing considered on the way to the decision.
     pub steps: Vec<String>,
     /// Where it would go.
     pub decision: Option<Decision>,
+    /// Who confirms what is sent to this peer.
+    pub acknowledge: Option<Acknowledgement>,
     /// What that adapter says of it: mapped addresses, transport, acknowledgement, size path.
     pub findings: Findings,
     /// `delivered-if-confirmed`, `watched-if-authorized`, or the reason code of the refusal.
@@ -55,9 +62,12 @@ impl Core {
             to: to.to_string(),
             kind: sample.label(),
             near: near.as_ref().map(ToString::to_string),
+            near_link: near.as_ref().and_then(|near| self.repetition(near)),
+            rates: self.config.rates,
             policy,
             steps: Vec::new(),
             decision: None,
+            acknowledge: None,
             findings: Findings::default(),
             verdict: sample.verdict(),
         };
@@ -66,7 +76,8 @@ impl Core {
             return explanation;
         }
         let near = near.unwrap_or_else(|| "".into());
-        let decision = self.locate(&(near, from.domain().clone(), to.domain().clone())).await;
+        let to = to.domain().clone();
+        let decision = self.locate(&(near, from.domain().clone(), to.clone())).await;
         explanation.steps.clone_from(&decision.steps);
         match &decision.result {
             Ok(choice) => match self.way_on(&operation, &choice.hop) {
@@ -80,6 +91,7 @@ impl Core {
             },
             Err(failure) => explanation.verdict = failure.cause.code(),
         }
+        explanation.acknowledge = self.acknowledgement(&decision, &to);
         explanation.decision = Some(decision);
         explanation
     }
@@ -93,6 +105,18 @@ impl Core {
             steps.push(format!("{asked} is {own} in its own network"));
         }
         adapter.examine(Examine::DryRun { operation: Box::new((*operation).clone()), hop }).await
+    }
+
+    /// Who confirms what a decision sends to `to`.
+    pub fn acknowledgement(&self, decision: &Decision, to: &Domain) -> Option<Acknowledgement> {
+        let choice = decision.result.as_ref().ok()?;
+        let found = self.candidates.iter().find(|candidate| candidate.name == choice.adapter)?;
+        Some(found.capabilities.acknowledgement_of(self.wire_name(to)))
+    }
+
+    /// Whether peers of an instance send again what was not confirmed.
+    pub fn repetition(&self, near: &InstanceName) -> Option<Repetition> {
+        self.candidates.iter().find(|candidate| candidate.name == *near).map(|found| found.capabilities.repetition)
     }
 
     /// The instance that messages of `from` come in through: its domain's, else one whose link takes every domain.

@@ -3,17 +3,20 @@
 use crate::admission::Refusal;
 use impp_model::{Address, Cause, Domain, Failure, Operation, Retry, Side};
 use parking_lot::Mutex;
+use serde::Serialize;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 /// Operations a second; none: no limit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct RateLimits {
     /// From one address.
+    #[serde(rename = "per_source")]
     pub source: Option<NonZeroU32>,
     /// From all addresses of one domain together.
+    #[serde(rename = "per_domain")]
     pub domain: Option<NonZeroU32>,
 }
 

@@ -1,8 +1,11 @@
 //! Small stand-ins for the hub's own tests.
 
 use crate::routing::Candidate;
-use adapter_api::{Acknowledgement, Capabilities, Configuration, DomainEntry, Role, SendsAs, TellsFailure, Transport};
+use adapter_api::{
+    Acknowledgement, Capabilities, Configuration, DomainEntry, Repetition, Role, SendsAs, TellsFailure, Transport,
+};
 use impp_model::{Address, Content, Domain, Endpoint, InstantMessage, Kind, MaxForwards, MessageOperation, Operation};
+use std::collections::BTreeMap;
 
 pub(crate) fn domain(name: &str) -> Domain {
     Domain::parse_host(name).unwrap()
@@ -34,10 +37,11 @@ pub(crate) fn capabilities(protocol: &'static str, label: Option<&'static str>, 
         transports: vec![Transport::Tcp],
         sends_as: SendsAs::Anyone,
         acknowledgement: Acknowledgement::Answer,
+        acknowledgement_of: BTreeMap::new(),
         answers_each: true,
         tells_failure: TellsFailure::Never,
         seals: Vec::new(),
-        repeatable: true,
+        repetition: Repetition::Repeatable,
         max_content: None,
         presence: None,
         fields: Vec::new(),

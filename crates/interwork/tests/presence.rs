@@ -255,3 +255,54 @@ async fn rfc2779_s5_nobody_subscribes_or_tells_presence_in_anothers_name() {
     assert_eq!(forged.reason(), "source-not-proven");
     assert!(hub.world.xmpp.take().is_empty());
 }
+
+// checks: PR-06, REQ-5.2.2
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_stored_has_not_happened_and_is_tried_again() {
+    const NOT_STORED: &str = "resource-constraint";
+    let hub = fresh();
+    let store = &hub.world.store;
+    let rejected =
+        || notify(ROMEO, JULIET, Standing::Ended { reason: EndReason::Rejected, retry_after: None }, News::Nothing);
+    store.set_free(0);
+    assert_eq!(hub.submit("xmpp", subscribe(JULIET, ROMEO, "x", Wish::Standing)).await.reason(), NOT_STORED);
+    assert!(hub.subscriptions().await.is_empty());
+    assert!(hub.world.sip.take().is_empty() && hub.world.xmpp.take().is_empty(), "nobody has heard of it");
+    store.set_free(u64::MAX);
+    assert_eq!(hub.submit("xmpp", subscribe(JULIET, ROMEO, "x", Wish::Standing)).await, ok());
+    hub.next(&hub.world.sip).await;
+    hub.next(&hub.world.xmpp).await;
+    hub.submit("sip", notify(ROMEO, JULIET, active(), whole(&[tuple("a", Basic::Open)]))).await;
+    hub.next(&hub.world.xmpp).await;
+    store.set_free(0);
+    assert_eq!(hub.submit("sip", rejected()).await.reason(), NOT_STORED);
+    assert_eq!(hub.submit("xmpp", subscribe(JULIET, ROMEO, "x", Wish::Cancel)).await.reason(), NOT_STORED);
+    let [only] = &hub.subscriptions().await[..] else { panic!("it stands") };
+    assert_eq!((only.authorization, only.subscriptions, only.open), ("granted", 1, Some(true)));
+    assert!(hub.world.xmpp.take().is_empty() && hub.world.sip.take().is_empty(), "neither side has heard of it");
+    store.set_free(u64::MAX);
+    // What the presentity's side has said is asked for once more.
+    assert_eq!(hub.next(&hub.world.sip).await, ["watch juliet@xmpp.example -> romeo@sip.example"]);
+    assert_eq!(hub.submit("sip", rejected()).await, ok());
+    assert_eq!(hub.next(&hub.world.xmpp).await, ["rejected a Closed", "authorize false"]);
+    assert!(hub.subscriptions().await.is_empty());
+}
+
+// checks: PR-06
+#[tokio::test(start_paused = true)]
+async fn an_expiry_that_cannot_be_stored_comes_later() {
+    let hub = fresh();
+    hub.submit("sip", subscribe(ROMEO, JULIET, "d", Wish::Watch(HOUR))).await;
+    hub.submit("xmpp", authorize(JULIET, ROMEO, true)).await;
+    assert_eq!(hub.next(&hub.world.sip).await, ["pending -", "authorize true", "active -"]);
+    hub.next(&hub.world.xmpp).await;
+    hub.world.store.set_free(0);
+    tokio::time::sleep(HOUR * 2).await;
+    assert!(hub.world.sip.take().is_empty(), "it has not been told");
+    let [only] = &hub.subscriptions().await[..] else { panic!("it stands") };
+    assert_eq!((only.authorization, only.subscriptions), ("granted", 1));
+    hub.world.store.set_free(u64::MAX);
+    assert_eq!(hub.next(&hub.world.sip).await, ["timeout 1 tuples"]);
+    let told = hub.next(&hub.world.xmpp).await;
+    assert!(told.iter().any(|told| told.starts_with("pause ")), "{told:?}");
+}

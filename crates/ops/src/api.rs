@@ -163,8 +163,9 @@ fn refusal(field: &str, error: impl std::fmt::Display) -> Response {
 
 async fn trace(State(admin): State<Admin>, Path(id): Path<String>) -> Response {
     // It may have to be looked for on the disk.
+    let core = admin.core.clone();
     match tokio::task::spawn_blocking(move || admin.core.trace(&id)).await {
-        Ok(Some(trace)) => Json(trace_json(&trace)).into_response(),
+        Ok(Some(trace)) => Json(trace_json(&core, &trace)).into_response(),
         Ok(None) | Err(_) => {
             (StatusCode::NOT_FOUND, Json(json!({ "problem": "no such trace, or too old" }))).into_response()
         }
@@ -181,10 +182,11 @@ struct TracesQuery {
 
 async fn traces(State(admin): State<Admin>, Query(query): Query<TracesQuery>) -> Json<Value> {
     let recent = admin.core.traces().recent(query.count.unwrap_or(50).min(MAX_TRACES));
-    Json(json!({ "traces": recent.iter().map(trace_json).collect::<Vec<_>>() }))
+    Json(json!({ "traces": recent.iter().map(|trace| trace_json(&admin.core, trace)).collect::<Vec<_>>() }))
 }
 
-fn trace_json(trace: &Trace) -> Value {
+/// A trace; what its links confirm and repeat is what is configured at present.
+fn trace_json(core: &Core, trace: &Trace) -> Value {
     let decision = trace.decision.as_deref();
     json!({
         "trace": trace.id.to_string(),
@@ -194,6 +196,8 @@ fn trace_json(trace: &Trace) -> Value {
         "from": trace.from.as_str(), "to": trace.to.as_str(),
         "steps": decision.map(|decision| &decision.steps),
         "chosen": decision.and_then(|decision| decision.result.as_ref().ok()),
+        "near_link": core.repetition(&trace.adapter),
+        "acknowledge": decision.and_then(|decision| core.acknowledgement(decision, &trace.to)),
         "outcome": trace.outcome.as_ref().map(|outcome| json!({
             "label": outcome.label(), "reason": outcome.reason(), "detail": outcome,
         })),

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use adapter_api::{
-    Adapter, AdapterError, Capabilities, Context, Delivery, Examine, Findings, Full, Hop, Hub, InstanceName, SendsAs,
-    Shutdown,
+    Adapter, AdapterError, Capabilities, Context, Delivery, Examine, Findings, Full, Hop, Hub, InstanceName,
+    Repetition, SendsAs, Shutdown,
 };
 use async_trait::async_trait;
 use impp_model::{Cause, Domain, Failure, Side};
@@ -41,6 +41,8 @@ impl XmppServer {
             standing_link: false,
             transports: vec![Transport::Tcp, Transport::Tls],
             sends_as: SendsAs::Anyone,
+            acknowledgement_of: settings.acknowledgement_of(),
+            repetition: if settings.stream_management { Repetition::WhereManaged } else { Repetition::Unrepeatable },
             ..capabilities(&gateway, settings.acknowledge, settings.limits.max_stanza)
         };
         let (queue, receiver) = mpsc::unbounded_channel();

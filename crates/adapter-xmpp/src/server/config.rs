@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use adapter_api::Problem;
+use adapter_api::{Acknowledgement, Problem};
 use impp_model::Domain;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -177,6 +177,14 @@ impl Settings {
     /// How what goes to `domain` is confirmed.
     pub(crate) fn acknowledge(&self, domain: &jid::Domain) -> Acknowledge {
         self.acknowledge_of.get(domain).copied().unwrap_or(self.acknowledge)
+    }
+
+    /// The same of the peers that have a table of their own, for the hub.
+    pub(crate) fn acknowledgement_of(&self) -> BTreeMap<Domain, Acknowledgement> {
+        let named = |(domain, acknowledge): (&jid::Domain, &Acknowledge)| {
+            Some((Domain::parse_host(domain.as_str()).ok()?, (*acknowledge).into()))
+        };
+        self.acknowledge_of.iter().filter_map(named).collect()
     }
 
     /// What is demanded of `domain`.

@@ -1,9 +1,11 @@
 //! `interlingua explain`
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
+use adapter_api::Repetition;
 use anyhow::{Context, Result};
-use interwork::{Explanation, Sample};
+use interwork::{Explanation, RateLimits, Sample};
 
 use crate::cli::Ended;
 use crate::commands::address;
@@ -66,6 +68,8 @@ fn describe(explanation: &Explanation) -> String {
     if let Some(near) = &explanation.near {
         lines.push(("comes in by".to_owned(), near.clone()));
     }
+    lines.extend(explanation.near_link.map(|link| ("near link".to_owned(), near_link(link).to_owned())));
+    lines.push(("rates".to_owned(), rates(explanation.rates)));
     lines.push(("policy".to_owned(), explanation.policy.clone()));
     lines.extend(explanation.steps.iter().map(|step| ("route".to_owned(), step.clone())));
     let findings = &explanation.findings;
@@ -77,4 +81,21 @@ fn describe(explanation: &Explanation) -> String {
     }
     lines.push(("verdict".to_owned(), explanation.verdict.to_owned()));
     lines.iter().map(|(what, value)| format!("{what:<16}{value}\n")).collect()
+}
+
+/// DESIGN A5: what a kill of this process can take with it.
+fn near_link(link: Repetition) -> &'static str {
+    match link {
+        Repetition::Repeatable => "repeatable: senders keep a message until it is answered",
+        Repetition::WhereManaged => "repeatable where the peer uses stream management, else unrepeatable",
+        Repetition::Unrepeatable => {
+            "unrepeatable: what came in within write_ahead_after of a crash can be lost; prefer streams with stream management"
+        }
+    }
+}
+
+fn rates(limits: RateLimits) -> String {
+    let said =
+        |limit: Option<NonZeroU32>| limit.map_or_else(|| "no limit".to_owned(), |rate| format!("{rate} a second"));
+    format!("each sender: {}; each domain: {}", said(limits.source), said(limits.domain))
 }

@@ -4,7 +4,7 @@
 
 use adapter_api::{
     Acknowledgement, Adapter, AdapterError, Capabilities, Configuration, Delivery, Dns, DomainEntry, Examine, Findings,
-    Full, Hub, HubCore, PresenceCapabilities, Provenance, Role, SendsAs, Shutdown, SourceProof, SpeaksFor,
+    Full, Hub, HubCore, PresenceCapabilities, Provenance, Repetition, Role, SendsAs, Shutdown, SourceProof, SpeaksFor,
     TellsFailure, Transport, settle_channel,
 };
 use async_trait::async_trait;
@@ -47,11 +47,12 @@ impl Shelf {
             transports: vec![Transport::Tcp, Transport::Udp],
             sends_as: SendsAs::Anyone,
             acknowledgement: Acknowledgement::Answer,
+            acknowledgement_of: BTreeMap::new(),
             answers_each,
             // As in the field: who has no answer for each message has a form for a late error.
             tells_failure: if answers_each { TellsFailure::Never } else { TellsFailure::Always },
             seals: Vec::new(),
-            repeatable: true,
+            repetition: Repetition::Repeatable,
             max_content: None,
             presence: Some(PresenceCapabilities {
                 refreshed: answers_each,

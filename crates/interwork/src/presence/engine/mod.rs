@@ -1,0 +1,321 @@
+//! The task that holds every pair.
+
+mod listing;
+mod operations; // RFC 3859 §3.1
+mod turn;
+
+use super::guard::Guard;
+use super::pair::Pair;
+use super::record;
+use super::watch::{Authorization, Sides, Watch};
+use super::{Event, PresenceLimits};
+use crate::core::Core;
+use adapter_api::{InstanceName, PeerState, PresenceCapabilities, Settlement, Token};
+use impp_model::{Address, Cause, Device, Failure, Outcome, PresenceInfo, Side, SubscriptId, Wish};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+use store::{Store, Timestamp};
+use tokio::sync::mpsc;
+use turn::Turn;
+
+/// All pairs, and what is under way for them. Owns them alone: nothing here is locked.
+pub(crate) struct Engine<'a> {
+    pub(super) core: &'a Core,
+    limits: PresenceLimits,
+    store: Arc<dyn Store>,
+    inbox: mpsc::UnboundedSender<Event>,
+    events: mpsc::UnboundedReceiver<Event>,
+    queued: Arc<AtomicUsize>,
+    pairs: BTreeMap<Pair, Entry>,
+    dues: BTreeSet<(Timestamp, Pair)>,
+    guard: Guard,
+    /// Peers that could not be reached, of instances that call them as needed.
+    missed: BTreeSet<(InstanceName, String)>,
+    /// What PRESENTITIES of instances that publish have told, device by device.
+    published: HashMap<Address, BTreeMap<Option<Device>, Arc<PresenceInfo>>>,
+    pub(super) sent: HashMap<Token, Sent>,
+    pub(super) next_token: Token,
+    pub(super) outcomes: Arc<Outcomes>,
+    turn: Turn,
+}
+
+/// A pair and what goes with it.
+#[derive(Clone)]
+pub(super) struct Entry {
+    /// The instance the watcher's operations come in through.
+    near: InstanceName,
+    /// The instance that reaches the presentity, once known.
+    far: Option<InstanceName>,
+    sides: Sides,
+    watch: Watch,
+    due: Timestamp,
+}
+
+/// An operation that this task has sent.
+pub(super) enum Sent {
+    Far(Pair, Wish),
+    Tell(Pair, SubscriptId),
+    Check(Pair),
+    Authorize,
+}
+
+/// The way of outcomes back to the task.
+pub(super) struct Outcomes(mpsc::UnboundedSender<Event>);
+
+impl Settlement for Outcomes {
+    fn settled(&self, token: Token, outcome: Outcome) {
+        // Without the task nobody waits for it.
+        let _ = self.0.send(Event::Settled(token, outcome));
+    }
+}
+
+/// Events taken in one turn: they share one commit.
+const BATCH: usize = 1024;
+
+/// Unreachable peers that are remembered; those of further ones hear of changes when there are some.
+const MAX_MISSED: usize = 10_000;
+
+impl<'a> Engine<'a> {
+    /// The engine of `core`, with what its store holds; `None` when there is one already.
+    pub(crate) fn new(core: &'a Core, limits: PresenceLimits) -> Option<Self> {
+        let events = core.presence.receiver.lock().take()?;
+        let inbox = core.presence.inbox.clone();
+        let mut engine = Self {
+            core,
+            limits,
+            store: core.storage.ledger.store().clone(),
+            outcomes: Arc::new(Outcomes(inbox.clone())),
+            inbox,
+            events,
+            queued: core.presence.queued.clone(),
+            pairs: BTreeMap::new(),
+            dues: BTreeSet::new(),
+            guard: Guard::default(),
+            missed: BTreeSet::new(),
+            published: HashMap::new(),
+            sent: HashMap::new(),
+            next_token: 0,
+            turn: Turn::default(),
+        };
+        engine.restore();
+        Some(engine)
+    }
+
+    /// Serves until dropped.
+    pub(crate) async fn run(mut self) {
+        let mut batch = Vec::new();
+        loop {
+            let wake = self.dues.first().map(|(due, _)| due.since(self.core.timestamp()));
+            tokio::select! {
+                1.. = self.events.recv_many(&mut batch, BATCH) => {}
+                () = pause(wake) => {}
+            }
+            for event in batch.drain(..) {
+                self.handle(event);
+            }
+            self.handle_timeouts();
+            self.commit().await;
+            self.act();
+        }
+    }
+
+    fn restore(&mut self) {
+        let (records, unreadable) = match record::load(&*self.store) {
+            Ok(loaded) => loaded,
+            Err(error) => return tracing::error!(%error, "subscriptions can't be read"),
+        };
+        if unreadable > 0 {
+            tracing::error!(unreadable, "subscriptions are not understood; they stay stored");
+        }
+        let (now, count) = (self.core.timestamp(), records.len());
+        let pace = Duration::from_secs(1) / self.limits.restart_rate.max(1);
+        for (number, record) in (0u32..).zip(records) {
+            let (pair, near, watch) = record.restore(now.after(pace * number));
+            let (sides, far) = match self.sides(&near, &pair) {
+                Some(Ok((sides, far))) => (sides, Some(far)),
+                Some(Err(_)) | None => (self.guess(&near), None),
+            };
+            self.insert(&pair, Entry { near, far, sides, watch, due: Timestamp::NEVER });
+            self.rearm(&pair);
+        }
+        self.turn = Turn::default();
+        if count > 0 {
+            tracing::info!(
+                pairs = count,
+                rate = self.limits.restart_rate,
+                "subscriptions restored; their state is asked for"
+            );
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Operation { trace, operation, near, settle } => {
+                self.queued.fetch_sub(1, Relaxed);
+                self.handle_operation(trace, operation, near, settle);
+            }
+            Event::Routed(inner) => {
+                if let Event::Operation { trace, operation, near, settle } = *inner {
+                    self.handle_operation(trace, operation, near, settle);
+                }
+            }
+            Event::Settled(token, outcome) => self.handle_settled(token, &outcome),
+            Event::Link(adapter, peer, state) => self.handle_link(&adapter, &peer, state),
+            // Who asked may have gone.
+            Event::List(of, limit, reply) => drop(reply.send(self.list(of.as_ref(), limit))),
+            Event::Count(reply) => drop(reply.send(self.count())),
+        }
+    }
+
+    fn handle_settled(&mut self, token: Token, outcome: &Outcome) {
+        let Some(sent) = self.sent.remove(&token) else { return };
+        let failure = if let Outcome::Failure(failure) = outcome { Some(&**failure) } else { None };
+        let now = self.core.timestamp();
+        let (pair, effects) = match sent {
+            Sent::Authorize => return,
+            Sent::Far(pair, wish) => {
+                let Some(entry) = self.touch(&pair) else { return };
+                let effects = entry.watch.handle_far_outcome(wish, failure, now);
+                (pair, effects)
+            }
+            // The adapter says so of a subscription that is gone, and of nothing else.
+            Sent::Tell(pair, id) if failure.is_some_and(|failure| failure.cause == Cause::NotFound) => {
+                let Some(entry) = self.touch(&pair) else { return };
+                let effects = entry.watch.handle_near_gone(&id);
+                (pair, effects)
+            }
+            Sent::Tell(..) => return,
+            Sent::Check(pair) => {
+                let Some(entry) = self.touch(&pair) else { return };
+                let effects = entry.watch.handle_check(failure.is_none(), now);
+                (pair, effects)
+            }
+        };
+        self.take(&pair, effects);
+    }
+
+    /// A standing link that comes up is a new one; servers open streams as they need them, so only one that was missed is.
+    fn handle_link(&mut self, adapter: &InstanceName, peer: &str, state: PeerState) {
+        let whole = self.core.instances().any(|(name, found)| name == adapter && found.standing_link);
+        let key = (adapter.clone(), peer.to_owned());
+        match state {
+            PeerState::Down if whole || self.missed.len() >= MAX_MISSED => {}
+            PeerState::Down => drop(self.missed.insert(key)),
+            PeerState::Up if whole || self.missed.remove(&key) => self.handle_link_up(adapter, peer, whole),
+            PeerState::Up => {}
+        }
+    }
+
+    fn handle_link_up(&mut self, adapter: &InstanceName, peer: &str, whole: bool) {
+        let now = self.core.timestamp();
+        let pace = Duration::from_secs(1) / self.limits.restart_rate.max(1);
+        let mut asked = 0;
+        let pairs: Vec<Pair> = self.pairs.keys().cloned().collect();
+        for pair in pairs {
+            let Some(entry) = self.touch(&pair) else { continue };
+            if entry.near == *adapter && (whole || pair.watcher.domain().as_str() == peer) {
+                let effects = entry.watch.handle_near_link_up(entry.sides, now);
+                self.take(&pair, effects);
+            } else if entry.far.as_ref() == Some(adapter)
+                && !entry.sides.refreshed
+                && (whole || pair.target.domain().as_str() == peer)
+            {
+                entry.watch.handle_far_link_up(now.after(pace * asked));
+                asked += 1;
+                self.rearm(&pair);
+            }
+        }
+    }
+
+    fn handle_timeouts(&mut self) {
+        let now = self.core.timestamp();
+        while let Some((due, pair)) = self.dues.first().cloned() {
+            if due > now {
+                return;
+            }
+            self.dues.remove(&(due, pair.clone()));
+            let Some(entry) = self.touch(&pair) else { continue };
+            entry.due = Timestamp::NEVER;
+            let effects = entry.watch.handle_timeout(entry.sides, now);
+            self.take(&pair, effects);
+        }
+    }
+
+    fn insert(&mut self, pair: &Pair, entry: Entry) {
+        self.turn.before.entry(pair.clone()).or_insert(None);
+        self.guard.enter(pair);
+        self.pairs.insert(pair.clone(), entry);
+    }
+
+    fn remove(&mut self, pair: &Pair) {
+        if let Some(entry) = self.pairs.remove(pair) {
+            self.guard.leave(pair);
+            self.dues.remove(&(entry.due, pair.clone()));
+        }
+    }
+
+    fn rearm(&mut self, pair: &Pair) {
+        self.rearm_from(pair, Timestamp(0));
+    }
+
+    /// What is due before `earliest` is done then.
+    fn rearm_from(&mut self, pair: &Pair, earliest: Timestamp) {
+        let Some(entry) = self.pairs.get_mut(pair) else { return };
+        let due = entry.watch.poll_timeout().max(earliest);
+        if due == entry.due {
+            return;
+        }
+        self.dues.remove(&(entry.due, pair.clone()));
+        entry.due = due;
+        if due != Timestamp::NEVER {
+            self.dues.insert((due, pair.clone()));
+        }
+    }
+
+    /// How presence works at an instance.
+    pub(super) fn capabilities(&self, name: &InstanceName) -> Option<PresenceCapabilities> {
+        self.core.instances().find(|(known, _)| *known == name).and_then(|(_, capabilities)| capabilities.presence)
+    }
+
+    /// What the protocols of a pair are like; `None` while the way to the presentity is not known.
+    fn sides(&self, near: &InstanceName, pair: &Pair) -> Option<Result<(Sides, InstanceName), Failure>> {
+        let domains = (near.clone(), pair.watcher.domain().clone(), pair.target.domain().clone());
+        let decision = self.core.ready_decision(&domains)?;
+        Some(match &decision.result {
+            Ok(choice) => match self.capabilities(&choice.adapter) {
+                Some(far) => Ok((self.sides_of(near, far), choice.adapter.clone())),
+                None => Err(Failure::new(Side::Far, Cause::NotImplemented).with_text("no presence there")),
+            },
+            Err(failure) => Err(failure.clone()),
+        })
+    }
+
+    fn sides_of(&self, near: &InstanceName, far: PresenceCapabilities) -> Sides {
+        let checked = self.capabilities(near).is_some_and(|near| near.checked);
+        Sides { refreshed: far.refreshed, checked, polls: self.limits.polls && !far.publishes }
+    }
+
+    /// Until the way is known: what the other kind of network is like.
+    fn guess(&self, near: &InstanceName) -> Sides {
+        let near = self.capabilities(near);
+        let checked = near.is_some_and(|near| near.checked);
+        Sides { refreshed: near.is_none_or(|near| !near.refreshed), checked, polls: self.limits.polls }
+    }
+
+    pub(super) fn far_of(&self, pair: &Pair) -> Option<&InstanceName> {
+        self.pairs.get(pair).and_then(|entry| entry.far.as_ref())
+    }
+
+    pub(super) fn may_watch(&self, pair: &Pair) -> bool {
+        self.pairs.get(pair).is_some_and(|entry| entry.watch.authorization() == Authorization::Granted)
+    }
+}
+
+async fn pause(wake: Option<Duration>) {
+    match wake {
+        Some(pause) => tokio::time::sleep(pause).await,
+        None => std::future::pending().await,
+    }
+}

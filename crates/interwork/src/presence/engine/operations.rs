@@ -1,0 +1,225 @@
+//! Operations of adapters.
+
+use super::turn::Answer;
+use super::{Engine, Entry};
+use crate::presence::Event;
+use crate::presence::pair::Pair;
+use crate::presence::watch::{Authorization, Far, Sides, SubscribeError, Watch, closed};
+use adapter_api::{InstanceName, Settle};
+use impp_model::{
+    Address, AuthorizeOperation, Basic, Cause, Failure, News, NotifyOperation, Operation, Outcome, PresenceInfo, Proof,
+    PublishOperation, Side, SubscribeOperation, Wish,
+};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use store::Timestamp;
+
+impl Engine<'_> {
+    pub(super) fn handle_operation(
+        &mut self,
+        trace: adapter_api::TraceId,
+        operation: Box<Operation>,
+        near: InstanceName,
+        settle: Settle,
+    ) {
+        let result = match &*operation {
+            Operation::Subscribe(subscribe) => match self.handle_subscribe(subscribe, &near) {
+                Some(result) => result,
+                None => return self.look_up(Event::Operation { trace, operation, near, settle }),
+            },
+            Operation::Notify(notify) => {
+                self.handle_notify(notify);
+                Ok(())
+            }
+            Operation::Authorize(authorize) => self.handle_authorize(authorize, &near),
+            Operation::Publish(publish) => {
+                self.handle_publish(publish);
+                Ok(())
+            }
+            Operation::Message(_) | Operation::Disposition(_) | _ => {
+                Err(Failure::new(Side::Ours, Cause::NotImplemented))
+            }
+        };
+        let outcome = match result {
+            Ok(()) => Outcome::Success(Proof::Server),
+            Err(failure) => failure.into(),
+        };
+        let pair = pair_of(&operation);
+        self.answer(Answer { pair, trace, kind: operation.kind(), near, settle, outcome });
+    }
+
+    /// Finds the way in a task of its own, and comes back to the event then.
+    fn look_up(&self, event: Event) {
+        let (Some(core), inbox) = (self.core.me(), self.inbox.clone()) else { return };
+        let Event::Operation { operation, near, .. } = &event else { return };
+        let pair = (
+            near.clone(),
+            operation.source().address.domain().clone(),
+            operation.destination().address.domain().clone(),
+        );
+        tokio::spawn(async move {
+            core.find(pair).await;
+            // Without the engine nobody waits for it.
+            let _ = inbox.send(Event::Routed(Box::new(event)));
+        });
+    }
+
+    /// `None`: the way to the presentity must be looked up first.
+    fn handle_subscribe(&mut self, subscribe: &SubscribeOperation, near: &InstanceName) -> Option<Result<(), Failure>> {
+        let pair = Pair::new(&subscribe.watcher.address, &subscribe.target.address);
+        if pair.watcher == pair.target {
+            return Some(Err(Failure::new(Side::Near, Cause::Loop).with_text("nobody watches himself")));
+        }
+        let (sides, far) = match self.sides(near, &pair)? {
+            Ok(sides) => sides,
+            Err(failure) => return Some(Err(failure)),
+        };
+        if !self.pairs.contains_key(&pair) {
+            if let Some(why) = self.guard.full(&pair, &self.limits) {
+                return Some(Err(Failure::new(Side::Ours, Cause::ResourceConstraint).with_text(why)));
+            }
+            let watch = Watch::new();
+            self.insert(
+                &pair,
+                Entry { near: near.clone(), far: Some(far.clone()), sides, watch, due: Timestamp::NEVER },
+            );
+        }
+        let now = self.core.timestamp();
+        let entry = self.touch(&pair)?;
+        (entry.sides, entry.far) = (sides, Some(far));
+        entry.near = near.clone();
+        Some(match entry.watch.handle_subscribe(&subscribe.subscript_id, subscribe.wish, sides, now) {
+            Ok(effects) => {
+                self.take(&pair, effects);
+                Ok(())
+            }
+            Err(error @ SubscribeError::InProgress) => {
+                Err(Failure::new(Side::Near, Cause::Conflict).with_text(error.to_string()))
+            }
+            Err(error @ SubscribeError::Unknown) => {
+                self.take(&pair, Vec::new());
+                Err(Failure::new(Side::Near, Cause::NotFound).with_text(error.to_string()))
+            }
+        })
+    }
+
+    fn handle_notify(&mut self, notify: &NotifyOperation) {
+        let pair = Pair::new(&notify.watcher.address, &notify.target.address);
+        let now = self.core.timestamp();
+        if let Some(entry) = self.touch(&pair) {
+            let effects = entry.watch.handle_notify(&notify.standing, &notify.news, entry.sides, now);
+            self.take(&pair, effects);
+        }
+        self.handle_presence_of_watcher(&pair.reversed(), &notify.news);
+    }
+
+    /// A presentity who watches in turn has begun or ended its session (RFC 8048 §5.2.2).
+    fn handle_presence_of_watcher(&mut self, pair: &Pair, news: &News) {
+        let News::Device(tuple) = news else { return };
+        let open = tuple.basic == Basic::Open
+            || self.pairs.get(&pair.reversed()).and_then(|entry| entry.watch.info()).is_some_and(|info| info.is_open());
+        let now = self.core.timestamp();
+        let Some(entry) = self.touch(pair) else { return };
+        let Some(id) = entry.watch.near().first().map(|near| near.id.clone()) else { return };
+        let wish = if open { Wish::Fetch } else { Wish::Pause };
+        // Only the first device begins a session; later ones ask by themselves.
+        if open == (entry.watch.far() == Far::Idle)
+            && let Ok(effects) = entry.watch.handle_subscribe(&id, wish, entry.sides, now)
+        {
+            self.take(pair, effects);
+        }
+    }
+
+    fn handle_authorize(&mut self, authorize: &AuthorizeOperation, near: &InstanceName) -> Result<(), Failure> {
+        let pair = Pair::new(&authorize.watcher.address, &authorize.target.address);
+        let publishes = self.capabilities(near).is_some_and(|capabilities| capabilities.publishes);
+        let now = self.core.timestamp();
+        if !self.pairs.contains_key(&pair) {
+            if !(authorize.allow && publishes) {
+                return Ok(());
+            }
+            if let Some(why) = self.guard.full(&pair, &self.limits) {
+                return Err(Failure::new(Side::Ours, Cause::ResourceConstraint).with_text(why));
+            }
+            let sides = Sides { refreshed: false, checked: false, polls: self.limits.polls };
+            let (watcher_side, watch) = (self.core.near_of(&pair.watcher), Watch::new());
+            let entry = Entry {
+                near: watcher_side.unwrap_or_else(|| near.clone()),
+                far: Some(near.clone()),
+                sides,
+                watch,
+                due: Timestamp::NEVER,
+            };
+            self.insert(&pair, entry);
+        }
+        let Some(entry) = self.touch(&pair) else { return Ok(()) };
+        let effects = if authorize.allow && publishes && entry.watch.authorization() == Authorization::None {
+            entry.watch.allow_ahead()
+        } else {
+            entry.watch.handle_authorize(authorize.allow, now)
+        };
+        self.take(&pair, effects);
+        if authorize.allow && publishes {
+            self.tell_published(&pair);
+        }
+        Ok(())
+    }
+
+    fn handle_publish(&mut self, publish: &PublishOperation) {
+        let (source, device) = (&publish.source.address, &publish.source.device);
+        let devices = self.published.entry(source.clone()).or_default();
+        match &publish.state {
+            Some(state) => drop(devices.insert(device.clone(), state.clone())),
+            None => drop(devices.remove(device)),
+        }
+        let first = Pair { target: source.clone(), watcher: source.clone() };
+        // The watchers of one presentity lie together.
+        let below = self.pairs.range(..first.clone()).rev().map(|(pair, _)| pair);
+        let above = self.pairs.range(first..).map(|(pair, _)| pair);
+        let watchers: Vec<Pair> = below
+            .take_while(|pair| pair.target == *source)
+            .chain(above.take_while(|pair| pair.target == *source))
+            .cloned()
+            .collect();
+        for pair in watchers {
+            self.tell_published(&pair);
+        }
+    }
+
+    /// Tells a watcher what its presentity has published, if it may know.
+    pub(in crate::presence) fn tell_published(&mut self, pair: &Pair) {
+        // After a restart nothing is known until a device tells: no "closed" because we restarted.
+        if !self.published.contains_key(&pair.target) {
+            return;
+        }
+        let info = self.published_state(&pair.target);
+        let now = self.core.timestamp();
+        if let Some(entry) = self.pairs.get_mut(pair) {
+            let effects = entry.watch.handle_published(&info, now);
+            self.take(pair, effects);
+        }
+    }
+
+    fn published_state(&self, of: &Address) -> Arc<PresenceInfo> {
+        let devices: Vec<_> = self.published.get(of).into_iter().flat_map(BTreeMap::values).collect();
+        match devices.as_slice() {
+            [] => closed(&PresenceInfo::default()),
+            [only] => (*only).clone(),
+            several => Arc::new(PresenceInfo {
+                tuples: several.iter().flat_map(|info| info.tuples.iter().cloned()).collect(),
+                notes: several.iter().flat_map(|info| info.notes.iter().cloned()).collect(),
+                pidf: None,
+            }),
+        }
+    }
+}
+
+/// The pair whose record an operation may change.
+fn pair_of(operation: &Operation) -> Option<Pair> {
+    match operation {
+        Operation::Subscribe(subscribe) => Some(Pair::new(&subscribe.watcher.address, &subscribe.target.address)),
+        Operation::Notify(notify) => Some(Pair::new(&notify.watcher.address, &notify.target.address)),
+        Operation::Authorize(authorize) => Some(Pair::new(&authorize.watcher.address, &authorize.target.address)),
+        Operation::Publish(_) | Operation::Message(_) | Operation::Disposition(_) | _ => None,
+    }
+}

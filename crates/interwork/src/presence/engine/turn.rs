@@ -1,0 +1,188 @@
+//! One turn: what it changes is stored first, and only then done.
+
+use super::{Engine, Entry};
+use crate::presence::pair::Pair;
+use crate::presence::record::Record;
+use crate::presence::watch::Effect;
+use adapter_api::{InstanceName, Settle, TraceId};
+use impp_model::{Cause, Failure, Kind, Outcome, Side};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use store::{Batch, Completion, Shard, StoreError, Table, Timestamp, Urgency};
+
+/// What the events of a turn have led to.
+#[derive(Default)]
+pub(super) struct Turn {
+    actions: Vec<Action>,
+    /// Pairs to be written; whether that must be durable before anything is done for them.
+    dirty: BTreeMap<Pair, bool>,
+    /// Pairs as they were before; none where there was nothing.
+    pub(super) before: BTreeMap<Pair, Option<Entry>>,
+}
+
+/// What is done once everything of the turn that must be durable is.
+enum Action {
+    Answer(Answer),
+    Effect(Pair, InstanceName, Effect),
+}
+
+/// The answer to an operation.
+pub(super) struct Answer {
+    /// The pair whose record it may have changed.
+    pub(super) pair: Option<Pair>,
+    pub(super) trace: TraceId,
+    pub(super) kind: Kind,
+    pub(super) near: InstanceName,
+    pub(super) settle: Settle,
+    pub(super) outcome: Outcome,
+}
+
+/// Before what could not be stored is tried again: as long as a full disk or a slow one may need at least.
+const STORE_PAUSE: Duration = Duration::from_secs(5);
+
+impl Engine<'_> {
+    /// A pair about to be changed.
+    pub(super) fn touch(&mut self, pair: &Pair) -> Option<&mut Entry> {
+        let entry = self.pairs.get_mut(pair)?;
+        if !self.turn.before.contains_key(pair) {
+            self.turn.before.insert(pair.clone(), Some(entry.clone()));
+        }
+        Some(entry)
+    }
+
+    /// What the watcher's side does first is answer; its effects were put behind it.
+    pub(super) fn answer(&mut self, answer: Answer) {
+        let actions = &mut self.turn.actions;
+        let at = actions.iter().rposition(|action| matches!(action, Action::Answer(_))).map_or(0, |at| at + 1);
+        actions.insert(at, Action::Answer(answer));
+    }
+
+    /// Notes what a machine wants done, and when it wants to be asked again.
+    pub(super) fn take(&mut self, pair: &Pair, effects: Vec<Effect>) {
+        let Some(entry) = self.pairs.get(pair) else { return };
+        let (near, over) = (entry.near.clone(), entry.watch.is_over());
+        let told = effects.iter().any(|effect| matches!(effect, Effect::Tell(_)));
+        for effect in effects {
+            if effect == Effect::Store {
+                self.turn.dirty.insert(pair.clone(), true);
+            } else {
+                self.turn.actions.push(Action::Effect(pair.clone(), near.clone(), effect));
+            }
+        }
+        if told {
+            self.turn.dirty.entry(pair.clone()).or_insert(false);
+        }
+        if over {
+            self.turn.dirty.entry(pair.clone()).or_insert(false);
+            self.remove(pair);
+        } else {
+            self.rearm(pair);
+        }
+    }
+
+    /// Writes what has changed, and waits for what must be durable; what then isn't has not happened.
+    pub(super) async fn commit(&mut self) {
+        let dirty = std::mem::take(&mut self.turn.dirty);
+        let mut waits = Vec::new();
+        for (shard, (batch, urgent)) in self.batches(&dirty) {
+            let (done, durable) = Completion::channel();
+            self.store.commit(batch, if urgent { Urgency::Urgent } else { Urgency::WriteBehind }, done);
+            if urgent {
+                waits.push((shard, durable));
+            }
+        }
+        let mut failed = BTreeSet::new();
+        for (shard, durable) in waits {
+            if let Err(error) = durable.await.unwrap_or(Err(StoreError::Closed)) {
+                tracing::error!(%error, "subscriptions were not stored");
+                failed.insert(shard);
+            }
+        }
+        let before = std::mem::take(&mut self.turn.before);
+        if !failed.is_empty() {
+            self.undo(&dirty, before, &failed);
+        }
+    }
+
+    /// The records of the pairs, and whether one of them must be durable, by shard.
+    fn batches(&self, dirty: &BTreeMap<Pair, bool>) -> BTreeMap<Shard, (Batch, bool)> {
+        let mut batches: BTreeMap<Shard, (Batch, bool)> = BTreeMap::new();
+        for (pair, must) in dirty {
+            let shard = pair.shard();
+            let (batch, urgent) =
+                batches.entry(shard).or_insert_with(|| (Batch::new(shard, self.store.position(shard).0), false));
+            match self.pairs.get(pair) {
+                Some(entry) => {
+                    batch.put(Table::State, Record::key(pair), Record::of(pair, &entry.near, &entry.watch).encode())
+                }
+                None => batch.delete(Table::State, Record::key(pair)),
+            }
+            *urgent |= must;
+        }
+        batches
+    }
+
+    /// Brings the pairs of these shards back to what is stored, and does nothing of what was to be done for them.
+    fn undo(
+        &mut self,
+        dirty: &BTreeMap<Pair, bool>,
+        mut before: BTreeMap<Pair, Option<Entry>>,
+        failed: &BTreeSet<Shard>,
+    ) {
+        let mut undone = BTreeSet::new();
+        for (pair, must) in dirty.iter().filter(|(pair, _)| failed.contains(&pair.shard())) {
+            if *must {
+                self.restore_entry(pair, before.remove(pair).flatten());
+                undone.insert(pair.clone());
+            } else {
+                // What was told is written with the next turn.
+                self.turn.dirty.insert(pair.clone(), false);
+            }
+        }
+        self.turn.before.clear();
+        self.turn.actions.retain_mut(|action| match action {
+            Action::Effect(pair, ..) => !undone.contains(pair),
+            Action::Answer(answer) => {
+                if answer.pair.as_ref().is_some_and(|pair| undone.contains(pair)) {
+                    answer.refuse();
+                }
+                true
+            }
+        });
+    }
+
+    fn restore_entry(&mut self, pair: &Pair, entry: Option<Entry>) {
+        self.remove(pair);
+        let Some(mut entry) = entry else { return };
+        // What the presentity's side has said in this turn is forgotten: it is asked for it again.
+        let again = self.core.timestamp().after(STORE_PAUSE);
+        entry.watch.handle_far_link_up(again);
+        entry.due = Timestamp::NEVER;
+        self.insert(pair, entry);
+        self.rearm_from(pair, again);
+    }
+
+    /// Does what the turn has led to.
+    pub(super) fn act(&mut self) {
+        while !self.turn.actions.is_empty() {
+            for action in std::mem::take(&mut self.turn.actions) {
+                match action {
+                    Action::Answer(answer) => {
+                        self.core.presence_done(answer.trace, answer.kind, &answer.near, &answer.outcome);
+                        answer.settle.settle(answer.outcome);
+                    }
+                    Action::Effect(pair, near, effect) => self.carry_out(&pair, &near, effect),
+                }
+            }
+        }
+    }
+}
+
+impl Answer {
+    /// Nothing is said to be accepted that is not stored.
+    fn refuse(&mut self) {
+        if let Outcome::Success(_) = self.outcome {
+            self.outcome = Failure::new(Side::Ours, Cause::ResourceConstraint).with_text("it can't be stored").into();
+        }
+    }
+}
