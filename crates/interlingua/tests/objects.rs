@@ -96,7 +96,8 @@ impl World {
 
     /// Sends a MESSAGE of romeo's.
     fn send(&self, to: &str, content_type: &str, body: &str) {
-        let via = format!("SIP/2.0/UDP {};branch=z9hG4bK{to}", self.udp.local_addr().unwrap());
+        let branch = to.replace('@', "-");
+        let via = format!("SIP/2.0/UDP {};branch=z9hG4bK{branch}", self.udp.local_addr().unwrap());
         let request = format!(
             "MESSAGE sip:{to} SIP/2.0\r\nVia: {via}\r\nMax-Forwards: 70\r\nFrom: <sip:romeo@sip.example>;tag=r\r\nTo: <sip:{to}>\r\n\
              Call-ID: c-{to}\r\nCSeq: 1 MESSAGE\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n{body}",
@@ -130,7 +131,10 @@ impl World {
 
     /// The next MESSAGE over TCP.
     fn stream_message(&self) -> String {
-        let (mut stream, _) = self.tcp.accept().unwrap();
+        let (accepted, connection) = channel();
+        let listener = self.tcp.try_clone().unwrap();
+        std::thread::spawn(move || accepted.send(listener.accept().unwrap().0));
+        let mut stream = connection.recv_timeout(PATIENCE).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let (mut seen, mut buffer) = (Vec::new(), [0; 4096]);
         loop {
