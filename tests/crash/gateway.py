@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections import Counter
 from typing import NamedTuple
 
 from books import NAME
@@ -23,7 +24,7 @@ disk_reserve = {reserve}
 [admin]
 listen = "127.0.0.1:{admin}"
 [log]
-level = "info,interwork::spool=debug"
+level = "info,interwork::spool=debug,interwork::once=debug"
 format = "json"
 [dns]
 zone_file = "empty.zone"
@@ -170,9 +171,9 @@ class Gateway:
         return Found(stored, len(numbers), told, totals, None)
 
     def flagged(self):
-        """Repeats that the gateway has flagged, over all its lives."""
+        """How often the gateway has flagged each message as a possible repeat, over all its lives, by the id for the far side."""
         with open(self.log, "rb") as log:
-            return sum(b'"tried again"' in line and b'"repeat":true' in line for line in log)
+            return Counter(re.search(rb'"id":"([^"]*)"', line)[1].decode() for line in log if b'"may be a repeat"' in line)
 
 
 def faketime():

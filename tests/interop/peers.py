@@ -18,6 +18,8 @@ import labenv  # noqa: E402
 import slixmpp  # noqa: E402
 from slixmpp.xmlstream.handler import Callback  # noqa: E402
 from slixmpp.xmlstream.matcher import StanzaPath  # noqa: E402
+from slixmpp.xmlstream.handler import Callback  # noqa: E402
+from slixmpp.xmlstream.matcher import StanzaPath  # noqa: E402
 from sipua import SipUA  # noqa: E402
 
 import gateway  # noqa: E402
@@ -126,6 +128,9 @@ class XmppUser:
         client.add_event_handler("session_start", started)
         client.add_event_handler("message", self.inbox.add)
         client.add_event_handler("message_error", self.inbox.add)
+        # slixmpp's event is about messages with a body; receipts and chat states have none
+        bare = StanzaPath("message")
+        client.register_handler(Callback("signals", bare, lambda m: m["body"] or m["type"] == "error" or self.inbox.add(m)))
         client.add_event_handler("disconnected", over)
         client.add_event_handler("connection_failed", over)
         client.connect("127.0.0.1", self.port)

@@ -148,6 +148,8 @@ pub trait HubCore: Send + Sync {
     fn state(&self) -> Option<Arc<dyn AdapterState>> {
         None
     }
+    /// See [`Hub::commit`]; none where nothing is kept.
+    fn commit(&self) {}
     /// See [`Hub::listening`]; what only carries operations need not care.
     fn listening(&self, adapter: &InstanceName, transport: &str, address: SocketAddr) {
         let _ = (adapter, transport, address);
@@ -175,6 +177,12 @@ impl Hub {
     /// Hands in what arrived. `settle` hears what became of it, perhaps before this returns.
     pub fn submit(&self, operation: Operation, provenance: Arc<Provenance>, settle: Settle) -> TraceId {
         self.core.submit(operation, provenance, settle)
+    }
+
+    /// A peer waits to hear that what it sent is safe (DESIGN A5, `ack_delay`): what is not settled goes to disk at once, and
+    /// [`Settlement::kept`](crate::Settlement::kept) tells when it is there.
+    pub fn commit(&self) {
+        self.core.commit();
     }
 
     /// Hands in what arrived and waits for what became of it.

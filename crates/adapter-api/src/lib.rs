@@ -26,7 +26,7 @@ pub use hub::{
 pub use impp_model as model;
 pub use impp_resolve::{Dns, Transport};
 pub use pattern::{DomainPattern, PatternError};
-pub use settle::{Settle, Settlement, Token, settle_channel};
+pub use settle::{Keeper, Settle, Settlement, Token, settle_channel};
 pub use transport::Tls;
 pub use trunk::{Credentials, Trunk};
 

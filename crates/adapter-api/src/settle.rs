@@ -11,6 +11,11 @@ pub type Token = u64;
 pub trait Settlement: Send + Sync {
     /// Takes the outcome of the operation known as `token`. Returns at once.
     fn settled(&self, token: Token, outcome: Outcome);
+
+    /// The operation known as `token` is on disk, and its outcome comes later: what sent it may forget it. Returns at once.
+    fn kept(&self, token: Token) {
+        let _ = token;
+    }
 }
 
 /// The right to settle one operation, once.
@@ -29,6 +34,11 @@ impl Settle {
         Self { waiter: Some(waiter), token }
     }
 
+    /// What tells that the operation is on disk, from whichever thread learns of it.
+    pub fn keeper(&self) -> Keeper {
+        Keeper { waiter: self.waiter.clone(), token: self.token }
+    }
+
     /// Reports the outcome.
     pub fn settle(mut self, outcome: impl Into<Outcome>) {
         if let Some(waiter) = self.waiter.take() {
@@ -41,6 +51,21 @@ impl Drop for Settle {
     fn drop(&mut self) {
         if let Some(waiter) = self.waiter.take() {
             waiter.settled(self.token, Outcome::Indeterminant);
+        }
+    }
+}
+
+/// Tells who waits for an outcome that the operation is on disk; see [`Settlement::kept`].
+pub struct Keeper {
+    waiter: Option<Arc<dyn Settlement>>,
+    token: Token,
+}
+
+impl Keeper {
+    /// Tells it.
+    pub fn kept(self) {
+        if let Some(waiter) = self.waiter {
+            waiter.kept(self.token);
         }
     }
 }

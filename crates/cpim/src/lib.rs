@@ -40,6 +40,7 @@ mod draft; // RFC 3862 §6
 pub mod e2e; // RFC 3923
 mod error;
 mod escape; // RFC 3862 §2.3
+pub mod file; // RCS: files over HTTP
 mod header; // RFC 3862 §3, §4
 pub mod imdn; // RFC 5438
 pub mod limits;

@@ -141,7 +141,12 @@ impl Running {
         self.adapters.abort_all();
         self.stop_admin.send_replace(true);
         self.background.abort_all();
-        self.core.ledger().checkpoint(self.core.timestamp(), true);
+        let (ledger, now) = (self.core.ledger(), self.core.timestamp());
+        if held == 0 {
+            ledger.end(now)
+        } else {
+            ledger.checkpoint(now, true)
+        }
         let store = self.store.clone();
         if tokio::time::timeout(CLOSING, tokio::task::spawn_blocking(move || flush(&*store))).await.is_err() {
             tracing::error!("the store did not write what was left in time");

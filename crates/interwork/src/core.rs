@@ -9,7 +9,7 @@ use crate::inflight::InFlight;
 use crate::journal::Young;
 use crate::locate::Locator;
 use crate::notice::NoticePace;
-use crate::once::Repeats;
+use crate::once::{AfterCrash, Repeats};
 use crate::order::Order;
 use crate::pace::Paces;
 use crate::peers::{PeerProof, Proofs};
@@ -126,6 +126,7 @@ pub struct Core {
     pub(crate) young: Young,
     pub(crate) asked: Asked,
     pub(crate) twins: Repeats,
+    pub(crate) after_crash: AfterCrash,
     pub(crate) notices: NoticePace,
     pub(crate) paces: Paces,
     pub(crate) storage: Storage,
@@ -152,7 +153,7 @@ const SWEEP: Duration = Duration::from_millis(250);
 const GRACE: Duration = Duration::from_secs(1);
 
 impl Core {
-    /// Makes the hub. `seed` makes trace ids unlike those of an earlier process.
+    /// Makes the hub. `seed` makes trace ids unlike those of an earlier process. Waits for the disk.
     pub fn new(
         config: CoreConfig,
         instances: Vec<Instance>,
@@ -170,7 +171,10 @@ impl Core {
         let traces = Traces::new(config.traces);
         let dns = CountedDns::new(dns);
         let dns_counts = dns.counts();
-        let asked = Asked::open(storage.ledger.store().clone(), storage.clock.at(now()));
+        let now = now();
+        let time = storage.clock.at(now);
+        let asked = Asked::open(storage.ledger.store().clone(), time);
+        let after_crash = AfterCrash::new(storage.ledger.begin(time), now);
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
             rates: Rates::new(config.rates),
@@ -188,6 +192,7 @@ impl Core {
             young: Young::default(),
             asked,
             twins: Repeats::default(),
+            after_crash,
             notices: NoticePace::default(),
             paces: Paces::default(),
             storage,
@@ -406,7 +411,16 @@ impl Core {
     pub(crate) fn carry(&self, operation: Operation, near: InstanceName, settle: Settle) {
         let trace = TraceId(self.next_trace.fetch_add(1, Relaxed));
         let (peer, owner) = (Arc::from(""), Owner::Sender(settle));
-        self.route(Waiting { trace, operation: Arc::new(operation), near, peer, owner, since: now(), once: None });
+        self.route(Waiting {
+            trace,
+            operation: Arc::new(operation),
+            near,
+            peer,
+            owner,
+            since: now(),
+            once: None,
+            repeat: false,
+        });
     }
 
     /// A number that no other operation of this process has.
@@ -520,6 +534,7 @@ impl HubCore for Core {
             owner: Owner::Sender(settle),
             since: now(),
             once: None,
+            repeat: false,
         };
         match (admitted, &*waiting.operation) {
             (Ok(()), Operation::Message(_)) => {
@@ -565,6 +580,10 @@ impl HubCore for Core {
 
     fn configuration(&self) -> watch::Receiver<Arc<Configuration>> {
         self.configuration.subscribe()
+    }
+
+    fn commit(&self) {
+        self.commit_young();
     }
 
     fn state(&self) -> Option<Arc<dyn AdapterState>> {

@@ -56,12 +56,12 @@ impl Core {
             return self.follow(waiting, pair, hop);
         }
         let deadline = self.deadline(&waiting);
-        let Waiting { trace, operation, near: from, owner, since, once, .. } = waiting;
+        let Waiting { trace, operation, near: from, owner, since, once, repeat, .. } = waiting;
         let lasting = operation.kind() != Kind::Composing;
         let journalled = from_sender && lasting && !self.answers_each(&from);
         let to = choice.adapter.clone();
-        let held =
-            Held { trace, from, to, since, deadline, operation, pair, hop, once, journal: None, owner: Some(owner) };
+        let (journal, owner) = (None, Some(owner));
+        let held = Held { trace, from, to, since, deadline, operation, pair, hop, once, repeat, journal, owner };
         if journalled && self.config.delivery.write_ahead_after.is_zero() && self.storage.ledger.keeps() {
             return self.journal_ahead(Ahead { held, choice: way });
         }
@@ -72,10 +72,14 @@ impl Core {
     pub(crate) fn hand_on(&self, held: Held, choice: &Choice, young: bool) {
         let (Some(adapter), Some(me)) = (self.adapters.get(choice.index), self.me()) else { return };
         let (trace, operation, deadline, since) = (held.trace, held.operation.clone(), held.deadline, held.since);
-        let (repeat, edition) = match &held.owner {
-            Some(Owner::Ledger(attempt)) => (attempt.repeat, attempt.edition),
-            Some(Owner::Sender(_) | Owner::Nobody) | None => (false, 0),
+        let repeat = held.repeat;
+        let edition = match &held.owner {
+            Some(Owner::Ledger(attempt)) => attempt.edition,
+            Some(Owner::Sender(_) | Owner::Nobody) | None => 0,
         };
+        if repeat {
+            self.flag_repeat(&held);
+        }
         let token = self.inflight.hold(held);
         if young {
             self.young.add(since + self.config.delivery.write_ahead_after, token, trace);

@@ -24,6 +24,8 @@ pub(crate) struct Held {
     pub(crate) hop: Box<str>,
     /// Its place in the window of repeats.
     pub(crate) once: Option<OnceKey>,
+    /// See [`Waiting::repeat`](crate::waiting::Waiting::repeat).
+    pub(crate) repeat: bool,
     /// Its place in the journal, if it has one.
     pub(crate) journal: Option<Journalled>,
     /// Who hears of the outcome; gone when it was decided for an adapter that did not settle in time.
@@ -43,6 +45,7 @@ impl Held {
             pair: self.pair,
             hop: self.hop.clone(),
             once: self.once,
+            repeat: self.repeat,
             journal: self.journal.take(),
             owner: self.owner.take(),
         }
@@ -150,6 +153,7 @@ mod tests {
             operation: Arc::new(operation),
             hop: "b".into(),
             once: None,
+            repeat: false,
             journal: None,
             owner: Some(Owner::Sender(near)),
         }

@@ -58,6 +58,13 @@ impl Young {
         }
     }
 
+    /// Makes everything old enough.
+    fn hasten(&self, now: Instant) {
+        for (at, ..) in &mut *self.queue.lock() {
+            *at = now.min(*at);
+        }
+    }
+
     fn pop(&self, now: Instant) -> Option<(Token, TraceId)> {
         let mut queue = self.queue.lock();
         if queue.front()?.0 > now && queue.len() <= MAX_YOUNG {
@@ -119,9 +126,14 @@ impl Core {
         }
     }
 
+    /// Journals what is under way without waiting for `write_ahead_after`.
+    pub(crate) fn commit_young(&self) {
+        self.young.hasten(now());
+    }
+
     /// Writes an operation down before it is sent (`write_ahead_after = "0"`).
     pub(crate) fn journal_ahead(&self, ahead: Ahead) {
-        let entry = self.entry(&ahead.held, Class::Journal, 1, true);
+        let entry = self.entry(&ahead.held, Class::Journal, tries(&ahead.held), true);
         // The ledger may refuse at once, and then does not call back.
         let shared = Arc::new(Mutex::new(Some(ahead)));
         let (kept, written) = (shared.clone(), self.young.written.clone());
@@ -145,6 +157,9 @@ impl Core {
             Ok(seq) => {
                 let state = Arc::new(Mutex::new(State::Written));
                 held.journal = Some(Journalled { seq, state });
+                if let Some(Owner::Sender(near)) = &held.owner {
+                    near.keeper().kept();
+                }
                 self.traces.update(held.trace, |record| record.note("journalled", ""));
                 if let Some(held) = self.yield_journalled(held, seq) {
                     self.hand_on(held, &choice, false);
@@ -183,13 +198,18 @@ impl Core {
     fn journal(&self, held: &mut Held) {
         let Some(core) = self.me() else { return };
         // By now the token may be that of a try out of the ledger, which has the same trace.
-        if !matches!(held.owner, Some(Owner::Sender(_))) {
-            return;
-        }
+        let Some(Owner::Sender(near)) = &held.owner else { return };
+        let keeper = near.keeper();
         let state = Arc::new(Mutex::new(State::Writing));
-        let entry = self.entry(held, Class::Journal, 1, true);
+        let entry = self.entry(held, Class::Journal, tries(held), true);
         let shared = state.clone();
-        let done = move |result| core.journalled(&shared, result);
+        let done = move |result: Result<_, _>| {
+            let is_kept = result.is_ok();
+            core.journalled(&shared, result);
+            if is_kept {
+                keeper.kept();
+            }
+        };
         match self.storage.ledger.append(&entry, Urgency::WriteBehind, done) {
             Ok(seq) => held.journal = Some(Journalled { seq, state }),
             Err(error) => tracing::debug!(trace = %held.trace, %error, "not journalled"),
@@ -278,4 +298,9 @@ impl Core {
         self.report(ended, &outcome);
         Ok(())
     }
+}
+
+/// The one under way, with that of an earlier process.
+fn tries(held: &Held) -> u32 {
+    1 + u32::from(held.repeat)
 }

@@ -145,7 +145,7 @@ impl Core {
 
     fn tell_at_once(&self, trace: TraceId, operation: Arc<Operation>) {
         let (owner, near) = (Owner::Nobody, InstanceName::from(OWN_NAME));
-        self.route(Waiting { trace, operation, near, peer: "".into(), owner, since: now(), once: None });
+        self.route(Waiting { trace, operation, near, peer: "".into(), owner, since: now(), once: None, repeat: false });
     }
 
     /// Makes one text of all the notices that wait for one sender, each a line; the entries that go with the first.

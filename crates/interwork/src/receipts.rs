@@ -275,7 +275,7 @@ impl Core {
         if words.is_empty() && word.disposition.failure().is_some() {
             return self.refuse(waiting, Failure::new(Side::Near, Cause::NotFound).with_text("about no message"));
         }
-        let Waiting { trace, near, peer, owner, since, once, .. } = waiting;
+        let Waiting { trace, near, peer, owner, since, once, repeat, .. } = waiting;
         if words.is_empty() {
             // CMP-026: nobody waits for it. Its sender has done right, and hears nothing else.
             self.counters.loss(&near, "disposition", Carries::Dropped);
@@ -288,7 +288,8 @@ impl Core {
         let others = std::iter::repeat_with(|| Owner::Sender(Settle::new(Arc::new(Nobody), 0)));
         for (word, owner) in words.into_iter().zip(std::iter::once(owner).chain(others)) {
             let operation = Arc::new(Operation::Disposition(Box::new(word)));
-            self.route(Waiting { trace, operation, near: near.clone(), peer: peer.clone(), owner, since, once });
+            let (near, peer) = (near.clone(), peer.clone());
+            self.route(Waiting { trace, operation, near, peer, owner, since, once, repeat });
         }
     }
 

@@ -164,7 +164,7 @@ impl Core {
     }
 
     fn hold_back(&self, waiting: Waiting, pair: Pair, hop: Box<str>, failure: Failure, attempts: u32) {
-        let Waiting { trace, operation, near: from, owner, since, once, .. } = waiting;
+        let Waiting { trace, operation, near: from, owner, since, once, repeat, .. } = waiting;
         let near = match owner {
             Owner::Sender(near) => near,
             Owner::Ledger(attempt) => return self.tried(trace, attempt, failure.into()),
@@ -172,7 +172,7 @@ impl Core {
         };
         let to = from.clone();
         let (journal, owner) = (None, None);
-        let held = Held { trace, from, to, since, deadline: since, operation, pair, hop, once, journal, owner };
+        let held = Held { trace, from, to, since, deadline: since, operation, pair, hop, once, repeat, journal, owner };
         self.park(Parked { held, near, failure, attempts });
     }
 
@@ -192,7 +192,7 @@ impl Core {
             // XEP-0334 §4.3: it is not kept; without the spool it fails as it would have.
             return self.close(&parked.held.ended(), parked.near, parked.failure.into());
         }
-        let arrived = parked.attempts > 0 && may_have_arrived(&parked.failure);
+        let arrived = parked.held.repeat || (parked.attempts > 0 && may_have_arrived(&parked.failure));
         let mut entry = self.entry(&parked.held, Class::Spool, parked.attempts, arrived);
         if parked.attempts > 0 {
             entry.next_try = self.next_try(parked.attempts, &parked.failure);
@@ -451,9 +451,6 @@ impl Core {
                 return now + PAUSE;
             }
         };
-        if repeat {
-            self.counters.repeat();
-        }
         let trace = TraceId(entry.trace);
         tracing::debug!(%trace, entry = %seq, attempts, repeat, "tried again");
         if entry.origin == Origin::Peer {
@@ -463,19 +460,10 @@ impl Core {
         let (origin, created) = (entry.origin, entry.created);
         let (operation, others) = if repeat { (entry.operation, Vec::new()) } else { self.gather(entry) };
         let operation = Arc::new(operation);
-        let attempt = Try {
-            seq,
-            attempts,
-            repeat,
-            edition,
-            others,
-            origin,
-            created,
-            operation: operation.clone(),
-            near: near.clone(),
-        };
+        let attempt =
+            Try { seq, attempts, edition, others, origin, created, operation: operation.clone(), near: near.clone() };
         let owner = Owner::Ledger(attempt);
-        self.route(Waiting { trace, operation, near, peer: "".into(), owner, since: now, once: None });
+        self.route(Waiting { trace, operation, near, peer: "".into(), owner, since: now, once: None, repeat });
         now
     }
 }

@@ -21,6 +21,8 @@ pub(crate) struct Waiting {
     pub(crate) since: Instant,
     /// Its place in the window of repeats.
     pub(crate) once: Option<OnceKey>,
+    /// Whether an earlier try, perhaps of an earlier process, may have arrived.
+    pub(crate) repeat: bool,
 }
 
 /// Who hears what becomes of an operation.
@@ -51,8 +53,6 @@ pub(crate) struct Try {
     pub(crate) seq: Seq,
     /// This one included.
     pub(crate) attempts: u32,
-    /// Whether an earlier one may have arrived.
-    pub(crate) repeat: bool,
     /// See [`store::Claimed::edition`].
     pub(crate) edition: u32,
     /// Notices that go with this one in one text.

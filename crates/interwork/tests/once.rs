@@ -4,9 +4,12 @@
 
 mod common;
 
-use adapter_api::HubCore;
-use common::{DELIVERED, PLENTY, Table, failure, from_sip, next, one, text_of, tuned, world, world_on};
+use adapter_api::{Delivery, HubCore, Settle, Settlement, Token};
+use common::{
+    DELIVERED, PLENTY, Table, World, failure, from_sip, from_xmpp, message, next, one, text_of, tuned, world, world_on,
+};
 use impp_model::{Cause, Outcome};
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Limits;
@@ -79,6 +82,77 @@ async fn what_was_spooled_is_recognised_after_a_restart() {
     running.abort();
 }
 
+/// An adapter's hold on a message, which dies with it.
+fn forgotten(delivery: Delivery) -> (bool, u32) {
+    let flags = (delivery.repeat, delivery.edition);
+    std::mem::forget(delivery);
+    flags
+}
+
+/// The next process on what the last one's leaves on disk.
+fn restarted(last: World) -> World {
+    let store = Arc::new(last.store.reopen().unwrap().0);
+    world_on(Table::new(0), PLENTY, store, last.clock, Limits::default())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_after_a_crash_may_be_a_repeat_and_is_flagged() {
+    let first = world(Table::new(0), PLENTY);
+    let _unanswered = first.sip_sends("m1");
+    assert_eq!(forgotten(one(&first.xmpp)), (false, 0), "nobody was there before");
+    let world = restarted(first);
+    let outcome = world.sip_sends("m1");
+    let again = one(&world.xmpp);
+    assert_eq!((again.repeat, again.edition, world.core.counters().repeats_total()), (true, 0, 1));
+    let trace = world.core.traces().find("m1").unwrap();
+    assert!(trace.events.iter().any(|event| event.what == "may be a repeat"), "{trace:?}");
+    again.settle(DELIVERED);
+    assert_eq!((outcome.await, world.sip_sends("m1").await), (Ok(DELIVERED), Ok(DELIVERED)));
+    // RFC 3261 §17.1.2.2: nobody repeats for longer than 64 times T1.
+    sleep(Duration::from_secs(32)).await;
+    let _outcome = world.sip_sends("m2");
+    assert!(!one(&world.xmpp).repeat);
+    assert_eq!((world.core.counters().repeats_total(), world.core.counters().duplicates_total()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_a_repeat_after_an_end_in_order() {
+    let first = world(Table::new(0), PLENTY);
+    let _outcome = first.sip_sends("m1");
+    one(&first.xmpp).settle(DELIVERED);
+    first.core.ledger().end(first.core.timestamp());
+    let second = restarted(first);
+    let _outcome = second.sip_sends("m2");
+    assert_eq!(forgotten(one(&second.xmpp)), (false, 0));
+    // This one crashes before it has counted anything.
+    let third = restarted(second);
+    let _outcome = third.sip_sends("m2");
+    assert_eq!(forgotten(one(&third.xmpp)), (true, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_possible_repeat_stays_one_whatever_its_tries_prove() {
+    let first = world(Table::new(0), PLENTY);
+    let _unanswered = [first.sip_sends("m1"), first.xmpp_sends("m2")];
+    for shelf in [&first.xmpp, &first.sip] {
+        assert_eq!(forgotten(one(shelf)), (false, 0));
+    }
+    let world = restarted(first);
+    let running = world.run();
+    let outcomes = [world.sip_sends("m1"), world.xmpp_sends("m2")];
+    sleep(Duration::from_millis(100)).await;
+    for shelf in [&world.xmpp, &world.sip] {
+        one(shelf).settle(failure(Cause::LinkDown));
+        let again = next(shelf).await;
+        assert_eq!((again.repeat, again.edition), (true, 0), "the earlier process may have sent it");
+        again.settle(DELIVERED);
+    }
+    for outcome in outcomes {
+        assert_eq!(outcome.await, Ok(Outcome::Indeterminant));
+    }
+    running.abort();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_try_after_a_certain_failure_is_of_a_new_series() {
     let world = world(Table::new(0), PLENTY);
@@ -121,6 +195,58 @@ async fn write_ahead_after_zero_commits_before_it_sends() {
     let Ok(Outcome::Failure(refused)) = world.xmpp_sends("3").await else { panic!("accepted without a disk") };
     assert_eq!(refused.cause, Cause::Overload);
     assert!(world.sip.take().is_empty());
+    running.abort();
+}
+
+/// A near side that hears what is on disk, and what ended.
+#[derive(Default)]
+struct Near {
+    kept: Mutex<Vec<Token>>,
+    settled: Mutex<Vec<(Token, Outcome)>>,
+}
+
+impl Settlement for Near {
+    fn settled(&self, token: Token, outcome: Outcome) {
+        self.settled.lock().push((token, outcome));
+    }
+    fn kept(&self, token: Token) {
+        self.kept.lock().push(token);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_near_side_hears_when_a_message_is_on_disk_and_at_once_if_its_peer_waits() {
+    let world = tuned(Table::new(0), |config| config.delivery.write_ahead_after = Duration::from_secs(5));
+    let running = world.run();
+    let near = Arc::new(Near::default());
+    let send = |token, text| {
+        let settle = Settle::new(near.clone(), token);
+        world.core.submit(message("b@xmpp.example", "a@sip.example", text), from_xmpp(), settle);
+    };
+    send(1, "1");
+    sleep(Duration::from_millis(50)).await;
+    assert!(near.kept.lock().is_empty());
+    world.store.hold();
+    world.core.commit();
+    sleep(Duration::from_millis(100)).await;
+    assert!(near.kept.lock().is_empty(), "not on disk");
+    world.store.release();
+    sleep(Duration::from_millis(10)).await;
+    assert_eq!(*near.kept.lock(), [1]);
+    assert!(near.settled.lock().is_empty(), "it is still under way");
+    assert_eq!(world.books(), [0, 0, 0, 0, 1]);
+    one(&world.sip).settle(failure(Cause::RemoteNotFound));
+    sleep(Duration::from_millis(10)).await;
+    let ended = near.settled.lock().clone();
+    assert!(matches!(&ended[..], [(1, Outcome::Failure(why))] if why.cause == Cause::RemoteNotFound), "{ended:?}");
+    send(2, "2");
+    sleep(Duration::from_millis(4_900)).await;
+    assert_eq!(*near.kept.lock(), [1]);
+    sleep(Duration::from_millis(200)).await;
+    assert_eq!(*near.kept.lock(), [1, 2], "by itself");
+    one(&world.sip).settle(DELIVERED);
+    sleep(Duration::from_millis(10)).await;
+    assert_eq!(near.settled.lock().last(), Some(&(2, DELIVERED)));
     running.abort();
 }
 

@@ -9,8 +9,8 @@ use common::{
     DELIVERED, PLENTY, Table, World, failure, from_sip, from_xmpp, message, next, one, text_of, tuned, world, world_on,
 };
 use impp_model::{
-    Address, Cause, DateTime, Disposition, DispositionOperation, Endpoint, MaxForwards, Operation, Outcome, Proof,
-    Receipts,
+    Address, Cause, DateTime, Disposition, DispositionOperation, Domain, Endpoint, MaxForwards, Operation, Outcome,
+    Proof, Receipts, Sealed,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,6 +81,34 @@ async fn a_late_error_is_told_once_and_only_by_the_addressee() {
     sleep(Duration::from_secs(601)).await;
     assert!(refused(world.late_error("b@xmpp.example", "a@sip.example", "m3").await));
     assert_eq!((world.reversed(), world.sip.take().len()), (1, 0));
+    running.abort();
+}
+
+/// Both networks call their domains otherwise than the hub and the other one do.
+fn two_names_each(config: &mut interwork::CoreConfig) {
+    let mut configuration = (*config.configuration).clone();
+    for entry in &mut configuration.domains {
+        let shown = Domain::parse_host(&format!("shown-{}", entry.name)).unwrap();
+        entry.own_name = Some(std::mem::replace(&mut entry.name, shown));
+    }
+    config.configuration = Arc::new(configuration);
+}
+
+// checks: CMP-023
+#[tokio::test(start_paused = true)]
+async fn a_late_error_finds_its_message_where_domains_are_shown_under_other_names() {
+    let world = tuned(Table::new(0), two_names_each);
+    let running = world.run();
+    let outcome = world.submit("a@sip.example", "b@shown-xmpp.example", "m1", from_sip());
+    let delivery = one(&world.xmpp);
+    assert_eq!(ends(&delivery), ("a@shown-sip.example".into(), "b@xmpp.example".into()));
+    delivery.settle(DELIVERED);
+    assert_eq!(outcome.await, Ok(DELIVERED));
+    assert_eq!(world.late_error("b@xmpp.example", "a@shown-sip.example", "m1").await, DELIVERED);
+    assert_eq!((world.reversed(), world.books()), (1, [1, 0, 0, 0, 0]));
+    let notice = next(&world.sip).await;
+    assert_eq!(ends(&notice), ("gateway@gw.example".into(), "a@sip.example".into()));
+    assert!(text_of(&notice).contains("b@shown-xmpp.example"), "the name that its sender knows");
     running.abort();
 }
 
@@ -313,5 +341,35 @@ async fn rfc5438_s12_2_the_gateway_makes_no_word_of_its_own_of_an_acceptance() {
     sleep(Duration::from_secs(5)).await;
     assert_eq!(world.sip.take().len(), 0, "no report of delivery, none of processing");
     assert_eq!(world.says("m3", Disposition::Delivered).await, DELIVERED, "only what the addressee says is passed on");
+    running.abort();
+}
+
+// checks: CMP-070, CMP-073
+#[tokio::test(start_paused = true)]
+async fn what_only_the_addressee_can_read_goes_only_where_its_scheme_is_known() {
+    let world = world(Table::new(0), PLENTY);
+    let running = world.run();
+    for (scheme, from, to, taken) in [
+        ("urn:example:seal", "a@sip.example", "b@xmpp.example", true),
+        ("urn:example:other", "a@sip.example", "b@xmpp.example", false),
+        ("urn:example:seal", "b@xmpp.example", "a@sip.example", false),
+    ] {
+        let mut operation = message(from, to, scheme);
+        if let Operation::Message(message) = &mut operation {
+            let payload = message.message.content.clone();
+            message.message.sealed = Some(Sealed { scheme: scheme.into(), name: None, payload });
+        }
+        let (settle, outcome) = settle_channel();
+        let provenance = if from.ends_with("sip.example") { from_sip() } else { from_xmpp() };
+        world.core.submit(operation, provenance, settle);
+        if taken {
+            one(&world.xmpp).settle(DELIVERED);
+            assert_eq!(outcome.await, Ok(DELIVERED));
+        } else {
+            let Ok(Outcome::Failure(failure)) = outcome.await else { panic!("{scheme} {from}") };
+            assert_eq!(failure.cause, Cause::NotAcceptable);
+        }
+    }
+    assert_eq!((world.sip.take().len(), world.xmpp.take().len()), (0, 0));
     running.abort();
 }

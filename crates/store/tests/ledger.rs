@@ -285,6 +285,24 @@ fn the_equation_holds_through_ends_and_crashes() {
 }
 
 #[test]
+fn an_end_in_order_is_told_from_a_crash() {
+    let first = Lab::new();
+    assert!(first.ledger.begin(NOW), "nobody was there before");
+    let (second, _) = first.crash(NOW);
+    assert!(!second.ledger.begin(NOW));
+    second.ledger.end(NOW);
+    // Who only looks after the store changes nothing.
+    let (visitor, _) = second.crash(NOW);
+    visitor.ledger.checkpoint(NOW, true);
+    let (third, _) = visitor.crash(NOW);
+    assert!(third.ledger.begin(NOW));
+    third.ledger.checkpoint(NOW, true);
+    let (visitor, _) = third.crash(NOW);
+    visitor.ledger.checkpoint(NOW, true);
+    assert!(!visitor.crash(NOW).0.ledger.begin(NOW));
+}
+
+#[test]
 fn a_notice_and_the_end_it_tells_are_one_commit() {
     let lab = Lab::new();
     let seq = lab.append(&entry("romeo", "1")).unwrap();

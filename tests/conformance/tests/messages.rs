@@ -168,3 +168,39 @@ async fn plm_25_an_error_without_an_open_message_stays_unanswered() {
 async fn plm_26_a_sender_in_a_foreign_domain_of_another_network_is_refused() {
     play(SUITE, "PLM-26").await;
 }
+
+// checks: CMP-024, IMDN-002
+#[tokio::test]
+async fn plm_27_a_notification_becomes_a_receipt_and_is_answered_by_none() {
+    play(SUITE, "PLM-27").await;
+}
+
+// checks: CMP-024
+#[tokio::test]
+async fn plm_28_a_notification_of_failure_becomes_an_error_with_the_original_id() {
+    play(SUITE, "PLM-28").await;
+}
+
+// checks: CPM-006
+#[tokio::test]
+async fn plm_29_a_header_that_must_be_understood_and_is_not() {
+    play(SUITE, "PLM-29").await;
+}
+
+// checks: CMP-003
+#[tokio::test]
+async fn plm_30_composing_ends_with_its_refresh_interval() {
+    play(SUITE, "PLM-30").await;
+}
+
+// checks: CMP-060
+#[tokio::test]
+async fn plm_31_a_file_elsewhere_is_its_address_and_marked_as_a_file() {
+    play(SUITE, "PLM-31").await;
+}
+
+// checks: CMP-024
+#[tokio::test]
+async fn plm_32_a_displayed_notification_becomes_a_marker_processed_becomes_nothing() {
+    play(SUITE, "PLM-32").await;
+}

@@ -113,13 +113,17 @@ impl Core {
         }
     }
 
-    /// Whether a message goes out as message/cpim.
-    pub(super) fn wraps(&self, operation: &MessageOperation) -> bool {
+    /// Whether a message would go out as message/cpim.
+    pub(super) fn may_wrap(&self, operation: &MessageOperation) -> bool {
         let message = &operation.message;
         self.wrapping == Wrapping::Auto
             && message.sealed.is_none()
             && (message.object.is_some() || (message.receipts.any() && message.id.is_some()))
-            && !self.refusals.refuses(Kind::Cpim, &operation.destination.address, unix_now())
+    }
+
+    /// Whether its addressee is known not to take that.
+    pub(super) fn refuses_cpim(&self, operation: &MessageOperation) -> bool {
+        self.refusals.refuses(Kind::Cpim, &operation.destination.address, unix_now())
     }
 
     /// Remembers that an addressee has refused a form.

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 /// Conversations in which somebody composes, each way; a few hundred octets each.
 const MAX_TYPING: usize = 4096;
 
-/// CMP-006: how often "active" is repeated.
-const REFRESH: Duration = Duration::from_secs(90);
+/// CMP-006, RFC 3994 §3.2: how often "active" is said at most, and repeated: as often as allowed, since who pauses and goes
+/// on is told of only then.
+const REFRESH: Duration = Duration::from_secs(60);
 
 /// How long somebody composes who says nothing more: XMPP repeats nothing (XEP-0085 §5.3), and its clients go away.
 const LONGEST: Duration = Duration::from_secs(600);
@@ -118,10 +119,7 @@ impl Typing {
             entry.composer.handle_stop()
         }
         let status = entry.composer.poll_output().map(|status| entry.operation(&status));
-        let timeout = entry.composer.poll_timeout();
-        if timeout.is_none() {
-            self.told.remove(&conversation);
-        }
+        let timeout = entry.due(now);
         self.arm(timeout);
         status
     }
@@ -162,10 +160,10 @@ impl Typing {
             while let Some(status) = told.composer.poll_output() {
                 due.push(Due::Tell(told.operation(&status), told.hop.clone(), told.trace));
             }
-            told.composer.poll_timeout().is_some()
+            told.due(now).is_some()
         });
         let watched = self.watched.values().filter_map(|watched| watched.watch.poll_timeout());
-        self.next = watched.chain(self.told.values().filter_map(|told| told.composer.poll_timeout())).min();
+        self.next = watched.chain(self.told.values().filter_map(|told| told.due(now))).min();
         due
     }
 
@@ -175,6 +173,12 @@ impl Typing {
 }
 
 impl Told {
+    /// When it is to be looked at again; never, when it may be forgotten.
+    // RFC 3994 §3.2: who was told "active" hears the next one an interval later, even if composing ended meanwhile.
+    fn due(&self, now: Instant) -> Option<Instant> {
+        self.composer.poll_timeout().or_else(|| self.composer.quiet_until().filter(|until| *until > now))
+    }
+
     /// The state as it is told to a SIP user.
     fn operation(&self, status: &IsComposing) -> ComposingOperation {
         let state = if status.state == State::Active { ComposingState::Composing } else { ComposingState::Active };
@@ -259,14 +263,24 @@ mod tests {
         let active = typing.tell(&delivery, &told(ComposingState::Composing, None), start).unwrap();
         assert_eq!((active.state, active.refresh), (ComposingState::Composing, Some(REFRESH)));
         assert_eq!(typing.tell(&delivery, &told(ComposingState::Composing, None), seconds(5)), None);
-        let due = typing.handle_timeout(seconds(90));
+        let due = typing.handle_timeout(seconds(60));
         assert!(matches!(due.as_slice(), [Due::Tell(it, _, _)] if it.state == ComposingState::Composing), "{due:?}");
-        let idle = typing.tell(&delivery, &told(ComposingState::Paused, None), seconds(100)).unwrap();
+        let idle = typing.tell(&delivery, &told(ComposingState::Paused, None), seconds(70)).unwrap();
         assert_eq!(idle.state, ComposingState::Active);
-        assert!(typing.told.is_empty());
+        // Back to composing: one "active" an interval, so it is said when the interval is over.
+        assert_eq!(typing.tell(&delivery, &told(ComposingState::Composing, None), seconds(80)), None);
+        let due = typing.handle_timeout(seconds(120));
+        assert!(matches!(due.as_slice(), [Due::Tell(it, _, _)] if it.state == ComposingState::Composing), "{due:?}");
+        typing.tell(&delivery, &told(ComposingState::Paused, None), seconds(130));
+        assert!(typing.handle_timeout(seconds(180)).is_empty() && typing.told.is_empty());
         typing.tell(&delivery, &told(ComposingState::Composing, None), seconds(200));
-        let due: Vec<_> = (1..20).flat_map(|round| typing.handle_timeout(seconds(200 + round * 90))).collect();
+        let due: Vec<_> = (1..20).flat_map(|round| typing.handle_timeout(seconds(200 + round * 60))).collect();
         assert!(matches!(due.last(), Some(Due::Tell(it, _, _)) if it.state == ComposingState::Active), "{due:?}");
         assert!(typing.poll_timeout().is_none());
+        // A message ends it and begins anew (Figure 1).
+        typing.tell(&delivery, &told(ComposingState::Composing, None), seconds(2000));
+        let ends = told(ComposingState::Gone, None);
+        typing.message_goes(&ends.source.address, &ends.destination.address);
+        assert!(typing.tell(&delivery, &told(ComposingState::Composing, None), seconds(2005)).is_some());
     }
 }

@@ -144,6 +144,7 @@ pub fn from_request(request: &Message, now: i64, threads: &ThreadTable) -> Resul
         receipts: envelope.receipts,
         return_path: envelope.return_path,
         alternatives: body.value.alternatives,
+        files: body.value.files,
         passed: passed(request),
         ..InstantMessage::new(body.value.content)
     };
@@ -212,7 +213,7 @@ fn body(request: &Message) -> Result<Taken, Refusal> {
     let encoding = request.headers_named("Content-Transfer-Encoding").next().and_then(|header| header.text().ok());
     if let Some(sealed) = sealed::from_body(content_type, encoding, &octets) {
         // RFC 3862 §6: it is passed on whole, and nothing of it is shown.
-        let shown = Body { content: Content::text(""), alternatives: Vec::new() };
+        let shown = Body { content: Content::text(""), alternatives: Vec::new(), files: Vec::new() };
         let (body, envelope) = (Mapped::whole(shown), Envelope::default());
         return Ok(Taken { body, envelope, sealed: Some(sealed), object: None });
     }

@@ -169,6 +169,23 @@ async fn what_is_not_handed_in_is_answered_by_its_reason() {
     assert!(gateway.is_quiet());
 }
 
+// PRL-114, PRL-115
+// checks: EVT-026, EVT-027
+#[tokio::test]
+async fn rfc6665_s4_2_1_1_a_subscribe_without_a_common_format_or_too_brief_is_refused() {
+    let (mut gateway, peer) = (Gateway::start().await, Peer::bind().await);
+    let via = format!("UDP {}", peer.address);
+    let contact = format!("Event: presence\r\nContact: <sip:romeo@{}>\r\n", peer.address);
+    for (branch, line, expected) in [("a", "Accept: text/plain\r\n", 406), ("b", "Expires: 10\r\n", 423)] {
+        let subscribe = request("SUBSCRIBE", "sip:juliet@example.com", &via, branch, &format!("{contact}{line}"), "");
+        peer.send(gateway.udp, &subscribe).await;
+        let answer = peer.receive().await;
+        assert_eq!(status(&answer), expected, "{line}");
+        assert_eq!(answer.header(HeaderId::MinExpires).is_some(), expected == 423, "{line}");
+    }
+    assert!(gateway.is_quiet());
+}
+
 // checks: ARC-012
 #[tokio::test]
 async fn rfc5393_s4_our_own_via_shows_a_loop() {

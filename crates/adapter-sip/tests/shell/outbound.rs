@@ -210,7 +210,7 @@ fn size(message: &sip_proto::message::Message) -> usize {
     message.octets().len()
 }
 
-// checks: IM-020, MSG-010, SIP-009
+// checks: IM-020, MSG-010, SIP-009, CMP-055
 #[tokio::test]
 async fn rfc3428_s8_a_request_beyond_1300_octets_goes_over_tcp() {
     let gateway = Gateway::start().await;

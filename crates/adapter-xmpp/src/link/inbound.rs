@@ -44,12 +44,14 @@ pub(crate) struct Taken {
     pub(crate) is_open: bool,
 }
 
-/// The end of what was open.
+/// The end of what was open, or that it is on disk.
 pub(crate) struct Settled {
-    /// The stanza's number, as given to [`Inbound::handle`].
+    /// The stanza's number, as given to [`Inbound::handle`], the first time.
     pub(crate) number: u64,
     /// The answer, if it failed.
     pub(crate) reply: Option<Element>,
+    /// Whether more is to come.
+    pub(crate) is_open: bool,
 }
 
 /// Takes what becomes of stanzas, from whichever thread it comes.
@@ -156,6 +158,8 @@ impl Inbound {
         }
         let (token, trans_id) = match self.senders.reserve(self.nonce) {
             Some(reserved) => reserved,
+            // CMP-004: what is only said about messages is never answered with an error.
+            None if message.bodies().next().is_none() => return None,
             None => return overloaded(message),
         };
         self.hand_in_signals(message, &from, &to, &trans_id, wall);
@@ -283,7 +287,18 @@ impl Settlement for Senders {
             Outcome::Success(_) | Outcome::HandedOver | Outcome::Indeterminant => None,
             Outcome::Failure(failure) => Some(sender.error_stanza(&failure)),
         };
-        (self.settlements)(Settled { number: sender.number, reply });
+        (self.settlements)(Settled { number: sender.number, reply, is_open: false });
+    }
+
+    // XEP-0198 §4: what is on disk is handled, whatever becomes of it.
+    fn kept(&self, token: Token) {
+        let number = match self.open.lock().senders.get_mut(&token) {
+            Some(sender) => std::mem::take(&mut sender.number),
+            None => return,
+        };
+        if number > 0 {
+            (self.settlements)(Settled { number, reply: None, is_open: true });
+        }
     }
 }
 

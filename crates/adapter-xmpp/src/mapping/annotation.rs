@@ -11,15 +11,8 @@ use super::address::{from_jid, to_jid};
 use super::e2e;
 
 /// The schemes of sealed content that a stanza can carry: what XEP-0380 §3.2 lists, and RFC 3923.
-pub const SEALS: &[&str] = &[
-    OMEMO_LEGACY,
-    OMEMO_1,
-    OMEMO_2,
-    "urn:xmpp:openpgp:0",
-    "jabber:x:encrypted",
-    "urn:ietf:params:xml:ns:xmpp-e2e",
-    OTR,
-];
+pub const SEALS: &[&str] =
+    &[OMEMO_LEGACY, OMEMO_1, OMEMO_2, "urn:xmpp:openpgp:0", "jabber:x:encrypted", cpim::mapping::SEAL, OTR];
 
 const OMEMO_LEGACY: &str = "eu.siacs.conversations.axolotl";
 const OMEMO_1: &str = "urn:xmpp:omemo:1";
@@ -108,8 +101,9 @@ pub(super) fn files(message: &stanza::Message) -> Vec<OutOfBand> {
 
 /// Content that only the addressee's client can read.
 pub(super) fn encryption(message: &stanza::Message) -> Option<Encryption> {
-    if let Some(object) = e2e::from_stanza(message) {
-        return Some(Encryption::Content(object));
+    // RFC 3923 §3.1: the object as it was, its line ends restored.
+    if let Some(sealed) = e2e::from_stanza(message) {
+        return Some(Encryption::Content(sealed));
     }
     let hint = message.payload("encryption", ns::ENCRYPTION);
     let name = || hint.and_then(|hint| hint.attr("name")).map(str::to_owned);
@@ -124,9 +118,7 @@ pub(super) fn encryption(message: &stanza::Message) -> Option<Encryption> {
                 }
                 payload
             }
-            ("openpgp", "urn:xmpp:openpgp:0")
-            | ("x", "jabber:x:encrypted")
-            | ("e2e", "urn:ietf:params:xml:ns:xmpp-e2e") => payload,
+            ("openpgp", "urn:xmpp:openpgp:0") | ("x", "jabber:x:encrypted") => payload,
             _ => continue,
         };
         let mut octets = BytesMut::new();
@@ -284,6 +276,16 @@ mod tests {
         let marked = "<body>a</body><encryption xmlns='urn:xmpp:eme:0' namespace='urn:example:x'/>";
         assert_eq!(sealed(marked).as_deref(), Some("urn:example:x"));
         assert_eq!(read("<encrypted xmlns='urn:xmpp:omemo:2'><header sid='1'/></encrypted>"), None);
+    }
+
+    // checks: XE-04, XE-06, CMP-073
+    #[test]
+    fn rfc3923_s8_a_protected_object_is_taken_out_whole() {
+        let object = "Content-Type: application/pkcs7-mime\n\nMIIB";
+        let e2e = format!("<e2e xmlns='urn:ietf:params:xml:ns:xmpp-e2e'><![CDATA[{object}]]></e2e>");
+        let sealed = read(&e2e).unwrap().sealed.unwrap();
+        let carried = cpim::mapping::unseal(&sealed).map(|octets| String::from_utf8_lossy(octets).into_owned());
+        assert_eq!(carried, Some(object.replace('\n', "\r\n")));
     }
 
     // checks: CMP-066, CMP-064

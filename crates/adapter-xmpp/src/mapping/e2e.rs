@@ -69,7 +69,13 @@ mod tests {
         let text = std::str::from_utf8(&out).unwrap();
         assert!(text.starts_with("<message from='a@example.com' to='b@example.net'><e2e xmlns="), "{text}");
         assert!(text.contains("<![CDATA[Content-Type"), "{text}");
-        assert_eq!(from_stanza(&parse(&out)), Some(sealed));
+        assert_eq!(from_stanza(&parse(&out)).as_ref(), Some(&sealed));
+        let beside =
+            message.clone().with_payload(strict_xml::Element::new("headers", "http://jabber.org/protocol/shim"));
+        let mut out = BytesMut::new();
+        encode(&mut out, &beside, Some(&sealed)).unwrap();
+        let read = parse(&out);
+        assert_eq!((from_stanza(&read), read.payloads().count()), (Some(sealed), 2));
         assert_eq!(
             from_stanza(&parse(b"<message><e2e xmlns='urn:ietf:params:xml:ns:xmpp-e2e'>x</e2e></message>")),
             None

@@ -53,6 +53,18 @@ async fn rfc6120_s13_7_two_gateways_by_certificates_and_stream_management() {
     a.running.await.unwrap();
 }
 
+#[tokio::test]
+async fn xep0198_s4_what_is_on_disk_is_acknowledged_and_its_error_comes_later() {
+    let [mut a, mut b] = pair(good(), json!({})).await;
+    let told = a.send(B, "hello");
+    let came = b.received().await;
+    came.settle.keeper().kept();
+    assert_eq!(outcome(told).await, Outcome::Success(Proof::Server));
+    came.settle.settle(Failure::new(Side::Far, Cause::RemoteNotFound));
+    let late = a.received().await;
+    assert!(late.body.ends_with(Cause::RemoteNotFound.code()), "{}", late.body);
+}
+
 // checks: BID-001, BID-002
 #[tokio::test]
 async fn xep0288_s2_without_bidi_and_without_management_each_way_has_its_stream_and_barrier() {

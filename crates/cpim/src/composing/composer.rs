@@ -119,8 +119,12 @@ impl Composer {
         if self.state == State::Idle || self.refused {
             return None;
         }
-        let refresh = self.last_active_sent.map(|sent| sent + self.config.refresh);
-        [self.idle_at(), refresh].into_iter().flatten().min()
+        [self.idle_at(), self.quiet_until()].into_iter().flatten().min()
+    }
+
+    /// Until when no other "active" is due, whatever happens; a composer that is idle then may be forgotten.
+    pub fn quiet_until(&self) -> Option<Instant> {
+        self.last_active_sent.map(|sent| sent + self.config.refresh)
     }
 
     fn idle_at(&self) -> Option<Instant> {

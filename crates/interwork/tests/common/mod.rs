@@ -51,7 +51,7 @@ impl Shelf {
             answers_each,
             // As in the field: who has no answer for each message has a form for a late error.
             tells_failure: if answers_each { TellsFailure::Never } else { TellsFailure::Always },
-            seals: Vec::new(),
+            seals: if protocol == "xmpp" { vec!["urn:example:seal".into()] } else { Vec::new() },
             repetition: Repetition::Repeatable,
             max_content: None,
             presence: Some(PresenceCapabilities {

@@ -62,6 +62,8 @@ pub struct Message {
     pub ended: Option<(u32, u64)>,
     /// Whether a late error about it was told.
     pub reversed: bool,
+    /// The edition in which a process that died may have sent the same before.
+    pub before: Option<u32>,
 }
 
 /// All that was sent.
@@ -81,10 +83,10 @@ pub struct Book {
 }
 
 impl Message {
-    fn may_have_arrived(&self) -> Option<u32> {
+    pub fn may_have_arrived(&self) -> Option<u32> {
         let arrived =
             |answer| matches!(answer, None | Some(Answer::Delivered(_) | Answer::HandedOver | Answer::Silent));
-        self.tries.iter().find(|one| arrived(one.answer)).map(|one| one.edition)
+        self.before.or_else(|| self.tries.iter().find(|one| arrived(one.answer)).map(|one| one.edition))
     }
 
     pub fn in_hands(&self) -> bool {
@@ -116,6 +118,7 @@ impl Book {
             tries: Vec::new(),
             ended: None,
             reversed: false,
+            before: None,
         });
         self.by_text.entry(text.into()).or_default().push(number);
         number

@@ -45,6 +45,8 @@ const LOOK: Duration = Duration::from_millis(500);
 const LATE: u64 = 5;
 /// How long a message's outcome is remembered, less what a look may be late.
 const WINDOW: u64 = 595;
+/// How long senders repeat what a dead process left unanswered.
+const REPEATED_FOR: Duration = Duration::from_secs(32);
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -137,6 +139,8 @@ struct Run {
     untold: u64,
     life: u32,
     start: Instant,
+    /// When the last process died and this one began; none if it ended in order.
+    crashed: Option<Instant>,
     sent: usize,
 }
 
@@ -166,6 +170,7 @@ impl Run {
             untold: 0,
             life: 0,
             start: Instant::now(),
+            crashed: None,
             sent: 0,
         }
     }
@@ -233,6 +238,12 @@ impl Run {
             // What had not been stored is forgotten with its life, and everything in its time.
             (Fate::Arrived(_) | Fate::HandedOver, Some((life, at)))
                 if life != self.life || self.second() >= at + WINDOW => {}
+            // RFC 3261 §17.1.2.2: who has no answer repeats for 64 times T1, and the dead process may have sent it on.
+            (Fate::Lost, _) if self.crashed.is_some_and(|at| at.elapsed() < REPEATED_FOR) => {
+                let before = message.may_have_arrived();
+                self.send(pair, &text);
+                self.book.messages.last_mut().unwrap().before = before;
+            }
             (Fate::Lost, _) => {}
             (Fate::Open | Fate::Accepted | Fate::Arrived(_) | Fate::HandedOver, _) => {
                 let outcome = self.submit(pair, &text);
@@ -404,7 +415,10 @@ impl Run {
         }
         self.look();
         assert!(self.waiting.is_empty(), "a sender has heard nothing at the end");
+        let core = &self.world.core;
+        core.ledger().end(core.timestamp());
         self.crash();
+        self.crashed = None;
     }
 
     fn crash(&mut self) {
@@ -423,6 +437,7 @@ impl Run {
         self.book.crashed(&found);
         self.untold = self.world.core.ledger().totals().untold;
         self.running = self.world.run();
+        self.crashed = Some(Instant::now());
     }
 
     /// Takes note of everything that has happened.

@@ -148,10 +148,10 @@ impl Ledger {
             owned.push((shard, fence));
             fences.get_mut(shard.index()).into_iter().for_each(|slot| *slot = Some(fence));
         }
-        let recovery::Recovery { index, window, recalls, recovered } =
+        let recovery::Recovery { index, window, recalls, recovered, ended } =
             recovery::recover(&*store, &owned, &limits, now)?;
         let home = owned.first().copied();
-        let upkeep = Mutex::new(upkeep::Upkeep::new(home, index.totals));
+        let upkeep = Mutex::new(upkeep::Upkeep::new(home, index.totals, ended));
         let (index, window, recalls) = (Mutex::new(index), Mutex::new(window), Mutex::new(recalls));
         let ledger = Self { store, limits, fences, index, window, recalls, upkeep };
         Ok((Arc::new(ledger), recovered))

@@ -43,6 +43,8 @@ pub(super) struct Recovery {
     pub(super) window: Window,
     pub(super) recalls: Recalls,
     pub(super) recovered: Recovered,
+    /// Whether the last process that served ended in order, or there was none.
+    pub(super) ended: bool,
 }
 
 /// Reads all that the shards hold.
@@ -67,7 +69,9 @@ pub(super) fn recover(
         Some((home, _)) => store.get(*home, Table::Totals, TOTALS_KEY)?,
         None => None,
     };
+    let is_first = checkpoint.is_none();
     let checkpoint = checkpoint.and_then(|record| entry::decode::<Checkpoint>(&record.value).ok());
+    let ended = is_first || checkpoint.is_some_and(|checkpoint| checkpoint.ended);
     let (last_seen, totals) = checkpoint.map(|checkpoint| (checkpoint.at, checkpoint.totals)).unwrap_or_default();
     recovered.clock_back = Some(last_seen.since(now)).filter(|back| !back.is_zero());
     // Under a clock that was ahead, times to try may be far off.
@@ -94,7 +98,7 @@ pub(super) fn recover(
     for (shard, key, StoredRecall { recall, until }) in remembered {
         recalls.insert(key, recall, until, Some(shard));
     }
-    Ok(Recovery { index, window, recalls, recovered })
+    Ok(Recovery { index, window, recalls, recovered, ended })
 }
 
 fn read_shard(
@@ -158,8 +162,8 @@ impl Slot {
             stored: Stored::Unknown,
             progress_stored: Stored::No,
             warned: false,
-            // The try that a journalled entry speaks of is the one under way: it may yet prove that nothing arrived.
-            uncertain_before: entry.uncertain && entry.class == Class::Spool,
+            // The last try that a journalled entry speaks of is under way: it may yet prove that nothing arrived.
+            uncertain_before: entry.uncertain && (entry.class == Class::Spool || entry.attempts > 1),
             counted: false,
             overdue: false,
         }

@@ -53,4 +53,7 @@ impl Totals {
 pub(super) struct Checkpoint {
     pub(super) at: Timestamp,
     pub(super) totals: Totals,
+    /// Whether the process that wrote it ended in order.
+    #[serde(default)]
+    pub(super) ended: bool,
 }

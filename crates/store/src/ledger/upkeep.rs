@@ -7,7 +7,7 @@ use super::deliver::log_failure;
 use super::index::{Item, State};
 use super::totals::{Checkpoint, Totals};
 use super::{Class, Ledger, LedgerError, OnceKey, Pair, Seq, TOTALS_KEY, Timestamp, encode};
-use crate::api::{Batch, Completion, MAX_OPERATIONS, Urgency};
+use crate::api::{Batch, Completion, MAX_OPERATIONS, Urgency, commit_and_wait};
 use crate::key::{Fence, Shard, Table};
 
 /// Between checkpoints of the totals (DESIGN A5).
@@ -20,11 +20,21 @@ pub(super) struct Upkeep {
     home: Option<(Shard, Fence)>,
     stored: Totals,
     last: Timestamp,
+    /// Whether nobody serves, and the last who did ended in order.
+    ended: bool,
 }
 
 impl Upkeep {
-    pub(super) fn new(home: Option<(Shard, Fence)>, stored: Totals) -> Self {
-        Self { home, stored: Totals { pending: 0, ..stored }, last: Timestamp(0) }
+    pub(super) fn new(home: Option<(Shard, Fence)>, stored: Totals, ended: bool) -> Self {
+        Self { home, stored: Totals { pending: 0, ..stored }, last: Timestamp(0), ended }
+    }
+
+    fn batch(&self, totals: Totals, now: Timestamp) -> Option<Batch> {
+        let (shard, fence) = self.home?;
+        let record = encode(&Checkpoint { at: now, totals, ended: self.ended }).ok()?;
+        let mut batch = Batch::new(shard, fence).essential();
+        batch.put(Table::Totals, TOTALS_KEY, record);
+        Some(batch)
     }
 }
 
@@ -135,6 +145,23 @@ impl Ledger {
         (busy(Class::Spool), busy(Class::Journal))
     }
 
+    /// A process begins to serve: from here on the run counts as broken off unless it [ends](Self::end). Returns whether
+    /// the one before it ended in order, or there was none. Waits for the disk.
+    pub fn begin(&self, now: Timestamp) -> bool {
+        let mut upkeep = self.upkeep.lock();
+        let ended = std::mem::replace(&mut upkeep.ended, false);
+        if let Some(batch) = upkeep.batch(upkeep.stored, now) {
+            log_failure(commit_and_wait(&*self.store, batch).map(drop));
+        }
+        ended
+    }
+
+    /// The process ends in order: all it held has ended, and those who waited have heard. Returns at once.
+    pub fn end(self: &Arc<Self>, now: Timestamp) {
+        self.upkeep.lock().ended = true;
+        self.checkpoint(now, true);
+    }
+
     /// Stores the totals if a second has passed since the last time, and forgets what has left the window. Call it about once
     /// a second, and with `force` before the process ends. Returns at once.
     pub fn checkpoint(self: &Arc<Self>, now: Timestamp, force: bool) {
@@ -149,12 +176,9 @@ impl Ledger {
         };
         // While something waits, the time itself is worth knowing: a start sees by it that the clock was set back.
         if (totals != upkeep.stored || entries > 0 || force)
-            && let Some((shard, fence)) = upkeep.home
-            && let Ok(record) = encode(&Checkpoint { at: now, totals })
+            && let Some(batch) = upkeep.batch(totals, now)
         {
             upkeep.stored = totals;
-            let mut batch = Batch::new(shard, fence).essential();
-            batch.put(Table::Totals, TOTALS_KEY, record);
             let urgency = if force { Urgency::Urgent } else { Urgency::WriteBehind };
             self.store.commit(batch, urgency, Completion::new(|result| log_failure(result.map(drop))));
         }

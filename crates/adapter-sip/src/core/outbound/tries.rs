@@ -11,7 +11,7 @@ use crate::mapping::message::Form;
 use crate::mapping::{Mapped, message, signal};
 use adapter_api::{Carries, Delivery, Hop, Transport};
 use bytes::Bytes;
-use impp_model::{Cause, DateTime, Failure, Operation, Outcome, Side};
+use impp_model::{Cause, DateTime, Failure, MessageOperation, Operation, Outcome, Side};
 use sip_proto::build::{RequestBuilder, TopVia};
 use sip_proto::transaction::{Handle, Refused};
 use std::sync::Arc;
@@ -134,7 +134,7 @@ impl Core {
                 let (from, to) = (&operation.source.address, &operation.destination.address);
                 let thread = operation.message.thread.as_ref();
                 let call_id = thread.map_or_else(|| ids.call_id(), |thread| self.threads.call_id(thread, from, to));
-                let form = if form == Wrapped::No && self.wraps(operation) { Wrapped::Yes } else { form };
+                let form = if form == Wrapped::No { self.form(operation) } else { form };
                 let wanted = match form {
                     Wrapped::No => Form::Plain,
                     Wrapped::Yes => Form::Wrapped(&at),
@@ -179,6 +179,16 @@ impl Core {
         let (hop, operation) = (delivery.hop.clone(), delivery.operation.clone());
         let hop = if let Hop::Fixed(text) = &*hop { Some(&**text) } else { None };
         Ok(self.dress(request.cseq(number), hop, operation.destination().address.domain()))
+    }
+
+    /// The form that a message goes in, the same for every try.
+    // RFC 3261 §17.2.2: what was refused as message/cpim must not come again in another form under the same identifiers.
+    fn form(&self, operation: &MessageOperation) -> Wrapped {
+        match (self.may_wrap(operation), self.refuses_cpim(operation)) {
+            (true, false) => Wrapped::Yes,
+            (true, true) => Wrapped::Refused,
+            (false, _) => Wrapped::No,
+        }
     }
 
     /// The octets for a server, over TCP when they are too many for UDP (RFC 3261 §18.1.1).

@@ -1,12 +1,13 @@
 //! RFC 7572 §7, RFC 3261 §7.4: bodies as contents, and back.
 
+mod files;
 mod html;
 mod multipart;
 mod text;
 
 use super::Mapped;
 use bytes::Bytes;
-use impp_model::{Content, LanguageTag};
+use impp_model::{Content, LanguageTag, OutOfBand};
 use sip_proto::header::MediaType;
 use std::borrow::Cow;
 
@@ -14,7 +15,8 @@ pub use html::to_text as html_to_text;
 
 /// What this gateway takes in a MESSAGE, in the form of an Accept value (RFC 3261 §20.1).
 pub const ACCEPT: &str = "text/plain, text/html, multipart/alternative, multipart/mixed, multipart/signed, message/cpim, \
-                           message/imdn+xml, application/im-iscomposing+xml";
+                           message/imdn+xml, application/im-iscomposing+xml, message/external-body, \
+                           application/vnd.gsma.rcs-ft-http+xml";
 
 /// The media ranges behind [`ACCEPT`].
 pub const ACCEPTED: &[&str] = &[
@@ -26,6 +28,8 @@ pub const ACCEPTED: &[&str] = &[
     "message/cpim",
     "message/imdn+xml",
     "application/im-iscomposing+xml",
+    "message/external-body",
+    cpim::file::MEDIA_TYPE,
 ];
 
 /// Why a body can't be taken.
@@ -61,6 +65,14 @@ pub struct Body {
     pub content: Content,
     /// The same in richer types.
     pub alternatives: Vec<Content>,
+    /// Files that it names; their URLs are the content.
+    pub files: Vec<OutOfBand>,
+}
+
+impl Body {
+    fn of(content: Content) -> Self {
+        Self { content, alternatives: Vec::new(), files: Vec::new() }
+    }
 }
 
 /// Reads a body of type `media`; `language` is that of the message.
@@ -95,10 +107,15 @@ impl Reading {
     fn body(&mut self, media: &MediaType<'_>, octets: Bytes, depth: usize) -> Result<Option<Body>, ContentRefusal> {
         if media.is("text", "plain") {
             let text = text::plain(media, octets)?;
-            return Ok(Some(Body { content: self.content(Content::TEXT, text), alternatives: Vec::new() }));
+            return Ok(Some(Body::of(self.content(Content::TEXT, text))));
         }
         if media.is("text", "html") {
             return self.html(media, octets).map(Some);
+        }
+        if let Some(files) = files::read(media, &octets)? {
+            let links: Vec<&str> = files.iter().map(|file| file.url.as_str()).collect();
+            let content = self.content(Content::TEXT, links.join("\r\n").into());
+            return Ok(Some(Body { files, ..Body::of(content) }));
         }
         if !media.kind.eq_ignore_ascii_case("multipart") {
             return Ok(None);
@@ -121,10 +138,8 @@ impl Reading {
         let html = text::recode(media, octets)?;
         // `recode` gives UTF-8 only.
         let plain = html::to_text(&String::from_utf8_lossy(&html));
-        Ok(Body {
-            content: self.content(Content::TEXT, plain.into()),
-            alternatives: vec![self.content("text/html", html)],
-        })
+        let content = self.content(Content::TEXT, plain.into());
+        Ok(Body { alternatives: vec![self.content("text/html", html)], ..Body::of(content) })
     }
 
     /// RFC 2046 §5.1.4: the same thing several times, best last.
@@ -141,7 +156,7 @@ impl Reading {
         }
         Ok(match (plain, rich) {
             (Some(content), rich) => {
-                Some(Body { content, alternatives: rich.map(|body| body.alternatives).unwrap_or_default() })
+                Some(Body { alternatives: rich.map(|body| body.alternatives).unwrap_or_default(), ..Body::of(content) })
             }
             (None, rich) => rich,
         })

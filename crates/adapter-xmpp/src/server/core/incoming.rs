@@ -147,7 +147,7 @@ impl Core {
         }
     }
 
-    /// What came over a stream has met its fate: the peer may forget it.
+    /// What came over a stream has met its fate, or is on disk: the peer may forget it.
     pub(super) fn handle_settled(&mut self, id: ConnectionId, pair: &Pair, settled: SettledStanza, now: Instant) {
         if let Some(reply) = settled.reply {
             let back = pair.inverse();
@@ -158,7 +158,7 @@ impl Core {
             }
         }
         if let Some(stream) = self.streams.get_mut(&id) {
-            stream.open = stream.open.saturating_sub(1);
+            stream.open = stream.open.saturating_sub(usize::from(!settled.is_open));
             if settled.number > 0 {
                 stream.settled(settled.number, now);
             }

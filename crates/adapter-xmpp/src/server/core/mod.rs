@@ -47,6 +47,7 @@ pub(super) enum Event {
 pub(super) struct SettledStanza {
     pub(super) number: u64,
     pub(super) reply: Option<strict_xml::Element>,
+    pub(super) is_open: bool,
 }
 
 /// What has a time.
@@ -331,6 +332,6 @@ async fn sleep_until_or_never(due: Option<Instant>) {
 
 impl From<Settled> for SettledStanza {
     fn from(settled: Settled) -> Self {
-        Self { number: settled.number, reply: settled.reply }
+        Self { number: settled.number, reply: settled.reply, is_open: settled.is_open }
     }
 }

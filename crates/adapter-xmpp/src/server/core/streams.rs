@@ -254,8 +254,7 @@ impl Core {
             }
             Output::Resume { id: session } => self.resume(id, &session, now),
             Output::Resumed => tracing::info!(stream = id, "stream resumed"),
-            // What is under way is in the journal by the hub's own clock; the rest is acknowledged as it is settled.
-            Output::Settle => {}
+            Output::Settle => self.hub.commit(),
             Output::Acked(token) => self.acked(token, true),
             Output::Lost(token) => self.acked(token, false),
             Output::Failed(failure) => self.failed(id, &failure),

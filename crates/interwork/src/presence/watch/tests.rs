@@ -252,6 +252,44 @@ fn rfc8048_s5_3_each_transition_of_a_watcher_whose_contact_answers_for_good() {
     check(s2x_rows());
 }
 
+/// Transitions of SIP dialogs: the file and the test that make them.
+const OF_SIP: &[(&str, &str, &str)] = &[
+    ("PRL-008", SUBSCRIBER, "rfc6665_s4_1_2_2_what_each_status_means_for_a_new_dialog_and_for_a_refresh"),
+    ("PRL-009", SUBSCRIBER, "rfc6665_s4_1_2_2_what_each_status_means_for_a_new_dialog_and_for_a_refresh"),
+    ("PRL-027", SUBSCRIBER, "rfc6665_s4_1_3_the_first_notify_makes_the_dialog_others_are_unknown_or_old"),
+    ("PRL-028", "adapter-sip/src/mapping/presence.rs", "what_is_no_notification_of_presence_is_refused"),
+    ("PRL-029", SUBSCRIBER, "rfc6665_s4_1_3_the_first_notify_makes_the_dialog_others_are_unknown_or_old"),
+    ("PRL-030", SUBSCRIBER, "rfc6665_s4_1_3_the_first_notify_makes_the_dialog_others_are_unknown_or_old"),
+    ("PRL-112", "sip-proto/src/uas.rs", "rfc6665_s4_2_1_1_events"),
+    ("PRL-113", "sip-proto/src/uas.rs", "rfc6665_s4_2_1_1_events"),
+    ("PRL-114", INBOUND, "rfc6665_s4_2_1_1_a_subscribe_without_a_common_format_or_too_brief_is_refused"),
+    ("PRL-115", INBOUND, "rfc6665_s4_2_1_1_a_subscribe_without_a_common_format_or_too_brief_is_refused"),
+    (
+        "PRL-120",
+        "sip-proto/src/event/notifier.rs",
+        "rfc3856_s6_10_changes_are_told_together_and_the_last_one_is_never_lost",
+    ),
+];
+const SUBSCRIBER: &str = "sip-proto/src/event/subscriber.rs";
+const INBOUND: &str = "adapter-sip/tests/shell/inbound.rs";
+
+#[test]
+fn each_transition_of_the_vectors_has_a_machine_and_none_has_two() {
+    let read = |path: &str| std::fs::read_to_string(format!("{}/../{path}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let vectors: serde_json::Value = serde_json::from_str(&read("../tests/vectors/presence.json")).unwrap();
+    let listed: Vec<&str> =
+        vectors["lifecycle"].as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap()).collect();
+    let mut made: Vec<&str> = [x2s_rows(), s2x_rows()].concat().iter().map(|row| row.0).collect();
+    made.dedup();
+    for (id, path, test) in OF_SIP {
+        assert!(read(path).contains(&format!("fn {test}(")), "{id}: {path} has no {test}");
+        made.push(id);
+    }
+    made.sort_unstable();
+    assert_eq!(listed.len(), 53);
+    assert_eq!(made, listed);
+}
+
 fn check(rows: Vec<Row>) {
     for (id, sides, state, events, effects, next) in rows {
         let mut play = Play::new(sides);
