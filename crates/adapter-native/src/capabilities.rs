@@ -26,7 +26,7 @@ pub(crate) const FIELDS: [FieldSupport; 19] = [
     FieldSupport::new(field::RETRACTION, Carries::Carried, "retracts"),
     FieldSupport::new(field::HINTS, Carries::Dropped, "they bind the gateway"),
     FieldSupport::new(field::FILES, Carries::Carried, "files"),
-    FieldSupport::new(field::SEALED, Carries::Dropped, "the message is refused"),
+    FieldSupport::new(field::SEALED, Carries::Carried, "object, of S/MIME (RFC 3923); other schemes are refused"),
     FieldSupport::new(field::DISPOSITION, Carries::Carried, "the event disposition"),
     FieldSupport::new(field::COMPOSING, Carries::Carried, "the event composing, to devices that listen"),
 ];
@@ -43,7 +43,7 @@ pub(crate) fn capabilities(limits: &Limits) -> Capabilities {
         acknowledgement_of: BTreeMap::new(),
         answers_each: true,
         tells_failure: TellsFailure::Always,
-        seals: Vec::new(),
+        seals: vec![cpim::mapping::SEAL.into()],
         repetition: Repetition::Repeatable,
         standing_link: true,
         max_content: Some(limits.max_message),

@@ -4,8 +4,10 @@ pub mod cpim; // RFC 3862
 pub mod presence; // RFC 3863, RFC 6121 §4.7
 pub mod signals; // RFC 5438, RFC 3994
 
-use crate::wire::{Alternative, DeliveryStatus, MessageEvent, Receipt, SendMessage, SendResult};
+use crate::wire::{Alternative, DeliveryStatus, MessageEvent, Receipt, SendMessage, SendResult, WholeObject};
 use adapter_api::{Carries, TraceId};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use impp_model::address::AddressError;
 use impp_model::uri::UriError;
 use impp_model::{
@@ -240,7 +242,11 @@ pub fn to_event(operation: &MessageOperation, trace: Option<TraceId>) -> Result<
         alternatives,
         trans_id: operation.trans_id.to_string(),
         trace: trace.map(|trace| trace.to_string()),
+        object: object(message)?,
     };
+    if let Some(sealed) = &message.sealed {
+        event.content_type = sealed.payload.media_type.to_string();
+    }
     signals::write_beside(message, &mut event);
     Ok(Mapped { event, losses })
 }
@@ -409,6 +415,21 @@ fn with_lf(text: &str) -> Cow<'_, str> {
     if text.contains('\r') { Cow::Owned(text.replace("\r\n", "\n").replace('\r', "\n")) } else { Cow::Borrowed(text) }
 }
 
+/// The object that the message came as, or that only its addressee can read.
+fn object(message: &InstantMessage) -> Result<Option<WholeObject>, Failure> {
+    let entity = match &message.sealed {
+        Some(sealed) => Some(::cpim::mapping::unseal(sealed).ok_or_else(|| sealed.refusal())?),
+        None => message.object.as_ref(),
+    };
+    Ok(entity.and_then(|entity| {
+        let entity = ::cpim::Entity::parse(entity).ok()?;
+        Some(WholeObject {
+            content_type: entity.value("Content-Type")?.into_owned(),
+            base64: STANDARD.encode(entity.decoded_body()?),
+        })
+    }))
+}
+
 fn binary() -> Failure {
     Failure::new(Side::Far, Cause::UnsupportedMedia).with_text("the native protocol carries text only")
 }
@@ -482,6 +503,7 @@ mod tests {
             alternatives: vec![],
             trans_id: "t1".to_owned(),
             trace: Some("000000000000000a".to_owned()),
+            object: None,
         };
         assert_eq!(mapped.event, expected);
     }

@@ -164,11 +164,23 @@ pub struct MessageEvent {
     /// The same content in other languages or richer types, best last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alternatives: Vec<Alternative>,
+    /// The MIME object that the message came as, octet for octet; of one that is end-to-end protected nothing else is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<WholeObject>,
     /// Identifies this operation.
     pub trans_id: String,
     /// The message's trace through the gateway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<String>,
+}
+
+/// A MIME object: message/cpim, multipart/signed, application/pkcs7-mime.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct WholeObject {
+    /// The media type with its parameters.
+    pub content_type: String,
+    /// The octets in base64 (RFC 4648 §4).
+    pub base64: String,
 }
 
 /// One further form of a message's content.

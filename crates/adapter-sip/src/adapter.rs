@@ -70,7 +70,7 @@ pub fn capabilities(config: &Config) -> Capabilities {
         acknowledgement_of: BTreeMap::new(),
         answers_each: true,
         tells_failure: TellsFailure::WhenAsked,
-        seals: Vec::new(),
+        seals: vec![Cow::Borrowed(::cpim::mapping::SEAL)],
         repetition: Repetition::Repeatable,
         max_content: Some(config.max_message),
         presence: Some(PresenceCapabilities { refreshed: true, publishes: false, devices: false, checked: false }),
@@ -166,7 +166,8 @@ impl SipAdapter {
             None => ids.call_id(),
         };
         let now = DateTime::from_system_time(SystemTime::now());
-        let wanted = operation.message.receipts.any() && self.config.receipts == Wrapping::Auto;
+        let wanted = (operation.message.object.is_some() || operation.message.receipts.any())
+            && self.config.receipts == Wrapping::Auto;
         let form = now.as_ref().filter(|_| wanted).map_or(Form::Plain, Form::Wrapped);
         let mapped = message::to_request(operation, &ids, &call_id, form);
         findings.add("form", if wanted { "message/cpim, as itself to a peer that refuses that" } else { "as itself" });

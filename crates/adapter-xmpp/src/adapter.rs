@@ -13,12 +13,11 @@ use bytes::BytesMut;
 use impp_model::{Cause, Failure, MessageOperation, Operation, Side};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
-use xmpp_proto::stanza;
 
 use crate::capabilities::capabilities;
 use crate::config::{Acknowledge, Config, Settings};
 use crate::link::{Link, Shared};
-use crate::mapping::message;
+use crate::mapping::{e2e, message};
 use crate::presence;
 
 /// A component of an XMPP server (XEP-0114).
@@ -129,7 +128,10 @@ fn dry_message(operation: &MessageOperation, gateway: &str, limit: usize, findin
             findings.add("source", mapped.value.from().unwrap_or_default());
             findings.add("destination", mapped.value.to().unwrap_or_default());
             let mut octets = BytesMut::new();
-            stanza::encode(&mut octets, mapped.value.element());
+            if let Err(error) = e2e::encode(&mut octets, &mapped.value, operation.message.sealed.as_ref()) {
+                findings.add("mapping", format!("refused: {error}"));
+                return;
+            }
             let fits = if octets.len() > limit { "refused as too large: " } else { "" };
             findings.add("size", format!("{fits}{} of at most {limit} octets", octets.len()));
             findings.degraded.extend(mapped.degraded.into_iter().map(String::from));

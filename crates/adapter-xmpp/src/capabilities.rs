@@ -33,7 +33,11 @@ pub const FIELDS: &[FieldSupport] = &[
     FieldSupport::new("retraction", Carries::Carried, "`retract` (XEP-0424)"),
     FieldSupport::new("hints", Carries::Carried, "XEP-0334"),
     FieldSupport::new("files", Carries::Carried, "`jabber:x:oob` (XEP-0066) beside the body"),
-    FieldSupport::new("sealed", Carries::Carried, "OMEMO, OpenPGP, OTR, RFC 3923 between XMPP networks"),
+    FieldSupport::new(
+        "sealed",
+        Carries::Carried,
+        "OMEMO, OpenPGP, OTR between XMPP networks; RFC 3923 with all that carry S/MIME",
+    ),
     FieldSupport::new(
         "disposition",
         Carries::Carried,

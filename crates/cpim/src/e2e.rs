@@ -7,6 +7,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use memchr::{memchr, memmem};
 use strict_xml::{Element, is_xml_char};
 
+use crate::mime::Entity;
+
 /// The namespace of the element (RFC 3923 §3.1).
 pub const NAMESPACE: &str = "urn:ietf:params:xml:ns:xmpp-e2e";
 
@@ -19,6 +21,9 @@ pub enum NotCarriable {
         /// Octets before it.
         at: usize,
     },
+    /// A CMS object in binary form (RFC 8551 §3.3), which is no text whatever its octets.
+    #[error("the object is in binary form")]
+    Binary,
     /// A CR or LF of its own would come out as CR LF, and the signature would fail.
     #[error("the line end at octet {at} is not CR LF")]
     LineEnd {
@@ -55,6 +60,9 @@ pub fn restore_line_ends(text: &str) -> Bytes {
 
 /// Appends an `<e2e/>` element that holds the object, or nothing if it cannot be taken out again as it is.
 pub fn wrap(out: &mut BytesMut, object: &[u8]) -> Result<(), NotCarriable> {
+    if Entity::parse(object).is_ok_and(|entity| is_binary(&entity)) {
+        return Err(NotCarriable::Binary);
+    }
     let text = std::str::from_utf8(object).map_err(|error| NotCarriable::Character { at: error.valid_up_to() })?;
     if let Some((at, _)) = text.char_indices().find(|(_, c)| !is_xml_char(*c)) {
         return Err(NotCarriable::Character { at });
@@ -75,6 +83,11 @@ pub fn wrap(out: &mut BytesMut, object: &[u8]) -> Result<(), NotCarriable> {
     out.put_slice(rest);
     out.put_slice(b"]]></e2e>");
     Ok(())
+}
+
+fn is_binary(entity: &Entity<'_>) -> bool {
+    let cms = ["application/pkcs7-mime", "application/x-pkcs7-mime"].iter().any(|essence| entity.is(essence));
+    cms && entity.value("Content-Transfer-Encoding").is_some_and(|it| it.trim().eq_ignore_ascii_case("binary"))
 }
 
 fn lone_line_end(octets: &[u8]) -> Option<usize> {
@@ -125,6 +138,8 @@ mod tests {
         assert_eq!(refused(b"a\r\n\rb"), NotCarriable::LineEnd { at: 3 });
         assert_eq!(refused(b"a\r"), NotCarriable::LineEnd { at: 1 });
         assert_eq!(refused(b"\r\r\n"), NotCarriable::LineEnd { at: 0 });
+        let cms = b"Content-Type: application/pkcs7-mime\r\nContent-Transfer-Encoding: Binary\r\n\r\nMIIB";
+        assert_eq!(refused(cms), NotCarriable::Binary);
     }
 
     // checks: XE-06

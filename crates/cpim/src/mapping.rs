@@ -270,17 +270,33 @@ fn with_crlf(text: &[u8]) -> Cow<'_, [u8]> {
 pub const SEAL: &str = crate::e2e::NAMESPACE;
 
 /// A protected object for the model: the whole entity with its MIME headers, octet for octet; `None` for a readable one.
+///
+/// A message/cpim around protected content is protected, too.
 pub fn seal(entity: Bytes) -> Option<Sealed> {
-    let parsed = Entity::parse(&entity).ok().filter(|parsed| parsed.class() != Class::Plain)?;
+    let parsed = Entity::parse(&entity).ok().filter(|parsed| class_within(parsed) != Class::Plain)?;
     let value = parsed.value(CONTENT_TYPE)?;
     let media_type: Arc<str> = MediaType::parse(&value)?.essence().to_ascii_lowercase().into();
     Some(Sealed { scheme: SEAL.into(), name: None, payload: Content { media_type, language: None, octets: entity } })
 }
 
-/// The entity with its MIME headers that was sealed; `None` for content of another scheme.
+/// The entity with its MIME headers that was sealed; `None` for content of another scheme or form.
 pub fn unseal(sealed: &Sealed) -> Option<&Bytes> {
-    (&*sealed.scheme == SEAL).then_some(&sealed.payload.octets)
+    let object = &*sealed.scheme == SEAL && &*sealed.payload.media_type != XML;
+    object.then_some(&sealed.payload.octets)
 }
+
+/// The class of an entity, or of what a message/cpim holds.
+fn class_within(entity: &Entity<'_>) -> Class {
+    if !entity.is(crate::MEDIA_TYPE) {
+        return entity.class();
+    }
+    let object = entity.decoded_body();
+    let message = object.as_deref().and_then(|object| Message::interpret(object, Profile::Gateway).ok());
+    message.map_or(Class::Plain, |(message, _)| message.content().class())
+}
+
+/// The form of an `<e2e/>` element that holds no MIME object, and goes between XMPP networks as it is.
+const XML: &str = "application/xml";
 
 #[cfg(test)]
 mod tests {

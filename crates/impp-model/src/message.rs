@@ -98,6 +98,14 @@ impl Operation {
         }
     }
 
+    /// Gives up the entity that a message came as: what names its ends otherwise is written anew.
+    // RFC 3862 §2.2: what is changed is a new object; the old one's From and To would name others.
+    pub fn forget_object(&mut self) {
+        if let Self::Message(operation) = self {
+            operation.message.object = None;
+        }
+    }
+
     /// How many gateways and relays it may still pass (RFC 3860 §3.4.2); the operations of presence count none.
     pub fn max_forwards_mut(&mut self) -> Option<&mut MaxForwards> {
         match self {
@@ -295,6 +303,10 @@ pub struct InstantMessage {
     /// What only the addressee can read; `content` is a stand-in then.
     #[serde(default)]
     pub sealed: Option<Sealed>,
+    /// The MIME entity it came as, octet for octet, where a relay between networks of the same formats passes that on:
+    /// message/cpim, multipart/signed. `content` says the same to everybody else.
+    #[serde(default)]
+    pub object: Option<Bytes>,
     /// What the adapter it came by wants back with every word about it.
     #[serde(default)]
     pub return_path: Option<ReturnPath>,
@@ -318,6 +330,7 @@ impl InstantMessage {
             hints: Hints::default(),
             files: Vec::new(),
             sealed: None,
+            object: None,
             return_path: None,
             passed: Passed::default(),
         }

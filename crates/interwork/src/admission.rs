@@ -33,6 +33,7 @@ impl<F: Fn(&InstanceName, &InstanceName) -> bool> Rules<'_, F> {
         let source = operation.source_mut();
         if let Some(entry) = self.configuration.renamed(&provenance.adapter, source.address.domain()) {
             source.address = source.address.with_domain(entry.name.clone());
+            operation.forget_object();
         }
     }
 

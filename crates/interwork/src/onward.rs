@@ -42,6 +42,7 @@ impl Core {
         }
         let (address, mut renamed) = (address.with_domain(name.clone()), (*operation).clone());
         renamed.destination_mut().address = address;
+        renamed.forget_object();
         Arc::new(renamed)
     }
 }

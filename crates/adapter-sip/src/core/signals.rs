@@ -6,7 +6,7 @@ use super::inbound::{Pending, unix_now};
 use super::typing::{Due, as_operation};
 use crate::config::Wrapping;
 use crate::mapping::message::{self, Refusal};
-use crate::mapping::{Mapped, signal};
+use crate::mapping::{Mapped, sealed, signal};
 use adapter_api::{Carries, Delivery, Provenance, Settle, Settlement, SpeaksFor, Token};
 use impp_model::{Cause, Failure, MessageOperation, Operation, Outcome, Side};
 use std::sync::Arc;
@@ -62,6 +62,12 @@ impl Core {
         match &*delivery.operation {
             Operation::Message(operation) => {
                 self.typing.message_goes(&operation.source.address, &operation.destination.address);
+                // CMP-070: of the scheme, but no MIME object.
+                if let Some(sealed) = operation.message.sealed.as_ref().filter(|it| sealed::to_body(it).is_none()) {
+                    let refusal = sealed.refusal();
+                    delivery.settle(refusal);
+                    return None;
+                }
                 let Some(field) = message::unsayable(operation) else { return Some(delivery) };
                 self.hub.translation_loss(field, Carries::Dropped);
                 delivery.settle(Outcome::HandedOver);
@@ -110,7 +116,9 @@ impl Core {
     /// Whether a message would go out as message/cpim.
     pub(super) fn may_wrap(&self, operation: &MessageOperation) -> bool {
         let message = &operation.message;
-        self.wrapping == Wrapping::Auto && message.receipts.any() && message.id.is_some()
+        self.wrapping == Wrapping::Auto
+            && message.sealed.is_none()
+            && (message.object.is_some() || (message.receipts.any() && message.id.is_some()))
     }
 
     /// Whether its addressee is known not to take that.

@@ -4,12 +4,14 @@ use super::address::{AddressRefusal, from_sip_uri, to_sip_uri};
 use super::content::{self, ContentRefusal};
 use super::cpim::Envelope;
 use super::thread::ThreadTable;
-use super::{Mapped, content::Body, cpim, signal};
+use super::{Mapped, content::Body, cpim, sealed, signal};
 use crate::ids::{CSEQ, RequestIds};
 use adapter_api::{Carries, FieldSupport};
+use bytes::Bytes;
 use impp_model::datetime::DateTime;
 use impp_model::{
-    Content, Endpoint, InstantMessage, LangText, LanguageTag, MaxForwards, MessageOperation, Passed, Relation, TransId,
+    Content, Endpoint, InstantMessage, LangText, LanguageTag, MaxForwards, MessageOperation, Passed, Relation, Sealed,
+    TransId,
 };
 use sip_proto::build::RequestBuilder;
 use sip_proto::header::{Date, HeaderError, MediaType, delta_seconds};
@@ -41,7 +43,11 @@ pub const FIELDS: &[FieldSupport] = &[
     FieldSupport::new("retraction", Carries::Degraded, "its text; without one nothing"),
     FieldSupport::new("hints", Carries::Dropped, "they bind this gateway alone"),
     FieldSupport::new("files", Carries::Degraded, "the URL within the text"),
-    FieldSupport::new("sealed", Carries::Dropped, "the message is refused"),
+    FieldSupport::new(
+        "sealed",
+        Carries::Carried,
+        "S/MIME objects (RFC 3923) as the body, octet for octet; others are refused",
+    ),
     FieldSupport::new("disposition", Carries::Carried, "IMDN, to who asked for it"),
     FieldSupport::new("composing", Carries::Carried, "isComposing, until a peer refuses it"),
 ];
@@ -122,7 +128,7 @@ pub fn from_request(request: &Message, now: i64, threads: &ThreadTable) -> Resul
     if is_expired(request, date, now)? {
         return Err(Refusal::Expired);
     }
-    let (body, envelope) = body(request)?;
+    let Taken { body, envelope, sealed, object } = body(request)?;
     let late = date.filter(|date| now.saturating_sub(*date) > OLD).and_then(|date| DateTime::from_epoch(date, 0));
     let mut dropped = body.dropped;
     if envelope.unanswerable {
@@ -132,6 +138,8 @@ pub fn from_request(request: &Message, now: i64, threads: &ThreadTable) -> Resul
         id: envelope.id,
         thread: Some(threads.thread(key.call_id.as_str(), &source.address, &destination.address)),
         subjects: if envelope.subjects.is_empty() { subject(request) } else { envelope.subjects },
+        sealed,
+        object,
         sent: envelope.sent.or(late),
         receipts: envelope.receipts,
         return_path: envelope.return_path,
@@ -181,7 +189,15 @@ fn is_expired(request: &Message, date: Option<i64>, now: i64) -> Result<bool, He
     Ok(seconds > 0 && date.is_some_and(|date| date.saturating_add(seconds) <= now))
 }
 
-fn body(request: &Message) -> Result<(Mapped<Body>, Envelope), Refusal> {
+/// What is taken from a body.
+struct Taken {
+    body: Mapped<Body>,
+    envelope: Envelope,
+    sealed: Option<Sealed>,
+    object: Option<Bytes>,
+}
+
+fn body(request: &Message) -> Result<Taken, Refusal> {
     let encodings = request.values(HeaderId::ContentEncoding);
     for encoding in encodings {
         if !encoding?.eq_ignore_ascii_case("identity") {
@@ -193,7 +209,17 @@ fn body(request: &Message) -> Result<(Mapped<Body>, Envelope), Refusal> {
         return Err(Refusal::Empty);
     }
     let media = request.content_type()?.ok_or(HeaderError::Missing(HeaderId::ContentType))?;
+    let content_type = request.only(HeaderId::ContentType)?.unwrap_or_default();
+    let encoding = request.headers_named("Content-Transfer-Encoding").next().and_then(|header| header.text().ok());
+    if let Some(sealed) = sealed::from_body(content_type, encoding, &octets) {
+        // RFC 3862 §6: it is passed on whole, and nothing of it is shown.
+        let shown = Body { content: Content::text(""), alternatives: Vec::new(), files: Vec::new() };
+        let (body, envelope) = (Mapped::whole(shown), Envelope::default());
+        return Ok(Taken { body, envelope, sealed: Some(sealed), object: None });
+    }
     let language = language(request);
+    let whole = signal::is(&media, cpim::MEDIA_TYPE) || signal::is(&media, "multipart/signed");
+    let object = whole.then(|| sealed::entity(content_type, None, &octets));
     let (body, envelope) = if signal::is(&media, cpim::MEDIA_TYPE) {
         let message = cpim::read(&octets).map_err(Refusal::Content)?;
         (cpim::body(&message, language), cpim::envelope(&message))
@@ -201,7 +227,10 @@ fn body(request: &Message) -> Result<(Mapped<Body>, Envelope), Refusal> {
         (content::from_body(&media, octets, language), Envelope::default())
     };
     let body = body.map_err(Refusal::Content)?;
-    if body.value.content.octets.is_empty() { Err(Refusal::Empty) } else { Ok((body, envelope)) }
+    if body.value.content.octets.is_empty() {
+        return Err(Refusal::Empty);
+    }
+    Ok(Taken { body, envelope, sealed: None, object })
 }
 
 /// IM-035: the first of several tags.
@@ -244,7 +273,7 @@ pub(super) fn head(
 pub enum Form<'a> {
     /// As itself.
     Plain,
-    /// Within message/cpim, asking for the reports that its sender wants; sent now if the message says no other time.
+    /// As the entity it came as, else within message/cpim, asking for the reports that its sender wants; sent now if the message says no other time.
     Wrapped(&'a DateTime),
     /// As itself, after the form before was refused (RFC 3261 §8.1.3.5).
     Unwrapped,
@@ -263,9 +292,10 @@ pub fn to_request(
     let (source, destination) = (&operation.source, &operation.destination);
     let (object, cseq) = match form {
         Form::Plain => (None, CSEQ),
-        Form::Wrapped(now) => (cpim::write(operation, now), CSEQ),
+        Form::Wrapped(now) => (whole(message).or_else(|| written(operation, now)), CSEQ),
         Form::Unwrapped => (None, CSEQ + 1),
     };
+    let object = message.sealed.as_ref().and_then(sealed::to_body).or(object);
     let target = to_sip_uri(destination);
     let mut request = head(&target, source, destination, operation.max_forwards, ids, call_id).cseq(cseq);
     if let Some(subject) = message.subjects.first() {
@@ -301,13 +331,22 @@ pub fn to_request(
         request = request.header_named(PASSED, &message.passed.to_string());
     }
     let request = match object {
-        Some(object) => request.body(cpim::MEDIA_TYPE, object),
+        Some((media, octets)) => request.body(&media, octets),
         None => {
             let (media, octets) = content::to_body(&message.content);
             request.body(&media, octets)
         }
     };
     Mapped { value: request, degraded, dropped }
+}
+
+/// The entity that a message came as, to be passed on as it is (RFC 3862 §2.2).
+fn whole(message: &InstantMessage) -> Option<(String, Bytes)> {
+    message.object.as_deref().and_then(sealed::of_entity)
+}
+
+fn written(operation: &MessageOperation, now: &DateTime) -> Option<(String, Bytes)> {
+    Some((cpim::MEDIA_TYPE.to_owned(), cpim::write(operation, now)?))
 }
 
 /// What a message says that has no form as MESSAGE: it is dropped without text beside it (CMP-062, CMP-065).

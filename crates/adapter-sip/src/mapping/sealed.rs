@@ -2,36 +2,61 @@
 
 use bytes::{Bytes, BytesMut};
 use cpim::mapping::{seal, unseal};
-use cpim::{Class, Entity, MediaType, Package};
+use cpim::{Class, Entity, MediaType, Message, Package, Profile};
 use impp_model::Sealed;
+
+/// The MIME entity that a body of this Content-Type is, octet for octet.
+pub fn entity(content_type: &str, encoding: Option<&str>, body: &[u8]) -> Bytes {
+    let mut entity = BytesMut::with_capacity(content_type.len() + body.len() + 64);
+    let encoding = encoding.map(|encoding| ["\r\nContent-Transfer-Encoding: ", encoding]);
+    for part in ["Content-Type: ", content_type].into_iter().chain(encoding.into_iter().flatten()) {
+        entity.extend_from_slice(part.as_bytes());
+    }
+    entity.extend_from_slice(b"\r\n\r\n");
+    entity.extend_from_slice(body);
+    entity.freeze()
+}
 
 /// The protected object in a body of this Content-Type; `None` for a body that may be read.
 ///
 /// A signature over plain text is no such object: that text is shown without it (CMP-072).
-pub fn from_body(content_type: &str, body: &[u8]) -> Option<Sealed> {
-    let class = MediaType::parse(content_type).map(|media| Class::of(&media))?;
-    let mut entity = BytesMut::with_capacity(content_type.len() + body.len() + 32);
-    for part in [&b"Content-Type: "[..], content_type.as_bytes(), b"\r\n\r\n", body] {
-        entity.extend_from_slice(part);
-    }
-    let entity = entity.freeze();
-    let sealed = match class {
-        Class::Plain => false,
+pub fn from_body(content_type: &str, encoding: Option<&str>, body: &[u8]) -> Option<Sealed> {
+    // RFC 3261 §7.4: SIP carries octets, which MIME elsewhere has to be told.
+    let opaque = MediaType::parse(content_type).map(|media| Class::of(&media) == Class::Opaque)?;
+    let entity = entity(content_type, encoding.or(opaque.then_some("binary")), body);
+    let sealed = is_closed(&Entity::parse(&entity).ok()?);
+    sealed.then(|| seal(entity)).flatten()
+}
+
+/// Whether nothing of an entity may be shown: it is enveloped, or a signed message/cpim, perhaps within message/cpim.
+fn is_closed(entity: &Entity<'_>) -> bool {
+    match entity.class() {
         Class::Opaque => true,
         Class::Signed => {
-            let package = Package::parse(&entity).ok()?;
-            let part = package.signed_part().ok()?;
-            Entity::parse(part.octets).is_ok_and(|part| part.is(cpim::MEDIA_TYPE))
+            let part = Package::parse(entity.octets()).ok().and_then(|package| package.signed_part().ok());
+            part.and_then(|part| Entity::parse(part.octets).ok()).is_some_and(|part| part.is(cpim::MEDIA_TYPE))
         }
-    };
-    sealed.then(|| seal(entity)).flatten()
+        Class::Plain if entity.is(cpim::MEDIA_TYPE) => {
+            let object = entity.decoded_body();
+            let message = object.as_deref().and_then(|object| Message::interpret(object, Profile::Gateway).ok());
+            message.is_some_and(|(message, _)| {
+                let content = message.content();
+                content.class() != Class::Plain && is_closed(content)
+            })
+        }
+        Class::Plain => false,
+    }
 }
 
 /// The Content-Type and the body that carry a protected object; `None` for content sealed otherwise.
 ///
 /// A transfer encoding of the whole object is reversed: SIP carries octets (RFC 3261 §7.4).
 pub fn to_body(sealed: &Sealed) -> Option<(String, Bytes)> {
-    let octets = unseal(sealed)?;
+    of_entity(unseal(sealed)?)
+}
+
+/// The Content-Type and the body of an entity, its transfer encoding reversed.
+pub fn of_entity(octets: &[u8]) -> Option<(String, Bytes)> {
     let entity = Entity::parse(octets).ok()?;
     let content_type = entity.value("Content-Type")?.into_owned();
     Some((content_type, Bytes::from(entity.decoded_body()?.into_owned())))
@@ -48,12 +73,17 @@ mod tests {
     #[test]
     fn rfc3862_s5_protected_objects_pass_octet_for_octet() {
         for (media, body) in [("multipart/signed; boundary=b", SIGNED), ("application/pkcs7-mime", b"\0\xff")] {
-            let sealed = from_body(media, body).unwrap();
+            let sealed = from_body(media, None, body).unwrap();
             assert_eq!(to_body(&sealed), Some((media.to_owned(), Bytes::copy_from_slice(body))));
         }
         let text = b"--b\r\nContent-Type: text/plain\r\n\r\nhi\r\n--b\r\n\r\n--b--\r\n";
-        assert_eq!(from_body("multipart/signed; boundary=b", text), None, "the text may be shown");
-        assert_eq!(from_body("text/plain", b"x"), None);
+        assert_eq!(from_body("multipart/signed; boundary=b", None, text), None, "the text may be shown");
+        for (content, sealed) in [("application/pkcs7-mime", true), ("text/plain", false)] {
+            let object = format!("From: <im:a@b>\r\n\r\nContent-Type: {content}\r\n\r\nMIIB");
+            let found = from_body("message/cpim", None, object.as_bytes());
+            assert_eq!(found.as_ref().and_then(to_body), sealed.then(|| ("message/cpim".to_owned(), object.into())));
+        }
+        assert_eq!(from_body("text/plain", None, b"x"), None);
     }
 
     // checks: MF-04

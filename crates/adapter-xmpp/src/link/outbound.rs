@@ -360,10 +360,8 @@ impl Outbound {
         let before = out.len();
         match operation.message.sealed.as_ref().filter(|sealed| unseal(sealed).is_some()) {
             // RFC 3923 §3.1: nothing stands beside the object.
-            Some(sealed) => e2e::encode(out, &envelope(&mapped.value, operation), sealed).map_err(|error| {
-                let failure = Failure::new(Side::Far, Cause::UnsupportedMedia);
-                Box::new(failure.with_text(error.to_string()))
-            })?,
+            sealed @ Some(_) => e2e::encode(out, &envelope(&mapped.value, operation), sealed)
+                .map_err(|error| Box::new(e2e::failure(error)))?,
             None => stanza::encode(out, mapped.value.element()),
         }
         let octets = out.len() - before;

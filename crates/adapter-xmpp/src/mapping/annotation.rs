@@ -1,6 +1,7 @@
 //! What stands beside the body of a message: what it refers to, hints, files, content that only the addressee can read.
 
 use bytes::{Bytes, BytesMut};
+use cpim::mapping::unseal;
 use impp_model::{Content, Hints, InstantMessage, MessageId, OutOfBand, Relation, Sealed};
 use strict_xml::{Element, Limits, SharedStr, parse_document, write_element};
 use xmpp_proto::jid::Jid;
@@ -194,6 +195,10 @@ fn write_relation(out: stanza::Message, relation: &Relation) -> stanza::Message 
 }
 
 fn write_sealed(out: stanza::Message, sealed: &Sealed) -> stanza::Message {
+    // Its element is written with the stanza (`e2e::encode`).
+    if unseal(sealed).is_some() {
+        return out;
+    }
     let payload = &sealed.payload;
     let element =
         (*payload.media_type == *ELEMENT).then(|| parse_document(&payload.octets, &Limits::default()).ok()).flatten();

@@ -3,35 +3,46 @@
 use bytes::BytesMut;
 use cpim::e2e::{self, NotCarriable};
 use cpim::mapping::{seal, unseal};
-use impp_model::Sealed;
+use impp_model::{Cause, Failure, Sealed, Side};
 use xmpp_proto::stanza;
+
+/// What the sender is told of an object that no stanza carries.
+pub fn failure(error: NotCarriable) -> Failure {
+    Failure::new(Side::Far, Cause::UnsupportedMedia).with_text(error.to_string())
+}
 
 /// The object in a message, its line ends restored; `None` for a message without one, or whose object is none.
 pub fn from_stanza(message: &stanza::Message) -> Option<Sealed> {
     message.payload("e2e", e2e::NAMESPACE).and_then(e2e::unwrap).and_then(seal)
 }
 
-/// Writes a message with the object inside, and nothing else that could be shown: its protected headers are in the object.
+/// Appends a message, with the protected object inside that it carries: its protected headers are in the object.
 ///
 /// # Errors
 ///
-/// An object that XML would change: the signature would fail.
-pub fn encode(out: &mut BytesMut, message: &stanza::Message, sealed: &Sealed) -> Result<(), NotCarriable> {
+/// An object that XML would change: the signature would fail. Nothing is appended then.
+pub fn encode(out: &mut BytesMut, message: &stanza::Message, sealed: Option<&Sealed>) -> Result<(), NotCarriable> {
+    let Some(object) = sealed.and_then(unseal) else {
+        stanza::encode(out, message.element());
+        return Ok(());
+    };
     let mut inside = BytesMut::new();
     // RFC 3923 §3.1: in a CDATA section.
-    e2e::wrap(&mut inside, unseal(sealed).map_or(&[], |object| object))?;
+    e2e::wrap(&mut inside, object)?;
     stanza::encode(out, message.element());
-    if let Some(empty) = out.strip_suffix(b"/>").map(<[u8]>::len).filter(|_| message.payloads().next().is_none()) {
-        out.truncate(empty);
-        out.extend_from_slice(b">");
-    } else {
-        let open = out.strip_suffix(b"</message>").map_or(out.len(), <[u8]>::len);
-        out.truncate(open);
+    match out.strip_suffix(END).map(<[u8]>::len) {
+        Some(open) => out.truncate(open),
+        None => {
+            out.truncate(out.strip_suffix(b"/>").map_or(out.len(), <[u8]>::len));
+            out.extend_from_slice(b">");
+        }
     }
     out.extend_from_slice(&inside);
-    out.extend_from_slice(b"</message>");
+    out.extend_from_slice(END);
     Ok(())
 }
+
+const END: &[u8] = b"</message>";
 
 #[cfg(test)]
 mod tests {
@@ -54,7 +65,7 @@ mod tests {
         let sealed = seal(object.into()).unwrap();
         let message = stanza::Message::new(MessageType::Normal).with_from("a@example.com").with_to("b@example.net");
         let mut out = BytesMut::new();
-        encode(&mut out, &message, &sealed).unwrap();
+        encode(&mut out, &message, Some(&sealed)).unwrap();
         let text = std::str::from_utf8(&out).unwrap();
         assert!(text.starts_with("<message from='a@example.com' to='b@example.net'><e2e xmlns="), "{text}");
         assert!(text.contains("<![CDATA[Content-Type"), "{text}");
@@ -62,7 +73,7 @@ mod tests {
         let beside =
             message.clone().with_payload(strict_xml::Element::new("headers", "http://jabber.org/protocol/shim"));
         let mut out = BytesMut::new();
-        encode(&mut out, &beside, &sealed).unwrap();
+        encode(&mut out, &beside, Some(&sealed)).unwrap();
         let read = parse(&out);
         assert_eq!((from_stanza(&read), read.payloads().count()), (Some(sealed), 2));
         assert_eq!(
@@ -70,6 +81,6 @@ mod tests {
             None
         );
         let binary = seal(b"Content-Type: application/pkcs7-mime\r\n\r\n\0"[..].into()).unwrap();
-        assert!(matches!(encode(&mut out, &message, &binary), Err(NotCarriable::Character { .. })));
+        assert!(matches!(encode(&mut out, &message, Some(&binary)), Err(NotCarriable::Character { .. })));
     }
 }

@@ -191,7 +191,10 @@ impl Core {
                 outbound.request = None;
                 // The same server.
                 outbound.tried -= 1;
-                self.note_refusal(Kind::Cpim, &message.destination.address);
+                // What was passed on as it came may hold what the peer refuses; of its own form this tells nothing.
+                if message.message.object.is_none() {
+                    self.note_refusal(Kind::Cpim, &message.destination.address);
+                }
                 self.try_next(id, now);
                 true
             }

@@ -73,11 +73,8 @@ fn read_sip(input: &[u8], setting: &Setting) -> Result<Mapped<Carried>, Stop> {
 
 fn read_sip_message(request: &Message, setting: &Setting) -> Result<Mapped<Carried>, Stop> {
     let content_type = request.only(HeaderId::ContentType).ok().flatten().unwrap_or_default();
-    if let Some(sealed) = sealed::from_body(content_type, request.body()) {
-        let (source, destination) = sip_ends(request)?;
-        return Ok(sealed_message(source, destination, sealed));
-    }
-    if cpim::MediaType::parse(content_type).is_some_and(|media| media.is(cpim::MEDIA_TYPE)) {
+    let sealed = sealed::from_body(content_type, None, request.body()).is_some();
+    if !sealed && cpim::MediaType::parse(content_type).is_some_and(|media| media.is(cpim::MEDIA_TYPE)) {
         // CPM-003, CPM-009: the request alone says who sends it to whom.
         let (source, destination) = sip_ends(request)?;
         let mapped = read_cpim(request.body(), setting)?;

@@ -24,8 +24,7 @@ pub(super) fn write(
         (Protocol::Cpim, Some(sealed)) => {
             cpim::mapping::unseal(sealed).cloned().map(Mapped::whole).ok_or_else(unreadable)
         }
-        (Protocol::Native, Some(_)) => Err(unreadable()),
-        (Protocol::Native, None) => write_native(operation),
+        (Protocol::Native, _) => write_native(operation),
         (Protocol::Cpim, None) => write_cpim(operation, setting),
         (Protocol::Pidf, _) => Err(unsupported("a message is no presence document").into()),
     };
@@ -59,13 +58,12 @@ fn write_sip(operation: &MessageOperation, setting: &Setting) -> Result<Mapped<B
         return Err(Stop::Nothing(format!("SIP has no form for a {field} without text")));
     }
     let now = setting.date_time();
-    let wanted = operation.message.receipts.any();
+    let wanted = operation.message.object.is_some() || operation.message.receipts.any();
     let form = now.as_ref().filter(|_| wanted).map_or(sip::Form::Plain, sip::Form::Wrapped);
-    let mut mapped = sip::to_request(operation, &ids, &call_id, form);
-    if let Some(sealed) = &operation.message.sealed {
-        let (media, body) = sealed::to_body(sealed).ok_or_else(unreadable)?;
-        mapped.value = mapped.value.body(&media, body);
+    if operation.message.sealed.as_ref().is_some_and(|sealed| sealed::to_body(sealed).is_none()) {
+        return Err(unreadable());
     }
+    let mapped = sip::to_request(operation, &ids, &call_id, form);
     let branch = ids.branch(0);
     let via = TopVia { transport: "TCP", sent_by: &setting.gateway, branch: &branch, rport: true, alias: false };
     let request = mapped.value.encode(&via);
@@ -114,7 +112,7 @@ fn write_e2e(operation: &MessageOperation, sealed: &Sealed) -> Result<Mapped<Byt
     let message = xmpp_proto::stanza::Message::new(xmpp_proto::stanza::MessageType::Normal);
     let message = message.with_from(from.as_str().to_owned()).with_to(to.as_str().to_owned());
     let mut output = BytesMut::new();
-    e2e::encode(&mut output, &message, sealed).map_err(|error| unsupported(error.to_string()))?;
+    e2e::encode(&mut output, &message, Some(sealed)).map_err(e2e::failure)?;
     Ok(Mapped::whole(output.freeze()))
 }
 
