@@ -179,7 +179,7 @@ pub struct MessageEvent {
 pub struct WholeObject {
     /// The media type with its parameters.
     pub content_type: String,
-    /// The octets in base64 (RFC 4648 §4).
+    /// The octets in base64.
     pub base64: String,
 }
 
