@@ -79,7 +79,7 @@ mod tests {
         let text = b"--b\r\nContent-Type: text/plain\r\n\r\nhi\r\n--b\r\n\r\n--b--\r\n";
         assert_eq!(from_body("multipart/signed; boundary=b", None, text), None, "the text may be shown");
         for (content, sealed) in [("application/pkcs7-mime", true), ("text/plain", false)] {
-            let object = format!("From: <im:a@b>\r\n\r\nContent-Type: {content}\r\n\r\nMIIB");
+            let object = format!("From: <im:a@b>\r\nTo: <im:c@d>\r\n\r\nContent-Type: {content}\r\n\r\nMIIB");
             let found = from_body("message/cpim", None, object.as_bytes());
             assert_eq!(found.as_ref().and_then(to_body), sealed.then(|| ("message/cpim".to_owned(), object.into())));
         }
