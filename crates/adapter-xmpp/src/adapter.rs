@@ -128,7 +128,7 @@ fn dry_message(operation: &MessageOperation, gateway: &str, limit: usize, findin
             findings.add("source", mapped.value.from().unwrap_or_default());
             findings.add("destination", mapped.value.to().unwrap_or_default());
             let mut octets = BytesMut::new();
-            if let Err(error) = e2e::encode(&mut octets, &mapped.value, operation.message.sealed.as_ref()) {
+            if let Err(error) = e2e::write(&mut octets, &mapped.value, operation) {
                 findings.add("mapping", format!("refused: {error}"));
                 return;
             }

@@ -17,7 +17,7 @@ use crate::policy::Policy;
 use crate::presence::{Engine, KeptState, Presence, PresenceLimits, Subscription, SubscriptionCounts};
 use crate::rates::{RateLimits, Rates};
 use crate::receipts::Asked;
-use crate::routing::{Candidate, Choice, Decision, Router, RoutingConfig};
+use crate::routing::{Candidate, Router, RoutingConfig};
 use crate::spool::{Parked, Retries};
 use crate::trace::{Trace, Traces};
 use crate::waiting::{Owner, Waiting, WaitingRoom};
@@ -25,7 +25,7 @@ use adapter_api::{
     Adapter, AdapterState, Carries, Configuration, Hub, HubCore, InstanceName, PeerState, Provenance, Settle,
     Settlement, Token, TraceId,
 };
-use impp_model::{Address, Cause, Domain, Failure, Kind, Operation, Outcome, Side};
+use impp_model::{Address, Cause, Failure, Kind, Operation, Outcome, Side};
 use impp_resolve::{Dns, Limits};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
@@ -117,10 +117,10 @@ pub struct Core {
     pub(crate) locator: Locator,
     pub(crate) policy: RwLock<Arc<Policy>>,
     rates: Rates,
-    decisions: RwLock<Decisions>,
-    waiting: Mutex<WaitingRoom>,
+    pub(crate) decisions: RwLock<Decisions>,
+    pub(crate) waiting: Mutex<WaitingRoom>,
     /// How many pairs have somebody waiting; while none has, the lock above is not touched.
-    waiting_pairs: AtomicU64,
+    pub(crate) waiting_pairs: AtomicU64,
     pub(crate) inflight: InFlight,
     pub(crate) order: Order<Parked>,
     pub(crate) young: Young,
@@ -141,9 +141,6 @@ pub struct Core {
     draining: AtomicBool,
     started: SystemTime,
 }
-
-/// What a decision depends on: the instance it came in through and both domains.
-pub(crate) type PairOfDomains = (InstanceName, Domain, Domain);
 
 /// `interlingua_peer_up` has at most so many peers (DESIGN B4).
 const MAX_PEERS: usize = 200;
@@ -386,27 +383,6 @@ impl Core {
         }
     }
 
-    pub(crate) fn route(&self, waiting: Waiting) {
-        let pair = waiting.pair();
-        if self.waiting_pairs.load(Relaxed) == 0
-            && let Some(decision) = self.known_decision(&pair)
-        {
-            return self.dispatch(waiting, &decision);
-        }
-        self.decide(pair, waiting);
-    }
-
-    /// A decision that is there, or needs no look-up.
-    pub(crate) fn ready_decision(&self, pair: &PairOfDomains) -> Option<Arc<Decision>> {
-        self.known_decision(pair).or_else(|| self.decide_now(pair))
-    }
-
-    /// Looks a decision up and remembers it.
-    pub(crate) async fn find(&self, pair: PairOfDomains) {
-        let decision = self.locate(&pair).await;
-        self.remember(pair, decision);
-    }
-
     /// Carries an operation of presence on; nothing of it is ever in the ledger.
     pub(crate) fn carry(&self, operation: Operation, near: InstanceName, settle: Settle) {
         let trace = TraceId(self.next_trace.fetch_add(1, Relaxed));
@@ -434,81 +410,6 @@ impl Core {
         let (adapter, direction) = (near.clone(), Direction::In);
         self.counters.operation(OperationKey { adapter, direction, kind, outcome: outcome_label, reason });
         self.traces.update(trace, |record| record.outcome = Some(outcome.clone()));
-    }
-
-    fn known_decision(&self, pair: &PairOfDomains) -> Option<Arc<Decision>> {
-        self.decisions.read().get(pair, now())
-    }
-
-    /// Decides at once where configuration suffices; else joins those who wait for DNS, behind earlier ones.
-    fn decide(&self, pair: PairOfDomains, waiting: Waiting) {
-        let mut room = self.waiting.lock();
-        if room.is_waiting(&pair) {
-            if let Err(waiting) = room.join(&pair, waiting) {
-                drop(room);
-                self.counters.queue_full();
-                self.refuse(*waiting, Failure::new(Side::Ours, Cause::Overload));
-            }
-            return;
-        }
-        if let Some(decision) = self.known_decision(&pair).or_else(|| self.decide_now(&pair)) {
-            drop(room);
-            return self.dispatch(waiting, &decision);
-        }
-        let opened = room.open(pair.clone(), waiting);
-        if opened.is_ok() {
-            self.waiting_pairs.fetch_add(1, Relaxed);
-        }
-        drop(room);
-        match (opened, self.me.upgrade()) {
-            (Ok(()), Some(core)) => {
-                tokio::spawn(async move { core.look_up(pair).await });
-            }
-            (Err(waiting), _) => {
-                self.counters.queue_full();
-                self.refuse(*waiting, Failure::new(Side::Ours, Cause::Overload));
-            }
-            (Ok(()), None) => {}
-        }
-    }
-
-    fn decide_now(&self, pair: &PairOfDomains) -> Option<Arc<Decision>> {
-        let (near, from, to) = pair;
-        let mut steps = Vec::new();
-        let result = match self.router().plan(near, from, to, &mut steps) {
-            crate::routing::Plan::Ready(result) => result,
-            crate::routing::Plan::Native(_) | crate::routing::Plan::Discover(_) => return None,
-        };
-        let result = result.map(|(index, hop)| self.choice(index, hop));
-        Some(self.remember(pair.clone(), Decision { steps, result, valid_until: None }))
-    }
-
-    pub(crate) fn choice(&self, index: usize, hop: adapter_api::Hop) -> Choice {
-        Choice { adapter: self.router().name(index).into(), index, hop: Arc::new(hop) }
-    }
-
-    fn remember(&self, pair: PairOfDomains, decision: Decision) -> Arc<Decision> {
-        let decision = Arc::new(decision);
-        self.decisions.write().put(pair, decision.clone(), now());
-        decision
-    }
-
-    async fn look_up(&self, pair: PairOfDomains) {
-        // However many queries it takes: senders wait no longer, and what may pass is tried again.
-        let limit = self.config.delivery.hold_timeout;
-        let decision = tokio::time::timeout(limit, self.locate(&pair)).await.unwrap_or_else(|_| too_slow(now()));
-        let decision = self.remember(pair.clone(), decision);
-        // Those who came meanwhile go first; the pair is open again only when nobody is left.
-        loop {
-            let batch = self.waiting.lock().next_batch(&pair);
-            if batch.is_empty() {
-                self.waiting_pairs.fetch_sub(1, Relaxed);
-                return;
-            }
-            for waiting in batch {
-                self.dispatch(waiting, &decision);
-            }
-        }
     }
 }
 
@@ -621,16 +522,3 @@ fn new_trace(id: TraceId, operation: &Operation, provenance: &Provenance) -> Tra
         events: Vec::new(),
     }
 }
-
-/// The decision about a domain that the name servers had no answer for in time.
-fn too_slow(now: Instant) -> Decision {
-    let text = "the lookup took too long; not sent";
-    Decision {
-        steps: vec![text.to_owned()],
-        result: Err(Failure::new(Side::Far, Cause::DnsFailure).with_text(text)),
-        valid_until: Some(now + TOO_SLOW),
-    }
-}
-
-/// How long such a decision is kept: while a burst passes.
-const TOO_SLOW: Duration = Duration::from_secs(1);

@@ -1,10 +1,14 @@
 //! Decisions kept for as long as what they rest on holds, refusals too.
 
-use crate::core::PairOfDomains;
 use crate::routing::Decision;
+use adapter_api::InstanceName;
+use impp_model::Domain;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// What a decision depends on: the instance it came in through and both domains.
+pub(crate) type PairOfDomains = (InstanceName, Domain, Domain);
 
 /// At most [`CAPACITY`] decisions; beyond that the one that ends soonest goes first.
 #[derive(Debug, Default)]

@@ -7,6 +7,7 @@ mod admission; // RFC 3860 §3.4.1, steps 1 and 3
 mod blocklist;
 mod core; // RFC 3860 §3.4
 mod counters;
+mod deciding;
 mod decisions;
 mod dispatch;
 mod dns;

@@ -1,6 +1,7 @@
 //! The part of routing that asks DNS.
 
-use crate::core::{Core, PairOfDomains};
+use crate::core::Core;
+use crate::decisions::PairOfDomains;
 use crate::explain::not_found;
 use crate::routing::{Decision, Plan};
 use adapter_api::{Hop, InstanceName, Target};

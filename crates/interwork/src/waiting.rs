@@ -1,6 +1,6 @@
 //! Operations that wait for a name to be looked up, in their order.
 
-use crate::core::PairOfDomains;
+use crate::decisions::PairOfDomains;
 use adapter_api::{InstanceName, Settle, TraceId};
 use impp_model::Operation;
 use std::collections::HashMap;

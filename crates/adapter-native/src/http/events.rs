@@ -2,7 +2,7 @@
 
 use super::App;
 use super::auth::{Caller, CallingDevice};
-use super::messages::{check_json, read_body};
+use super::messages::read_json;
 use super::refusal::Refusal;
 use crate::users::Reader;
 use crate::wire::{Ack, AckResult, EventId, MessageEvent, Refused};
@@ -87,8 +87,7 @@ pub(super) async fn acknowledge(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<AckResult>, Refusal> {
-    check_json(&headers)?;
-    let json = read_body(&app, &headers, body).await?;
+    let json = read_json(&app, &headers, body).await?;
     let Ack { id } = serde_json::from_slice(&json).map_err(|error| Refusal::malformed("id", error))?;
     let id = app.shared.acknowledge(&user, &device.or_main(), id)?;
     Ok(Json(AckResult { id }))

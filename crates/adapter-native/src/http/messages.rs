@@ -166,7 +166,7 @@ fn is_cpim(headers: &HeaderMap) -> bool {
 }
 
 /// Refuses bodies of another type than JSON.
-pub(super) fn check_json(headers: &HeaderMap) -> Result<(), Refusal> {
+fn check_json(headers: &HeaderMap) -> Result<(), Refusal> {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = value.split(';').next().unwrap_or_default().trim();
     if media_type.eq_ignore_ascii_case("application/json") {
@@ -174,6 +174,12 @@ pub(super) fn check_json(headers: &HeaderMap) -> Result<(), Refusal> {
     } else {
         Err(Refusal::MediaType("send application/json"))
     }
+}
+
+/// Reads a request body that has to be JSON.
+pub(super) async fn read_json(app: &App, headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Refusal> {
+    check_json(headers)?;
+    read_body(app, headers, body).await
 }
 
 /// Reads a request body within its bounds of size and time.

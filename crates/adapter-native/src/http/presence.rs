@@ -2,7 +2,7 @@
 
 use super::App;
 use super::auth::{Caller, CallingDevice};
-use super::messages::{check_json, read_body};
+use super::messages::{read_body, read_json};
 use super::refusal::Refusal;
 use crate::mapping;
 use crate::users::User;
@@ -45,8 +45,7 @@ pub(super) async fn put(
         let document = read_body(&app, &headers, body).await?;
         from_pidf(&device, &document)?
     } else {
-        check_json(&headers)?;
-        let request = mapping::presence::parse(&read_body(&app, &headers, body).await?)?;
+        let request = mapping::presence::parse(&read_json(&app, &headers, body).await?)?;
         let tuple = mapping::presence::from_request(Some(device.clone()), request)?;
         PresenceInfo { tuples: vec![tuple], ..PresenceInfo::default() }
     };
@@ -148,8 +147,7 @@ pub(super) async fn authorize(
 }
 
 async fn read<T: DeserializeOwned>(app: &App, headers: &HeaderMap, body: Body) -> Result<T, Refusal> {
-    check_json(headers)?;
-    let json = read_body(app, headers, body).await?;
+    let json = read_json(app, headers, body).await?;
     serde_json::from_slice(&json).map_err(|error| Refusal::Malformed { field: None, problem: error.to_string() })
 }
 

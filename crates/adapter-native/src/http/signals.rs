@@ -2,7 +2,7 @@
 
 use super::App;
 use super::auth::{Caller, CallingDevice};
-use super::messages::{Answer, check_json, new_trans_id, read_body, source};
+use super::messages::{Answer, new_trans_id, read_json, source};
 use super::refusal::Refusal;
 use crate::mapping::{self, signals};
 use crate::users::User;
@@ -35,8 +35,7 @@ pub(super) async fn post_disposition(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Answer, Refusal> {
-    check_json(&headers)?;
-    let json = read_body(&app, &headers, body).await?;
+    let json = read_json(&app, &headers, body).await?;
     Ok(disposition(&app, &user, device, &json)?.await)
 }
 
@@ -60,8 +59,7 @@ pub(super) async fn post_composing(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Answer, Refusal> {
-    check_json(&headers)?;
-    let json = read_body(&app, &headers, body).await?;
+    let json = read_json(&app, &headers, body).await?;
     Ok(composing(&app, &user, device, &json)?.await)
 }
 

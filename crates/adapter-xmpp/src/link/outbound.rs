@@ -6,7 +6,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 use adapter_api::{Carries, Delivery, Hub, Settle, Token};
 use bytes::BytesMut;
-use cpim::mapping::unseal;
 use impp_model::{
     Cause, ComposingOperation, DispositionOperation, Domain, Endpoint, Failure, MessageOperation, Operation, Outcome,
     Proof, Side, Wish,
@@ -21,7 +20,7 @@ use super::replies::{Replies, Reply};
 use super::sent::SentTable;
 use crate::config::Acknowledge;
 use crate::mapping::address::AddressError;
-use crate::mapping::{Mapped, e2e, error, hops, message, signal};
+use crate::mapping::{Mapped, e2e, error, message, signal};
 use crate::presence::{self, Checks};
 
 /// The deliveries of one component, or of one local domain to one other domain. Reads no clock and does no I/O.
@@ -358,12 +357,7 @@ impl Outbound {
             return Ok(None);
         };
         let before = out.len();
-        match operation.message.sealed.as_ref().filter(|sealed| unseal(sealed).is_some()) {
-            // RFC 3923 §3.1: nothing stands beside the object.
-            sealed @ Some(_) => e2e::encode(out, &envelope(&mapped.value, operation), sealed)
-                .map_err(|error| Box::new(e2e::failure(error)))?,
-            None => stanza::encode(out, mapped.value.element()),
-        }
+        e2e::write(out, &mapped.value, operation).map_err(|error| Box::new(e2e::failure(error)))?;
         let octets = out.len() - before;
         // RFC 7573 §8: below the limit of the server, which would close the link over a larger stanza.
         if octets > self.max_stanza {
@@ -478,15 +472,6 @@ struct Written {
     from: String,
     to_domain: Arc<str>,
     octets: usize,
-}
-
-/// The stanza around a protected object: its ends, its id and the marks of the gateways passed.
-fn envelope(mapped: &stanza::Message, operation: &MessageOperation) -> stanza::Message {
-    let attr = |name| mapped.element().attr(name).unwrap_or_default().to_owned();
-    let out = stanza::Message::new(stanza::MessageType::Normal);
-    let out = out.with_from(attr("from")).with_to(attr("to")).with_id(attr("id"));
-    let passed = &operation.message.passed;
-    if passed.is_empty() { out } else { out.with_payload(hops::to_element(operation.max_forwards, passed)) }
 }
 
 fn count_losses<T>(hub: &Hub, mapped: &Mapped<T>) {

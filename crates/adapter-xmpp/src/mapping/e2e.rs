@@ -3,8 +3,10 @@
 use bytes::BytesMut;
 use cpim::e2e::{self, NotCarriable};
 use cpim::mapping::{seal, unseal};
-use impp_model::{Cause, Failure, Sealed, Side};
+use impp_model::{Cause, Failure, MessageOperation, Sealed, Side};
 use xmpp_proto::stanza;
+
+use super::hops;
 
 /// What the sender is told of an object that no stanza carries.
 pub fn failure(error: NotCarriable) -> Failure {
@@ -16,16 +18,37 @@ pub fn from_stanza(message: &stanza::Message) -> Option<Sealed> {
     message.payload("e2e", e2e::NAMESPACE).and_then(e2e::unwrap).and_then(seal)
 }
 
-/// Appends a message, with the protected object inside that it carries: its protected headers are in the object.
+/// Appends the stanza of a message as it goes over a link: as it was mapped, or around its protected object alone.
+///
+/// # Errors
+///
+/// As for [`encode`].
+pub fn write(out: &mut BytesMut, mapped: &stanza::Message, operation: &MessageOperation) -> Result<(), NotCarriable> {
+    match operation.message.sealed.as_ref().and_then(unseal) {
+        // RFC 3923 §3.1: nothing stands beside the object.
+        Some(object) => encode(out, &envelope(mapped, operation), object),
+        None => {
+            stanza::encode(out, mapped.element());
+            Ok(())
+        }
+    }
+}
+
+/// The stanza around a protected object: its ends, its id and the marks of the gateways passed.
+fn envelope(mapped: &stanza::Message, operation: &MessageOperation) -> stanza::Message {
+    let attr = |name| mapped.element().attr(name).unwrap_or_default().to_owned();
+    let out = stanza::Message::new(stanza::MessageType::Normal);
+    let out = out.with_from(attr("from")).with_to(attr("to")).with_id(attr("id"));
+    let passed = &operation.message.passed;
+    if passed.is_empty() { out } else { out.with_payload(hops::to_element(operation.max_forwards, passed)) }
+}
+
+/// Appends a message with a protected object inside, whose own headers are in the object.
 ///
 /// # Errors
 ///
 /// An object that XML would change: the signature would fail. Nothing is appended then.
-pub fn encode(out: &mut BytesMut, message: &stanza::Message, sealed: Option<&Sealed>) -> Result<(), NotCarriable> {
-    let Some(object) = sealed.and_then(unseal) else {
-        stanza::encode(out, message.element());
-        return Ok(());
-    };
+pub fn encode(out: &mut BytesMut, message: &stanza::Message, object: &[u8]) -> Result<(), NotCarriable> {
     let mut inside = BytesMut::new();
     // RFC 3923 §3.1: in a CDATA section.
     e2e::wrap(&mut inside, object)?;
@@ -65,7 +88,7 @@ mod tests {
         let sealed = seal(object.into()).unwrap();
         let message = stanza::Message::new(MessageType::Normal).with_from("a@example.com").with_to("b@example.net");
         let mut out = BytesMut::new();
-        encode(&mut out, &message, Some(&sealed)).unwrap();
+        encode(&mut out, &message, unseal(&sealed).unwrap()).unwrap();
         let text = std::str::from_utf8(&out).unwrap();
         assert!(text.starts_with("<message from='a@example.com' to='b@example.net'><e2e xmlns="), "{text}");
         assert!(text.contains("<![CDATA[Content-Type"), "{text}");
@@ -73,7 +96,7 @@ mod tests {
         let beside =
             message.clone().with_payload(strict_xml::Element::new("headers", "http://jabber.org/protocol/shim"));
         let mut out = BytesMut::new();
-        encode(&mut out, &beside, Some(&sealed)).unwrap();
+        encode(&mut out, &beside, unseal(&sealed).unwrap()).unwrap();
         let read = parse(&out);
         assert_eq!((from_stanza(&read), read.payloads().count()), (Some(sealed), 2));
         assert_eq!(
@@ -81,6 +104,6 @@ mod tests {
             None
         );
         let binary = seal(b"Content-Type: application/pkcs7-mime\r\n\r\n\0"[..].into()).unwrap();
-        assert!(matches!(encode(&mut out, &message, Some(&binary)), Err(NotCarriable::Character { .. })));
+        assert!(matches!(encode(&mut out, &message, unseal(&binary).unwrap()), Err(NotCarriable::Character { .. })));
     }
 }

@@ -5,7 +5,7 @@ use adapter_sip::ids::RequestIds;
 use adapter_sip::mapping::{message as sip, sealed, thread};
 use adapter_xmpp::mapping::{e2e, message as xmpp};
 use bytes::{Bytes, BytesMut};
-use impp_model::{Cause, Failure, Mapped, MessageOperation, Sealed, Side};
+use impp_model::{Cause, Failure, Mapped, MessageOperation, Side};
 use sip_proto::build::TopVia;
 
 use super::{Protocol, Setting, Stop};
@@ -81,9 +81,8 @@ const MAX_UNKNOWN_PATH: usize = 1300;
 
 fn write_xmpp(from: Protocol, operation: &MessageOperation, setting: &Setting) -> Result<Mapped<Bytes>, Stop> {
     // An element of XMPP's own goes as it came.
-    let object = operation.message.sealed.as_ref().filter(|sealed| cpim::mapping::unseal(sealed).is_some());
-    if let Some(sealed) = object {
-        return write_e2e(operation, sealed);
+    if let Some(object) = operation.message.sealed.as_ref().and_then(cpim::mapping::unseal) {
+        return write_e2e(operation, object);
     }
     let id = xmpp::stanza_id(operation);
     let stamp = xmpp::Stamp { id: &id, gateway: &setting.gateway, now: setting.now };
@@ -100,8 +99,7 @@ fn write_xmpp(from: Protocol, operation: &MessageOperation, setting: &Setting) -
     Ok(Mapped { value: output.freeze(), degraded: mapped.degraded, dropped: mapped.dropped })
 }
 
-fn write_e2e(operation: &MessageOperation, sealed: &Sealed) -> Result<Mapped<Bytes>, Stop> {
-    cpim::mapping::unseal(sealed).ok_or_else(unreadable)?;
+fn write_e2e(operation: &MessageOperation, object: &[u8]) -> Result<Mapped<Bytes>, Stop> {
     let jid = |end| {
         let malformed = |error: adapter_xmpp::mapping::address::AddressError| {
             Failure::new(Side::Far, Cause::AddressMalformed).with_text(error.to_string())
@@ -112,7 +110,7 @@ fn write_e2e(operation: &MessageOperation, sealed: &Sealed) -> Result<Mapped<Byt
     let message = xmpp_proto::stanza::Message::new(xmpp_proto::stanza::MessageType::Normal);
     let message = message.with_from(from.as_str().to_owned()).with_to(to.as_str().to_owned());
     let mut output = BytesMut::new();
-    e2e::encode(&mut output, &message, Some(sealed)).map_err(e2e::failure)?;
+    e2e::encode(&mut output, &message, object).map_err(e2e::failure)?;
     Ok(Mapped::whole(output.freeze()))
 }
 
