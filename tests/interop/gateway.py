@@ -17,23 +17,38 @@ COMPONENTS = {"prosody": BASE + 347, "ejabberd": BASE + 447}
 TOKENS = {"carol": "token-of-carol", "dora": "token-of-dora"}
 
 
-def configuration(server, extra=""):
-    """Behind `server` as the components sip.test and native.test, with Kamailio as the next hop of sip.test.
-
-    Without data_dir: these tests are about what a sender hears at once of each failure.
-    """
+def head(*sip, more=""):
+    """What every configuration begins with: SIP on the usual ports and `sip`, the native users, the lab's DNS."""
+    listen = ", ".join(f'"{at}"' for at in (f"udp:127.0.0.1:{SIP}", f"tcp:127.0.0.1:{SIP}", *sip))
     users = "".join(f'[[adapter.native.user]]\naddress = "{u}@native.test"\ntoken = "{t}"\n' for u, t in TOKENS.items())
-    home = {"prosody": "xmpp.test", "ejabberd": "ejabberd.test"}[server]
     return f"""
 [gateway]
 name = "gw.test"
+{more}
 [admin]
 listen = "127.0.0.1:{ADMIN}"
 [dns]
 nameservers = ["127.0.0.1:{DNS}"]
 [adapter.sip]
 type = "sip"
-listen = ["udp:127.0.0.1:{SIP}", "tcp:127.0.0.1:{SIP}"]
+listen = [{listen}]
+[adapter.native]
+type = "native"
+listen = "127.0.0.1:{NATIVE}"
+{users}
+[[domain]]
+name = "native.test"
+adapter = "native"
+"""
+
+
+def configuration(server, extra=""):
+    """Behind `server` as the components sip.test and native.test, with Kamailio as the next hop of sip.test.
+
+    Without data_dir: these tests are about what a sender hears at once of each failure.
+    """
+    home = {"prosody": "xmpp.test", "ejabberd": "ejabberd.test"}[server]
+    return head() + f"""
 [adapter.server]
 type = "xmpp-component"
 connect = "127.0.0.1:{COMPONENTS[server]}"
@@ -44,10 +59,6 @@ type = "xmpp-component"
 connect = "127.0.0.1:{COMPONENTS[server]}"
 domain = "native.test"
 secret = "secret"
-[adapter.native]
-type = "native"
-listen = "127.0.0.1:{NATIVE}"
-{users}
 [[domain]]
 name = "sip.test"
 adapter = "sip"
@@ -56,9 +67,6 @@ trusted = ["127.0.0.1/32"]
 [[domain]]
 name = "{home}"
 adapter = "server"
-[[domain]]
-name = "native.test"
-adapter = "native"
 # every other domain: over the federation of the server behind the component link
 [[route]]
 from = "native.test"

@@ -10,15 +10,14 @@ use adapter_api::{
 };
 use async_trait::async_trait;
 use bytes::BytesMut;
-use impp_model::{Cause, Failure, MessageOperation, Operation, Side};
-use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use impp_model::{MessageOperation, Operation};
 
 use crate::capabilities::capabilities;
 use crate::config::{Acknowledge, Config, Settings};
 use crate::link::{Link, Shared};
 use crate::mapping::{e2e, message};
 use crate::presence;
+use crate::queue::Queue;
 
 /// A component of an XMPP server (XEP-0114).
 pub struct XmppComponent {
@@ -26,9 +25,7 @@ pub struct XmppComponent {
     capabilities: Capabilities,
     context: Context,
     shared: Arc<Shared>,
-    queue: mpsc::UnboundedSender<Delivery>,
-    /// Taken by `run`.
-    receiver: Mutex<Option<mpsc::UnboundedReceiver<Delivery>>>,
+    queue: Queue,
 }
 
 impl XmppComponent {
@@ -36,9 +33,9 @@ impl XmppComponent {
     pub fn new(_: InstanceName, config: &Config, context: Context) -> Result<Self, AdapterError> {
         let settings = config.settings().map_err(unusable)?;
         let capabilities = capabilities(&settings.domain, settings.acknowledge, settings.limits.max_stanza);
-        let (queue, receiver) = mpsc::unbounded_channel();
-        let receiver = Mutex::new(Some(receiver));
-        Ok(Self { settings, capabilities, context, shared: Arc::default(), queue, receiver })
+        let shared = Arc::<Shared>::default();
+        let queue = Queue::new(Arc::clone(&shared), settings.limits.max_queue);
+        Ok(Self { settings, capabilities, context, shared, queue })
     }
 
     fn describe_link(&self, findings: &mut Findings) {
@@ -63,9 +60,7 @@ impl Adapter for XmppComponent {
     }
 
     async fn run(&self, hub: Hub, shutdown: Shutdown) -> Result<(), AdapterError> {
-        let Some(queue) = self.receiver.lock().take() else {
-            return Err(AdapterError::Config { key: String::new(), problem: "run was called twice".into() });
-        };
+        let queue = self.queue.receiver()?;
         let dns = Arc::clone(&self.context.dns);
         let link = Link::new(self.settings.clone(), dns, hub, shutdown, Arc::clone(&self.shared), queue);
         link.run().await;
@@ -73,14 +68,7 @@ impl Adapter for XmppComponent {
     }
 
     fn deliver(&self, delivery: Delivery) -> Result<(), Full> {
-        if self.shared.queued.load(Ordering::Relaxed) >= self.settings.limits.max_queue {
-            return Err(Full(Box::new(delivery)));
-        }
-        self.shared.queued.fetch_add(1, Ordering::Relaxed);
-        if let Err(mpsc::error::SendError(delivery)) = self.queue.send(delivery) {
-            delivery.settle(Failure::new(Side::Ours, Cause::ShuttingDown));
-        }
-        Ok(())
+        self.queue.push(delivery)
     }
 
     async fn examine(&self, request: Examine) -> Findings {

@@ -9,6 +9,7 @@ mod config;
 mod link; // XEP-0114, RFC 6120 §4
 pub mod mapping; // RFC 7247, RFC 7572
 mod presence; // RFC 6121 §3, §4, RFC 8048
+mod queue;
 pub mod server; // RFC 6120, XEP-0220, XEP-0198
 
 pub use adapter::XmppComponent;

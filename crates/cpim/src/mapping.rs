@@ -224,14 +224,15 @@ pub fn to_object(operation: &MessageOperation, now: Option<&DateTime>) -> Result
     Ok(Mapped::without(value, lost))
 }
 
-/// `None` for a subject of spaces, which no header can hold.
-fn subject(subject: &LangText) -> Option<(Option<String>, String)> {
+/// A subject as its header holds it, with its language; `None` for one of spaces, which no header can hold.
+pub fn subject(subject: &LangText) -> Option<(Option<String>, String)> {
     let language = subject.language.as_ref().map(LanguageTag::as_str).filter(|tag| crate::chars::is_language_tag(tag));
     let text = representable(&subject.text);
     (!text.is_empty()).then(|| (language.map(str::to_owned), text.to_owned()))
 }
 
-fn dispositions(receipts: Receipts) -> Dispositions {
+/// The reports that a sender who wants these receipts asks for (RFC 5438 §6.3).
+pub fn dispositions(receipts: Receipts) -> Dispositions {
     let all = [
         (receipts.delivery, Disposition::PositiveDelivery),
         (receipts.failure, Disposition::NegativeDelivery),

@@ -11,9 +11,7 @@ use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use common::text;
-use serving::{Gateway, admin};
-
-const CAROL: &str = "carol-token";
+use serving::{CAROL, Gateway, HEAD, admin};
 
 /// Long enough for a loaded machine; only a failure waits so long.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -23,26 +21,10 @@ const QUIET: Duration = Duration::from_millis(700);
 
 /// A gateway that trusts this host for sip.example, and sends what is for far.example to `hop`.
 fn config(name: &str, hop: SocketAddr) -> String {
-    format!(
+    let domains = format!(
         r#"
-[gateway]
-name = "{name}"
-[admin]
-listen = "127.0.0.1:0"
-token_file = "admin.token"
-[log]
-format = "json"
 [delivery]
 hold_timeout = "1s"
-[adapter.sip]
-type = "sip"
-listen = ["udp:127.0.0.1:0", "tcp:127.0.0.1:0"]
-[adapter.native]
-type = "native"
-listen = "127.0.0.1:0"
-[[adapter.native.user]]
-address = "carol@native.example"
-token = "{CAROL}"
 [[domain]]
 name = "native.example"
 adapter = "native"
@@ -57,7 +39,8 @@ role = "remote"
 adapter = "sip"
 next_hop = "sip:{hop};transport=udp"
 "#
-    )
+    );
+    HEAD.replace("gw.example.net", name) + &domains
 }
 
 struct Served {

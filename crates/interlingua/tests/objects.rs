@@ -13,25 +13,10 @@ use std::time::Duration;
 
 use common::{command, text};
 use serde_json::Value;
-use serving::Gateway;
+use serving::{Gateway, HEAD};
 
-const CONFIG: &str = r#"
-[gateway]
-name = "gw.example.net"
-[admin]
-listen = "127.0.0.1:0"
-token_file = "admin.token"
-[log]
-format = "json"
-[adapter.sip]
-type = "sip"
-listen = ["udp:127.0.0.1:0", "tcp:127.0.0.1:0"]
-[adapter.native]
-type = "native"
-listen = "127.0.0.1:0"
-[[adapter.native.user]]
-address = "carol@native.example"
-token = "carol-token"
+/// Stands behind [`HEAD`].
+const REST: &str = r#"
 [adapter.office]
 type = "xmpp-component"
 connect = "XMPP"
@@ -83,7 +68,7 @@ impl World {
         udp.set_read_timeout(Some(PATIENCE)).unwrap();
         let xmpp = TcpListener::bind("127.0.0.1:0").unwrap();
         let at = |address: std::net::SocketAddr| address.to_string();
-        let config = CONFIG.replace("XMPP", &at(xmpp.local_addr().unwrap()));
+        let config = [HEAD, REST].concat().replace("XMPP", &at(xmpp.local_addr().unwrap()));
         let config =
             config.replace("UDP", &at(udp.local_addr().unwrap())).replace("TCP", &at(tcp.local_addr().unwrap()));
         let ((seen, stanzas), (opened, link)) = (channel(), channel());

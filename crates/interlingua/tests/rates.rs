@@ -9,25 +9,10 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
-use serving::Gateway;
+use serving::{Gateway, HEAD};
 
-const CONFIG: &str = r#"
-[gateway]
-name = "gw.example.net"
-[admin]
-listen = "127.0.0.1:0"
-token_file = "admin.token"
-[log]
-format = "json"
-[adapter.sip]
-type = "sip"
-listen = ["udp:127.0.0.1:0", "tcp:127.0.0.1:0"]
-[adapter.native]
-type = "native"
-listen = "127.0.0.1:0"
-[[adapter.native.user]]
-address = "carol@native.example"
-token = "carol-token"
+/// Stands behind [`HEAD`].
+const REST: &str = r#"
 [adapter.office]
 type = "xmpp-component"
 connect = "OFFICE"
@@ -139,7 +124,7 @@ fn assert_limited(answers: &[String], served: &str, refused: &[&str]) {
 fn limited(rates: &str, senders: Senders) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let office = listener.local_addr().unwrap().to_string();
-    let mut gateway = Gateway::start(&(CONFIG.replace("OFFICE", &office) + rates));
+    let mut gateway = Gateway::start(&([HEAD, REST].concat().replace("OFFICE", &office) + rates));
     gateway.until("listening; ready when each component link has been up");
     let errors = over_xmpp(&listener, senders);
     assert_limited(&errors, "item-not-found", &["resource-constraint", "type='wait'"]);

@@ -13,27 +13,11 @@ use std::time::Duration;
 
 use common::{command, run, text};
 use serde_json::Value;
-use serving::{ADMIN, Gateway};
+use serving::{ADMIN, CAROL, Gateway, HEAD};
 
-const CAROL: &str = "carol-token";
-
-const CONFIG: &str = r#"
-[gateway]
-name = "gw.example.net"
-[admin]
-listen = "127.0.0.1:0"
-token_file = "admin.token"
-[log]
-format = "json"
-[adapter.sip]
-type = "sip"
-listen = ["udp:127.0.0.1:0", "tcp:127.0.0.1:0"]
-[adapter.native]
-type = "native"
-listen = "127.0.0.1:0"
-[[adapter.native.user]]
-address = "carol@native.example"
-token = "carol-token"
+/// The configuration of most tests here.
+fn config() -> String {
+    let domains = r#"
 [[domain]]
 name = "native.example"
 adapter = "native"
@@ -41,6 +25,8 @@ adapter = "native"
 name = "sip.example"
 adapter = "sip"
 "#;
+    [HEAD, domains].concat()
+}
 
 /// The status line of an answer to a plain GET.
 fn get(address: &str, path: &str) -> String {
@@ -53,7 +39,7 @@ fn get(address: &str, path: &str) -> String {
 
 #[test]
 fn a_gateway_serves_until_sigterm_and_answers_the_commands() {
-    let mut gateway = Gateway::start(CONFIG);
+    let mut gateway = Gateway::start(&config());
     gateway.until("ready");
     let admin = gateway.address("admin API, metrics and health checks", "interlingua");
     let native = gateway.address("listening", "adapter_native");
@@ -94,7 +80,7 @@ fn a_gateway_serves_until_sigterm_and_answers_the_commands() {
 
 #[test]
 fn a_held_message_is_settled_before_the_end() {
-    let mut gateway = Gateway::start(CONFIG);
+    let mut gateway = Gateway::start(&config());
     gateway.until("ready");
     let admin = format!("http://{}", gateway.address("admin API, metrics and health checks", "interlingua"));
     let native = format!("http://{}", gateway.address("listening", "adapter_native"));
@@ -120,7 +106,7 @@ fn a_component_link_that_was_never_up_keeps_it_from_being_ready() {
         "[adapter.office]\ntype = \"xmpp-component\"\nconnect = \"{}\"\ndomain = \"sip.example\"\nsecret = \"x\"\n",
         silent.local_addr().unwrap()
     );
-    let mut gateway = Gateway::start(&format!("{CONFIG}{link}"));
+    let mut gateway = Gateway::start(&[config(), link].concat());
     gateway.until("listening; ready when each component link has been up");
     let admin = gateway.address("admin API, metrics and health checks", "interlingua");
     assert!(get(&admin, "/readyz").contains("503") && get(&admin, "/healthz").contains("200"));
@@ -195,7 +181,7 @@ hold_timeout = "100ms"
 #[test]
 fn what_was_accepted_survives_a_kill_and_arrives_once_in_order() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let config = CONFIG.replacen("[admin]", "data_dir = \"data\"\n[admin]", 1)
+    let config = config().replacen("[admin]", "data_dir = \"data\"\n[admin]", 1)
         + &SPOOLING.replace("ADDRESS", &listener.local_addr().unwrap().to_string());
     let mut gateway = Gateway::start(&config);
     gateway.until("listening; ready when each component link has been up");
@@ -255,8 +241,8 @@ fn a_start_that_fails_names_the_key_and_the_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("gateway.toml");
     std::fs::write(folder.path().join("admin.token"), ADMIN).unwrap();
-    let native = CONFIG.replace("listen = \"127.0.0.1:0\"\n[[adapter", &format!("listen = \"{address}\"\n[[adapter"));
-    let admin = CONFIG.replacen("127.0.0.1:0", &address, 1);
+    let native = config().replace("listen = \"127.0.0.1:0\"\n[[adapter", &format!("listen = \"{address}\"\n[[adapter"));
+    let admin = config().replacen("127.0.0.1:0", &address, 1);
     for (config, key) in [(native, "adapter.native"), (admin, "admin.listen")] {
         std::fs::write(&file, config).unwrap();
         let failed = run(&["serve", "--config", file.to_str().unwrap()]);

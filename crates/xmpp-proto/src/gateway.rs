@@ -2,8 +2,8 @@
 
 use strict_xml::{Element, SharedStr};
 
-use crate::ns;
 use crate::stanza::{Condition, Iq, IqType, StanzaError};
+use crate::{caps, ns};
 
 /// What the gateway tells about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,9 +54,27 @@ impl GatewayInfo {
         }
     }
 
+    /// XEP-0115 §5.1: what a presence stanza of the gateway's own says it can do, in place of a question for each contact.
+    pub fn caps(&self, node: &str) -> Element {
+        Element::new("c", ns::CAPS)
+            .with_attr("hash", "sha-1")
+            .with_attr("node", SharedStr::copy(node))
+            .with_attr("ver", self.caps_version())
+    }
+
+    fn caps_version(&self) -> String {
+        let features: Vec<SharedStr> = self.all_features().collect();
+        caps::version("gateway", &self.gateway_type, &self.name, features.iter().map(|feature| &**feature))
+    }
+
     fn payload(&self, iq: &Iq, time: EntityTime<'_>) -> Result<Option<Element>, Condition> {
         let query = iq.query().ok_or(Condition::BadRequest)?;
         match (iq.kind(), query.name.as_str(), query.ns.as_str()) {
+            (IqType::Get, "query", ns::DISCO_INFO)
+                if query.attr("node").is_some_and(|node| self.is_caps_node(node)) =>
+            {
+                Ok(Some(self.disco_info().with_attr("node", SharedStr::copy(query.attr("node").unwrap_or_default()))))
+            }
             (IqType::Get, "query", ns::DISCO_INFO | ns::DISCO_ITEMS) if query.attr("node").is_some() => {
                 // XEP-0030 §7: a node that does not exist.
                 Err(Condition::ItemNotFound)
@@ -78,12 +96,20 @@ impl GatewayInfo {
             .with_attr("category", "gateway")
             .with_attr("type", &self.gateway_type)
             .with_attr("name", &self.name);
-        let own = FEATURES.iter().map(|feature| SharedStr::constant(feature));
-        let version = self.software.iter().map(|_| SharedStr::constant(ns::VERSION));
-        own.chain(version)
-            .chain(self.features.iter().cloned())
+        self.all_features()
             .map(|feature| Element::new("feature", ns::DISCO_INFO).with_attr("var", feature))
             .fold(Element::new("query", ns::DISCO_INFO).with_child(identity), Element::with_child)
+    }
+
+    fn all_features(&self) -> impl Iterator<Item = SharedStr> {
+        let own = FEATURES.iter().map(|feature| SharedStr::constant(feature));
+        let version = self.software.iter().map(|_| SharedStr::constant(ns::VERSION));
+        own.chain(version).chain(self.features.iter().cloned())
+    }
+
+    /// XEP-0115 §6.2: any node with our own hash behind it.
+    fn is_caps_node(&self, node: &str) -> bool {
+        node.rsplit_once('#').is_some_and(|(_, version)| version == self.caps_version())
     }
 
     fn version(&self) -> Option<Element> {

@@ -3,6 +3,7 @@
 //! Octets come in as slices, go out as `Bytes`; time and randomness are arguments.
 
 pub mod barrier; // RFC 6120 §8.2.3, XEP-0199
+pub mod caps; // XEP-0115
 pub mod component; // XEP-0114
 pub mod dialback; // XEP-0185, XEP-0220
 pub mod fuzz;

@@ -77,6 +77,17 @@ fn xep0030_s4_no_items_and_no_nodes() {
     }
 }
 
+// checks: DSC-005
+#[test]
+fn xep0115_s6_2_the_node_of_the_hash_is_described() {
+    let caps = info().caps("https://gw.example.com");
+    let node = format!("{}#{}", caps.attr("node").unwrap(), caps.attr("ver").unwrap());
+    let answer = result("get", &format!("<query xmlns='http://jabber.org/protocol/disco#info' node='{node}'/>"));
+    let query = answer.child("query", ns::DISCO_INFO).unwrap();
+    assert_eq!(query.attr("node"), Some(node.as_str()));
+    assert!(query.child("identity", ns::DISCO_INFO).is_some());
+}
+
 // checks: DSC-006
 #[test]
 fn ping_version_and_time_are_answered() {

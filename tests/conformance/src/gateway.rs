@@ -15,24 +15,27 @@ use store::{Ledger, Limits, MemoryStore, Shard, SteadyClock, TraceLimits, TraceL
 use tokio::sync::{mpsc, watch};
 
 use crate::given::{Given, SIP_DOMAIN};
+use crate::secured::SecuredServer;
 use crate::sip_peer::{SipPeer, Transport};
 use crate::xmpp_server::SECRET;
 
 pub(crate) struct Gateway {
     udp: SocketAddr,
     tcp: SocketAddr,
+    ws: SocketAddr,
     _stop: ShutdownTrigger,
     _configuration: watch::Sender<Arc<Configuration>>,
 }
 
 impl Gateway {
-    /// Starts it between the SIP peer and the XMPP server at `xmpp`.
-    pub(crate) async fn start(given: &Given, sip: &SipPeer, xmpp: SocketAddr) -> Self {
-        let configuration = Arc::new(configuration(given, sip));
+    /// Starts it between the SIP peer, or `secured` in its place, and the XMPP server at `xmpp`.
+    pub(crate) async fn start(given: &Given, sip: &SipPeer, secured: Option<&SecuredServer>, xmpp: SocketAddr) -> Self {
+        let configuration = Arc::new(configuration(given, sip, secured));
         let (sender, receiver) = watch::channel(Arc::clone(&configuration));
-        let dns: Arc<dyn Dns> = Arc::new(zone(given, sip));
-        let tls = Arc::new(adapter_api::Tls::none(Domain::parse("gw.example.com").unwrap()));
-        let context = Context { configuration: receiver, dns: Arc::clone(&dns), tls };
+        let dns: Arc<dyn Dns> = Arc::new(zone(given, sip, secured));
+        let nobody = || adapter_api::Tls::none(Domain::parse("gw.example.com").unwrap());
+        let tls = secured.map_or_else(nobody, SecuredServer::trusted);
+        let context = Context { configuration: receiver, dns: Arc::clone(&dns), tls: Arc::new(tls) };
         let instances = instances(given, xmpp, &context);
         let config = CoreConfig {
             configuration,
@@ -61,8 +64,13 @@ impl Gateway {
             assert_eq!(found, transport);
             address
         };
-        let udp = address("udp").await;
-        Self { udp, tcp: address("tcp").await, _stop: stop, _configuration: sender }
+        let (udp, tcp, ws) = (address("udp").await, address("tcp").await, address("ws").await);
+        Self { udp, tcp, ws, _stop: stop, _configuration: sender }
+    }
+
+    /// Where it listens for SIP over WebSocket.
+    pub(crate) fn websocket(&self) -> SocketAddr {
+        self.ws
     }
 
     /// Where it listens for SIP.
@@ -83,7 +91,7 @@ fn no_spool() -> Storage {
     Storage { ledger, clock, traces }
 }
 
-fn configuration(given: &Given, sip: &SipPeer) -> Configuration {
+fn configuration(given: &Given, sip: &SipPeer, secured: Option<&SecuredServer>) -> Configuration {
     let hop = sip.hop(given.over.unwrap_or(Transport::Udp));
     let entry = |name: &str, adapter: &str, next_hop: Option<&str>, trusted: &[&str]| DomainEntry {
         name: Domain::parse(name).unwrap(),
@@ -95,14 +103,21 @@ fn configuration(given: &Given, sip: &SipPeer) -> Configuration {
     };
     // RFC 863: what listens there answers nothing.
     let hop = if given.no_sip { "sip:127.0.0.1:9;transport=tcp" } else { hop.as_str() };
-    let next_hop = (!given.two_servers).then_some(hop);
+    let next_hop = (!given.two_servers && secured.is_none()).then_some(hop);
+    let trusted: &[&str] = if given.digest { &[] } else { &["127.0.0.1/32"] };
     Configuration::new(
         Domain::parse("gw.example.com").unwrap(),
-        vec![entry("example.com", "office", None, &[]), entry(SIP_DOMAIN, "sip", next_hop, &["127.0.0.1/32"])],
+        vec![entry("example.com", "office", None, &[]), entry(SIP_DOMAIN, "sip", next_hop, trusted)],
     )
 }
 
-fn zone(given: &Given, sip: &SipPeer) -> Zone {
+fn zone(given: &Given, sip: &SipPeer, secured: Option<&SecuredServer>) -> Zone {
+    if let Some(server) = secured {
+        let port = server.address().port();
+        let text =
+            format!("$ORIGIN example.net.\n_sips._tcp 60 IN SRV 0 0 {port} server1\nserver1 60 IN A 127.0.0.1\n");
+        return Zone::parse(&text).unwrap();
+    }
     if !given.two_servers {
         return Zone::new();
     }
@@ -118,8 +133,8 @@ fn zone(given: &Given, sip: &SipPeer) -> Zone {
 }
 
 fn instances(given: &Given, xmpp: SocketAddr, context: &Context) -> Vec<Instance> {
-    let sip = json!({
-        "listen": ["udp:127.0.0.1:0", "tcp:127.0.0.1:0"],
+    let mut sip = json!({
+        "listen": ["udp:127.0.0.1:0", "tcp:127.0.0.1:0", "ws:127.0.0.1:0"],
         "large_messages": if given.refuse_large { "refuse" } else { "tcp" },
         "presence": {
             "min_expires": given.presence.min_expires,
@@ -127,6 +142,10 @@ fn instances(given: &Given, xmpp: SocketAddr, context: &Context) -> Vec<Instance
             "agent": if given.presence.agent { vec![SIP_DOMAIN] } else { vec![] },
         },
     });
+    if given.digest {
+        sip["digest"] = json!(["sha-256", "md5"]);
+        sip["user"] = json!([{ "address": "romeo@example.net", "password": "montague" }]);
+    }
     let sip = adapter_sip::new("sip".into(), serde_json::from_value(sip).unwrap(), context.clone()).unwrap();
     let vouches_for = [given.presence.vouches_for];
     let office = json!({

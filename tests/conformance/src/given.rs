@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use transport::tls::testkit::San;
+
 use crate::sip_peer::Transport;
 
 /// How the gateway is set up for one vector.
@@ -26,6 +28,10 @@ pub(crate) struct Given {
     pub(crate) presence: Presence,
     /// The domain that the gateway serves at the XMPP server.
     pub(crate) component: &'static str,
+    /// The next hop of example.net comes from DNS, and is a server over TLS whose certificate has these names.
+    pub(crate) certificate: &'static [San<'static>],
+    /// Nobody is trusted by his address; romeo proves himself with a password.
+    pub(crate) digest: bool,
 }
 
 /// The presence part of a set-up.
@@ -87,6 +93,12 @@ impl Given {
             },
             // A server routes to a component what is for the component's domain.
             component: if id == "IMX-53" { "nx.invalid" } else { SIP_DOMAIN },
+            certificate: match id {
+                "SPL-14" => &[San::Dns("*.example.net")],
+                "SPL-15" => &[San::Uri("sip:other.example"), San::Dns("example.net")],
+                _ => &[],
+            },
+            digest: false,
         };
         let dialog = if id.starts_with("PRX") || id == PIDF_IN_SIP_LAYER { Dialog::Watching } else { Dialog::Watched };
         for sentence in sentences {
@@ -106,6 +118,8 @@ impl Given {
                 "gateway acts as ESC for example.net; juliet is authorized for romeo" => {
                     (given.presence.agent, given.presence.dialog) = (true, Dialog::Watching);
                 }
+                "romeo already granted juliet (SIP dialog active)" => given.presence.dialog = Dialog::Watching,
+                "SHA-256 and MD5 enabled" => given.digest = true,
                 "no state known for juliet"
                 | "no dialog"
                 | "juliet subscribed the gateway address or the server trusts it" => {}

@@ -13,6 +13,7 @@ mod gateway;
 mod given;
 pub mod pattern;
 pub mod play;
+mod secured; // RFC 5922
 mod sip_peer; // RFC 3261 §18
 mod sip_text; // RFC 3261 §7
 pub mod suite;

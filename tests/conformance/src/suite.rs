@@ -182,6 +182,7 @@ pub(crate) struct ExpectResponse {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Proto {
+    #[serde(alias = "ws")]
     Sip,
     Xmpp,
 }

@@ -7,13 +7,8 @@ use conformance::suite::unlisted;
 
 const SUITE: &str = "sip-layer";
 
-/// Not played yet, with what is missing for it.
-const LATER: &[(&str, &str)] = &[
-    ("SPL-14", "certificates: TLS comes with a later issue"),
-    ("SPL-15", "certificates: TLS comes with a later issue"),
-    ("SPL-16", "digest comes with a later issue"),
-    ("SPL-17", "WebSocket comes with a later issue"),
-];
+/// All vectors are played.
+const LATER: &[(&str, &str)] = &[];
 
 #[test]
 fn every_vector_has_its_test() {
@@ -79,6 +74,30 @@ async fn spl_12_crlf_ping() {
 #[tokio::test]
 async fn spl_13_leading_crlf_before_a_request_is_ignored() {
     play(SUITE, "SPL-13").await;
+}
+
+// checks: TLS-003, TLS-004
+#[tokio::test]
+async fn spl_14_wildcard_certificate_is_no_sip_domain_identity() {
+    play(SUITE, "SPL-14").await;
+}
+
+// checks: TLS-001
+#[tokio::test]
+async fn spl_15_san_with_sip_uri_wins_over_dns() {
+    play(SUITE, "SPL-15").await;
+}
+
+// checks: DIG-001, DIG-002
+#[tokio::test]
+async fn spl_16_two_challenges_order_by_preference() {
+    play(SUITE, "SPL-16").await;
+}
+
+// checks: WSS-001, WSS-002, WSS-003
+#[tokio::test]
+async fn spl_17_websocket() {
+    play(SUITE, "SPL-17").await;
 }
 
 // checks: TOR-101

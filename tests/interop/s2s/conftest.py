@@ -3,8 +3,8 @@ import os
 
 import pytest
 
-from gateway import ADMIN, BASE, DNS, KAMAILIO, NATIVE, RUN, SIP, TOKENS, Gateway
-from peers import NativeUser, SipUser, XmppUser, lab
+from gateway import BASE, KAMAILIO, RUN, Gateway, head
+from peers import XmppUser, lab
 
 S2S, S2S_TLS = BASE + 269, BASE + 270
 
@@ -20,39 +20,22 @@ MODES = {
 
 def s2s_configuration(certificate="gw-xmpp", require_tls=True, dialback=True, extra="", certs=None):
     certs = certs or os.path.join(RUN, "ca", "certs")
-    users = "".join(f'[[adapter.native.user]]\naddress = "{u}@native.test"\ntoken = "{t}"\n' for u, t in TOKENS.items())
-    return f"""
-[gateway]
-name = "gw.test"
-[admin]
-listen = "127.0.0.1:{ADMIN}"
-[dns]
-nameservers = ["127.0.0.1:{DNS}"]
+    return head() + f"""
 [log]
 level = "info,adapter_xmpp=debug"
 [tls]
 certificates = [{{ certificate = "{certs}/{certificate}.crt", private_key = "{certs}/{certificate}.key" }}]
 trust = ["{RUN}/ca/ca.crt"]
-[adapter.sip]
-type = "sip"
-listen = ["udp:127.0.0.1:{SIP}", "tcp:127.0.0.1:{SIP}"]
 [adapter.xmpp]
 type = "xmpp"
 listen = ["tcp:127.0.0.1:{S2S}", "tls:127.0.0.1:{S2S_TLS}"]
 require_tls = {str(require_tls).lower()}
 dialback = {str(dialback).lower()}
-[adapter.native]
-type = "native"
-listen = "127.0.0.1:{NATIVE}"
-{users}
 [[domain]]
 name = "sip.test"
 adapter = "sip"
 next_hop = "sip:127.0.0.1:{KAMAILIO};transport=udp"
 trusted = ["127.0.0.1/32"]
-[[domain]]
-name = "native.test"
-adapter = "native"
 {extra}
 """
 
@@ -93,22 +76,8 @@ def gw(mode):
     assert gateway.stop() == 0
 
 
-@pytest.fixture(scope="module")
-def carol(gw):
-    user = NativeUser("carol")
-    yield user
-    user.close()
-
-
 @pytest.fixture(scope="module", params=["bob@xmpp.test", "dan@ejabberd.test"])
 def user(request, gw):
     user = XmppUser(request.param)
-    yield user
-    user.close()
-
-
-@pytest.fixture(scope="module")
-def sip(gw):
-    user = SipUser("alice")
     yield user
     user.close()

@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from gateway import ADMIN, BASE, DNS, KAMAILIO, NATIVE, RUN, SIP, TOKENS, Gateway
-from peers import NativeUser, SipUser, lab
+from gateway import BASE, KAMAILIO, RUN, Gateway, head
+from peers import lab
 
 SIPS, KAMAILIO_TLS = BASE + 61, BASE + 161
 
@@ -41,30 +41,6 @@ MODES = {
 }
 
 
-def trunk_configuration(trunk):
-    users = "".join(f'[[adapter.native.user]]\naddress = "{u}@native.test"\ntoken = "{t}"\n' for u, t in TOKENS.items())
-    return f"""
-[gateway]
-name = "gw.test"
-data_dir = "{RUN}/gateway"
-[admin]
-listen = "127.0.0.1:{ADMIN}"
-[dns]
-nameservers = ["127.0.0.1:{DNS}"]
-[adapter.sip]
-type = "sip"
-listen = ["udp:127.0.0.1:{SIP}", "tcp:127.0.0.1:{SIP}", "tls:127.0.0.1:{SIPS}"]
-[adapter.native]
-type = "native"
-listen = "127.0.0.1:{NATIVE}"
-{users}
-[[domain]]
-name = "native.test"
-adapter = "native"
-{trunk}
-"""
-
-
 @pytest.fixture(scope="package", autouse=True)
 def afterwards():
     """A Kamailio that wants no proof, for the tests that follow."""
@@ -89,24 +65,9 @@ def mode(request):
 @pytest.fixture(scope="module")
 def gw(mode):
     shutil.rmtree(f"{RUN}/gateway", ignore_errors=True)
-    text = trunk_configuration(MODES[mode][0])
-    if mode == "digest":
-        text = text.replace(f', "tls:127.0.0.1:{SIPS}"', "")
-    gateway = Gateway(text)
+    # TLS wants a certificate, which only the mutual mode has
+    listen = [f"tls:127.0.0.1:{SIPS}"] if mode == "mutual" else []
+    gateway = Gateway(head(*listen, more=f'data_dir = "{RUN}/gateway"') + MODES[mode][0])
     gateway.wait_ready()
     yield gateway
     assert gateway.stop() == 0
-
-
-@pytest.fixture(scope="module")
-def carol(gw):
-    user = NativeUser("carol")
-    yield user
-    user.close()
-
-
-@pytest.fixture(scope="module")
-def sip(gw):
-    user = SipUser("alice")
-    yield user
-    user.close()

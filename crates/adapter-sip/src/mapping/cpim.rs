@@ -4,7 +4,8 @@ use super::content::{self, Body, ContentRefusal};
 use super::{Mapped, message::is_language_tag};
 use bytes::Bytes;
 use cpim::imdn::{self, Disposition, Dispositions, ImdnRequest};
-use cpim::{Draft, Entity, Mailbox, Message, Profile, representable};
+use cpim::mapping::{dispositions, subject};
+use cpim::{Draft, Entity, Mailbox, Message, Profile};
 use impp_model::datetime::DateTime;
 use impp_model::{Endpoint, LangText, LanguageTag, MessageId, MessageOperation, Receipts, ReturnPath};
 use sip_proto::header::MediaType;
@@ -136,26 +137,10 @@ pub fn write(operation: &MessageOperation, now: &DateTime) -> Option<Bytes> {
     let mut draft = Draft::with_content(&media, &headers, &octets).ok()?;
     draft.from = Some(mailbox(&operation.source));
     draft.to = vec![mailbox(&operation.destination)];
-    for subject in &message.subjects {
-        let language = subject.language.as_ref().map(LanguageTag::as_str).filter(|tag| is_language_tag(tag));
-        let text = representable(&subject.text);
-        if !text.is_empty() {
-            draft.subjects.push((language.map(str::to_owned), text.to_owned()));
-        }
-    }
+    draft.subjects.extend(message.subjects.iter().filter_map(subject));
     let sent = message.sent.clone().unwrap_or_else(|| now.clone());
-    draft.request_imdn(&to_imdn_id(id), wanted(message.receipts), sent).ok()?;
+    draft.request_imdn(&to_imdn_id(id), dispositions(message.receipts), sent).ok()?;
     draft.encode().ok().map(|octets| octets.freeze())
-}
-
-fn wanted(receipts: Receipts) -> Dispositions {
-    let kinds = [
-        (receipts.delivery, Disposition::PositiveDelivery),
-        (receipts.failure, Disposition::NegativeDelivery),
-        (receipts.processing, Disposition::Processing),
-        (receipts.display, Disposition::Display),
-    ];
-    kinds.into_iter().filter_map(|(wanted, kind)| wanted.then_some(kind)).collect()
 }
 
 /// RFC 3862 §4.1, RFC 3860 §3.1: an end without its device.

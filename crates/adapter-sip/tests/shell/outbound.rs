@@ -122,6 +122,20 @@ async fn the_queue_of_a_uri_is_bounded_and_its_deadlines_hold() {
     assert_eq!(outcome(next).await, Outcome::Success(Proof::Recipient));
 }
 
+#[tokio::test]
+async fn rfc4320_s4_1_a_server_that_stays_silent_is_down_and_a_short_hold_proves_nothing() {
+    let (mut gateway, peer) = (Gateway::start().await, Peer::bind().await);
+    let named = |id: &'static str| {
+        move |operation: &mut impp_model::MessageOperation| operation.message.id = Some(MessageId::from(id))
+    };
+    let hold = gateway.deliver_until(Instant::now() + Duration::from_millis(300), peer.hop(), named("m1"));
+    assert_eq!(cause(hold).await, Cause::Unconfirmed);
+    assert!(gateway.events.try_recv().is_err(), "it may wait for its user");
+    let long = gateway.deliver_until(Instant::now() + Duration::from_secs(5), peer.hop(), named("m2"));
+    assert_eq!(cause(long).await, Cause::Unconfirmed);
+    assert_eq!(gateway.events.recv().await.as_deref(), Some("example.net Down"));
+}
+
 fn located(places: &[(SocketAddr, Transport)]) -> Hop {
     let target = |(address, transport): &(SocketAddr, Transport)| Target {
         host: "server.example.net".into(),

@@ -1,16 +1,13 @@
 //! The adapter as the hub sees it.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use adapter_api::{
     Adapter, AdapterError, Capabilities, Context, Delivery, Examine, Findings, Full, Hop, Hub, InstanceName,
     Repetition, SendsAs, Shutdown,
 };
 use async_trait::async_trait;
-use impp_model::{Cause, Domain, Failure, Side};
-use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use impp_model::Domain;
 use transport::{Transport, bind_tcp};
 use xmpp_proto::jid;
 
@@ -20,6 +17,7 @@ use crate::adapter::{dry_run, unusable};
 use crate::capabilities::capabilities;
 use crate::config::Acknowledge;
 use crate::link::Shared;
+use crate::queue::Queue;
 
 /// A server among XMPP servers.
 pub struct XmppServer {
@@ -27,9 +25,7 @@ pub struct XmppServer {
     capabilities: Capabilities,
     context: Context,
     shared: Arc<Shared>,
-    queue: mpsc::UnboundedSender<Delivery>,
-    /// Taken by `run`.
-    receiver: Mutex<Option<mpsc::UnboundedReceiver<Delivery>>>,
+    queue: Queue,
 }
 
 impl XmppServer {
@@ -45,9 +41,9 @@ impl XmppServer {
             repetition: if settings.stream_management { Repetition::WhereManaged } else { Repetition::Unrepeatable },
             ..capabilities(&gateway, settings.acknowledge, settings.limits.max_stanza)
         };
-        let (queue, receiver) = mpsc::unbounded_channel();
-        let receiver = Mutex::new(Some(receiver));
-        Ok(Self { settings, capabilities, context, shared: Arc::default(), queue, receiver })
+        let shared = Arc::<Shared>::default();
+        let queue = Queue::new(Arc::clone(&shared), settings.limits.max_queue);
+        Ok(Self { settings, capabilities, context, shared, queue })
     }
 
     fn describe(&self, domain: Option<&Domain>, hop: Option<&Hop>, findings: &mut Findings) {
@@ -96,9 +92,7 @@ impl Adapter for XmppServer {
     }
 
     async fn run(&self, hub: Hub, shutdown: Shutdown) -> Result<(), AdapterError> {
-        let Some(queue) = self.receiver.lock().take() else {
-            return Err(AdapterError::Config { key: String::new(), problem: "run was called twice".into() });
-        };
+        let queue = self.queue.receiver()?;
         let mut listeners = Vec::new();
         for listen in &self.settings.listen {
             let failed = |source| AdapterError::Listen { listen: listen.to_string(), source };
@@ -116,14 +110,7 @@ impl Adapter for XmppServer {
     }
 
     fn deliver(&self, delivery: Delivery) -> Result<(), Full> {
-        if self.shared.queued.load(Ordering::Relaxed) >= self.settings.limits.max_queue {
-            return Err(Full(Box::new(delivery)));
-        }
-        self.shared.queued.fetch_add(1, Ordering::Relaxed);
-        if let Err(mpsc::error::SendError(delivery)) = self.queue.send(delivery) {
-            delivery.settle(Failure::new(Side::Ours, Cause::ShuttingDown));
-        }
-        Ok(())
+        self.queue.push(delivery)
     }
 
     async fn examine(&self, request: Examine) -> Findings {

@@ -21,6 +21,29 @@ pub struct Gateway {
 /// What the admin API wants to see.
 pub const ADMIN: &str = "admin-token";
 
+/// The token of carol@native.example.
+pub const CAROL: &str = "carol-token";
+
+/// What the configurations of these tests begin with: one adapter each for SIP and native, on any free ports.
+pub const HEAD: &str = r#"
+[gateway]
+name = "gw.example.net"
+[admin]
+listen = "127.0.0.1:0"
+token_file = "admin.token"
+[log]
+format = "json"
+[adapter.sip]
+type = "sip"
+listen = ["udp:127.0.0.1:0", "tcp:127.0.0.1:0"]
+[adapter.native]
+type = "native"
+listen = "127.0.0.1:0"
+[[adapter.native.user]]
+address = "carol@native.example"
+token = "carol-token"
+"#;
+
 impl Gateway {
     pub fn start(config: &str) -> Self {
         Self::start_in(tempfile::tempdir().unwrap(), config)

@@ -65,7 +65,7 @@ impl Player {
 
     /// No stanza, response or, where the SIP side began, request has come that no expectation speaks of.
     pub(super) async fn expect_nothing_else(&mut self, vector: &Vector) {
-        let can_fence = !self.given.mute_xmpp && self.given.component == SIP_DOMAIN;
+        let can_fence = !self.given.mute_xmpp && !self.given.digest && self.given.component == SIP_DOMAIN;
         if can_fence {
             self.fence_into_xmpp().await;
         }

@@ -4,6 +4,7 @@ mod fence;
 mod judge;
 mod presence;
 mod property;
+mod security;
 
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use tokio::time::timeout;
 use crate::gateway::Gateway;
 use crate::given::{Given, PIDF_IN_SIP_LAYER};
 use crate::pattern::{Known, placeholders};
+use crate::secured::SecuredServer;
 use crate::sip_peer::{Came, SipPeer, Way};
 use crate::sip_text::SipText;
 use crate::suite::{Expect, Proto, Stimulus, Vector, vector, vectors};
@@ -44,7 +46,10 @@ async fn play_vector(suite: &str, vector: &Vector, over: Option<Transport>) {
     if let Some(before) = player.given.after {
         player.play_before(&self::vector(suite, before)).await;
     }
-    if suite == presence::SUITE || vector.id == PIDF_IN_SIP_LAYER {
+    if suite == presence::SUITE
+        || vector.id == PIDF_IN_SIP_LAYER
+        || presence::AMONG_STREAMS.contains(&vector.id.as_str())
+    {
         player.set_up().await;
     }
     for (number, stimulus) in vector.stimulus.iter().enumerate() {
@@ -82,6 +87,7 @@ struct Player {
     id: String,
     given: Given,
     gateway: Gateway,
+    secured: Option<SecuredServer>,
     sip: SipPeer,
     xmpp: XmppServer,
     known: Known,
@@ -132,7 +138,11 @@ impl Player {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut xmpp = XmppServer::serve(listener, given.component);
-        let gateway = Gateway::start(&given, &sip, address).await;
+        let secured = match given.certificate {
+            [] => None,
+            names => Some(SecuredServer::open(names).await),
+        };
+        let gateway = Gateway::start(&given, &sip, secured.as_ref(), address).await;
         sip.connect(gateway.sip(Transport::Tcp)).await;
         let opened = timeout(PATIENCE, xmpp.next()).await.expect("the component opens its stream");
         assert!(matches!(opened, Arrival::Open));
@@ -140,6 +150,7 @@ impl Player {
             id: vector.id.clone(),
             given,
             gateway,
+            secured,
             sip,
             xmpp,
             known: Known::default(),
@@ -173,7 +184,7 @@ impl Player {
                 assert_eq!((in_dialog.as_str(), method.as_str()), ("{{dialog}}", "NOTIFY"), "{}", self.id);
                 self.notify(*cseq, from_tag, headers, body).await;
             }
-            Stimulus::Event { event } => self.await_event(event).await,
+            Stimulus::Event { event } => self.happen(event).await,
 
             Stimulus::Raw { proto, raw, transport, source } => {
                 self.await_placeholders(raw).await;

@@ -15,6 +15,9 @@ use crate::suite::{ExpectRequest, ExpectStanza, Proto, Stimulus, vector};
 
 pub(super) const SUITE: &str = "presence";
 
+/// The vectors of presence that stand among those of streams.
+pub(super) const AMONG_STREAMS: &[&str] = &["XML-29", "XML-30", "XML-31"];
+
 /// Longer than presence takes through the hub, so that what has not come by then was not sent.
 const GATHER: Duration = Duration::from_millis(700);
 
@@ -250,6 +253,13 @@ impl Player {
             "200 or 400 to the NOTIFY; no entity expansion" => {
                 let status = self.responses[0].message.second_word();
                 assert!(matches!(status, "200" | "400"), "{}: {status}", self.id);
+            }
+            "one SUBSCRIBE dialog only" => {
+                let index = self.await_unanswered().await;
+                self.answer(index, 200, "OK", &[("Expires".to_owned(), "3600".to_owned())]).await;
+                self.gather().await;
+                let asks = self.requests.iter().filter(|request| request.message.method() == "SUBSCRIBE").count();
+                assert_eq!(asks, 1, "{}: {}", self.id, self.got());
             }
             other => panic!("{}: unknown property: {other}", self.id),
         }

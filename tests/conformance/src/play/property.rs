@@ -24,7 +24,7 @@ impl Player {
                 let error = self.stanzas.remove(0).element;
                 assert_eq!(error.attr("type"), Some("error"), "{}: {error:?}", self.id);
             }
-            other => self.expect_presence_property(other).await,
+            other => self.expect_secured(other).await,
         }
     }
 

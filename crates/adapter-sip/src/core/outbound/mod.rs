@@ -87,6 +87,8 @@ struct Attempt {
     place: Place,
     since: Instant,
     silent_until: Instant,
+    /// Whether there was a provisional response.
+    heard: bool,
     oversize: bool,
 }
 
@@ -243,6 +245,7 @@ impl Core {
             self.outbounds.deadlines.remove(&(at, id));
             let failure = self.outbounds.entries.get(&id).map(Outbound::overdue);
             if let Some(failure) = failure {
+                self.note_silence(id, now);
                 self.finish(id, Outcome::Failure(failure));
             }
         }

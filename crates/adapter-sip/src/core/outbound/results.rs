@@ -113,9 +113,23 @@ impl Core {
 
     /// A server that answers with 100 has the request: the others are not asked.
     fn end_silence(&mut self, id: Id) {
-        if let Some(attempt) = self.outbounds.entries.get(&id).and_then(|outbound| outbound.attempt) {
+        let outbound = self.outbounds.entries.get_mut(&id);
+        if let Some(attempt) = outbound.and_then(|outbound| outbound.attempt.as_mut()) {
+            attempt.heard = true;
             self.outbounds.silences.remove(&(attempt.silent_until, id));
         }
+    }
+
+    /// RFC 4320 §4.1: a server that has said nothing for so long, not even 100, does not answer. A hold that ends before
+    /// proves nothing: the server may wait for its user.
+    pub(super) fn note_silence(&mut self, id: Id, now: Instant) {
+        let Some(outbound) = self.outbounds.entries.get(&id) else { return };
+        let Some(attempt) = outbound.attempt.filter(|attempt| !attempt.heard && attempt.silent_until <= now) else {
+            return;
+        };
+        let domain = outbound.delivery.operation.destination().address.domain();
+        self.outbounds.peers.servers.down(attempt.place.address, now);
+        self.outbounds.peers.note(&self.hub, domain, PeerState::Down);
     }
 
     fn handle_final(&mut self, id: Id, status: u16, response: &Message, now: Instant) {

@@ -92,7 +92,7 @@ impl Core {
         })?;
         let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return Ok(()) };
         let silent_until = now + SILENCE;
-        outbound.attempt = Some(Attempt { handle, place, since: now, silent_until, oversize });
+        outbound.attempt = Some(Attempt { handle, place, since: now, silent_until, heard: false, oversize });
         if outbound.tried < outbound.places.len() {
             self.outbounds.silences.insert((silent_until, id));
         }
