@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adapter_api::{
-    AdapterError, AdapterState, Carries, Configuration, Hub, HubCore, InstanceName, PeerState, Provenance, Settle,
-    Shutdown, ShutdownTrigger, TraceId,
+    AdapterError, AdapterState, Carries, Configuration, Hub, HubCore, InstanceName, PeerState, Provenance,
+    Registration, Settle, Shutdown, ShutdownTrigger, TraceId,
 };
 use anyhow::{Context, Result, anyhow};
 use impp_model::Operation;
@@ -255,6 +255,10 @@ impl HubCore for Observer {
 
     fn peer_proven(&self, adapter: &InstanceName, peer: &str, proof: &str, protection: &str) {
         self.core.peer_proven(adapter, peer, proof, protection);
+    }
+
+    fn peer_registered(&self, adapter: &InstanceName, peer: &str, registration: Registration) {
+        self.core.peer_registered(adapter, peer, registration);
     }
 
     fn translation_loss(&self, adapter: &InstanceName, field: &str, how: Carries) {

@@ -92,7 +92,9 @@ fn a_change_is_taken_over_as_a_whole_without_dropping_a_stream() {
     let mut world = World::start(&(HEAD.to_owned() + &to_first));
     let mut watching = command(&[&["watch", "--count", "2", "--json"], &world.as_carol()[..]].concat());
     let watching = watching.stdout(Stdio::piped()).spawn().unwrap();
-    let to_carol = |body: &str| run(&[&["send", "carol@native.example", body], &world.as_carol()[..]].concat()).code;
+    let native = world.native.clone();
+    let to_carol =
+        |body: &str| run(&["send", "carol@native.example", body, "--server", &native, "--token", CAROL]).code;
     assert_eq!(to_carol("before"), 0);
     world.send_through(&first);
 

@@ -12,7 +12,7 @@ use crate::notice::NoticePace;
 use crate::once::{AfterCrash, Repeats};
 use crate::order::Order;
 use crate::pace::Paces;
-use crate::peers::{PeerProof, Proofs};
+use crate::peers::{PeerProof, Proofs, Registrations};
 use crate::presence::{Engine, KeptState, Presence, PresenceLimits, Subscription, SubscriptionCounts};
 use crate::rates::Rates;
 use crate::receipts::Asked;
@@ -22,8 +22,8 @@ use crate::spool::{Parked, Retries};
 use crate::trace::{Trace, Traces};
 use crate::waiting::{Owner, Waiting, WaitingRoom};
 use adapter_api::{
-    Adapter, AdapterState, Carries, Configuration, Hub, HubCore, InstanceName, PeerState, Provenance, Settle,
-    Settlement, Token, TraceId,
+    Adapter, AdapterState, Carries, Configuration, Hub, HubCore, InstanceName, PeerState, Provenance, Registration,
+    Settle, Settlement, Token, TraceId,
 };
 use arc_swap::ArcSwap;
 use impp_model::{Address, Cause, Failure, Kind, Operation, Outcome, Side};
@@ -134,6 +134,7 @@ pub struct Core {
     pub(crate) traces: Traces,
     peers: Mutex<BTreeMap<(InstanceName, String), (PeerState, SystemTime)>>,
     pub(crate) proofs: Proofs,
+    registrations: Registrations,
     next_trace: AtomicU64,
     draining: AtomicBool,
     started: SystemTime,
@@ -196,6 +197,7 @@ impl Core {
             traces,
             peers: Mutex::default(),
             proofs: Proofs::default(),
+            registrations: Registrations::default(),
             next_trace: AtomicU64::new(seed),
             draining: AtomicBool::new(false),
             started: SystemTime::now(),
@@ -292,6 +294,11 @@ impl Core {
     /// How peers have proven themselves, at most one proof for each and the latest.
     pub fn proofs(&self) -> Vec<PeerProof> {
         self.proofs.latest()
+    }
+
+    /// What became of the registrations at trunks' servers, and when.
+    pub fn registrations(&self) -> Vec<(InstanceName, String, Registration, SystemTime)> {
+        self.registrations.all()
     }
 
     /// How often peers of an instance have proven themselves in this way under this protection.
@@ -465,6 +472,10 @@ impl HubCore for Core {
 
     fn peer_proven(&self, adapter: &InstanceName, peer: &str, proof: &str, protection: &str) {
         self.proofs.add(adapter, peer, proof, protection, SystemTime::now());
+    }
+
+    fn peer_registered(&self, adapter: &InstanceName, peer: &str, registration: Registration) {
+        self.registrations.set(adapter, peer, registration, SystemTime::now());
     }
 
     fn translation_loss(&self, adapter: &InstanceName, field: &str, how: Carries) {

@@ -52,6 +52,11 @@ impl Core {
         let spooled = || self.storage.ledger.pair(pair).1;
         // What becomes of presence is its engine's business: it is neither kept nor in any order with messages.
         let from_sender = matches!(waiting.owner, Owner::Sender(_)) && !waiting.operation.kind().is_presence();
+        if from_sender && self.paces.is_full(&hop, self.timestamp(), self.config.delivery.hold_timeout) {
+            self.counters.queue_full();
+            let failure = Failure::new(Side::Ours, Cause::Overload).with_text("too much is under way to this domain");
+            return self.refuse(waiting, failure);
+        }
         if from_sender && self.order.enter(pair, waiting.trace, spooled) == Turn::Behind {
             return self.follow(waiting, pair, hop);
         }
@@ -79,6 +84,9 @@ impl Core {
         };
         if repeat {
             self.flag_repeat(&held);
+        }
+        if matches!(held.owner, Some(Owner::Sender(_))) {
+            self.paces.handed_on(&held.hop);
         }
         let token = self.inflight.hold(held);
         if young {

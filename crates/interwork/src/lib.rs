@@ -13,6 +13,7 @@ mod dispatch;
 mod dns;
 mod ending;
 mod explain;
+mod flow;
 mod inflight; // RFC 3860 §3.4.1: the answer follows the indication
 mod journal;
 mod locate; // RFC 3861 §4, RFC 3263 §4, RFC 6120 §3.2

@@ -1,5 +1,7 @@
-//! How fast a hop that has returned is given what waited for it: at most twice as fast as it was served before (DESIGN A5).
+//! What a hop can bear (DESIGN A5): how fast one that has returned is given what waited for it, at most twice as fast as it was
+//! served before; and when one that answers has too much before it to take more.
 
+use crate::flow::Flow;
 use impp_model::Outcome;
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
@@ -24,6 +26,15 @@ const DOUBLING: Duration = Duration::from_secs(5);
 const MAX_DOUBLINGS: i32 = 10;
 /// What may be tried at once: so much of a second's share.
 const BURST: f64 = 0.1;
+/// Messages that may follow for each that is tried, while tries lag: so the backlog shrinks by half of what is tried, and a hop
+/// that is drained twice as fast as it was served takes as many as before.
+const FOLLOWING: f64 = 0.5;
+/// Followers that may come at once.
+const MAX_FOLLOWING: f64 = 64.0;
+/// Operations under way at a hop that are not too many, however slowly it answers: a burst.
+const UNDER_WAY: u32 = 4_096;
+/// What is under way beyond may take so much of the time that a sender waits.
+const SHARE: f64 = 0.25;
 
 #[derive(Debug, Default)]
 struct Pace {
@@ -34,6 +45,12 @@ struct Pace {
     /// Tries that may be made at `filled`.
     room: f64,
     filled: Timestamp,
+    /// Confirmations of late.
+    flow: Flow,
+    /// Operations handed on for senders that wait.
+    under_way: u32,
+    /// Messages that may follow those that wait, though tries lag.
+    following: f64,
 }
 
 impl Paces {
@@ -42,19 +59,49 @@ impl Paces {
         if !matches!(outcome, Outcome::Success(_) | Outcome::HandedOver) {
             return;
         }
-        let mut hops = self.0.lock();
-        match hops.get_mut(hop) {
-            Some(pace) => pace.count(now),
-            None => entry(&mut hops, hop).count(now),
-        }
+        self.change(hop, |pace| {
+            pace.count(now);
+            pace.flow.note(now);
+        });
+    }
+
+    /// Takes note of an operation that came out of the ledger and was confirmed.
+    pub(crate) fn drained(&self, hop: &str, now: Timestamp) {
+        self.change(hop, |pace| pace.flow.note(now));
+    }
+
+    /// An operation of a sender that waits is handed on.
+    pub(crate) fn handed_on(&self, hop: &str) {
+        self.change(hop, |pace| pace.under_way = pace.under_way.saturating_add(1));
+    }
+
+    /// One that was handed on has ended.
+    pub(crate) fn came_back(&self, hop: &str) {
+        // None are known if the hops were forgotten meanwhile.
+        self.change(hop, |pace| pace.under_way = pace.under_way.saturating_sub(1));
+    }
+
+    /// Whether so much is under way at a hop that answers that one more would hardly be confirmed while its sender waits.
+    pub(crate) fn is_full(&self, hop: &str, now: Timestamp, hold: Duration) -> bool {
+        self.0.lock().get(hop).is_some_and(|pace| pace.is_full(now, hold))
+    }
+
+    /// Whether one more message may go behind those of its pair that wait, `lag` being how long the first has been due. It may
+    /// unless the hop answers and leaves what is due waiting for longer than `hold`: then only so many may that the rest goes.
+    pub(crate) fn may_follow(&self, hop: &str, lag: Duration, now: Timestamp, hold: Duration) -> bool {
+        self.0.lock().get_mut(hop).is_none_or(|pace| pace.may_follow(lag, now, hold))
     }
 
     /// Whether one more of those that wait for a hop may be tried; then it is counted.
     pub(crate) fn admit(&self, hop: &str, now: Timestamp) -> bool {
+        self.change(hop, |pace| pace.admit(now))
+    }
+
+    fn change<T>(&self, hop: &str, change: impl FnOnce(&mut Pace) -> T) -> T {
         let mut hops = self.0.lock();
         match hops.get_mut(hop) {
-            Some(pace) => pace.admit(now),
-            None => entry(&mut hops, hop).admit(now),
+            Some(pace) => change(pace),
+            None => change(entry(&mut hops, hop)),
         }
     }
 
@@ -95,8 +142,24 @@ impl Pace {
         let admitted = self.room >= 1.0;
         if admitted {
             self.room -= 1.0;
+            self.following = (self.following + FOLLOWING).min(MAX_FOLLOWING);
         }
         admitted
+    }
+
+    fn is_full(&self, now: Timestamp, hold: Duration) -> bool {
+        let rate = self.flow.rate(now);
+        let bearable = f64::from(rate) * hold.as_secs_f64() * SHARE;
+        rate > 0 && self.under_way >= UNDER_WAY && f64::from(self.under_way) > bearable
+    }
+
+    fn may_follow(&mut self, lag: Duration, now: Timestamp, hold: Duration) -> bool {
+        let lags = self.flow.lasting(now).is_some_and(|lasting| lag.min(lasting) > hold);
+        let may = !lags || self.following >= 1.0;
+        if lags && may {
+            self.following -= 1.0;
+        }
+        may
     }
 
     /// Tries a second.
@@ -147,6 +210,46 @@ mod tests {
         assert!(seconds(&paces, 7_000, 1)[0] <= 61);
         paces.delivered("other", &Outcome::Indeterminant, Timestamp(1));
         assert_eq!(paces.0.lock().len(), 1);
+    }
+
+    #[test]
+    fn behind_a_backlog_that_an_answering_hop_leaves_lying_half_as_many_may_follow_as_are_tried() {
+        let (paces, hold, late) = (Paces::default(), Duration::from_secs(2), Duration::from_secs(60));
+        let follow = |now| (0..100).filter(|_| paces.may_follow(HOP, late, Timestamp(now), hold)).count();
+        assert_eq!(follow(1_000), 100, "nothing is known of the hop");
+        assert!(paces.admit(HOP, Timestamp(1_000)));
+        assert_eq!(follow(1_000), 100, "it has not answered");
+        for now in (1_000..=3_000).step_by(100) {
+            paces.drained(HOP, Timestamp(now));
+            assert_eq!(follow(now), 100, "it has just begun to answer");
+        }
+        paces.drained(HOP, Timestamp(3_001));
+        assert!(paces.may_follow(HOP, hold, Timestamp(3_001), hold), "nothing waits for long");
+        assert_eq!(follow(3_001), 0);
+        let tried = seconds(&paces, 3_001, 1)[0];
+        paces.drained(HOP, Timestamp(4_000));
+        assert_eq!(follow(4_000), tried.div_ceil(2));
+        assert_eq!(follow(6_000), 100, "it is silent again");
+    }
+
+    #[test]
+    fn a_hop_that_answers_takes_no_more_than_it_confirms_in_time() {
+        let (paces, hold) = (Paces::default(), Duration::from_secs(2));
+        let full = |now| paces.is_full(HOP, Timestamp(now), hold);
+        (0..3 * UNDER_WAY).for_each(|_| paces.handed_on(HOP));
+        assert!(!full(1_000), "a hop that is silent is another matter: what it has fails, and is kept");
+        for _ in 0..10_000 {
+            paces.delivered(HOP, &Outcome::Success(Proof::Server), Timestamp(1_000));
+        }
+        assert!(full(1_500), "half a second takes 5,000 of 12,288");
+        (0..2 * UNDER_WAY).for_each(|_| paces.came_back(HOP));
+        assert!(!full(1_500));
+        paces.delivered(HOP, &Outcome::Success(Proof::Server), Timestamp(2_000));
+        paces.delivered(HOP, &Outcome::Success(Proof::Server), Timestamp(3_000));
+        assert!(full(3_000), "it has become slow");
+        paces.came_back(HOP);
+        assert!(!full(3_000), "a burst is no backlog");
+        assert!(!full(9_000));
     }
 
     #[test]

@@ -95,6 +95,13 @@ impl Core {
             Outcome::Success(_) | Outcome::HandedOver | Outcome::Failure(_) => outcome,
         };
         let ended = held.ended();
+        match (&held.owner, &outcome) {
+            (Some(Owner::Sender(_)), _) => self.paces.came_back(&held.hop),
+            (Some(Owner::Ledger(_)), Outcome::Success(_) | Outcome::HandedOver) => {
+                self.paces.drained(&held.hop, self.timestamp());
+            }
+            (Some(Owner::Ledger(_) | Owner::Nobody) | None, _) => {}
+        }
         if ended.kind().is_presence() {
             // State, not post: who sent it knows what to do.
             self.report(&ended, &outcome);
@@ -157,10 +164,19 @@ impl Core {
     /// Puts an operation behind those of its pair that wait.
     pub(crate) fn follow(&self, waiting: Waiting, pair: Pair, hop: Box<str>) {
         let failure = Failure::new(Side::Ours, Cause::Overload).with_text("too many messages wait for this addressee");
-        if self.order.parked(pair) >= MAX_PARKED {
+        if self.order.parked(pair) >= MAX_PARKED || !self.may_follow(&hop) {
+            self.counters.queue_full();
             return self.refuse(waiting, failure);
         }
         self.hold_back(waiting, pair, hop, failure, 0);
+    }
+
+    /// Whether what waits for a hop goes on fast enough for more to stand behind it: else a load that refills the spool faster
+    /// than it is drained would keep it full, and everybody slow.
+    fn may_follow(&self, hop: &str) -> bool {
+        let now = self.timestamp();
+        let lag = self.storage.ledger.lag(hop, now);
+        self.paces.may_follow(hop, lag, now, self.config.delivery.hold_timeout)
     }
 
     fn hold_back(&self, waiting: Waiting, pair: Pair, hop: Box<str>, failure: Failure, attempts: u32) {

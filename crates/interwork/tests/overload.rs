@@ -85,3 +85,49 @@ async fn twice_what_fits_is_refused_at_each_bound_and_service_returns() {
     assert_eq!(accepted_and_refused(third).await, (ROOM, 0));
     running.abort();
 }
+
+/// The pairs of the next test.
+const SENDERS: usize = 40;
+
+fn from_one_of_many(world: &World, number: usize) -> oneshot::Receiver<Outcome> {
+    let sender = format!("s{}@sip.example", number % SENDERS);
+    world.submit(&sender, "b@xmpp.example", &format!("number {number}"), from_sip())
+}
+
+// The far side answers, but is given what waited no faster than it bears: four times that in new messages must not keep the
+// spool full, or no message would ever go live again.
+#[tokio::test(start_paused = true)]
+async fn a_load_that_refills_the_spool_faster_than_it_empties_is_refused_until_it_is_empty() {
+    let world = world_on(Table::new(0), 1_000, Arc::new(MemoryStore::new()), SteadyClock::start(), Limits::default());
+    let backlog: Vec<_> = (0..10 * SENDERS).map(|number| from_one_of_many(&world, number)).collect();
+    settle_all(&world, &Outcome::from(failure(Cause::LinkDown)));
+    // The far side is silent: all of it is kept.
+    assert_eq!(accepted_and_refused(backlog).await, (10 * SENDERS, 0));
+    assert_eq!(world.core.ledger().counts().entries, 10 * SENDERS);
+
+    let running = world.run();
+    world.core.peer_changed(&"xmpp".into(), "sip.example", PeerState::Up);
+    let (mut sent, mut load) = (10 * SENDERS, Vec::new());
+    while world.core.ledger().counts().entries > 0 {
+        load.extend((sent..sent + 4).map(|number| from_one_of_many(&world, number)));
+        sent += 4;
+        sleep(Duration::from_millis(20)).await;
+        settle_all(&world, &DELIVERED);
+        assert!(sent < 10_000, "the spool does not empty: {}", world.core.ledger().counts().entries);
+    }
+    while settle_all(&world, &DELIVERED) > 0 {
+        sleep(Duration::from_secs(1)).await;
+    }
+    let (accepted, refused) = accepted_and_refused(load).await;
+    assert!(refused > 100 && accepted > 100, "{refused} refused, {accepted} accepted");
+    // What is refused before it is handed to anybody is not accepted.
+    assert_eq!(world.books(), [(10 * SENDERS + accepted) as u64, 0, 0, 0, 0]);
+
+    // Everybody goes live again.
+    let after: Vec<_> = (sent..sent + SENDERS).map(|number| from_one_of_many(&world, number)).collect();
+    assert_eq!(settle_all(&world, &DELIVERED), SENDERS);
+    for outcome in after {
+        assert_eq!(outcome.await, Ok(DELIVERED));
+    }
+    running.abort();
+}

@@ -2,7 +2,7 @@
 
 use crate::auth::{self, AdminToken};
 use crate::{Readiness, metrics, queue};
-use adapter_api::PeerState;
+use adapter_api::{InstanceName, PeerState, Registration};
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -101,7 +101,24 @@ async fn peers(State(admin): State<Admin>) -> Json<Value> {
         json!({ "adapter": proof.adapter, "peer": proof.peer, "proof": proof.proof, "protection": proof.protection, "since_seconds": since })
     };
     let proven: Vec<_> = admin.core.proofs().into_iter().map(proof).collect();
-    Json(json!({ "peers": admin.core.peers().into_iter().map(row).collect::<Vec<_>>(), "proven": proven }))
+    let registrations: Vec<_> = admin.core.registrations().into_iter().map(registration).collect();
+    let peers = admin.core.peers().into_iter().map(row).collect::<Vec<_>>();
+    Json(json!({ "peers": peers, "proven": proven, "registrations": registrations }))
+}
+
+fn registration((adapter, peer, last, at): (InstanceName, String, Registration, SystemTime)) -> Value {
+    let since = at.elapsed().unwrap_or_default().as_secs();
+    let (state, of_state) = match last {
+        Registration::Held { seconds } => ("held", json!({ "granted_seconds": seconds })),
+        Registration::Refused { status } => ("refused", json!({ "status": status })),
+        Registration::Unanswered => ("unanswered", json!({})),
+        Registration::Ended => ("ended", json!({})),
+    };
+    let mut row = json!({ "adapter": adapter, "peer": peer, "state": state, "since_seconds": since });
+    if let (Some(row), Value::Object(more)) = (row.as_object_mut(), of_state) {
+        row.extend(more);
+    }
+    row
 }
 
 #[derive(Deserialize)]

@@ -16,14 +16,19 @@ use impp_model::{
     Operation, Side, TransId,
 };
 use sip_proto::build::RequestBuilder;
-use sip_proto::header::{HeaderError, MediaType};
+use sip_proto::header::MediaType;
 use sip_proto::message::Message;
 use std::time::Duration;
 
-/// The operation that a verified MESSAGE with a report or a state asks for; `None` when it is an instant message.
+/// The operation that a verified MESSAGE for `uri` with a report or a state asks for; `None` when it is an instant message.
 ///
 /// `Ok(Some(None))` is word that no operation has a form for.
-pub fn from_request(request: &Message, now: i64, threads: &ThreadTable) -> Result<Option<Option<Operation>>, Refusal> {
+pub fn from_request(
+    request: &Message,
+    uri: &str,
+    now: i64,
+    threads: &ThreadTable,
+) -> Result<Option<Option<Operation>>, Refusal> {
     let Some(media) = request.content_type()? else { return Ok(None) };
     let octets = request.body_bytes();
     let inside = |content: &Entity<'_>| -> Result<Option<Option<Operation>>, Refusal> {
@@ -33,13 +38,13 @@ pub fn from_request(request: &Message, now: i64, threads: &ThreadTable) -> Resul
             return Ok(None);
         }
         let body = content.decoded_body().ok_or(Refusal::Content(ContentRefusal::MediaType))?;
-        read(&media, &body, request, now, threads).map(Some)
+        read(&media, &body, request, uri, now, threads).map(Some)
     };
     if is(&media, cpim::MEDIA_TYPE) {
         let message = cpim::read(&octets).map_err(Refusal::Content)?;
         return inside(message.content());
     }
-    if is_signal(&media) { read(&media, &octets, request, now, threads).map(Some) } else { Ok(None) }
+    if is_signal(&media) { read(&media, &octets, request, uri, now, threads).map(Some) } else { Ok(None) }
 }
 
 fn is_signal(media: &MediaType<'_>) -> bool {
@@ -54,11 +59,11 @@ fn read(
     media: &MediaType<'_>,
     body: &[u8],
     request: &Message,
+    uri: &str,
     now: i64,
     threads: &ThreadTable,
 ) -> Result<Option<Operation>, Refusal> {
     let key = request.key_headers()?;
-    let uri = request.request_uri().ok_or(HeaderError::RequestUri)?;
     let source = from_sip_uri(key.from.uri).map_err(Refusal::Source)?;
     let destination = from_sip_uri(uri).map_err(Refusal::Destination)?;
     let max_forwards = key.max_forwards.map_or(MaxForwards::INITIAL, MaxForwards);

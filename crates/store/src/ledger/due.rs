@@ -6,6 +6,7 @@ use std::collections::btree_map::{BTreeMap, Entry};
 use std::collections::btree_set::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Seq, Timestamp};
 
@@ -37,6 +38,12 @@ impl Dues {
     /// When the next one is due.
     pub(super) fn next(&self) -> Option<Timestamp> {
         self.hops.values().filter_map(BTreeSet::first).map(|(when, _)| *when).min()
+    }
+
+    /// How long the first of a hop has been due.
+    pub(super) fn lag(&self, hop: &Hop, now: Timestamp) -> Duration {
+        let first = self.hops.get(hop).and_then(BTreeSet::first);
+        first.map_or(Duration::ZERO, |(when, _)| now.since(*when))
     }
 
     /// At most `limit` of those due: of each hop the longest due first, the hops in turn, each until `admit` lets no more pass.
@@ -95,6 +102,8 @@ mod tests {
         assert_eq!(numbers(dues.take(Timestamp(8), 100, slow_refused)), [21, 20]);
         assert_eq!(asked, 3, "a backlog is not looked through");
         assert_eq!(numbers(dues.later(Some("quick"), Timestamp(8))), [22]);
+        assert_eq!(dues.lag(&Some("slow".into()), Timestamp(8)), Duration::from_millis(8));
+        assert_eq!((dues.lag(&Some("none".into()), Timestamp(8)), dues.lag(&None, Timestamp(5))), Default::default());
         assert_eq!((dues.later(None, Timestamp(8)).len(), dues.next()), (2, Some(Timestamp(0))));
         for number in 0..10 {
             dues.remove(Some("slow".into()), place(number, number));

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use impp_model::Cause;
 
@@ -225,6 +226,11 @@ impl Index {
     ) -> impl Iterator<Item = (Seq, &Slot)> {
         let taken = self.dues.take(now, limit, admit);
         taken.into_iter().filter_map(|seq| Some((seq, &**self.slots.get(&seq)?)))
+    }
+
+    /// How long the first entry of a hop has been due.
+    pub(super) fn lag(&self, hop: &str, now: Timestamp) -> Duration {
+        self.hops.get_key_value(hop).map_or(Duration::ZERO, |(hop, _)| self.dues.lag(&Some(hop.clone()), now))
     }
 
     /// When the next is to be tried or expires.

@@ -76,6 +76,11 @@ impl Ledger {
         self.index.lock().wake(hop, now)
     }
 
+    /// How long the entry of a hop that has been due for the longest has been so.
+    pub fn lag(&self, hop: &str, now: Timestamp) -> Duration {
+        self.index.lock().lag(hop, now)
+    }
+
     /// How many entries of a pair there are, and whether one of them is in the spool: then a new message of the pair must
     /// follow it there, to keep the order.
     pub fn pair(&self, pair: Pair) -> (usize, bool) {
