@@ -77,9 +77,9 @@ async fn finish(settings: &AcmeSettings, order: &mut Order, answers: &Answers) -
         answers.add(&domain, &challenge.token, &challenge.key_authorization())?;
         challenge.set_ready().await.map_err(AcmeError::Authority)?;
     }
-    match order.poll_ready(&PATIENCE).await.map_err(AcmeError::Authority)? {
-        OrderStatus::Ready => {}
-        status => return Err(unverified(order).await.unwrap_or(AcmeError::Order(status))),
+    let status = order.poll_ready(&PATIENCE).await.map_err(AcmeError::Authority)?;
+    if status != OrderStatus::Ready {
+        return Err(unverified(order).await.unwrap_or(AcmeError::Order(status)));
     }
     let key = order.finalize().await.map_err(AcmeError::Authority)?;
     let chain = order.poll_certificate(&PATIENCE).await.map_err(AcmeError::Authority)?;
