@@ -1,6 +1,6 @@
 //! The hub as an adapter sees it.
 
-use crate::{Carries, Configuration, DomainPattern, Settle, settle_channel};
+use crate::{Carries, Configuration, DomainPattern, Registration, Settle, settle_channel};
 use impp_model::{Address, Operation, Outcome, domain::Domain};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -144,6 +144,10 @@ pub trait HubCore: Send + Sync {
     fn peer_proven(&self, adapter: &InstanceName, peer: &str, proof: &str, protection: &str) {
         let _ = (adapter, peer, proof, protection);
     }
+    /// See [`Hub::peer_registered`]; what only carries operations need not care.
+    fn peer_registered(&self, adapter: &InstanceName, peer: &str, registration: Registration) {
+        let _ = (adapter, peer, registration);
+    }
     /// See [`Hub::keep`] and [`Hub::kept`]; none where nothing is kept.
     fn state(&self) -> Option<Arc<dyn AdapterState>> {
         None
@@ -200,6 +204,11 @@ impl Hub {
     /// Tells how `peer` has proven itself, as `certificate` or `dialback`, and how the connection is protected, as `TLS 1.3`.
     pub fn peer_proven(&self, peer: &str, proof: &str, protection: &str) {
         self.core.peer_proven(&self.instance, peer, proof, protection);
+    }
+
+    /// Tells what became of a registration of ours at `peer`, a domain with a trunk.
+    pub fn peer_registered(&self, peer: &str, registration: Registration) {
+        self.core.peer_registered(&self.instance, peer, registration);
     }
 
     /// Tells that a listener is open: `udp`, `tcp` or `http`, at this address, with the port that was chosen for port 0.

@@ -28,7 +28,7 @@ pub use impp_resolve::{Dns, Transport};
 pub use pattern::{DomainPattern, PatternError};
 pub use settle::{Keeper, Settle, Settlement, Token, settle_channel};
 pub use transport::Tls;
-pub use trunk::{Credentials, Trunk};
+pub use trunk::{Credentials, Registration, Trunk};
 
 use async_trait::async_trait;
 

@@ -32,6 +32,25 @@ impl fmt::Debug for Credentials {
     }
 }
 
+/// What became of the last try to register at a trunk's server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registration {
+    /// The server has it, for so many seconds from then.
+    Held {
+        /// As granted.
+        seconds: u32,
+    },
+    /// The server said no.
+    Refused {
+        /// Its answer.
+        status: u16,
+    },
+    /// Nobody answered.
+    Unanswered,
+    /// It was taken back.
+    Ended,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

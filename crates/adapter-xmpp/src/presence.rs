@@ -4,12 +4,13 @@
 //! Nothing is remembered here of who watches whom: that is the hub's. Only questions whether a user is there wait for answers.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use adapter_api::Settle;
 use impp_model::{
     AuthorizeOperation, Basic, Cause, Domain, EndReason, Endpoint, Failure, News, NotifyOperation, Operation, Outcome,
-    Proof, Side, Standing, SubscribeOperation, TransId, Wish,
+    Proof, Side, Standing, SubscribeOperation, SubscriptId, TransId, Wish,
 };
 use strict_xml::{Element, SharedStr};
 use xmpp_proto::jid::Jid;
@@ -19,7 +20,10 @@ use crate::mapping::address::{AddressError, from_jid, to_jid};
 use crate::mapping::{error, presence};
 
 /// What a user's subscription is called: there is one for a pair (RFC 6121 §3.1.3).
-pub(crate) const ROSTER: &str = "roster";
+pub(crate) fn roster() -> SubscriptId {
+    static ROSTER: LazyLock<SubscriptId> = LazyLock::new(|| "roster".into());
+    ROSTER.clone()
+}
 
 /// What the ids of requests for a subscription begin with: an error with it says that there is no such contact.
 const REQUEST_ID: &str = "ilsub";
@@ -59,13 +63,7 @@ pub(crate) fn from_stanza(
     let (far, near) = (bare(&from)?, bare(&to)?);
     let subscribe = |wish| {
         let (watcher, target, trans_id) = (far.clone(), near.clone(), trans_id.clone());
-        Operation::Subscribe(Box::new(SubscribeOperation {
-            watcher,
-            target,
-            wish,
-            subscript_id: ROSTER.into(),
-            trans_id,
-        }))
+        Operation::Subscribe(Box::new(SubscribeOperation { watcher, target, wish, subscript_id: roster(), trans_id }))
     };
     let authorize = |allow| {
         let (target, watcher, trans_id) = (far.clone(), near.clone(), trans_id.clone());

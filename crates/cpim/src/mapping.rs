@@ -16,6 +16,8 @@
 //! assert!(written.value.starts_with(b"From: <im:romeo@example.net>\r\n"));
 //! ```
 
+mod word; // RFC 5438, RFC 3994
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -35,6 +37,7 @@ use crate::mime::{CONTENT_TYPE, Entity};
 use crate::object::{Class, Package, SignedPolicy, Untranslatable};
 use crate::profile::Profile;
 use crate::write::{WriteError, representable};
+pub use word::{from_imdn, from_status, to_notification, to_status};
 
 /// Why an object makes no message operation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

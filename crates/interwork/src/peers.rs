@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use adapter_api::InstanceName;
+use adapter_api::{InstanceName, Registration};
 use parking_lot::Mutex;
 use serde::Serialize;
 
@@ -54,6 +54,21 @@ impl Proofs {
 
     pub(crate) fn counts(&self) -> Vec<((InstanceName, String, String), u64)> {
         self.0.lock().counts.iter().map(|(key, count)| (key.clone(), *count)).collect()
+    }
+}
+
+/// The last word about the registration at each trunk's server, of which the configuration names few.
+#[derive(Debug, Default)]
+pub(crate) struct Registrations(Mutex<BTreeMap<(InstanceName, String), (Registration, SystemTime)>>);
+
+impl Registrations {
+    pub(crate) fn set(&self, adapter: &InstanceName, peer: &str, registration: Registration, at: SystemTime) {
+        self.0.lock().insert((adapter.clone(), peer.to_owned()), (registration, at));
+    }
+
+    pub(crate) fn all(&self) -> Vec<(InstanceName, String, Registration, SystemTime)> {
+        let all = self.0.lock();
+        all.iter().map(|((adapter, peer), (last, at))| (adapter.clone(), peer.clone(), *last, *at)).collect()
     }
 }
 

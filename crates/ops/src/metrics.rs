@@ -1,6 +1,6 @@
 //! The hub's counters as OpenMetrics text.
 
-use adapter_api::{Carries, PeerState};
+use adapter_api::{Carries, PeerState, Registration};
 use interwork::{Core, SubscriptionCounts};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet};
@@ -135,6 +135,13 @@ impl HubCollector {
         for (adapter, peer, state, _) in self.core.peers() {
             let labels = [("adapter", adapter.as_str()), ("peer", peer.as_str())];
             ConstGauge::new(i64::from(state == PeerState::Up)).encode(family.encode_family(&labels)?)?;
+        }
+        let help = "Whether the server of a trunk holds our registration";
+        let mut family = encoder.encode_descriptor("peer_registered", help, None, MetricType::Gauge)?;
+        for (adapter, peer, last, _) in self.core.registrations() {
+            let labels = [("adapter", adapter.as_str()), ("peer", peer.as_str())];
+            let held = i64::from(matches!(last, Registration::Held { .. }));
+            ConstGauge::new(held).encode(family.encode_family(&labels)?)?;
         }
         let help = "How often peers have proven themselves, by method and protection";
         let mut family = encoder.encode_descriptor("peer_proofs", help, None, MetricType::Counter)?;

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use impp_model::DateTime;
-use strict_xml::Element;
+use strict_xml::ElementRef;
 
 use crate::error::WarningKind;
-use crate::extension::{Extension, must_understand};
+use crate::extension::{Extension, bears_must_understand};
 use crate::model::Tuple;
 use crate::namespace::{CIPID, DATA_MODEL, RPID, TIMED_STATUS, is_sound};
 use crate::rpid;
@@ -24,10 +24,10 @@ pub(crate) enum Parent {
 }
 
 /// A child of the root.
-pub(crate) fn presence_child(child: &Element, warnings: &mut Warnings) {
+pub(crate) fn presence_child(child: ElementRef<'_>, warnings: &mut Warnings) {
     outside_status(child, warnings);
     // RFC 4480 §3.1: table 1 has no column for it.
-    if child.ns == RPID {
+    if *child.ns() == *RPID {
         warnings.add(WarningKind::RpidPlacement, child);
     }
     if child.is("timed-status", TIMED_STATUS) {
@@ -36,7 +36,7 @@ pub(crate) fn presence_child(child: &Element, warnings: &mut Warnings) {
 }
 
 /// An extension in a tuple.
-pub(crate) fn tuple_child(child: &Element, warnings: &mut Warnings) {
+pub(crate) fn tuple_child(child: ElementRef<'_>, warnings: &mut Warnings) {
     outside_status(child, warnings);
     rpid_child(child, Parent::Tuple, warnings);
     // RFC 4481 §3: from is required.
@@ -46,10 +46,10 @@ pub(crate) fn tuple_child(child: &Element, warnings: &mut Warnings) {
 }
 
 /// An extension in a status.
-pub(crate) fn status_child(child: &Element, warnings: &mut Warnings) {
+pub(crate) fn status_child(child: ElementRef<'_>, warnings: &mut Warnings) {
     namespace(child, warnings);
     // RFC 4479 §3.7: attributes of the data model stand in the tuple.
-    if child.ns == RPID {
+    if *child.ns() == *RPID {
         warnings.add(WarningKind::RpidPlacement, child);
     }
     if child.is("timed-status", TIMED_STATUS) {
@@ -58,7 +58,7 @@ pub(crate) fn status_child(child: &Element, warnings: &mut Warnings) {
 }
 
 /// A child of a person or device.
-pub(crate) fn component_child(child: &Element, parent: Parent, warnings: &mut Warnings) {
+pub(crate) fn component_child(child: ElementRef<'_>, parent: Parent, warnings: &mut Warnings) {
     outside_status(child, warnings);
     rpid_child(child, parent, warnings);
     if child.is("timed-status", TIMED_STATUS) {
@@ -67,8 +67,8 @@ pub(crate) fn component_child(child: &Element, parent: Parent, warnings: &mut Wa
 }
 
 /// RFC 4479 §5.1: the place in the sequence of a person or device.
-pub(crate) fn rank_in_component(child: &Element) -> u8 {
-    match (child.ns.as_str(), child.name.as_str()) {
+pub(crate) fn rank_in_component(name: &str, ns: &str) -> u8 {
+    match (ns, name) {
         (DATA_MODEL, "deviceID") => 1,
         (DATA_MODEL, "note") => 2,
         (DATA_MODEL, "timestamp") => 3,
@@ -80,7 +80,7 @@ pub(crate) fn rank_in_component(child: &Element) -> u8 {
 pub(crate) fn tuple(tuple: &Tuple, warnings: &mut Warnings) {
     siblings(&tuple.extensions, warnings);
     for extension in &tuple.extensions {
-        let element = extension.element();
+        let Some(element) = extension.place() else { continue };
         if element.is("service-class", RPID) && tuple.contact.as_ref().is_some_and(|contact| !contact.uri.is_empty()) {
             service_class(element, warnings);
         }
@@ -98,35 +98,35 @@ pub(crate) fn siblings(elements: &[Extension], warnings: &mut Warnings) {
         return;
     }
     let mut seen = BTreeSet::new();
-    for element in elements.iter().map(Extension::element) {
-        let kind = match element.ns.as_str() {
+    for element in elements.iter().filter_map(Extension::place) {
+        let kind = match element.ns().as_str() {
             RPID if !timed(element) => WarningKind::RpidRepeated,
             CIPID => WarningKind::CipidRepeated,
             _ => continue,
         };
         // RFC 4482 §3.2: one display-name for each language.
-        if !seen.insert((element.ns.as_str(), element.name.as_str(), element.xml_lang())) {
+        if !seen.insert((element.ns().as_str(), element.name(), element.xml_lang())) {
             warnings.add(kind, element);
         }
     }
 }
 
-fn outside_status(child: &Element, warnings: &mut Warnings) {
+fn outside_status(child: ElementRef<'_>, warnings: &mut Warnings) {
     namespace(child, warnings);
     // RFC 3863 §4.2.3: only within a status.
-    if must_understand(child) {
+    if bears_must_understand(child) {
         warnings.add(WarningKind::MustUnderstandPlacement, child);
     }
 }
 
-fn namespace(child: &Element, warnings: &mut Warnings) {
-    if !is_sound(&child.ns) {
+fn namespace(child: ElementRef<'_>, warnings: &mut Warnings) {
+    if !is_sound(child.ns()) {
         warnings.add(WarningKind::Namespace, child);
     }
 }
 
-fn rpid_child(child: &Element, parent: Parent, warnings: &mut Warnings) {
-    let Some(rule) = rpid::rule(child) else { return };
+fn rpid_child(child: ElementRef<'_>, parent: Parent, warnings: &mut Warnings) {
+    let Some(rule) = rpid::rule(child.name(), child.ns()) else { return };
     if !rule.parents.contains(&parent) {
         warnings.add(WarningKind::RpidPlacement, child);
     }
@@ -136,23 +136,23 @@ fn rpid_child(child: &Element, parent: Parent, warnings: &mut Warnings) {
 }
 
 /// RFC 4480 §3.10: other services than electronic ones have no URI.
-fn service_class(element: &Element, warnings: &mut Warnings) {
+fn service_class(element: ElementRef<'_>, warnings: &mut Warnings) {
     let physical = ["courier", "freight", "in-person", "postal"];
-    if element.elements().any(|child| child.ns == RPID && physical.contains(&child.name.as_str())) {
+    if element.elements().any(|child| *child.ns() == *RPID && physical.contains(&child.name())) {
         warnings.add(WarningKind::ServiceClassContact, element);
     }
 }
 
-fn timed(element: &Element) -> bool {
+fn timed(element: ElementRef<'_>) -> bool {
     element.attr("from").is_some() || element.attr("until").is_some()
 }
 
-fn time(element: &Element, name: &str) -> Option<DateTime> {
+fn time(element: ElementRef<'_>, name: &str) -> Option<DateTime> {
     DateTime::parse(element.attr(name)?.trim()).ok()
 }
 
 /// Whether a timed-status speaks of this time.
-fn covers(element: &Element, now: &DateTime) -> bool {
+fn covers(element: ElementRef<'_>, now: &DateTime) -> bool {
     let from = time(element, "from").is_some_and(|from| from.cmp_instant(now).is_le());
     from && time(element, "until").is_none_or(|until| until.cmp_instant(now).is_gt())
 }

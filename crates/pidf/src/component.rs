@@ -48,8 +48,8 @@ impl Device {
 
     /// The URN that names the device everywhere.
     pub fn device_id(&self) -> Option<String> {
-        let element = self.element("deviceID", DATA_MODEL)?;
-        Some(element.text().trim().to_owned()).filter(|id| !id.is_empty())
+        let id = extension(&self.elements, "deviceID", DATA_MODEL)?.text();
+        Some(id.trim().to_owned()).filter(|id| !id.is_empty())
     }
 
     /// When this was known to be so.
@@ -59,10 +59,14 @@ impl Device {
 }
 
 fn find<'a>(elements: &'a [Extension], name: &str, ns: &str) -> Option<&'a Element> {
-    elements.iter().find(|element| element.is(name, ns)).map(Extension::element)
+    extension(elements, name, ns).map(Extension::element)
+}
+
+fn extension<'a>(elements: &'a [Extension], name: &str, ns: &str) -> Option<&'a Extension> {
+    elements.iter().find(|element| element.is(name, ns))
 }
 
 fn timestamp(elements: &[Extension]) -> Option<DateTime> {
-    let text = find(elements, "timestamp", DATA_MODEL)?.text();
+    let text = extension(elements, "timestamp", DATA_MODEL)?.text();
     DateTime::parse(text.trim()).ok().filter(DateTime::is_pidf)
 }

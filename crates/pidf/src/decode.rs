@@ -145,8 +145,14 @@ fn without_encoding(text: Cow<'_, str>) -> Cow<'_, str> {
     }
 }
 
+/// The declaration of nearly all documents.
+const USUAL: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>";
+
 /// The encoding that a declaration names after its version, and where it says so.
 fn declared_encoding(text: &str) -> Option<(&str, usize, usize)> {
+    if text.starts_with(USUAL) {
+        return Some(("UTF-8", "<?xml version=\"1.0\" ".len(), USUAL.len() - "?>".len()));
+    }
     let space = |c: char| matches!(c, ' ' | '\t' | '\r' | '\n');
     let inside = text.strip_prefix("<?xml")?.split_once("?>")?.0;
     let (_, after_version) = pseudo_attribute(inside.strip_prefix(space)?.trim_start_matches(space), "version")?;

@@ -1,8 +1,10 @@
 //! Elements that are kept, not interpreted.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 
-use strict_xml::{Element, SharedStr};
+use strict_xml::{Element, ElementRef, SharedStr, Tree};
 
 use crate::namespace;
 
@@ -12,55 +14,104 @@ use crate::namespace;
 /// namespace declarations it inherited. Equality is that of the elements. `Debug` shows names alone, since locations
 /// (RFC 4119) are extensions and do not belong in logs.
 #[derive(Clone)]
-pub struct Extension {
-    element: Element,
-    /// Names of the elements around it, outermost first, which lead to their declarations.
-    context: Option<Context>,
-}
+pub struct Extension(Kept);
 
-/// The local names of the elements around an extension, as parsed: root, then at most tuple and status.
-pub(crate) type Context = [SharedStr; 3];
+#[derive(Clone)]
+enum Kept {
+    /// Of the caller's making.
+    Made(Element),
+    /// One of a document that was read, and the copy that was made when somebody looked into it.
+    Read { tree: Arc<Tree>, index: u32, copy: OnceLock<Box<Element>> },
+}
 
 impl Extension {
     /// An element of the caller's making.
     pub fn new(element: Element) -> Self {
-        Self { element, context: None }
+        Self(Kept::Made(element))
     }
 
-    pub(crate) fn read(element: Element, context: Context) -> Self {
-        Self { element, context: Some(context) }
+    pub(crate) fn read(tree: &Arc<Tree>, element: ElementRef<'_>) -> Self {
+        Self(Kept::Read { tree: Arc::clone(tree), index: element.index(), copy: OnceLock::new() })
     }
 
     /// The element.
     pub fn element(&self) -> &Element {
-        &self.element
+        match &self.0 {
+            Kept::Made(element) => element,
+            Kept::Read { tree, index, copy } => copy.get_or_init(|| Box::new(copied(tree, *index))),
+        }
     }
 
     /// The element, to be changed; its own prefixes and comments are lost when it is written.
     pub fn into_element(self) -> Element {
-        self.element
+        match self.0 {
+            Kept::Made(element) => element,
+            Kept::Read { tree, index, copy } => copy.into_inner().map_or_else(|| copied(&tree, index), |copy| *copy),
+        }
     }
 
-    pub(crate) fn context(&self) -> Option<&Context> {
-        self.context.as_ref()
+    /// Where the element stands in the document that was read.
+    pub(crate) fn place(&self) -> Option<ElementRef<'_>> {
+        match &self.0 {
+            Kept::Made(_) => None,
+            Kept::Read { tree, index, .. } => tree.element(*index),
+        }
+    }
+
+    /// Local name.
+    pub fn name(&self) -> &str {
+        match self.place() {
+            Some(place) => place.name(),
+            None => &self.element().name,
+        }
+    }
+
+    /// Namespace; empty for none.
+    pub fn ns(&self) -> &SharedStr {
+        match self.place() {
+            Some(place) => place.ns(),
+            None => &self.element().ns,
+        }
+    }
+
+    /// The element's own text, without that of its children.
+    pub fn text(&self) -> Cow<'_, str> {
+        match self.place() {
+            Some(place) => place.text(),
+            None => self.element().text(),
+        }
     }
 
     /// Whether the element has this local name and namespace.
     pub fn is(&self, name: &str, ns: &str) -> bool {
-        self.element.is(name, ns)
+        self.name() == name && *self.ns() == *ns
     }
 
     /// Whether the element bears `mustUnderstand`.
     pub fn must_understand(&self) -> bool {
-        must_understand(&self.element)
+        must_understand(self.element())
     }
+}
+
+fn copied(tree: &Tree, index: u32) -> Element {
+    tree.element(index).unwrap_or(tree.root()).to_element()
 }
 
 /// Whether `mustUnderstand` is `true` or `1` on the element.
 ///
 /// RFC 3863 §4.4 declares the attribute globally, so it has a namespace; §4.2.3 and most senders write it without.
 pub fn must_understand(element: &Element) -> bool {
-    let value = element.attr_ns("mustUnderstand", namespace::PIDF).or_else(|| element.attr("mustUnderstand"));
+    is_true(element.attr_ns(MUST_UNDERSTAND, namespace::PIDF).or_else(|| element.attr(MUST_UNDERSTAND)))
+}
+
+/// The same of an element that is being read.
+pub(crate) fn bears_must_understand(element: ElementRef<'_>) -> bool {
+    is_true(element.attr_ns(MUST_UNDERSTAND, namespace::PIDF).or_else(|| element.attr(MUST_UNDERSTAND)))
+}
+
+const MUST_UNDERSTAND: &str = "mustUnderstand";
+
+fn is_true(value: Option<&str>) -> bool {
     value.is_some_and(|value| matches!(value.trim_matches([' ', '\t', '\r', '\n']), "true" | "1"))
 }
 
@@ -74,7 +125,7 @@ pub fn may_interpret(element: &Element, known: &[&str]) -> bool {
 
 impl PartialEq for Extension {
     fn eq(&self, other: &Self) -> bool {
-        self.element == other.element
+        self.element() == other.element()
     }
 }
 
@@ -88,7 +139,7 @@ impl From<Element> for Extension {
 
 impl fmt::Debug for Extension {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Extension({{{}}}{})", self.element.ns, self.element.name)
+        write!(f, "Extension({{{}}}{})", self.ns(), self.name())
     }
 }
 

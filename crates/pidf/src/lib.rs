@@ -52,7 +52,6 @@ mod reader; // RFC 3863 §4.1, RFC 4479 §5
 mod relay; // RFC 3859 §3.3
 pub mod report;
 pub mod rpid; // RFC 4480
-mod source;
 mod timeline; // RFC 3863 §4.1.7, §6
 mod warn;
 mod write; // RFC 3863 §4.4

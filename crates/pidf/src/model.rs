@@ -1,7 +1,9 @@
 //! PRESENCE INFORMATION as RFC 3863 has it.
 
+use std::sync::Arc;
+
 use impp_model::{Basic, DateTime};
-use strict_xml::{Attr, SharedStr, XML_NS};
+use strict_xml::{Attr, SharedStr, Tree, XML_NS};
 
 use crate::component::{Device, Person};
 use crate::extension::Extension;
@@ -26,23 +28,20 @@ pub struct Presence {
     pub extensions: Vec<Extension>,
     /// Other attributes of the root, such as `xml:lang`.
     pub attributes: Vec<Attr>,
-    pub(crate) spelling: Spelling,
+    pub(crate) origin: Origin,
 }
 
-/// How a document that was read spelled its names; two spellings say the same.
+/// The document that was read, which knows how its names were spelled; two spellings say the same.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Spelling {
-    /// The root's local name, which leads to its start tag.
-    pub(crate) root: SharedStr,
-}
+pub(crate) struct Origin(pub(crate) Option<Arc<Tree>>);
 
-impl PartialEq for Spelling {
+impl PartialEq for Origin {
     fn eq(&self, _: &Self) -> bool {
         true
     }
 }
 
-impl Eq for Spelling {}
+impl Eq for Origin {}
 
 impl Presence {
     /// A document without tuples.

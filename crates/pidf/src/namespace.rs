@@ -21,6 +21,10 @@ pub const JABBER_CLIENT: &str = "jabber:client";
 
 /// RFC 3863 §4.2.2: whether the namespace, if there is one, is an absolute URI without fragment.
 pub(crate) fn is_sound(ns: &str) -> bool {
+    // Those of the IETF are the most frequent.
+    if matches!(ns, PIDF | RPID | DATA_MODEL | CIPID) {
+        return true;
+    }
     let scheme = ns.split_once(':').map(|(scheme, _)| scheme);
     let letters = |scheme: &str| scheme.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"+-.".contains(&octet));
     let absolute =

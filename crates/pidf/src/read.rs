@@ -1,6 +1,8 @@
 //! From a document to the model.
 
-use strict_xml::{Element, Fault, XmlErrorKind, parse_document};
+use std::sync::Arc;
+
+use strict_xml::{ElementRef, Fault, Tree, XmlErrorKind};
 
 use crate::decode::{Text, decode};
 use crate::error::{ErrorKind, ParseError, Warning, WarningKind};
@@ -9,7 +11,7 @@ use crate::media::{Roots, content_type};
 use crate::model::Presence;
 use crate::namespace::{PIDF, PIDF_DIFF};
 use crate::reader::Reader;
-use crate::warn::{Warnings, offset};
+use crate::warn::Warnings;
 
 /// A document that was read, and what was wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,19 +45,19 @@ fn read(octets: &[u8], roots: Roots, charset: Option<&str>) -> Result<Parsed, Pa
         return Err(ParseError { kind, line: 1, octet: limits::MAX_DOCUMENT });
     }
     let text = decode(octets, charset)?;
-    let root = tree(&text)?;
-    let at = offset(&root);
-    let version = check_root(&root, roots).map_err(|kind| text.error(kind, at))?;
+    let tree = Arc::new(tree(&text)?);
+    let at = tree.root().position();
+    let version = check_root(tree.root(), roots).map_err(|kind| text.error(kind, at))?;
     let mut warnings = Warnings::default();
     if !text.has_declaration() {
         warnings.at(WarningKind::NoXmlDeclaration, 0);
     }
-    let presence = Reader::new(&mut warnings).presence(root).map_err(|kind| text.error(kind, at))?;
+    let presence = Reader::new(&tree, &mut warnings).presence().map_err(|kind| text.error(kind, at))?;
     Ok(Parsed { presence, warnings: warnings.finish(&text), version })
 }
 
 /// The document as a tree of elements.
-fn tree(text: &Text<'_>) -> Result<Element, ParseError> {
+fn tree(text: &Text<'_>) -> Result<Tree, ParseError> {
     let bytes = text.text.as_bytes();
     let limit = limits::MAX_TAGS;
     // Counting takes a twentieth of the time of finding each.
@@ -63,7 +65,7 @@ fn tree(text: &Text<'_>) -> Result<Element, ParseError> {
         let at = memchr::memchr_iter(b'<', bytes).nth(limit).unwrap_or(bytes.len());
         return Err(text.error(ErrorKind::TooManyTags { limit }, at));
     }
-    parse_document(bytes, &limits::xml()).map_err(|error| {
+    Tree::parse_document(&text.text, &limits::xml()).map_err(|error| {
         let rest = text.text.get(error.offset..).unwrap_or_default();
         let kind = match error.fault() {
             Fault::PolicyViolation => ErrorKind::Limit(error.kind),
@@ -77,8 +79,8 @@ fn tree(text: &Text<'_>) -> Result<Element, ParseError> {
 }
 
 /// Whether the root is one that holds a full state, and its version if it has one.
-fn check_root(root: &Element, roots: Roots) -> Result<Option<u64>, ErrorKind> {
-    match (root.ns.as_str(), root.name.as_str(), roots) {
+fn check_root(root: ElementRef<'_>, roots: Roots) -> Result<Option<u64>, ErrorKind> {
+    match (root.ns().as_str(), root.name(), roots) {
         (PIDF, "presence", Roots::Any | Roots::Presence) => Ok(None),
         (PIDF_DIFF, "pidf-full", Roots::Any | Roots::Partial) => {
             Ok(root.attr("version").and_then(|version| version.trim().parse().ok()))

@@ -1,50 +1,29 @@
 //! From a tree of elements to the model.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use impp_model::{Basic, DateTime};
-use strict_xml::{Attr, Element, Node, SharedStr, XML_NS, is_ncname};
+use strict_xml::{Attr, AttrRef, ElementRef, NodeRef, SharedStr, Tree, XML_NS, is_ncname};
 
 use crate::check;
 use crate::component::{Device, Person};
 use crate::error::{ErrorKind, WarningKind};
-use crate::extension::{Context, Extension};
-use crate::model::{Contact, Note, Presence, Spelling, Status, Tuple, lang};
+use crate::extension::Extension;
+use crate::model::{Contact, Note, Origin, Presence, Status, Tuple};
 use crate::namespace::{DATA_MODEL, PIDF, PIDF_DIFF};
 use crate::priority::Priority;
-use crate::warn::{Warnings, offset};
+use crate::warn::Warnings;
 
 /// Takes a tree apart.
-pub(crate) struct Reader<'w> {
+pub(crate) struct Reader<'t, 'w> {
+    tree: &'t Arc<Tree>,
     warnings: &'w mut Warnings,
 }
 
-/// What an element inherits from those around it.
-#[derive(Clone)]
-struct Around {
-    context: Context,
-    lang: Option<SharedStr>,
-}
-
-impl Around {
-    fn root(root: &Element) -> Self {
-        let context = [root.name.clone(), SharedStr::EMPTY, SharedStr::EMPTY];
-        Self { context, lang: language(&root.attrs, None) }
-    }
-
-    /// What the children of `element` inherit, at this level below the root.
-    fn inside(&self, element: &Element, level: usize) -> Self {
-        let mut inner = Self { context: self.context.clone(), lang: language(&element.attrs, self.lang.as_ref()) };
-        if let Some(name) = inner.context.get_mut(level) {
-            *name = element.name.clone();
-        }
-        inner
-    }
-}
-
 /// The language in force; an empty one takes it back (XML 1.0 §2.12).
-fn language(attributes: &[Attr], inherited: Option<&SharedStr>) -> Option<SharedStr> {
-    lang(attributes).or(inherited).filter(|lang| !lang.is_empty()).cloned()
+fn language<'t>(element: ElementRef<'t>, inherited: Option<AttrRef<'t>>) -> Option<AttrRef<'t>> {
+    element.find("lang", XML_NS).or(inherited).filter(|lang| !lang.value().is_empty())
 }
 
 /// Whether elements stand in the order of a schema's sequence.
@@ -60,149 +39,137 @@ impl Sequence {
     }
 }
 
-impl<'w> Reader<'w> {
+impl<'t, 'w> Reader<'t, 'w> {
     /// A reader that tells every fault it finds.
-    pub(crate) fn new(warnings: &'w mut Warnings) -> Self {
-        Self { warnings }
+    pub(crate) fn new(tree: &'t Arc<Tree>, warnings: &'w mut Warnings) -> Self {
+        Self { tree, warnings }
     }
 
-    /// The document with this root.
-    pub(crate) fn presence(&mut self, root: Element) -> Result<Presence, ErrorKind> {
+    /// The document.
+    pub(crate) fn presence(&mut self) -> Result<Presence, ErrorKind> {
+        let root = self.tree.root();
         // RFC 3863 §4.1.1; the type is anyURI, whose white space collapses.
-        let entity = root.attrs.iter().find(|attr| attr.name == "entity" && attr.ns.is_empty());
-        let entity = trimmed(&entity.ok_or(ErrorKind::EntityMissing)?.value);
+        let entity = trimmed(root.find("entity", "").ok_or(ErrorKind::EntityMissing)?.shared());
         if entity.is_empty() {
             return Err(ErrorKind::EntityEmpty);
         }
         if !entity.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("pres:")) {
-            self.warnings.add(WarningKind::EntityNotPres, &root);
+            self.warnings.add(WarningKind::EntityNotPres, root);
         }
-        let around = Around::root(&root);
-        let at = offset(&root);
-        let full = root.ns == PIDF_DIFF;
+        let lang = language(root, None);
+        let full = *root.ns() == *PIDF_DIFF;
         let mut presence = Presence {
             entity,
-            attributes: others(root.attrs, |name| name == "entity" || (full && name == "version")),
-            spelling: Spelling { root: root.name },
+            attributes: others(root, |name| name == "entity" || (full && name == "version")),
+            origin: Origin(Some(Arc::clone(self.tree))),
             ..Presence::default()
         };
         let mut ids = Ids::default();
         let mut sequence = Sequence::default();
-        let mut children = Elements::of(root.children);
-        for child in children.by_ref() {
-            let rank = match (child.ns.as_str(), child.name.as_str()) {
+        for child in self.elements(root) {
+            let ns = child.ns().as_str();
+            let rank = match (ns, child.name()) {
                 (PIDF, "tuple") => 0,
                 (PIDF, "note") => 1,
                 (_, _) => 2,
             };
             if !sequence.takes(rank) {
-                self.warnings.add(WarningKind::Order, &child);
+                self.warnings.add(WarningKind::Order, child);
             }
-            match (child.ns.as_str(), child.name.as_str()) {
-                (PIDF, "tuple") => presence.tuples.extend(self.tuple(child, &around, &mut ids)),
-                (PIDF, "note") => presence.notes.push(note(child, &around)),
-                (DATA_MODEL, "person") => presence.persons.push(self.person(child, &around, &mut ids)),
-                (DATA_MODEL, "device") => presence.devices.push(self.device(child, &around, &mut ids)),
+            match (ns, child.name()) {
+                (PIDF, "tuple") => presence.tuples.extend(self.tuple(child, lang, &mut ids)),
+                (PIDF, "note") => presence.notes.push(note(child, lang)),
+                (DATA_MODEL, "person") => presence.persons.push(self.person(child, &mut ids)),
+                (DATA_MODEL, "device") => presence.devices.push(self.device(child, &mut ids)),
                 (_, _) => {
-                    check::presence_child(&child, self.warnings);
-                    presence.extensions.push(Extension::read(child, around.context.clone()));
+                    check::presence_child(child, self.warnings);
+                    presence.extensions.push(Extension::read(self.tree, child));
                 }
             }
         }
-        self.stray(&children, at);
         Ok(presence)
     }
 
-    fn tuple(&mut self, element: Element, around: &Around, ids: &mut Ids) -> Option<Tuple> {
-        let Some(id) =
-            element.attrs.iter().find(|attr| attr.name == "id" && attr.ns.is_empty() && !attr.value.is_empty())
-        else {
-            self.warnings.add(WarningKind::TupleIdMissing, &element);
+    fn tuple(&mut self, element: ElementRef<'t>, lang: Option<AttrRef<'t>>, ids: &mut Ids<'t>) -> Option<Tuple> {
+        let Some(id) = element.find("id", "").filter(|id| !id.value().is_empty()) else {
+            self.warnings.add(WarningKind::TupleIdMissing, element);
             return None;
         };
-        let id = id.value.clone();
         // RFC 3863 §4.1.2: ids are unique, so the later of two says nothing that could be followed.
-        if !ids.tuples.insert(id.clone()) {
-            self.warnings.add(WarningKind::DuplicateTupleId, &element);
+        if !ids.tuples.insert(id.value()) {
+            self.warnings.add(WarningKind::DuplicateTupleId, element);
             return None;
         }
-        if !is_ncname(&id) {
-            self.warnings.add(WarningKind::IdNotNcname, &element);
+        if !is_ncname(id.value()) {
+            self.warnings.add(WarningKind::IdNotNcname, element);
         }
-        let inner = around.inside(&element, 1);
-        let at = offset(&element);
+        let lang = language(element, lang);
         let mut parts = TupleParts::default();
         let mut sequence = Sequence::default();
-        let mut children = Elements::of(element.children);
-        for child in children.by_ref() {
-            let rank = rank_in_tuple(&child);
+        for child in self.elements(element) {
+            let rank = rank_in_tuple(child);
             if !sequence.takes(rank) {
-                self.warnings.add(WarningKind::Order, &child);
+                self.warnings.add(WarningKind::Order, child);
             }
-            self.tuple_child(child, rank, &inner, &mut parts);
+            self.tuple_child(child, rank, lang, &mut parts);
         }
-        self.stray(&children, at);
         if parts.status.is_none() {
-            self.warnings.at(WarningKind::NoStatus, at);
+            self.warnings.add(WarningKind::NoStatus, element);
         }
         let tuple = Tuple {
-            id,
+            id: id.shared(),
             status: parts.status.unwrap_or_default(),
             extensions: parts.extensions,
             contact: parts.contact,
             notes: parts.notes,
             timestamp: parts.timestamp.flatten(),
-            attributes: others(element.attrs, |name| name == "id"),
+            attributes: others(element, |name| name == "id"),
         };
         check::tuple(&tuple, self.warnings);
         Some(tuple)
     }
 
-    fn tuple_child(&mut self, child: Element, rank: u8, around: &Around, parts: &mut TupleParts) {
+    fn tuple_child(&mut self, child: ElementRef<'t>, rank: u8, lang: Option<AttrRef<'t>>, parts: &mut TupleParts) {
         match rank {
-            STATUS if parts.status.is_some() => self.warnings.add(WarningKind::MultipleStatus, &child),
-            STATUS => parts.status = Some(self.status(child, around)),
-            CONTACT if parts.contact.is_some() => self.warnings.add(WarningKind::MultipleContact, &child),
+            STATUS if parts.status.is_some() => self.warnings.add(WarningKind::MultipleStatus, child),
+            STATUS => parts.status = Some(self.status(child)),
+            CONTACT if parts.contact.is_some() => self.warnings.add(WarningKind::MultipleContact, child),
             CONTACT => parts.contact = Some(self.contact(child)),
-            NOTE => parts.notes.push(note(child, around)),
-            TIMESTAMP if parts.timestamp.is_some() => self.warnings.add(WarningKind::MultipleTimestamp, &child),
-            TIMESTAMP => parts.timestamp = Some(self.timestamp(&child)),
+            NOTE => parts.notes.push(note(child, lang)),
+            TIMESTAMP if parts.timestamp.is_some() => self.warnings.add(WarningKind::MultipleTimestamp, child),
+            TIMESTAMP => parts.timestamp = Some(self.timestamp(child)),
             _ => {
-                check::tuple_child(&child, self.warnings);
-                parts.extensions.push(Extension::read(child, around.context.clone()));
+                check::tuple_child(child, self.warnings);
+                parts.extensions.push(Extension::read(self.tree, child));
             }
         }
     }
 
-    fn status(&mut self, element: Element, around: &Around) -> Status {
-        let inner = around.inside(&element, 2);
-        let at = offset(&element);
+    fn status(&mut self, element: ElementRef<'t>) -> Status {
         let mut basic = None;
         let mut extensions = Vec::new();
-        let mut children = Elements::of(element.children);
-        for child in children.by_ref() {
+        for child in self.elements(element) {
             if !child.is("basic", PIDF) {
-                check::status_child(&child, self.warnings);
-                extensions.push(Extension::read(child, inner.context.clone()));
+                check::status_child(child, self.warnings);
+                extensions.push(Extension::read(self.tree, child));
             } else if basic.is_some() {
-                self.warnings.add(WarningKind::MultipleBasic, &child);
+                self.warnings.add(WarningKind::MultipleBasic, child);
             } else {
                 if !extensions.is_empty() {
-                    self.warnings.add(WarningKind::Order, &child);
+                    self.warnings.add(WarningKind::Order, child);
                 }
-                basic = Some(self.basic(&child));
+                basic = Some(self.basic(child));
             }
         }
-        self.stray(&children, at);
         // RFC 3863 §4.1.3: at least one child, by the prose.
         if basic.is_none() && extensions.is_empty() {
-            self.warnings.at(WarningKind::EmptyStatus, at);
+            self.warnings.add(WarningKind::EmptyStatus, element);
         }
-        Status { basic: basic.flatten(), extensions, attributes: element.attrs }
+        Status { basic: basic.flatten(), extensions, attributes: others(element, |_| false) }
     }
 
     /// RFC 3863 §4.1.4: any other value leaves the availability unknown.
-    fn basic(&mut self, element: &Element) -> Option<Basic> {
+    fn basic(&mut self, element: ElementRef<'_>) -> Option<Basic> {
         let text = element.text();
         let value = text.trim_matches(SPACE);
         let basic = Basic::parse(value);
@@ -214,21 +181,21 @@ impl<'w> Reader<'w> {
         basic
     }
 
-    fn contact(&mut self, element: Element) -> Contact {
+    fn contact(&mut self, element: ElementRef<'_>) -> Contact {
         let priority = element.attr("priority").map(Priority::parse);
         // RFC 3863 §4.1.5: as if it were absent.
         if matches!(priority, Some(Err(_))) {
-            self.warnings.add(WarningKind::Priority, &element);
+            self.warnings.add(WarningKind::Priority, element);
         }
         Contact {
-            uri: trimmed(&whole_text(&element)),
+            uri: trimmed(element.shared_text()),
             priority: priority.and_then(Result::ok),
-            attributes: others(element.attrs, |name| name == "priority"),
+            attributes: others(element, |name| name == "priority"),
         }
     }
 
     /// RFC 3863 §4.1.7.
-    fn timestamp(&mut self, element: &Element) -> Option<DateTime> {
+    fn timestamp(&mut self, element: ElementRef<'_>) -> Option<DateTime> {
         let time = DateTime::parse(element.text().trim_matches(SPACE)).ok().filter(DateTime::is_pidf);
         if time.is_none() {
             self.warnings.add(WarningKind::Timestamp, element);
@@ -236,96 +203,66 @@ impl<'w> Reader<'w> {
         time
     }
 
-    fn person(&mut self, element: Element, around: &Around, ids: &mut Ids) -> Person {
-        let id = self.component_id(&element, WarningKind::PersonIdMissing, ids);
-        let inner = around.inside(&element, 1);
-        let at = offset(&element);
-        let elements = self.component(element.children, check::Parent::Person, at, &inner);
-        Person { id, elements, attributes: others(element.attrs, |name| name == "id") }
+    fn person(&mut self, element: ElementRef<'t>, ids: &mut Ids<'t>) -> Person {
+        let id = self.component_id(element, WarningKind::PersonIdMissing, ids);
+        let elements = self.component(element, check::Parent::Person);
+        Person { id, elements, attributes: others(element, |name| name == "id") }
     }
 
-    fn device(&mut self, element: Element, around: &Around, ids: &mut Ids) -> Device {
-        let id = self.component_id(&element, WarningKind::DeviceIdMissing, ids);
-        let inner = around.inside(&element, 1);
-        let at = offset(&element);
-        let elements = self.component(element.children, check::Parent::Device, at, &inner);
-        let device = Device { id, elements, attributes: others(element.attrs, |name| name == "id") };
+    fn device(&mut self, element: ElementRef<'t>, ids: &mut Ids<'t>) -> Device {
+        let id = self.component_id(element, WarningKind::DeviceIdMissing, ids);
+        let elements = self.component(element, check::Parent::Device);
+        let device = Device { id, elements, attributes: others(element, |name| name == "id") };
         if device.device_id().is_none() {
-            self.warnings.at(WarningKind::NoDeviceId, at);
+            self.warnings.add(WarningKind::NoDeviceId, element);
         }
         device
     }
 
-    fn component(&mut self, children: Vec<Node>, parent: check::Parent, at: usize, around: &Around) -> Vec<Extension> {
+    fn component(&mut self, element: ElementRef<'t>, parent: check::Parent) -> Vec<Extension> {
         let mut sequence = Sequence::default();
         let mut elements = Vec::new();
-        let mut children = Elements::of(children);
-        for child in children.by_ref() {
-            if !sequence.takes(check::rank_in_component(&child)) {
-                self.warnings.add(WarningKind::Order, &child);
+        for child in self.elements(element) {
+            if !sequence.takes(check::rank_in_component(child.name(), child.ns())) {
+                self.warnings.add(WarningKind::Order, child);
             }
-            check::component_child(&child, parent, self.warnings);
-            elements.push(Extension::read(child, around.context.clone()));
+            check::component_child(child, parent, self.warnings);
+            elements.push(Extension::read(self.tree, child));
         }
-        self.stray(&children, at);
         check::siblings(&elements, self.warnings);
         elements
     }
 
-    fn component_id(&mut self, element: &Element, missing: WarningKind, ids: &mut Ids) -> Option<SharedStr> {
-        let id = element.attrs.iter().find(|attr| attr.name == "id" && attr.ns.is_empty() && !attr.value.is_empty());
-        let Some(id) = id else {
+    fn component_id(&mut self, element: ElementRef<'t>, missing: WarningKind, ids: &mut Ids<'t>) -> Option<SharedStr> {
+        let Some(id) = element.find("id", "").filter(|id| !id.value().is_empty()) else {
             self.warnings.add(missing, element);
             return None;
         };
-        if !is_ncname(&id.value) {
+        if !is_ncname(id.value()) {
             self.warnings.add(WarningKind::IdNotNcname, element);
         }
-        if ids.tuples.contains(&id.value) || !ids.components.insert(id.value.clone()) {
+        if ids.tuples.contains(id.value()) || !ids.components.insert(id.value()) {
             self.warnings.add(WarningKind::DuplicateId, element);
         }
-        Some(id.value.clone())
+        Some(id.shared())
     }
 
-    /// Text between elements says nothing.
-    fn stray(&mut self, children: &Elements, parent: usize) {
-        if children.stray {
-            self.warnings.at(WarningKind::StrayText, parent);
+    /// The child elements; text between them says nothing, which is a fault of their parent.
+    fn elements(&mut self, parent: ElementRef<'t>) -> impl Iterator<Item = ElementRef<'t>> + use<'t> {
+        let space = |text: &str| text.bytes().all(|octet| matches!(octet, b' ' | b'\t' | b'\r' | b'\n'));
+        let stray = |child| matches!(child, NodeRef::Text(text) if !space(text.as_str()));
+        if parent.children().any(stray) {
+            self.warnings.add(WarningKind::StrayText, parent);
         }
-    }
-}
-
-/// The elements among children.
-struct Elements {
-    children: std::vec::IntoIter<Node>,
-    /// Whether text other than white space stood between them.
-    stray: bool,
-}
-
-impl Elements {
-    fn of(children: Vec<Node>) -> Self {
-        Self { children: children.into_iter(), stray: false }
-    }
-}
-
-impl Iterator for Elements {
-    type Item = Element;
-
-    fn next(&mut self) -> Option<Element> {
-        loop {
-            match self.children.next()? {
-                Node::Element(element) => return Some(element),
-                Node::Text(text) => self.stray |= !text.trim_matches(SPACE).is_empty(),
-            }
-        }
+        parent.elements()
     }
 }
 
 /// The ids met so far.
 #[derive(Default)]
-struct Ids {
-    tuples: BTreeSet<SharedStr>,
-    components: BTreeSet<SharedStr>,
+struct Ids<'t> {
+    tuples: BTreeSet<&'t str>,
+    components: BTreeSet<&'t str>,
 }
 
 /// A tuple's children while they are gathered.
@@ -346,8 +283,8 @@ const NOTE: u8 = 3;
 const TIMESTAMP: u8 = 4;
 
 /// RFC 3863 §4.1.2: the place in a tuple's sequence.
-fn rank_in_tuple(child: &Element) -> u8 {
-    match (child.ns.as_str(), child.name.as_str()) {
+fn rank_in_tuple(child: ElementRef<'_>) -> u8 {
+    match (child.ns().as_str(), child.name()) {
         (PIDF, "status") => STATUS,
         (PIDF, "contact") => CONTACT,
         (PIDF, "note") => NOTE,
@@ -356,30 +293,23 @@ fn rank_in_tuple(child: &Element) -> u8 {
     }
 }
 
-fn note(element: Element, around: &Around) -> Note {
-    let text = whole_text(&element);
-    let lang = language(&element.attrs, around.lang.as_ref());
-    let attributes = element.attrs.into_iter().filter(|attr| attr.ns != XML_NS || attr.name != "lang").collect();
-    Note { lang, text, attributes }
-}
-
-/// The attributes but those without namespace that are read otherwise.
-fn others(attributes: Vec<Attr>, known: impl Fn(&str) -> bool) -> Vec<Attr> {
-    attributes.into_iter().filter(|attr| !attr.ns.is_empty() || !known(&attr.name)).collect()
-}
-
-/// The element's own text, shared when it is in one piece.
-fn whole_text(element: &Element) -> SharedStr {
-    match element.children.as_slice() {
-        [] => SharedStr::EMPTY,
-        [Node::Text(text)] => text.clone(),
-        _ => SharedStr::copy(&element.text()),
+fn note(element: ElementRef<'_>, inherited: Option<AttrRef<'_>>) -> Note {
+    Note {
+        lang: language(element, inherited).map(|lang| lang.shared()),
+        text: element.shared_text(),
+        attributes: element.attrs().filter(|attr| !attr.is("lang", XML_NS)).map(|attr| attr.to_attr()).collect(),
     }
 }
 
-fn trimmed(text: &SharedStr) -> SharedStr {
+/// The attributes but those without namespace that are read otherwise.
+fn others(element: ElementRef<'_>, known: impl Fn(&str) -> bool) -> Vec<Attr> {
+    let others = element.attrs().filter(|attr| !attr.ns().is_empty() || !known(attr.name()));
+    others.map(|attr| attr.to_attr()).collect()
+}
+
+fn trimmed(text: SharedStr) -> SharedStr {
     let inner = text.trim_matches(SPACE);
-    if inner.len() == text.len() { text.clone() } else { SharedStr::copy(inner) }
+    if inner.len() == text.len() { text } else { SharedStr::copy(inner) }
 }
 
 /// XML 1.0 §2.3.

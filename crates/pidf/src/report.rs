@@ -238,8 +238,8 @@ impl NoteReport {
 
 fn elements(extensions: &[Extension]) -> Vec<ElementReport> {
     let report = |extension: &Extension| ElementReport {
-        ns: extension.element().ns.to_string(),
-        name: extension.element().name.to_string(),
+        ns: extension.ns().to_string(),
+        name: extension.name().to_owned(),
         must_understand: extension.must_understand(),
     };
     extensions.iter().map(report).collect()

@@ -28,11 +28,11 @@ pub(crate) struct Rule {
 }
 
 /// The rule for an element of RPID; `None` for other elements.
-pub(crate) fn rule(element: &Element) -> Option<&'static Rule> {
-    match element.ns.as_str() {
-        RPID => RULES.iter().find(|rule| element.name == rule.name),
+pub(crate) fn rule(name: &str, ns: &str) -> Option<&'static Rule> {
+    match ns {
+        RPID => RULES.iter().find(|rule| name == rule.name),
         // RFC 4479 §5.1 moved it to the data model.
-        DATA_MODEL if element.name == "deviceID" => Some(&DEVICE_ID),
+        DATA_MODEL if name == "deviceID" => Some(&DEVICE_ID),
         _ => None,
     }
 }

@@ -1,6 +1,6 @@
 //! Gathering warnings.
 
-use strict_xml::Element;
+use strict_xml::ElementRef;
 
 use crate::decode::Text;
 use crate::error::{Warning, WarningKind};
@@ -12,8 +12,8 @@ pub(crate) struct Warnings(Vec<(usize, WarningKind)>);
 
 impl Warnings {
     /// A fault of this element.
-    pub(crate) fn add(&mut self, kind: WarningKind, element: &Element) {
-        self.at(kind, offset(element));
+    pub(crate) fn add(&mut self, kind: WarningKind, element: ElementRef<'_>) {
+        self.at(kind, element.position());
     }
 
     /// A fault at this place of the text.
@@ -28,9 +28,4 @@ impl Warnings {
         self.0.sort_unstable();
         self.0.into_iter().map(|(at, kind)| Warning { kind, octet: text.octet(at) }).collect()
     }
-}
-
-/// Octets of the text before an element's name.
-pub(crate) fn offset(element: &Element) -> usize {
-    element.name.origin().map_or(0, |(_, at)| at)
 }

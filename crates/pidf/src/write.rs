@@ -3,17 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::{BufMut, BytesMut};
-use strict_xml::{Attr, Element, Node, SharedStr, XML_NS, XMLNS_NS, escape_attr, escape_text, is_ncname};
+use strict_xml::{
+    Attr, Declaration, Element, ElementRef, Node, SharedStr, XML_NS, XMLNS_NS, escape_attr, escape_text, is_ncname,
+};
 
 use crate::check::rank_in_component;
 use crate::component::{Device, Person};
 use crate::error::EncodeError;
-use crate::extension::{Context, Extension};
+use crate::extension::Extension;
 use crate::id;
 use crate::limits::{MAX_ATTRIBUTES, MAX_DOCUMENT};
 use crate::model::{Note, Presence, Status, Tuple, lang};
 use crate::namespace::{CIPID, DATA_MODEL, PIDF, RPID, is_sound};
-use crate::source::{self, Declaration};
 
 impl Presence {
     /// Writes the document: UTF-8 with declaration, elements in the order of the schemas, ids that are XML names.
@@ -31,20 +32,9 @@ struct Encoder<'a> {
     out: BytesMut,
     /// The prefixes that the root declares.
     prefixes: BTreeMap<&'a str, Declaration<'a>>,
-    /// The root that was read, and the default namespace it declared.
-    root: (&'a SharedStr, Option<Declaration<'a>>),
     ids: BTreeSet<SharedStr>,
     /// The next number to try behind an id that is taken.
     numbers: BTreeMap<SharedStr, usize>,
-    /// What the extensions written last inherited where they were read.
-    around: Around<'a>,
-}
-
-/// The declarations in force inside an element that was read, but for the prefixes of the root that is written.
-#[derive(Default, Clone)]
-struct Around<'a> {
-    context: Option<&'a Context>,
-    declarations: BTreeMap<&'a str, Declaration<'a>>,
 }
 
 /// The prefixes that are declared when they are needed and free.
@@ -52,23 +42,15 @@ const USUAL: [(&str, &str); 3] = [("dm", DATA_MODEL), ("rpid", RPID), ("cipid", 
 
 impl<'a> Encoder<'a> {
     fn new(presence: &'a Presence) -> Self {
-        let read = source::start_tag(&presence.spelling.root).map_or("", |(_, attributes)| attributes);
-        let mut prefixes: BTreeMap<_, _> =
-            source::declarations(read).map(|declaration| (declaration.prefix, declaration)).collect();
-        let root = (&presence.spelling.root, prefixes.remove(""));
+        let read = presence.origin.0.iter().flat_map(|tree| tree.root().declarations());
+        let read = read.filter(|declaration| !declaration.prefix.is_empty());
+        let mut prefixes: BTreeMap<_, _> = read.map(|declaration| (declaration.prefix, declaration)).collect();
         for (prefix, ns) in USUAL {
             if uses(presence, ns) && !prefixes.values().any(|declaration| declaration.value == ns) {
                 prefixes.entry(prefix).or_insert(Declaration::plain(prefix, ns));
             }
         }
-        Self {
-            out: BytesMut::with_capacity(USUAL_SIZE),
-            prefixes,
-            root,
-            ids: BTreeSet::new(),
-            numbers: BTreeMap::new(),
-            around: Around::default(),
-        }
+        Self { out: BytesMut::with_capacity(USUAL_SIZE), prefixes, ids: BTreeSet::new(), numbers: BTreeMap::new() }
     }
 
     fn presence(&mut self, presence: &'a Presence) -> Result<(), EncodeError> {
@@ -80,8 +62,9 @@ impl<'a> Encoder<'a> {
         self.out.put_slice(b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<presence");
         self.attribute("xmlns", PIDF);
         self.attribute("entity", &presence.entity);
-        let declarations: String = self.prefixes.values().map(Declaration::attribute).collect();
-        self.out.put_slice(declarations.as_bytes());
+        for declaration in self.prefixes.values() {
+            declare(&mut self.out, declaration);
+        }
         self.attributes(&presence.attributes, &["entity"], 1 + self.prefixes.len())?;
         self.out.put_u8(b'>');
         let inherited = lang(&presence.attributes).is_some_and(|lang| !lang.is_empty());
@@ -198,7 +181,7 @@ impl<'a> Encoder<'a> {
         self.out.put_u8(b'>');
         let default = if declared { PIDF } else { DATA_MODEL };
         let mut ordered: Vec<&Extension> = elements.iter().collect();
-        ordered.sort_by_key(|extension| rank_in_component(extension.element()));
+        ordered.sort_by_key(|extension| rank_in_component(extension.name(), extension.ns()));
         for extension in ordered {
             self.extension(extension, default)?;
         }
@@ -224,24 +207,19 @@ impl<'a> Encoder<'a> {
 
     /// An extension where `default` is the default namespace.
     fn extension(&mut self, extension: &'a Extension, default: &str) -> Result<(), EncodeError> {
-        match extension.context().zip(source::element(extension.element())) {
-            Some((context, (name, rest))) => self.verbatim(extension.element(), context, name, rest, default),
+        match extension.place() {
+            Some(place) => self.verbatim(place, default),
             None => self.element(extension.element(), default),
         }
     }
 
     /// An element in the characters it came in, with the declarations it inherited there and does not inherit here.
-    fn verbatim(
-        &mut self,
-        element: &'a Element,
-        context: &'a Context,
-        name: &str,
-        rest: &str,
-        default: &str,
-    ) -> Result<(), EncodeError> {
-        let own = source::start_tag(&element.name).map_or("", |(_, attributes)| attributes);
-        let own: BTreeSet<&str> = source::declarations(own).map(|declaration| declaration.prefix).collect();
-        let mut inherited = self.around(context);
+    fn verbatim(&mut self, element: ElementRef<'a>, default: &str) -> Result<(), EncodeError> {
+        let (name, rest) = element.source().split_at_checked(element.name_end()).unwrap_or_default();
+        let mut inherited = BTreeMap::new();
+        for declaration in element.inherited() {
+            inherited.entry(declaration.prefix).or_insert(declaration);
+        }
         // Without a default there, names without prefix have no namespace here either.
         if without_namespace(element) {
             inherited.entry("").or_insert(Declaration::plain("", ""));
@@ -251,34 +229,18 @@ impl<'a> Encoder<'a> {
                 "" => declaration.value == default,
                 prefix => self.prefixes.get(prefix).is_some_and(|here| here.value == declaration.value),
             };
-            !known && !own.contains(prefix) && (prefix.is_empty() || mentions(name, prefix) || mentions(rest, prefix))
+            let own = || element.declarations().any(|own| own.prefix == *prefix);
+            !known && !own() && (prefix.is_empty() || mentions(name, prefix) || mentions(rest, prefix))
         });
-        if own.len() + element.attrs.len() + inherited.len() > MAX_ATTRIBUTES {
+        if element.declarations().count() + element.attrs().count() + inherited.len() > MAX_ATTRIBUTES {
             return Err(EncodeError::TooManyAttributes { limit: MAX_ATTRIBUTES });
         }
         self.out.put_slice(name.as_bytes());
         for declaration in inherited.values() {
-            self.out.put_slice(declaration.attribute().as_bytes());
+            declare(&mut self.out, declaration);
         }
         self.out.put_slice(rest.as_bytes());
         Ok(())
-    }
-
-    /// What elements inherited there, looked up once for all children of one parent.
-    fn around(&mut self, context: &'a Context) -> BTreeMap<&'a str, Declaration<'a>> {
-        let same =
-            |one: &Context, other: &Context| one.iter().zip(other).all(|(one, other)| source::same_place(one, other));
-        if !self.around.context.is_some_and(|known| same(known, context)) {
-            let (root, default) = self.root;
-            // What the root declared and declares again need not be looked for.
-            let known = context.first().is_some_and(|name| source::same_place(name, root));
-            let tags = context.iter().skip(usize::from(known)).filter_map(source::start_tag);
-            let declarations = tags.flat_map(|(_, attributes)| source::declarations(attributes));
-            let declarations = default.into_iter().filter(|_| known).chain(declarations);
-            let declarations = declarations.map(|declaration| (declaration.prefix, declaration)).collect();
-            self.around = Around { context: Some(context), declarations };
-        }
-        self.around.declarations.clone()
     }
 
     /// An element of the caller's making.
@@ -392,6 +354,10 @@ impl<'a> Encoder<'a> {
     }
 }
 
+fn declare(out: &mut BytesMut, declaration: &Declaration<'_>) {
+    out.put_slice(format!(" {declaration}").as_bytes());
+}
+
 /// Octets of a usual document, so that the buffer seldom grows.
 const USUAL_SIZE: usize = 1024;
 
@@ -406,7 +372,7 @@ fn uses(presence: &Presence, ns: &str) -> bool {
     let parts = parts.chain(&presence.extensions);
     let parts = parts.chain(presence.persons.iter().flat_map(|person| &person.elements));
     let mut parts = parts.chain(presence.devices.iter().flat_map(|device| &device.elements));
-    (ns == DATA_MODEL && components) || parts.any(|part| part.context().is_none() && part.element().ns == *ns)
+    (ns == DATA_MODEL && components) || parts.any(|part| part.place().is_none() && *part.ns() == *ns)
 }
 
 /// Whether the prefix may occur, in a name or in content that holds names.
@@ -415,8 +381,8 @@ fn mentions(text: &str, prefix: &str) -> bool {
 }
 
 /// Whether an element in it has no namespace.
-fn without_namespace(element: &Element) -> bool {
-    element.ns.is_empty() || element.elements().any(without_namespace)
+fn without_namespace(element: ElementRef<'_>) -> bool {
+    element.ns().is_empty() || element.elements().any(without_namespace)
 }
 
 #[cfg(test)]

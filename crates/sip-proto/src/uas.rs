@@ -387,7 +387,7 @@ mod tests {
         assert!(judge("den").is_err());
     }
 
-    // checks: EVT-009, EVT-030, ERR-011
+    // checks: PRL-112, PRL-113, EVT-009, EVT-030, ERR-011
     #[test]
     fn rfc6665_s4_2_1_1_events() {
         let subscribe = "SUBSCRIBE sip:a@b SIP/2.0";

@@ -28,6 +28,7 @@ mod scope; // Namespaces in XML 1.0
 mod shared;
 mod tag; // XML 1.0 §3.1
 mod token; // XML 1.0 §2.4, §3.1
+mod tree;
 mod write;
 
 pub use chars::{is_ncname, is_xml_char};
@@ -39,6 +40,7 @@ pub use limits::Limits;
 pub use parse::{parse_document, parse_element};
 pub use scope::{Scope, XML_NS, XMLNS_NS};
 pub use shared::SharedStr;
+pub use tree::{AttrRef, Declaration, ElementRef, NodeRef, TextRef, Tree};
 pub use write::{XmlWriter, write_element};
 
 /// Compiles the examples of the README.

@@ -49,12 +49,4 @@ impl Scope {
         }
         self.0.iter().rev().find(|(declared, _)| declared == prefix).map(|(_, ns)| ns)
     }
-
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    pub(crate) fn truncate(&mut self, len: usize) {
-        self.0.truncate(len);
-    }
 }

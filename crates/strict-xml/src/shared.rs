@@ -40,16 +40,6 @@ impl SharedStr {
         }
     }
 
-    /// The text this is a range of, and the octets before it there; `None` for a constant.
-    ///
-    /// In a parsed element that is the whole input without a byte order mark, so a name tells where its tag stands.
-    pub fn origin(&self) -> Option<(&str, usize)> {
-        match &self.0 {
-            Repr::Static(_) => None,
-            Repr::Shared { whole, start, .. } => Some((whole, *start as usize)),
-        }
-    }
-
     /// The range `start..end` of `whole`; empty when it is no range of it.
     pub(crate) fn slice(whole: &Arc<str>, start: usize, end: usize) -> Self {
         match (u32::try_from(start), u32::try_from(end)) {
@@ -169,15 +159,6 @@ impl fmt::Display for SharedStr {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_tells_where_its_tag_stands() {
-        let text = "\u{FEFF}<a>\n <p:b xmlns:p='urn:x'/></a>";
-        let root = crate::parse_document(text.as_bytes(), &crate::Limits::default()).unwrap();
-        let (whole, at) = root.child("b", "urn:x").and_then(|b| b.name.origin()).unwrap();
-        assert_eq!(whole.get(at - 3..=at), Some("<p:b"));
-        assert_eq!(SharedStr::constant("a").origin(), None);
-    }
 
     #[test]
     fn ranges_constants_and_copies_compare_by_text() {

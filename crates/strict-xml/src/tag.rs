@@ -1,8 +1,6 @@
 //! The strict inside of a start tag, and references.
 
-use memchr::memchr;
-
-use crate::chars::{is_ncname, is_space, is_xml_char};
+use crate::chars::{NAME, NAME_START, SPECIAL, is, is_ncname, is_space, is_xml_char};
 use crate::{XmlError, XmlErrorKind};
 
 /// A qualified name, its prefix empty for none.
@@ -23,6 +21,8 @@ pub(crate) struct RawAttr<'a> {
     pub(crate) value: &'a str,
     /// Where `value` begins.
     pub(crate) at: usize,
+    /// Whether `value` means itself: no reference, and no white space but spaces.
+    pub(crate) plain: bool,
 }
 
 /// Reads the inside of a start or empty tag: the name, then attributes.
@@ -39,6 +39,10 @@ impl<'a> TagScanner<'a> {
 
     /// The element's name; called first.
     pub(crate) fn name(&mut self) -> Result<RawName<'a>, XmlError> {
+        if let Some(name) = plain_name(self.rest, self.at) {
+            self.advance(name.written.len());
+            return Ok(name);
+        }
         let at = self.at;
         let name = self.take_until(is_space);
         split_name(name, at)
@@ -54,8 +58,7 @@ impl<'a> TagScanner<'a> {
         if spaces == 0 {
             return Err(self.error(XmlErrorKind::Tag));
         }
-        let at = self.at;
-        let name = split_name(self.take_until(|byte| byte == b'=' || is_space(byte)), at)?;
+        let name = self.attribute_name()?;
         self.skip_space();
         self.expect(b'=')?;
         self.skip_space();
@@ -65,13 +68,35 @@ impl<'a> TagScanner<'a> {
         };
         self.advance(1);
         let at = self.at;
-        let end = memchr(quote, self.rest.as_bytes()).ok_or_else(|| self.error(XmlErrorKind::Tag))?;
-        let value = self.advance(end);
-        self.advance(1);
-        match memchr(b'<', value.as_bytes()) {
-            Some(found) => Err(XmlError::new(XmlErrorKind::LessThanInAttribute, at + found)),
-            None => Ok(Some(RawAttr { name, value, at })),
+        let (mut plain, mut markup) = (true, None);
+        for (position, byte) in self.rest.bytes().enumerate() {
+            if !is(byte, SPECIAL) {
+                continue;
+            }
+            if byte == quote {
+                let value = self.advance(position);
+                self.advance(1);
+                return match markup {
+                    Some(found) => Err(XmlError::new(XmlErrorKind::LessThanInAttribute, at + found)),
+                    None => Ok(Some(RawAttr { name, value, at, plain })),
+                };
+            }
+            match byte {
+                b'"' | b'\'' => {}
+                b'<' => markup = markup.or(Some(position)),
+                _ => plain = false,
+            }
         }
+        Err(self.error(XmlErrorKind::Tag))
+    }
+
+    fn attribute_name(&mut self) -> Result<RawName<'a>, XmlError> {
+        if let Some(name) = plain_name(self.rest, self.at) {
+            self.advance(name.written.len());
+            return Ok(name);
+        }
+        let at = self.at;
+        split_name(self.take_until(|byte| byte == b'=' || is_space(byte)), at)
     }
 
     fn skip_space(&mut self) {
@@ -101,6 +126,29 @@ impl<'a> TagScanner<'a> {
     fn error(&self, kind: XmlErrorKind) -> XmlError {
         XmlError::new(kind, self.at)
     }
+}
+
+/// The name at the start of the text if it is ASCII, sound, and followed by white space, `=` or nothing: most are.
+fn plain_name(text: &str, at: usize) -> Option<RawName<'_>> {
+    let (mut length, mut colon) = (0, None);
+    let mut bytes = text.bytes();
+    let end = loop {
+        let byte = bytes.next();
+        match byte {
+            Some(byte) if is(byte, NAME) => {}
+            Some(b':') if colon.is_none() => colon = Some(length),
+            _ => break byte,
+        }
+        length += 1;
+    };
+    let first = |at: usize| text.as_bytes().get(at).is_some_and(|byte| is(*byte, NAME_START));
+    let local = colon.map_or(0, |colon| colon + 1);
+    if !end.is_none_or(|byte| byte == b'=' || is_space(byte)) || !first(0) || !first(local) {
+        return None;
+    }
+    let written = text.get(..length)?;
+    let prefix = colon.map_or("", |colon| written.get(..colon).unwrap_or_default());
+    Some(RawName { written, prefix, local: written.get(local..)?, at: at + local })
 }
 
 fn split_name(name: &str, at: usize) -> Result<RawName<'_>, XmlError> {

@@ -423,3 +423,23 @@ fn secrets_are_not_shown() {
     assert!(!format!("{:?}", component(origin())).contains(SECRET));
     assert_eq!(handshake_digest("", &Secret::new("")).len(), 40);
 }
+
+#[test]
+fn a_header_that_trickles_in_gains_no_time_at_either_end() {
+    let begun = origin();
+    let (mut client, mut server) = (component(begun), server(begun));
+    drained(|| client.poll_output());
+    let deadline = begun + LinkConfig::OPEN_TIMEOUT;
+    let step = LinkConfig::OPEN_TIMEOUT / 100;
+    for (number, (to_client, to_server)) in (1..).zip(SERVER_HEADER.bytes().zip(COMPONENT_HEADER.bytes())).take(99) {
+        let now = begun + number * step;
+        client.handle_bytes(&[to_client], now);
+        server.handle_bytes(&[to_server], now);
+        assert_eq!((client.poll_timeout(), server.poll_timeout()), (Some(deadline), Some(deadline)));
+    }
+    client.handle_timeout(deadline);
+    server.handle_timeout(deadline);
+    for events in [drained(|| client.poll_output()).1, drained(|| server.poll_output()).1] {
+        assert_eq!(events, [Output::Failed(LinkError::Timeout), Output::Closed]);
+    }
+}

@@ -9,6 +9,8 @@ use crate::mapping::message::{self, Refusal};
 use crate::mapping::{Mapped, sealed, signal};
 use adapter_api::{Carries, Delivery, Provenance, Settle, Settlement, SpeaksFor, Token};
 use impp_model::{Cause, Failure, MessageOperation, Operation, Outcome, Side};
+use sip_proto::header::HeaderError;
+use sip_proto::message::Message as SipMessage;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,18 +20,25 @@ const PATIENCE: Duration = Duration::from_secs(32);
 impl Core {
     /// The operation that a MESSAGE asks for; `None` when there is nothing to tell anybody.
     pub(super) fn read(&self, pending: &Pending) -> Result<Option<Mapped<Operation>>, Refusal> {
-        let at = unix_now();
-        Ok(match signal::from_request(&pending.request, at, &self.threads)? {
+        let (at, uri) = (unix_now(), self.addressee(&pending.request)?);
+        Ok(match signal::from_request(&pending.request, &uri, at, &self.threads)? {
             Some(Some(operation)) => Some(Mapped::whole(operation)),
             Some(None) => {
                 self.hub.translation_loss("disposition", Carries::Dropped);
                 None
             }
             None => {
-                let Mapped { value, degraded, dropped } = message::from_request(&pending.request, at, &self.threads)?;
+                let Mapped { value, degraded, dropped } =
+                    message::addressed(&pending.request, &uri, at, &self.threads)?;
                 Some(Mapped { value: Operation::Message(Box::new(value)), degraded, dropped })
             }
         })
+    }
+
+    /// RFC 3261 §16.5: a registrar puts our contact in place of the Request-URI; To says whom the sender meant.
+    fn addressee(&self, request: &SipMessage) -> Result<String, HeaderError> {
+        let uri = request.request_uri().ok_or(HeaderError::RequestUri)?;
+        if self.trunks.is_contact(uri) { Ok(request.key_headers()?.to.uri.to_owned()) } else { Ok(uri.to_owned()) }
     }
 
     /// Keeps the receiver's timer of RFC 3994 §3.3; `None` for a state that changes nothing.

@@ -116,8 +116,17 @@ impl Refusal {
 
 /// The operation that a verified MESSAGE asks for; `now` in seconds since 1970 decides about Date and Expires.
 pub fn from_request(request: &Message, now: i64, threads: &ThreadTable) -> Result<Mapped<MessageOperation>, Refusal> {
+    addressed(request, request.request_uri().ok_or(HeaderError::RequestUri)?, now, threads)
+}
+
+/// The same with another URI in place of the Request-URI.
+pub(crate) fn addressed(
+    request: &Message,
+    uri: &str,
+    now: i64,
+    threads: &ThreadTable,
+) -> Result<Mapped<MessageOperation>, Refusal> {
     let key = request.key_headers()?;
-    let uri = request.request_uri().ok_or(HeaderError::RequestUri)?;
     // RFC 7247 §8: neither Request-URI nor To may demand it.
     if is_sips(uri) || is_sips(key.to.uri) {
         return Err(Refusal::Sips);

@@ -325,7 +325,7 @@ mod tests {
         assert!(partial.to_info(None).is_err());
     }
 
-    // checks: EVT-011, PD-28
+    // checks: PRL-028, EVT-011, EVT-031, PD-28
     #[test]
     fn what_is_no_notification_of_presence_is_refused() {
         assert_eq!(changed("Event: presence", "Event: dialog"), Err(Refusal::Event));

@@ -169,8 +169,7 @@ async fn what_is_not_handed_in_is_answered_by_its_reason() {
     assert!(gateway.is_quiet());
 }
 
-// PRL-114, PRL-115
-// checks: EVT-026, EVT-027
+// checks: PRL-114, PRL-115, EVT-026, EVT-027
 #[tokio::test]
 async fn rfc6665_s4_2_1_1_a_subscribe_without_a_common_format_or_too_brief_is_refused() {
     let (mut gateway, peer) = (Gateway::start().await, Peer::bind().await);

@@ -2,7 +2,7 @@
 
 use adapter_api::{
     Adapter, Carries, Configuration, Context, Delivery, DomainEntry, Hop, Hub, HubCore, InstanceName, PeerState,
-    Provenance, Role, Settle, Shutdown, ShutdownTrigger, Tls, TraceId, settle_channel,
+    Provenance, Registration, Role, Settle, Shutdown, ShutdownTrigger, Tls, TraceId, settle_channel,
 };
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -47,6 +47,11 @@ impl HubCore for FakeHub {
 
     fn peer_changed(&self, _: &InstanceName, peer: &str, state: PeerState) {
         self.events.send(format!("{peer} {state:?}")).unwrap();
+    }
+
+    fn peer_registered(&self, _: &InstanceName, peer: &str, registration: Registration) {
+        // The test may be over.
+        let _ = self.events.send(format!("{peer} {registration:?}"));
     }
 
     fn translation_loss(&self, _: &InstanceName, field: &str, how: Carries) {

@@ -1,6 +1,6 @@
 //! Servers that want to know who we are: challenges answered, registrations, keep-alives, probes.
 
-use crate::kit::{FakeDns, Gateway, Peer, cause, outcome, text};
+use crate::kit::{FakeDns, Gateway, Peer, cause, outcome, request, text};
 use adapter_api::{Configuration, Credentials, DomainEntry, Examine, Hop, Role, Tls, Trunk};
 use impp_model::{Cause, Outcome, Proof};
 use serde_json::json;
@@ -61,13 +61,18 @@ fn credentials(password: &str) -> Option<Credentials> {
 
 /// A gateway with a trunk to example.net.
 async fn gateway(trunk: Trunk, hop: &str) -> Gateway {
+    gateway_trusting(trunk, hop, &[]).await
+}
+
+/// The same, with networks that may send as example.net.
+async fn gateway_trusting(trunk: Trunk, hop: &str, trusted: &[&str]) -> Gateway {
     let entry = DomainEntry {
         name: "example.net".parse().unwrap(),
         own_name: None,
         role: Role::Local,
         adapter: Some("sip".into()),
         next_hop: Some(hop.into()),
-        trusted: Vec::new(),
+        trusted: trusted.iter().map(|net| net.parse().unwrap()).collect(),
     };
     let mut configuration = Configuration::new("gw.example.com".parse().unwrap(), vec![entry]);
     configuration.trunks.insert("example.net".parse().unwrap(), trunk);
@@ -140,6 +145,7 @@ async fn rfc3261_s10_2_the_gateway_registers_renews_and_takes_it_back() {
     assert_eq!(contact, format!("<sip:gw@{}>", gateway.udp));
     assert_eq!(first.to().unwrap().uri, "sip:gw@example.net");
     assert_eq!(gateway.events.recv().await.as_deref(), Some("example.net Up"));
+    assert_eq!(gateway.events.recv().await.as_deref(), Some("example.net Held { seconds: 2 }"));
     // Granted for two seconds: renewed within these, under the same Call-ID and a higher number.
     let (again, challenged) = server.admit(false, |response| response.header(HeaderId::Expires, "3600")).await;
     assert_eq!((again.call_id().unwrap(), challenged), (first.call_id().unwrap(), 0));
@@ -149,6 +155,42 @@ async fn rfc3261_s10_2_the_gateway_registers_renews_and_takes_it_back() {
     assert_eq!((last.method(), text(&last, HeaderId::Expires).as_deref()), (Some(&Method::Register), Some("0")));
     assert!(cseq(&last) > cseq(&again));
     gateway.ended.await.unwrap();
+    assert_eq!(gateway.events.recv().await.as_deref(), Some("example.net Held { seconds: 3600 }"));
+    assert_eq!(gateway.events.recv().await.as_deref(), Some("example.net Ended"));
+}
+
+// checks: IM-030
+#[tokio::test]
+async fn rfc3261_s16_5_a_message_to_our_registered_contact_is_for_whom_to_names() {
+    let mut server = Trusting::bind(&[Hash::Sha256]).await;
+    let trunk = Trunk { credentials: credentials("secret"), register: true, keep_alive: None };
+    let mut gateway = gateway_trusting(trunk, &hop(server.peer.address), &["127.0.0.0/8"]).await;
+    let contact = format!("sip:gw@{}", gateway.udp);
+    let plain = "Content-Type: text/plain\r\n";
+    let via = format!("UDP {}", server.peer.address);
+    let retargeted = |branch: &str| {
+        request("MESSAGE", &contact, &via, branch, plain, "hi").replacen(
+            "To: <sip:juliet@example.com>",
+            "To: <sip:mercutio@example.org>",
+            1,
+        )
+    };
+    let (first, _) = server.admit(false, |response| response).await;
+    assert_eq!(text(&first, HeaderId::Contact), Some(format!("<{contact}>")));
+    let mut held = String::new();
+    while !held.contains("Held") {
+        held = gateway.events.recv().await.unwrap();
+    }
+    server.peer.send(gateway.udp, &retargeted("1")).await;
+    let submitted = gateway.next().await;
+    assert_eq!(submitted.operation.destination.address.to_string(), "mercutio@example.org");
+    assert_eq!(submitted.operation.source.address.to_string(), "romeo@example.net");
+    submitted.settle.settle(Outcome::Success(Proof::Recipient));
+    // Any other user of the gateway's host is who the Request-URI says.
+    let other = retargeted("2").replacen("sip:gw@", "sip:tybalt@", 1);
+    server.peer.send(gateway.udp, &other).await;
+    let submitted = gateway.next().await;
+    assert_eq!(submitted.operation.destination.address.local(), "tybalt");
 }
 
 #[tokio::test]

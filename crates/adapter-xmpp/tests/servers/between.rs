@@ -53,6 +53,16 @@ async fn rfc6120_s13_7_two_gateways_by_certificates_and_stream_management() {
     a.running.await.unwrap();
 }
 
+// checks: XST-001, XST-008
+#[tokio::test]
+async fn rfc6120_s3_2_1_two_gateways_over_ipv6() {
+    let (ca, names) = (Authority::new("CA"), Arc::new(Names::ipv6()));
+    let mut a = org(A, &certificate(&ca, A, &Variant::default()), &ca, &names, json!({})).await;
+    let mut b = org(B, &certificate(&ca, B, &Variant::default()), &ca, &names, json!({})).await;
+    assert!(a.plain.is_ipv6() && b.plain.is_ipv6());
+    assert_eq!(exchange(&mut a, &mut b).await, [SourceProof::Certificate; 2]);
+}
+
 #[tokio::test]
 async fn xep0198_s4_what_is_on_disk_is_acknowledged_and_its_error_comes_later() {
     let [mut a, mut b] = pair(good(), json!({})).await;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use impp_model::{Cause, Outcome, Proof};
 use serde_json::json;
-use transport::tls::testkit::{Authority, Issued, Variant};
+use transport::tls::testkit::{Authority, Issued, San, Variant};
 
-use crate::kit::{Names, Raw, certificate, org, outcome};
+use crate::kit::{Names, Raw, SRV_TARGET, certificate, org, outcome};
 
 const A: &str = "a.example";
 const B: &str = "b.example";
@@ -44,6 +44,26 @@ async fn rfc6120_s13_7_a_server_with_a_bad_certificate_gets_nothing() {
         assert_eq!(cause, Cause::LinkDown, "{reason}");
         assert!(text.contains(reason), "{reason}: {text}");
     }
+}
+
+// checks: XST-008, LOC-005, SEC-001
+#[tokio::test]
+async fn rfc6120_s13_7_2_a_foreign_host_named_by_srv_is_not_the_domain() {
+    let ca = Authority::new("CA");
+    let own = certificate(&ca, A, &Variant::default());
+    // SRV leads to host.test, which proves to be that host, and a domain of its own; without DNSSEC anybody may have written the record.
+    for host in [&[San::Dns(SRV_TARGET)][..], &[San::Dns(SRV_TARGET), San::Srv("_xmpp-server.other.example")]] {
+        let (cause, text) = judged(&own, &ca.issue(host), &ca).await;
+        assert_eq!((cause, text.contains("certificate-wrong-name")), (Cause::LinkDown, true), "{text}");
+    }
+    // A host that others run for the domain is taken by what it proves of the domain.
+    let names = Arc::<Names>::default();
+    let a = org(A, &own, &ca, &names, json!({"dialback": false})).await;
+    let hosted = ca.issue(&[San::Dns(SRV_TARGET), San::Srv(&format!("_xmpp-server.{B}"))]);
+    let mut b = org(B, &hosted, &ca, &names, json!({"dialback": false})).await;
+    let told = a.send(B, "hello");
+    b.received().await.settle.settle(Outcome::Success(Proof::Recipient));
+    assert_eq!(outcome(told).await, Outcome::Success(Proof::Server));
 }
 
 // checks: EXT-001, EXT-002

@@ -1,7 +1,7 @@
 //! Gateways of different organisations on loopback, their name system, and peers that speak raw XML.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -30,13 +30,29 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// Long enough for what must not happen to have happened.
 pub const A_MOMENT: Duration = Duration::from_millis(300);
 
+/// The host that every domain's SRV record names.
+pub const SRV_TARGET: &str = "host.test";
+
 /// Where each domain is served, and whether TLS begins at once.
 #[derive(Default)]
-pub struct Names(Mutex<BTreeMap<String, (u16, bool)>>);
+pub struct Names {
+    domains: Mutex<BTreeMap<String, (u16, bool)>>,
+    /// The one host has an IPv6 address alone.
+    is_ipv6: bool,
+}
 
 impl Names {
+    /// A name system that knows IPv6 alone.
+    pub fn ipv6() -> Self {
+        Self { is_ipv6: true, ..Self::default() }
+    }
+
+    fn address(&self) -> IpAddr {
+        if self.is_ipv6 { Ipv6Addr::LOCALHOST.into() } else { Ipv4Addr::LOCALHOST.into() }
+    }
+
     pub fn set(&self, domain: &str, port: u16, direct: bool) {
-        self.0.lock().unwrap().insert(domain.to_owned(), (port, direct));
+        self.domains.lock().unwrap().insert(domain.to_owned(), (port, direct));
     }
 }
 
@@ -45,15 +61,16 @@ impl Dns for Names {
     async fn query(&self, name: &Name, of: RecordType) -> Result<Answer, DnsError> {
         let ttl = Duration::from_secs(1);
         let records = match of {
-            RecordType::A => vec![Record::A(Ipv4Addr::LOCALHOST)],
+            RecordType::A if !self.is_ipv6 => vec![Record::A(Ipv4Addr::LOCALHOST)],
+            RecordType::Aaaa if self.is_ipv6 => vec![Record::Aaaa(Ipv6Addr::LOCALHOST)],
             RecordType::Srv => {
                 let (service, domain) = name.as_str().split_once("._tcp.").unwrap_or_default();
-                let known = self.0.lock().unwrap().get(domain.trim_end_matches('.')).copied();
+                let known = self.domains.lock().unwrap().get(domain.trim_end_matches('.')).copied();
                 let wanted = known.filter(|(_, direct)| *direct == (service == "_xmpps-server"));
-                let target = Name::parse("host.test").unwrap();
+                let target = Name::parse(SRV_TARGET).unwrap();
                 wanted.map(|(port, _)| Record::Srv(Srv { priority: 0, weight: 0, port, target })).into_iter().collect()
             }
-            RecordType::Aaaa | RecordType::Naptr | RecordType::Cname => vec![],
+            RecordType::A | RecordType::Aaaa | RecordType::Naptr | RecordType::Cname => vec![],
         };
         if records.is_empty() {
             return Err(DnsError::NoRecords { ttl: Some(ttl) });
@@ -139,7 +156,8 @@ pub async fn org(domain: &str, own: &Issued, ca: &Authority, names: &Arc<Names>,
     };
     let (sender, configuration) = watch::channel(Arc::new(Configuration::new(gateway, vec![entry])));
     let context = Context { configuration: configuration.clone(), dns: names.clone(), tls: Arc::new(tls) };
-    let mut given = serde_json::json!({"listen": ["tcp:127.0.0.1:0", "tls:127.0.0.1:0"]});
+    let listen = ["tcp", "tls"].map(|transport| format!("{transport}:{}", SocketAddr::new(names.address(), 0)));
+    let mut given = serde_json::json!({"listen": listen});
     given.as_object_mut().unwrap().extend(config.as_object().unwrap().clone());
     let config: Config = serde_json::from_value(given).unwrap();
     let adapter = adapter_xmpp::server::new("xmpp".into(), config, context).unwrap();
@@ -201,10 +219,10 @@ impl Org {
     }
 
     fn deliver(&self, other: &str, operation: Operation) -> oneshot::Receiver<Outcome> {
-        let (port, direct) = self.names.0.lock().unwrap()[other];
+        let (port, direct) = self.names.domains.lock().unwrap()[other];
         let transport = if direct { transport::Transport::Tls } else { transport::Transport::Tcp };
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let target = Target { host: "host.test".into(), address, transport: Some(transport) };
+        let address = SocketAddr::from((self.names.address(), port));
+        let target = Target { host: SRV_TARGET.into(), address, transport: Some(transport) };
         let hop = Hop::Located { domain: Domain::parse(other).unwrap(), targets: vec![target] };
         let (settle, outcome) = settle_channel();
         let delivery = Delivery {

@@ -2,12 +2,13 @@
 
 use super::engine::{Engine, Sent};
 use super::pair::Pair;
-use super::watch::{Effect, Tell};
+use super::watch::{Effect, Known, Tell};
 use adapter_api::{InstanceName, Settle};
 use impp_model::{
     AuthorizeOperation, Basic, Cause, Endpoint, Failure, News, NotifyOperation, Operation, PresenceInfo, PresenceTuple,
     Side, Standing, SubscribeOperation, SubscriptId, TransId, Wish,
 };
+use std::sync::Arc;
 
 impl Engine<'_> {
     pub(super) fn carry_out(&mut self, pair: &Pair, near: &InstanceName, effect: Effect) {
@@ -25,7 +26,7 @@ impl Engine<'_> {
     }
 
     fn ask_far(&mut self, pair: &Pair, near: &InstanceName, wish: Wish) {
-        let publishes = self.far_of(pair).and_then(|far| self.capabilities(far)).is_some_and(|far| far.publishes);
+        let publishes = self.far_of(pair).and_then(|far| self.capabilities(&far)).is_some_and(|far| far.publishes);
         if publishes && self.may_watch(pair) && matches!(wish, Wish::Fetch | Wish::Watch(_) | Wish::Standing) {
             return self.tell_published(pair);
         }
@@ -58,12 +59,31 @@ impl Engine<'_> {
         let by_device = self.capabilities(near).is_some_and(|near| near.devices);
         match state {
             Some(state) if by_device => {
-                for tuple in changes(before.as_deref(), &state) {
+                let before = before.map(|before| self.read(&before));
+                for tuple in changes(before.as_deref(), &self.read(&state)) {
                     self.notify(pair, &id, standing.clone(), News::Device(Box::new(tuple)));
                 }
             }
-            Some(state) => self.notify(pair, &id, standing, News::Whole(state)),
+            Some(state) => {
+                let state = self.read(&state);
+                self.notify(pair, &id, standing, News::Whole(state));
+            }
             None => self.notify(pair, &id, standing, News::Nothing),
+        }
+    }
+
+    /// A state; the watchers of one presentity mostly have the same, one after the other.
+    fn read(&mut self, known: &Known) -> Arc<PresenceInfo> {
+        match self.read.iter().find(|(of, _)| of == known) {
+            Some((_, info)) => info.clone(),
+            None => {
+                let info = known.info();
+                self.read.rotate_right(1);
+                if let Some(first) = self.read.first_mut() {
+                    *first = (known.clone(), info.clone());
+                }
+                info
+            }
         }
     }
 
@@ -81,7 +101,7 @@ impl Engine<'_> {
 
     /// The instance that what comes from the presentity comes in through.
     fn way_back(&self, pair: &Pair) -> InstanceName {
-        let far = self.far_of(pair).cloned().or_else(|| self.core.near_of(&pair.target));
+        let far = self.far_of(pair).or_else(|| self.core.near_of(&pair.target));
         far.unwrap_or_else(|| "".into())
     }
 

@@ -5,8 +5,9 @@
 
 mod carry; // RFC 3859 §3.1
 mod engine;
-mod guard; // RFC 3857 §4.7.1
 mod pair;
+mod pairs;
+mod people; // RFC 3857 §4.7.1
 mod record;
 mod state;
 mod watch; // RFC 8048 §5

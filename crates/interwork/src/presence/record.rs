@@ -1,11 +1,10 @@
 //! A pair as the store has it.
 
 use super::pair::Pair;
-use super::watch::{Authorization, Near, Watch};
+use super::watch::{Authorization, Known, Near, Watch};
 use adapter_api::InstanceName;
-use impp_model::{Address, Basic, Device, PresenceInfo, PresenceTuple};
+use impp_model::{Address, Basic, Device, PresenceInfo, PresenceTuple, SubscriptId};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 use store::{Shard, Store, StoreError, Table, Timestamp};
 
 /// What survives a restart: the authorization, the watcher's subscriptions, and which devices it was told of.
@@ -27,15 +26,15 @@ const PREFIX: &[u8] = b"w";
 const PAGE: usize = 1024;
 
 impl Record {
-    pub(crate) fn of(pair: &Pair, near: &InstanceName, watch: &Watch) -> Self {
+    pub(crate) fn of(pair: &Pair, near: InstanceName, watch: &Watch) -> Self {
         Self {
             watcher: pair.watcher.clone(),
             target: pair.target.clone(),
-            near: near.clone(),
+            near,
             authorization: watch.authorization(),
             subscriptions: watch.near().to_vec(),
             far_until: watch.far_until(),
-            devices: watch.info().map(|info| open_devices(info)).unwrap_or_default(),
+            devices: watch.info().map(|info| open_devices(&info)).unwrap_or_default(),
         }
     }
 
@@ -48,11 +47,21 @@ impl Record {
         rmp_serde::to_vec_named(self).unwrap_or_default()
     }
 
+    /// Takes the id before for its own where they are the same: most of a network that has no ids of its own share one.
+    pub(crate) fn share_ids(&mut self, last: &mut Option<SubscriptId>) {
+        for near in &mut self.subscriptions {
+            match last {
+                Some(last) if *last == near.id => near.id = last.clone(),
+                Some(_) | None => *last = Some(near.id.clone()),
+            }
+        }
+    }
+
     /// The pair, the watcher's instance and the machine, which asks the far side again at `ask`.
     pub(crate) fn restore(self, ask: Timestamp) -> (Pair, InstanceName, Watch) {
         let pair = Pair { target: self.target, watcher: self.watcher };
         let tuples: Vec<_> = self.devices.into_iter().map(|device| PresenceTuple::new(device, Basic::Open)).collect();
-        let info = (!tuples.is_empty()).then(|| Arc::new(PresenceInfo { tuples, ..PresenceInfo::default() }));
+        let info = (!tuples.is_empty()).then(|| Known::from(&PresenceInfo { tuples, ..PresenceInfo::default() }));
         (pair, self.near, Watch::restored(self.authorization, self.subscriptions, self.far_until, info, ask))
     }
 }
@@ -93,8 +102,8 @@ mod tests {
         let pair = Pair::new(&"w@a.example".parse().unwrap(), &"t@b.example".parse().unwrap());
         let near = vec![Near { id: "n".into(), until: Timestamp::NEVER }];
         let info = PresenceInfo { tuples: vec![PresenceTuple::new(None, Basic::Open)], ..PresenceInfo::default() };
-        let watch = Watch::restored(Authorization::Granted, near, Timestamp(9), Some(Arc::new(info)), Timestamp(5));
-        let record = Record::of(&pair, &"office".into(), &watch);
+        let watch = Watch::restored(Authorization::Granted, near, Timestamp(9), Some(Known::from(&info)), Timestamp(5));
+        let record = Record::of(&pair, "office".into(), &watch);
         let mut batch = Batch::new(pair.shard(), store.position(pair.shard()).0);
         batch.put(Table::State, Record::key(&pair), record.encode());
         commit_and_wait(&store, batch).unwrap();

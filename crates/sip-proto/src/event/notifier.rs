@@ -25,10 +25,11 @@ pub enum NotifyAnswer {
 /// One subscription: one NOTIFY at a time, the newest state always last, and no more of them than the interval allows.
 #[derive(Debug, Clone)]
 pub struct Notifier<B> {
-    interval: Duration,
+    /// Milliseconds: there may be very many of these.
+    interval: u32,
     /// Whether the SUBSCRIBE has been answered.
     accepted: bool,
-    waiting: Option<Notice<B>>,
+    waiting: Option<Box<Notice<B>>>,
     /// The one that waits answers a SUBSCRIBE, or ends the subscription: it does not wait for the interval.
     urgent: bool,
     under_way: Option<bool>,
@@ -38,6 +39,7 @@ pub struct Notifier<B> {
 impl<B> Notifier<B> {
     /// A subscription whose SUBSCRIBE is not answered yet.
     pub fn new(interval: Duration) -> Self {
+        let interval = u32::try_from(interval.as_millis()).unwrap_or(u32::MAX);
         Self { interval, accepted: false, waiting: None, urgent: true, under_way: None, sent: None }
     }
 
@@ -55,7 +57,7 @@ impl<B> Notifier<B> {
         self.urgent |= notice.last;
         // RFC 3856 §6.8: an empty one leaves the state as it was, which may not have been sent.
         let body = notice.body.or_else(|| self.waiting.take().and_then(|waiting| waiting.body));
-        self.waiting = Some(Notice { body, ..notice });
+        self.waiting = Some(Box::new(Notice { body, ..notice }));
     }
 
     /// The NOTIFY to send, if one is due.
@@ -67,7 +69,7 @@ impl<B> Notifier<B> {
         self.urgent = false;
         self.under_way = Some(notice.last);
         self.sent = Some(now);
-        Some(notice)
+        Some(*notice)
     }
 
     /// When [`poll_notify`](Self::poll_notify) has something; `now` for what need not wait.
@@ -76,7 +78,7 @@ impl<B> Notifier<B> {
             return None;
         }
         Some(match self.sent {
-            Some(sent) if !self.urgent => sent + self.interval,
+            Some(sent) if !self.urgent => sent + Duration::from_millis(self.interval.into()),
             Some(_) | None => now,
         })
     }
@@ -109,8 +111,7 @@ mod tests {
         assert!(notifier.poll_notify(now).is_some());
     }
 
-    // PRL-120
-    // checks: EVT-028, EVT-036
+    // checks: PRL-120, EVT-028, EVT-036
     #[test]
     fn rfc3856_s6_10_changes_are_told_together_and_the_last_one_is_never_lost() {
         let (mut notifier, now) = (Notifier::new(Duration::from_secs(5)), Instant::now());
@@ -128,8 +129,7 @@ mod tests {
         assert_eq!(notifier.poll_notify(due).unwrap().body, Some(3));
     }
 
-    // PRL-111
-    // checks: EVT-010, EVT-024, EVT-029
+    // checks: PRL-111, EVT-010, EVT-024, EVT-029
     #[test]
     fn rfc6665_s4_2_2_some_failures_and_the_last_notify_end_it() {
         let now = Instant::now();

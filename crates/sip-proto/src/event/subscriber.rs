@@ -37,7 +37,7 @@ pub enum NotifyVerdict {
 /// One subscription and its dialog, once a NOTIFY has made it (RFC 6665 §4.4.1).
 #[derive(Debug, Clone)]
 pub struct Subscriber {
-    remote_tag: Option<String>,
+    remote_tag: Option<Box<str>>,
     remote_cseq: Option<u32>,
     /// Timer N: when a NOTIFY must have come.
     notify_due: Option<Instant>,
@@ -53,7 +53,13 @@ impl Subscriber {
 
     /// One whose dialog was made before a restart.
     pub fn restored(remote_tag: String) -> Self {
-        Self { remote_tag: Some(remote_tag), remote_cseq: None, notify_due: None, over: false, lengthened: false }
+        Self {
+            remote_tag: Some(remote_tag.into()),
+            remote_cseq: None,
+            notify_due: None,
+            over: false,
+            lengthened: false,
+        }
     }
 
     /// The other side's tag, once there is a dialog.
@@ -104,7 +110,7 @@ impl Subscriber {
             Some(_) | None => {}
         }
         self.remote_cseq = Some(cseq);
-        self.remote_tag = Some(from_tag.to_owned());
+        self.remote_tag = Some(from_tag.into());
         self.notify_due = None;
         NotifyVerdict::Take
     }
@@ -131,8 +137,7 @@ mod tests {
     use super::*;
     use ResponseVerdict as R;
 
-    // PRL-002, PRL-007, PRL-008, PRL-009, PRL-010, PRL-011
-    // checks: EVT-005, EVT-008, EVT-014, PRS-016, PRS-017
+    // checks: PRL-002, PRL-007, PRL-008, PRL-009, PRL-010, PRL-011, EVT-005, EVT-008, EVT-014, PRS-016, PRS-017
     #[test]
     fn rfc6665_s4_1_2_2_what_each_status_means_for_a_new_dialog_and_for_a_refresh() {
         let now = Instant::now();
@@ -158,8 +163,7 @@ mod tests {
         assert_eq!(subscriber.handle_response(423, Some(9000)), R::Failed, "once is enough");
     }
 
-    // PRL-003, PRL-027, PRL-028, PRL-029, PRL-030
-    // checks: EVT-007, EVT-009, EVT-013, EVT-036
+    // checks: PRL-003, PRL-027, PRL-028, PRL-029, PRL-030, EVT-007, EVT-009, EVT-013, EVT-036
     #[test]
     fn rfc6665_s4_1_3_the_first_notify_makes_the_dialog_others_are_unknown_or_old() {
         let mut subscriber = Subscriber::new(Instant::now());
@@ -171,8 +175,7 @@ mod tests {
         assert_eq!(subscriber.remote_tag(), Some("a"));
     }
 
-    // PRL-012
-    // checks: EVT-006
+    // checks: PRL-012, EVT-006
     #[test]
     fn rfc6665_s4_1_2_4_without_a_notify_the_subscription_fails() {
         let now = Instant::now();

@@ -105,3 +105,36 @@ impl Tls {
 async fn in_time<T>(handshake: impl Future<Output = io::Result<T>>) -> Result<T, HandshakeError> {
     timeout(HANDSHAKE_TIMEOUT, handshake).await.map_err(|_| HandshakeError::Timeout)?.map_err(HandshakeError::Io)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::testkit::{Authority, San};
+    use tokio::io::AsyncWriteExt;
+
+    /// The first octets of a client's greeting, which is longer.
+    const GREETING: &[u8] = &[0x16, 3, 1, 1, 0, 1, 0, 0, 0xfc, 3, 3];
+
+    // checks: SEC-005
+    #[tokio::test(start_paused = true)]
+    async fn a_handshake_that_trickles_in_ends_in_time() {
+        let (authority, folder) = (Authority::new("CA"), tempfile::tempdir().unwrap());
+        let issued = authority.issue(&[San::Dns("gw.example.com")]);
+        let settings = authority.settings(folder.path(), &[("gw", &issued)]);
+        let tls = Arc::new(Tls::load(settings, "gw.example.com".parse().unwrap()).unwrap());
+        let (ours, mut theirs) = tokio::io::duplex(1024);
+        let begun = tokio::time::Instant::now();
+        let trickle = tokio::spawn(async move {
+            for octet in GREETING.iter().chain(std::iter::repeat(&0)) {
+                tokio::time::sleep(HANDSHAKE_TIMEOUT / 20).await;
+                if theirs.write_all(&[*octet]).await.is_err() {
+                    break;
+                }
+            }
+        });
+        let refused = TlsAcceptor::new(tls, &[]).accept(ours).await;
+        assert!(matches!(refused, Err(HandshakeError::Timeout)), "{refused:?}");
+        assert_eq!(begun.elapsed(), HANDSHAKE_TIMEOUT);
+        trickle.await.unwrap();
+    }
+}

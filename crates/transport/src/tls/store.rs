@@ -19,7 +19,7 @@ use super::verify::{ShowsItsKey, verify_chain};
 
 /// The certificates and authorities of this gateway, as their files have them at the moment; shared by all adapters.
 pub struct Tls {
-    settings: TlsSettings,
+    settings: ArcSwap<TlsSettings>,
     /// Whose certificate is shown where none fits better.
     gateway: Domain,
     provider: Arc<CryptoProvider>,
@@ -63,6 +63,7 @@ impl Tls {
         let seen = ArcSwap::from_pointee(Stamps::of(&settings));
         let snapshot = Snapshot::load(&settings, &provider)?;
         let verifier = ShowsItsKey::new(&provider);
+        let settings = ArcSwap::from_pointee(settings);
         Ok(Self { settings, gateway, provider, verifier, current: Arc::new(ArcSwap::from_pointee(snapshot)), seen })
     }
 
@@ -71,7 +72,7 @@ impl Tls {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let snapshot = Snapshot { certificates: Vec::new(), roots: RootCertStore::empty() };
         Self {
-            settings: TlsSettings::default(),
+            settings: ArcSwap::default(),
             gateway,
             verifier: ShowsItsKey::new(&provider),
             provider,
@@ -107,14 +108,24 @@ impl Tls {
 
     /// Reads the files again if one was changed; on an error what was loaded stays. Whether something was loaded.
     pub fn reload_if_changed(&self) -> Result<bool, Vec<TlsFileError>> {
-        if **self.seen.load() == Stamps::of(&self.settings) { Ok(false) } else { self.reload().map(|()| true) }
+        if **self.seen.load() == Stamps::of(&self.settings.load()) { Ok(false) } else { self.reload().map(|()| true) }
     }
 
     /// Reads the files again; on an error what was loaded stays.
     pub fn reload(&self) -> Result<(), Vec<TlsFileError>> {
+        let settings = self.settings.load();
         // Before reading: what changes meanwhile is read next time.
-        self.seen.store(Arc::new(Stamps::of(&self.settings)));
-        self.current.store(Arc::new(Snapshot::load(&self.settings, &self.provider)?));
+        self.seen.store(Arc::new(Stamps::of(&settings)));
+        self.current.store(Arc::new(Snapshot::load(&settings, &self.provider)?));
+        Ok(())
+    }
+
+    /// Reads the files of other settings and goes on with them; on an error all stays as it was.
+    pub fn configure(&self, settings: TlsSettings) -> Result<(), Vec<TlsFileError>> {
+        let seen = Stamps::of(&settings);
+        self.current.store(Arc::new(Snapshot::load(&settings, &self.provider)?));
+        self.seen.store(Arc::new(seen));
+        self.settings.store(Arc::new(settings));
         Ok(())
     }
 
@@ -198,7 +209,7 @@ impl Tls {
 
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tls").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("Tls").field("settings", &*self.settings.load()).finish_non_exhaustive()
     }
 }
 

@@ -10,6 +10,7 @@ use sip_proto::event::{NotifyAnswer, ResponseVerdict};
 use sip_proto::header_id::HeaderId;
 use sip_proto::message::Message;
 
+use super::dialog::Dialog;
 use super::{EventId, Sent};
 use crate::core::Core;
 
@@ -37,8 +38,9 @@ impl Core {
         if watching.machine.handle_answer(status) == NotifyAnswer::GoesOn {
             return self.send_due_notify(id, now);
         }
-        let (watcher, target) = (watching.dialog.watcher.clone(), watching.dialog.target.clone());
+        let dialog = watching.dialog.open();
         self.drop_watcher(id);
+        let Some(Dialog { watcher, target, .. }) = dialog else { return };
         // RFC 6665 §4.2.2: the hub ends what it knows under this id; after the last NOTIFY it knows nothing more.
         let provenance = self.by_dialog(&watcher);
         let trans_id = self.events.trans_id();
@@ -56,8 +58,8 @@ impl Core {
         now: Instant,
     ) {
         let Some(watched) = self.events.presentities.get_mut(id) else { return };
-        let Some((_, settle)) = watched.asked.take() else { return };
-        let (watcher, target) = (watched.dialog.watcher.clone(), watched.dialog.target.clone());
+        let Some(settle) = watched.asked.take().map(|settle| *settle) else { return };
+        let Some(Dialog { watcher, target, .. }) = watched.dialog.open() else { return };
         // RFC 6665 §4.1.2.2: no answer at all leaves a dialog as it was.
         let verdict = match status {
             Some(status) => watched.machine.handle_response(status, least),

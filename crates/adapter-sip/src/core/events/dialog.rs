@@ -28,8 +28,6 @@ pub(in crate::core) struct Dialog {
     pub(super) remote_target: String,
     /// Route headers, in the order of requests from here.
     pub(super) routes: Vec<String>,
-    /// Our own Contact.
-    pub(super) contact: String,
     /// The number of the last request from here.
     pub(super) cseq: u32,
     /// Numbers up to this one are reserved in the store.
@@ -98,8 +96,8 @@ impl Dialog {
         self.routes.iter().fold(request, |request, route| request.header(HeaderId::Route, route))
     }
 
-    /// What every request from here has besides method and target.
-    pub(super) fn subscribe(&mut self, expires: u32) -> (RequestBuilder, bool) {
+    /// A SUBSCRIBE for so many seconds, to be answered at `contact`.
+    pub(super) fn subscribe(&mut self, expires: u32, contact: &str) -> (RequestBuilder, bool) {
         let (cseq, used_up) = self.next_cseq();
         let uri = |end: &Endpoint| crate::mapping::address::to_sip_uri(&Endpoint::bare(end.address.clone()));
         let (from, to) = (uri(&self.watcher), uri(&self.target));
@@ -112,7 +110,7 @@ impl Dialog {
             .header(HeaderId::To, &to_value)
             .header(HeaderId::CallId, &self.call_id)
             .cseq(cseq)
-            .header(HeaderId::Contact, &format!("<{}>", self.contact))
+            .header(HeaderId::Contact, &format!("<{contact}>"))
             .header(HeaderId::Event, crate::mapping::presence::EVENT)
             .header(HeaderId::Accept, crate::mapping::presence::ACCEPT)
             .header(HeaderId::AllowEvents, crate::mapping::presence::EVENT)
@@ -151,7 +149,6 @@ mod tests {
             remote_tag: String::new(),
             remote_target: String::new(),
             routes: Vec::new(),
-            contact: "sip:gw.example:5060;gr=1".into(),
             cseq: 0,
             reserved: 0,
             remote_cseq: 0,
@@ -162,7 +159,7 @@ mod tests {
     #[test]
     fn rfc6665_s4_1_2_1_a_subscribe_has_what_it_needs_and_its_numbers_never_go_back() {
         let mut dialog = dialog();
-        let (request, keep) = dialog.subscribe(3600);
+        let (request, keep) = dialog.subscribe(3600, "sip:gw.example:5060;gr=1");
         assert!(keep, "the first number reserves a block");
         let via =
             sip_proto::build::TopVia { transport: "UDP", sent_by: "gw", branch: "z9hG4bK1", rport: true, alias: false };
@@ -179,7 +176,7 @@ mod tests {
             assert_eq!(message.header(id).unwrap().text().unwrap(), value);
         }
         let kept = Kept { role: Role::Presentity, dialog: dialog.clone() }.encode();
-        dialog.subscribe(3600);
+        dialog.subscribe(3600, "sip:gw.example:5060;gr=1");
         let mut again = Kept::decode(&kept).unwrap().dialog;
         assert!(again.next_cseq().0 > dialog.cseq, "a crash may have hidden numbers of the block");
     }

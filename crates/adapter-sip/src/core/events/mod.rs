@@ -7,8 +7,9 @@ mod answers; // RFC 6665 §4.1.2, §4.2.2
 mod dialog; // RFC 3261 §12
 mod notifier; // RFC 6665 §4.2
 mod subscriber; // RFC 6665 §4.1
+mod table;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,7 @@ use crate::config::Config;
 use crate::mapping::presence::Document;
 use agent::Agent;
 use dialog::{Dialog, Kept, Role};
+use table::{InDialog, Packed, Table};
 
 pub(crate) use notifier::Accepting;
 
@@ -35,11 +37,9 @@ pub(crate) type EventId = SubscriptId;
 #[derive(Debug)]
 pub(crate) struct Events {
     /// Watchers of this network, by their subscription's id.
-    watchers: BTreeMap<EventId, Watching>,
+    watchers: Table<Watching>,
     /// Presentities of this network, by the id that the hub gave the subscription.
-    presentities: BTreeMap<EventId, Watched>,
-    /// Call-ID and our tag, of both.
-    by_dialog: BTreeMap<(String, String), (Role, EventId)>,
+    presentities: Table<Watched>,
     dues: BTreeSet<(Instant, Role, EventId)>,
     interval: Duration,
     pub(super) min_expires: u32,
@@ -52,7 +52,7 @@ pub(crate) struct Events {
 /// A watcher here.
 #[derive(Debug)]
 struct Watching {
-    dialog: Dialog,
+    dialog: Packed,
     machine: Notifier<Document>,
     due: Option<Instant>,
 }
@@ -60,15 +60,27 @@ struct Watching {
 /// A presentity there.
 #[derive(Debug)]
 struct Watched {
-    dialog: Dialog,
+    dialog: Packed,
     machine: Subscriber,
     /// Where requests outside the dialog go.
     hop: Arc<Hop>,
     /// What the SUBSCRIBE that is under way is for, and who waits for its answer.
-    asked: Option<(u32, Settle)>,
+    asked: Option<Box<Settle>>,
     /// Only one NOTIFY is wanted.
     fetch: bool,
     due: Option<Instant>,
+}
+
+impl InDialog for Watching {
+    fn packed(&self) -> &Packed {
+        &self.dialog
+    }
+}
+
+impl InDialog for Watched {
+    fn packed(&self) -> &Packed {
+        &self.dialog
+    }
 }
 
 /// A request of ours that is under way.
@@ -82,9 +94,8 @@ impl Events {
     pub(crate) fn new(config: &Config) -> Self {
         let presence = &config.presence;
         Self {
-            watchers: BTreeMap::new(),
-            presentities: BTreeMap::new(),
-            by_dialog: BTreeMap::new(),
+            watchers: Table::new(),
+            presentities: Table::new(),
             dues: BTreeSet::new(),
             interval: presence.notify_interval,
             min_expires: u32::try_from(presence.min_expires.as_secs()).unwrap_or(u32::MAX),
@@ -97,7 +108,8 @@ impl Events {
 
     /// Which dialog a request of the other side is in.
     pub(in crate::core) fn find(&self, call_id: &str, own_tag: &str) -> Option<(Role, EventId)> {
-        self.by_dialog.get(&(call_id.to_owned(), own_tag.to_owned())).cloned()
+        let watcher = self.watchers.find(call_id, own_tag).map(|id| (Role::Watcher, id));
+        watcher.or_else(|| self.presentities.find(call_id, own_tag).map(|id| (Role::Presentity, id)))
     }
 
     pub(in crate::core) fn poll_timeout(&self) -> Option<Instant> {
@@ -105,15 +117,7 @@ impl Events {
     }
 
     fn is_full(&self) -> bool {
-        self.by_dialog.len() >= self.limit
-    }
-
-    fn enter(&mut self, role: Role, id: &EventId, dialog: &Dialog) {
-        self.by_dialog.insert((dialog.call_id.clone(), dialog.own_tag.clone()), (role, id.clone()));
-    }
-
-    fn leave(&mut self, dialog: &Dialog) {
-        self.by_dialog.remove(&(dialog.call_id.clone(), dialog.own_tag.clone()));
+        self.watchers.len() + self.presentities.len() >= self.limit
     }
 
     // RFC 3859 §3.4.2: unique for each operation.
@@ -134,17 +138,17 @@ impl Core {
             };
             let Ok(id) = String::from_utf8(key).map(EventId::from) else { continue };
             count += 1;
-            self.events.enter(kept.role, &id, &kept.dialog);
+            let dialog = Packed::from(&kept.dialog);
             match kept.role {
                 Role::Watcher => {
                     let mut machine = Notifier::new(self.events.interval);
                     machine.handle_accepted();
-                    self.events.watchers.insert(id, Watching { dialog: kept.dialog, machine, due: None });
+                    self.events.watchers.insert(id, Watching { dialog, machine, due: None });
                 }
                 Role::Presentity => {
                     let machine = Subscriber::restored(kept.dialog.remote_tag.clone());
                     let (hop, asked) = (Arc::new(Hop::Link), None);
-                    let watched = Watched { dialog: kept.dialog, machine, hop, asked, fetch: false, due: None };
+                    let watched = Watched { dialog, machine, hop, asked, fetch: false, due: None };
                     self.events.presentities.insert(id, watched);
                 }
             }
@@ -166,7 +170,7 @@ impl Core {
 
     /// RFC 3261 §22.2: a request of a dialog goes once more under the next number, which is the dialog's, too.
     pub(in crate::core) fn spend_number(&mut self, sent: &Sent) {
-        let (role, id, dialog) = match sent {
+        let (role, id, packed) = match sent {
             Sent::Notify(id) => {
                 (Role::Watcher, id, self.events.watchers.get_mut(id).map(|watching| &mut watching.dialog))
             }
@@ -174,9 +178,11 @@ impl Core {
                 (Role::Presentity, id, self.events.presentities.get_mut(id).map(|watched| &mut watched.dialog))
             }
         };
-        let Some(dialog) = dialog else { return };
-        if let (_, true) = dialog.next_cseq() {
-            let dialog = dialog.clone();
+        let Some(packed) = packed else { return };
+        let Some(mut dialog) = packed.open() else { return };
+        let (_, used_up) = dialog.next_cseq();
+        packed.close(&dialog);
+        if used_up {
             self.keep_dialog(role, id, &dialog, |_| {});
         }
     }

@@ -65,22 +65,24 @@ impl Core {
     }
 
     fn handle_refresh(&mut self, mut pending: Pending, key: Key, id: &EventId, expires: u32, now: Instant) {
-        let Some(watcher) = self.events.watchers.get(id).map(|watching| watching.dialog.watcher.clone()) else {
+        let Some(mut dialog) = self.events.watchers.get(id).and_then(|watching| watching.dialog.open()) else {
             return self.answer(&pending, 481, now);
         };
+        let watcher = dialog.watcher.clone();
         // RFC 3856 §6.6.1: each subscription is authenticated, and so is each refresh.
         let provenance = match self.prove(&pending, &watcher.address, now) {
             Ok(provenance) => provenance,
             Err(demand) => return self.demand(&pending, demand, now),
         };
-        let Some(watching) = self.events.watchers.get_mut(id) else { return };
         // RFC 3261 §12.2.2.
-        if pending.request.cseq().is_ok_and(|cseq| cseq.number <= watching.dialog.remote_cseq) {
+        if pending.request.cseq().is_ok_and(|cseq| cseq.number <= dialog.remote_cseq) {
             return self.answer(&pending, 500, now);
         }
-        watching.dialog.refresh(&pending.request);
-        let target = watching.dialog.target.clone();
-        let contact = watching.dialog.contact.clone();
+        dialog.refresh(&pending.request);
+        if let Some(watching) = self.events.watchers.get_mut(id) {
+            watching.dialog.close(&dialog);
+        }
+        let (target, contact) = (dialog.target, self.names.contact(&dialog.own_tag));
         let wish = if expires == 0 { Wish::Pause } else { Wish::Extend(seconds(expires)) };
         pending.event = Some(Accepting { id: id.clone(), expires, new: false, contact });
         let route = pending.route;
@@ -112,8 +114,9 @@ impl Core {
         if provenance.proof == SourceProof::None && pending.source.transport == Transport::Udp {
             pending.limit = Some(pending.request.octets().len());
         }
-        let id = SubscriptId::from(crate::ids::hex(&rand::random::<[u8; 16]>()));
-        pending.event = Some(Accepting { id: id.clone(), expires, new: true, contact: dialog.contact.clone() });
+        let id = SubscriptId::from(crate::ids::hex(&rand::random::<[u8; 12]>()));
+        pending.event =
+            Some(Accepting { id: id.clone(), expires, new: true, contact: self.names.contact(&dialog.own_tag) });
         let route = pending.route;
         let handle = match self.server.handle_request(key, merge_key, route, route.reliability(), pending, now) {
             RequestMatch::New(handle) => handle,
@@ -128,7 +131,6 @@ impl Core {
         let subscribe = SubscribeOperation { watcher, target, wish, subscript_id: id.clone(), trans_id };
         let operation = Operation::Subscribe(Box::new(subscribe));
         let settle: Settle = self.answers.settle(handle.to_bits());
-        self.events.enter(Role::Watcher, &id, &dialog);
         if expires == 0 {
             self.hub.submit(operation, provenance, settle);
         } else {
@@ -143,7 +145,7 @@ impl Core {
             });
         }
         let machine = Notifier::new(self.events.interval);
-        self.events.watchers.insert(id, Watching { dialog, machine, due: None });
+        self.events.watchers.insert(id, Watching { dialog: (&dialog).into(), machine, due: None });
     }
 
     /// RFC 3261 §12.1.1.
@@ -162,7 +164,6 @@ impl Core {
             remote_tag: from.tag().unwrap_or_default().to_owned(),
             remote_target: contact_of(request).ok_or(400u16)?,
             routes: routes_of(request),
-            contact: self.names.contact(&pending.tag),
             cseq: 0,
             reserved: super::dialog::BLOCK,
             remote_cseq: 0,
@@ -190,14 +191,13 @@ impl Core {
         if let Some(due) = watching.due {
             self.events.dues.remove(&(due, Role::Watcher, id.clone()));
         }
-        self.events.leave(&watching.dialog);
         self.forget_dialog(id);
     }
 
     /// Takes what the hub tells a watcher.
     pub(in crate::core) fn handle_notify_delivery(&mut self, delivery: Delivery, now: Instant) {
         let Operation::Notify(notify) = &*delivery.operation else { return };
-        let Some(id) = notify.subscript_id.clone().filter(|id| self.events.watchers.contains_key(id)) else {
+        let Some(id) = notify.subscript_id.clone().filter(|id| self.events.watchers.contains(id)) else {
             // The hub takes this as word that the subscription is gone.
             return delivery.settle(Failure::new(Side::Far, Cause::NotFound));
         };
@@ -230,8 +230,9 @@ impl Core {
         if let Some(watching) = self.events.watchers.get_mut(id)
             && let Some(notice) = watching.machine.poll_notify(now)
         {
-            let dialog = &mut watching.dialog;
+            let Some(mut dialog) = watching.dialog.open() else { return };
             let (cseq, used_up) = dialog.next_cseq();
+            watching.dialog.close(&dialog);
             let notification = Notification {
                 presentity: dialog.target.clone(),
                 watcher: dialog.watcher.clone(),
@@ -243,7 +244,7 @@ impl Core {
                 call_id: &dialog.call_id,
                 from_tag: &dialog.own_tag,
                 to_tag: &dialog.remote_tag,
-                contact: &dialog.contact,
+                contact: &self.names.contact(&dialog.own_tag),
                 cseq,
                 max_forwards: 70,
             };
@@ -255,8 +256,7 @@ impl Core {
                 allow: true,
                 trans_id: "".into(),
             }));
-            let kept = used_up.then(|| dialog.clone());
-            if let Some(dialog) = kept {
+            if used_up {
                 self.keep_dialog(Role::Watcher, id, &dialog, |_| {});
             }
             self.send_in_dialog(request, hop, about, Sent::Notify(id.clone()), now);

@@ -71,7 +71,6 @@ impl Core {
             watcher: Endpoint::bare(subscribe.watcher.address.clone()),
             target: Endpoint::bare(subscribe.target.address.clone()),
             call_id: crate::ids::hex(&rand::random::<[u8; 16]>()),
-            contact: self.names.contact(&own_tag),
             own_tag,
             remote_tag: String::new(),
             remote_target: String::new(),
@@ -80,9 +79,9 @@ impl Core {
             reserved: 0,
             remote_cseq: 0,
         };
-        self.events.enter(Role::Presentity, id, &dialog);
         let fetch = expires == 0;
-        let watched = Watched { dialog, machine: Subscriber::new(now), hop, asked: None, fetch, due: None };
+        let watched =
+            Watched { dialog: (&dialog).into(), machine: Subscriber::new(now), hop, asked: None, fetch, due: None };
         self.events.presentities.insert(id.clone(), watched);
         self.subscribe_again(id, expires, settle, now);
     }
@@ -100,22 +99,23 @@ impl Core {
     /// Sends a SUBSCRIBE, in the dialog where there is one.
     pub(super) fn subscribe_again(&mut self, id: &EventId, expires: u32, settle: Settle, now: Instant) {
         let Some(watched) = self.events.presentities.get_mut(id) else { return };
-        let (request, used_up) = watched.dialog.subscribe(expires);
+        let Some(mut dialog) = watched.dialog.open() else { return };
+        let (request, used_up) = dialog.subscribe(expires, &self.names.contact(&dialog.own_tag));
+        watched.dialog.close(&dialog);
         watched.machine.handle_sent(now);
-        if let Some((_, earlier)) = watched.asked.replace((expires, settle)) {
+        if let Some(earlier) = watched.asked.replace(Box::new(settle)) {
             earlier.settle(Outcome::HandedOver);
         }
         let in_dialog = watched.machine.remote_tag().is_some();
-        let hop = if in_dialog { Arc::new(Hop::Fixed(watched.dialog.hop().into())) } else { watched.hop.clone() };
+        let hop = if in_dialog { Arc::new(Hop::Fixed(dialog.hop().into())) } else { watched.hop.clone() };
         let about = Operation::Subscribe(Box::new(SubscribeOperation {
-            watcher: watched.dialog.watcher.clone(),
-            target: watched.dialog.target.clone(),
+            watcher: dialog.watcher.clone(),
+            target: dialog.target.clone(),
             wish: Wish::Fetch,
             subscript_id: id.clone(),
             trans_id: "".into(),
         }));
-        let kept = (used_up && in_dialog).then(|| watched.dialog.clone());
-        if let Some(dialog) = kept {
+        if used_up && in_dialog {
             self.keep_dialog(Role::Presentity, id, &dialog, |_| {});
         }
         self.send_in_dialog(request, hop, about, Sent::Subscribe(id.clone(), expires), now);
@@ -127,11 +127,10 @@ impl Core {
         if let Some(due) = watched.due {
             self.events.dues.remove(&(due, Role::Presentity, id.clone()));
         }
-        self.events.leave(&watched.dialog);
-        if let Some((_, settle)) = watched.asked {
+        if let Some(settle) = watched.asked {
             settle.settle(Outcome::HandedOver);
         }
-        if !watched.dialog.remote_tag.is_empty() {
+        if watched.machine.remote_tag().is_some() {
             self.forget_dialog(id);
         }
     }
@@ -143,8 +142,9 @@ impl Core {
         if !watched.machine.handle_timeout(now) {
             return self.rearm_event(Role::Presentity, id, now);
         }
-        let (watcher, target) = (watched.dialog.watcher.clone(), watched.dialog.target.clone());
+        let dialog = watched.dialog.open();
         self.drop_presentity(id);
+        let Some(Dialog { watcher, target, .. }) = dialog else { return };
         self.report(watcher, target, ended(EndReason::Probation), News::Nothing);
     }
 
@@ -174,7 +174,7 @@ impl Core {
             Ok(news) => news,
             Err(status) => return self.answer(pending, status, now),
         };
-        let dialog = &mut watched.dialog;
+        let Some(mut dialog) = watched.dialog.open() else { return };
         let first = dialog.remote_tag != from_tag;
         dialog.remote_tag = from_tag;
         if let Some(contact) = contact_of(request) {
@@ -185,9 +185,9 @@ impl Core {
             dialog.routes = routes_of(request);
             dialog.reserved = dialog.cseq + super::dialog::BLOCK;
         }
-        let (watcher, target, fetch) = (dialog.watcher.clone(), dialog.target.clone(), watched.fetch);
-        let kept = (first && !fetch).then(|| dialog.clone());
-        if let Some(dialog) = kept {
+        watched.dialog.close(&dialog);
+        let fetch = watched.fetch;
+        if first && !fetch {
             self.keep_dialog(Role::Presentity, &id, &dialog, |_| {});
         }
         self.answer(pending, 200, now);
@@ -197,7 +197,7 @@ impl Core {
         } else {
             self.rearm_event(Role::Presentity, &id, now);
         }
-        self.report(watcher, target, standing, news);
+        self.report(dialog.watcher, dialog.target, standing, news);
     }
 
     /// Tells the hub how a subscription to a presentity here stands.

@@ -8,7 +8,7 @@ use crate::core::outbound::Id;
 use crate::core::route::{Place, Route};
 use crate::core::streams::{Ends, Peering};
 use crate::ids::RequestIds;
-use adapter_api::{Findings, PeerState, Transport};
+use adapter_api::{Findings, PeerState, Registration, Transport};
 use bytes::Bytes;
 use impp_model::{Domain, Outcome};
 use sip_proto::build::{RequestBuilder, TopVia};
@@ -198,7 +198,9 @@ impl Core {
 
     fn conclude(&mut self, errand: Errand, said: &Said<'_>, now: Instant) {
         match errand.task {
-            Task::Register { seconds: 0, .. } => {}
+            Task::Register { seconds: 0, .. } => {
+                self.hub.peer_registered(errand.domain.as_str(), Registration::Ended);
+            }
             Task::Register { seconds, .. } => self.registered(&errand.domain, seconds, &errand.contact, said, now),
             Task::Ping => {
                 if let Some(line) = self.trunks.lines.get_mut(&errand.domain) {
@@ -235,11 +237,15 @@ impl Core {
                 let seconds = granted(response, contact, wanted);
                 tracing::info!(%domain, seconds, "registered");
                 place.granted(seconds, now);
+                place.contact = contact.to_owned();
+                self.hub.peer_registered(domain.as_str(), Registration::Held { seconds });
             }
             (Some(423), Some(response)) if place.too_brief(response, now) => {}
             (status, response) => {
                 let pause = place.failed(response.and_then(retry_after), now);
                 tracing::warn!(%domain, status, retry_in_seconds = pause.as_secs(), "not registered");
+                let last = status.map_or(Registration::Unanswered, |status| Registration::Refused { status });
+                self.hub.peer_registered(domain.as_str(), last);
             }
         }
     }

@@ -87,6 +87,11 @@ impl Trunks {
         self.lines.values().filter_map(Line::due).min()
     }
 
+    /// Whether a Request-URI is one that we have registered somewhere.
+    pub(crate) fn is_contact(&self, uri: &str) -> bool {
+        self.lines.values().filter_map(|line| line.registration.as_ref()).any(|place| place.is_contact(uri))
+    }
+
     /// Whether no errand is under way.
     pub(crate) fn is_idle(&self) -> bool {
         self.errands.is_empty()

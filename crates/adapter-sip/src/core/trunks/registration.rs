@@ -20,12 +20,21 @@ pub(super) struct Registration {
     pause: Duration,
     /// The registrar has it.
     pub(super) held: bool,
+    /// What the registrar has: where it sends what is for us.
+    pub(super) contact: String,
 }
 
 impl Registration {
     pub(super) fn new(username: Arc<str>, now: Instant) -> Self {
         let ids = RequestIds::random(rand::random());
-        Self { username, ids, cseq: 0, wanted: EXPIRES, next: Some(now), pause: Duration::ZERO, held: false }
+        let (next, pause, contact) = (Some(now), Duration::ZERO, String::new());
+        Self { username, ids, cseq: 0, wanted: EXPIRES, next, pause, held: false, contact }
+    }
+
+    /// Whether a request with this Request-URI was sent to what is registered (RFC 3261 §16.5).
+    pub(super) fn is_contact(&self, uri: &str) -> bool {
+        let ours = SipUri::parse(&self.contact).ok().filter(|_| self.held);
+        ours.is_some_and(|ours| SipUri::parse(uri).is_ok_and(|uri| uri.equivalent(&ours)))
     }
 
     /// When to register next; none while that is under way.

@@ -1,7 +1,8 @@
 //! What operators see of the pairs.
 
-use super::{Engine, Entry};
+use super::Engine;
 use crate::presence::pair::Pair;
+use crate::presence::pairs::Entry;
 use crate::presence::watch::{Authorization, Far};
 use crate::presence::{Subscription, SubscriptionCounts};
 use impp_model::Address;
@@ -10,40 +11,40 @@ impl Engine<'_> {
     pub(super) fn list(&self, of: Option<&Address>, limit: usize) -> (usize, Vec<Subscription>) {
         let wanted = |pair: &Pair| of.is_none_or(|of| pair.watcher == *of || pair.target == *of);
         let rows = self.pairs.iter().filter(|(pair, _)| wanted(pair));
-        (self.pairs.len(), rows.take(limit).map(|(pair, entry)| entry.row(pair)).collect())
+        (self.pairs.len(), rows.take(limit).map(|(pair, entry)| self.row(pair, entry)).collect())
     }
 
     pub(super) fn count(&self) -> SubscriptionCounts {
         let mut counts = SubscriptionCounts::new();
-        for entry in self.pairs.values() {
+        for entry in self.pairs.entries() {
             let state = entry.state();
-            *counts.entry((entry.near.clone(), "watcher", state)).or_default() += 1;
-            if let Some(far) = &entry.far {
-                *counts.entry((far.clone(), "presentity", state)).or_default() += 1;
+            *counts.entry((self.pairs.name(entry.near), "watcher", state)).or_default() += 1;
+            if let Some(far) = entry.far {
+                *counts.entry((self.pairs.name(far), "presentity", state)).or_default() += 1;
             }
         }
         counts
     }
-}
 
-impl Entry {
-    fn row(&self, pair: &Pair) -> Subscription {
+    fn row(&self, pair: Pair, entry: &Entry) -> Subscription {
         Subscription {
-            watcher: pair.watcher.clone(),
-            presentity: pair.target.clone(),
-            adapter: self.near.clone(),
-            to: self.far.clone(),
-            authorization: match self.watch.authorization() {
+            watcher: pair.watcher,
+            presentity: pair.target,
+            adapter: self.pairs.name(entry.near),
+            to: entry.far.map(|far| self.pairs.name(far)),
+            authorization: match entry.watch.authorization() {
                 Authorization::None => "none",
                 Authorization::Asked => "asked",
                 Authorization::Granted => "granted",
             },
-            state: self.state(),
-            subscriptions: self.watch.near().len(),
-            open: self.watch.info().map(|info| info.is_open()),
+            state: entry.state(),
+            subscriptions: entry.watch.near().len(),
+            open: entry.watch.info().map(|info| info.is_open()),
         }
     }
+}
 
+impl Entry {
     fn state(&self) -> &'static str {
         match (self.watch.authorization(), self.watch.far()) {
             (_, Far::Waiting) => "waiting",

@@ -4,10 +4,10 @@ mod listing;
 mod operations; // RFC 3859 §3.1
 mod turn;
 
-use super::guard::Guard;
 use super::pair::Pair;
+use super::pairs::{Entry, Pairs};
 use super::record;
-use super::watch::{Authorization, Sides, Watch};
+use super::watch::{Authorization, Known, Sides};
 use super::{Event, PresenceLimits};
 use crate::core::Core;
 use adapter_api::{InstanceName, PeerState, PresenceCapabilities, Settlement, Token};
@@ -28,9 +28,7 @@ pub(crate) struct Engine<'a> {
     inbox: mpsc::UnboundedSender<Event>,
     events: mpsc::UnboundedReceiver<Event>,
     queued: Arc<AtomicUsize>,
-    pairs: BTreeMap<Pair, Entry>,
-    dues: BTreeSet<(Timestamp, Pair)>,
-    guard: Guard,
+    pairs: Pairs,
     /// Peers that could not be reached, of instances that call them as needed.
     missed: BTreeSet<(InstanceName, String)>,
     /// What PRESENTITIES of instances that publish have told, device by device.
@@ -39,18 +37,8 @@ pub(crate) struct Engine<'a> {
     pub(super) next_token: Token,
     pub(super) outcomes: Arc<Outcomes>,
     turn: Turn,
-}
-
-/// A pair and what goes with it.
-#[derive(Clone)]
-pub(super) struct Entry {
-    /// The instance the watcher's operations come in through.
-    near: InstanceName,
-    /// The instance that reaches the presentity, once known.
-    far: Option<InstanceName>,
-    sides: Sides,
-    watch: Watch,
-    due: Timestamp,
+    /// The last states that were read: who tells all watchers needs only these.
+    pub(super) read: [(Known, Arc<PresenceInfo>); 2],
 }
 
 /// An operation that this task has sent.
@@ -90,14 +78,13 @@ impl<'a> Engine<'a> {
             inbox,
             events,
             queued: core.presence.queued.clone(),
-            pairs: BTreeMap::new(),
-            dues: BTreeSet::new(),
-            guard: Guard::default(),
+            pairs: Pairs::default(),
             missed: BTreeSet::new(),
             published: HashMap::new(),
             sent: HashMap::new(),
             next_token: 0,
             turn: Turn::default(),
+            read: std::array::from_fn(|_| (Known::from(&PresenceInfo::default()), Arc::default())),
         };
         engine.restore();
         Some(engine)
@@ -107,7 +94,7 @@ impl<'a> Engine<'a> {
     pub(crate) async fn run(mut self) {
         let mut batch = Vec::new();
         loop {
-            let wake = self.dues.first().map(|(due, _)| due.since(self.core.timestamp()));
+            let wake = self.pairs.next_due().map(|due| due.since(self.core.timestamp()));
             tokio::select! {
                 1.. = self.events.recv_many(&mut batch, BATCH) => {}
                 () = pause(wake) => {}
@@ -131,16 +118,18 @@ impl<'a> Engine<'a> {
         }
         let (now, count) = (self.core.timestamp(), records.len());
         let pace = Duration::from_secs(1) / self.limits.restart_rate.max(1);
-        for (number, record) in (0u32..).zip(records) {
+        let mut last = None;
+        for (number, mut record) in (0u32..).zip(records) {
+            record.share_ids(&mut last);
             let (pair, near, watch) = record.restore(now.after(pace * number));
             let (sides, far) = match self.sides(&near, &pair) {
                 Some(Ok((sides, far))) => (sides, Some(far)),
                 Some(Err(_)) | None => (self.guess(&near), None),
             };
-            self.insert(&pair, Entry { near, far, sides, watch, due: Timestamp::NEVER });
-            self.rearm(&pair);
+            let (near, far) = (self.pairs.place(&near), far.map(|far| self.pairs.place(&far)));
+            self.pairs.insert(&pair, Entry::new(near, far, sides, watch));
+            self.pairs.rearm(&pair, Timestamp(0));
         }
-        self.turn = Turn::default();
         if count > 0 {
             tracing::info!(
                 pairs = count,
@@ -212,32 +201,29 @@ impl<'a> Engine<'a> {
         let now = self.core.timestamp();
         let pace = Duration::from_secs(1) / self.limits.restart_rate.max(1);
         let mut asked = 0;
-        let pairs: Vec<Pair> = self.pairs.keys().cloned().collect();
+        let place = self.pairs.place(adapter);
+        let concerned = |(pair, entry): &(Pair, &Entry)| {
+            (entry.near == place && (whole || pair.watcher.domain().as_str() == peer))
+                || (entry.far == Some(place) && (whole || pair.target.domain().as_str() == peer))
+        };
+        let pairs: Vec<Pair> = self.pairs.iter().filter(concerned).map(|(pair, _)| pair).collect();
         for pair in pairs {
             let Some(entry) = self.touch(&pair) else { continue };
-            if entry.near == *adapter && (whole || pair.watcher.domain().as_str() == peer) {
+            if entry.near == place && (whole || pair.watcher.domain().as_str() == peer) {
                 let effects = entry.watch.handle_near_link_up(entry.sides, now);
                 self.take(&pair, effects);
-            } else if entry.far.as_ref() == Some(adapter)
-                && !entry.sides.refreshed
-                && (whole || pair.target.domain().as_str() == peer)
-            {
+            } else if !entry.sides.refreshed {
                 entry.watch.handle_far_link_up(now.after(pace * asked));
                 asked += 1;
-                self.rearm(&pair);
+                self.pairs.rearm(&pair, Timestamp(0));
             }
         }
     }
 
     fn handle_timeouts(&mut self) {
         let now = self.core.timestamp();
-        while let Some((due, pair)) = self.dues.first().cloned() {
-            if due > now {
-                return;
-            }
-            self.dues.remove(&(due, pair.clone()));
+        while let Some(pair) = self.pairs.pop_due(now) {
             let Some(entry) = self.touch(&pair) else { continue };
-            entry.due = Timestamp::NEVER;
             let effects = entry.watch.handle_timeout(entry.sides, now);
             self.take(&pair, effects);
         }
@@ -245,33 +231,7 @@ impl<'a> Engine<'a> {
 
     fn insert(&mut self, pair: &Pair, entry: Entry) {
         self.turn.before.entry(pair.clone()).or_insert(None);
-        self.guard.enter(pair);
-        self.pairs.insert(pair.clone(), entry);
-    }
-
-    fn remove(&mut self, pair: &Pair) {
-        if let Some(entry) = self.pairs.remove(pair) {
-            self.guard.leave(pair);
-            self.dues.remove(&(entry.due, pair.clone()));
-        }
-    }
-
-    fn rearm(&mut self, pair: &Pair) {
-        self.rearm_from(pair, Timestamp(0));
-    }
-
-    /// What is due before `earliest` is done then.
-    fn rearm_from(&mut self, pair: &Pair, earliest: Timestamp) {
-        let Some(entry) = self.pairs.get_mut(pair) else { return };
-        let due = entry.watch.poll_timeout().max(earliest);
-        if due == entry.due {
-            return;
-        }
-        self.dues.remove(&(entry.due, pair.clone()));
-        entry.due = due;
-        if due != Timestamp::NEVER {
-            self.dues.insert((due, pair.clone()));
-        }
+        self.pairs.insert(pair, entry);
     }
 
     /// How presence works at an instance.
@@ -293,19 +253,20 @@ impl<'a> Engine<'a> {
     }
 
     fn sides_of(&self, near: &InstanceName, far: PresenceCapabilities) -> Sides {
-        let checked = self.capabilities(near).is_some_and(|near| near.checked);
-        Sides { refreshed: far.refreshed, checked, polls: self.limits.polls && !far.publishes }
+        let near = self.capabilities(near);
+        let (checked, devices) = near.map_or((false, false), |near| (near.checked, near.devices));
+        Sides { refreshed: far.refreshed, checked, polls: self.limits.polls && !far.publishes, devices }
     }
 
     /// Until the way is known: what the other kind of network is like.
     fn guess(&self, near: &InstanceName) -> Sides {
         let near = self.capabilities(near);
-        let checked = near.is_some_and(|near| near.checked);
-        Sides { refreshed: near.is_none_or(|near| !near.refreshed), checked, polls: self.limits.polls }
+        let (checked, devices) = near.map_or((false, false), |near| (near.checked, near.devices));
+        Sides { refreshed: near.is_none_or(|near| !near.refreshed), checked, polls: self.limits.polls, devices }
     }
 
-    pub(super) fn far_of(&self, pair: &Pair) -> Option<&InstanceName> {
-        self.pairs.get(pair).and_then(|entry| entry.far.as_ref())
+    pub(super) fn far_of(&self, pair: &Pair) -> Option<InstanceName> {
+        self.pairs.get(pair)?.far.map(|far| self.pairs.name(far))
     }
 
     pub(super) fn may_watch(&self, pair: &Pair) -> bool {

@@ -1,18 +1,17 @@
 //! Operations of adapters.
 
+use super::Engine;
 use super::turn::Answer;
-use super::{Engine, Entry};
 use crate::presence::Event;
 use crate::presence::pair::Pair;
-use crate::presence::watch::{Authorization, Far, Sides, SubscribeError, Watch, closed};
+use crate::presence::pairs::Entry;
+use crate::presence::watch::{Authorization, Far, Known, Sides, SubscribeError, Watch, closed};
 use adapter_api::{InstanceName, Settle};
 use impp_model::{
     Address, AuthorizeOperation, Basic, Cause, Failure, News, NotifyOperation, Operation, Outcome, PresenceInfo, Proof,
     PublishOperation, Side, SubscribeOperation, Wish,
 };
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use store::Timestamp;
 
 impl Engine<'_> {
     pub(super) fn handle_operation(
@@ -74,20 +73,16 @@ impl Engine<'_> {
             Ok(sides) => sides,
             Err(failure) => return Some(Err(failure)),
         };
-        if !self.pairs.contains_key(&pair) {
-            if let Some(why) = self.guard.full(&pair, &self.limits) {
+        let (near, far) = (self.pairs.place(near), Some(self.pairs.place(&far)));
+        if !self.pairs.contains(&pair) {
+            if let Some(why) = self.pairs.full(&pair, &self.limits) {
                 return Some(Err(Failure::new(Side::Ours, Cause::ResourceConstraint).with_text(why)));
             }
-            let watch = Watch::new();
-            self.insert(
-                &pair,
-                Entry { near: near.clone(), far: Some(far.clone()), sides, watch, due: Timestamp::NEVER },
-            );
+            self.insert(&pair, Entry::new(near, far, sides, Watch::new()));
         }
         let now = self.core.timestamp();
         let entry = self.touch(&pair)?;
-        (entry.sides, entry.far) = (sides, Some(far));
-        entry.near = near.clone();
+        (entry.sides, entry.near, entry.far) = (sides, near, far);
         Some(match entry.watch.handle_subscribe(&subscribe.subscript_id, subscribe.wish, sides, now) {
             Ok(effects) => {
                 self.take(&pair, effects);
@@ -134,23 +129,17 @@ impl Engine<'_> {
         let pair = Pair::new(&authorize.watcher.address, &authorize.target.address);
         let publishes = self.capabilities(near).is_some_and(|capabilities| capabilities.publishes);
         let now = self.core.timestamp();
-        if !self.pairs.contains_key(&pair) {
+        if !self.pairs.contains(&pair) {
             if !(authorize.allow && publishes) {
                 return Ok(());
             }
-            if let Some(why) = self.guard.full(&pair, &self.limits) {
+            if let Some(why) = self.pairs.full(&pair, &self.limits) {
                 return Err(Failure::new(Side::Ours, Cause::ResourceConstraint).with_text(why));
             }
-            let sides = Sides { refreshed: false, checked: false, polls: self.limits.polls };
-            let (watcher_side, watch) = (self.core.near_of(&pair.watcher), Watch::new());
-            let entry = Entry {
-                near: watcher_side.unwrap_or_else(|| near.clone()),
-                far: Some(near.clone()),
-                sides,
-                watch,
-                due: Timestamp::NEVER,
-            };
-            self.insert(&pair, entry);
+            let sides = Sides { refreshed: false, checked: false, polls: self.limits.polls, devices: false };
+            let watcher_side = self.core.near_of(&pair.watcher).unwrap_or_else(|| near.clone());
+            let (watcher_side, far) = (self.pairs.place(&watcher_side), Some(self.pairs.place(near)));
+            self.insert(&pair, Entry::new(watcher_side, far, sides, Watch::new()));
         }
         let Some(entry) = self.touch(&pair) else { return Ok(()) };
         let effects = if authorize.allow && publishes && entry.watch.authorization() == Authorization::None {
@@ -172,17 +161,9 @@ impl Engine<'_> {
             Some(state) => drop(devices.insert(device.clone(), state.clone())),
             None => drop(devices.remove(device)),
         }
-        let first = Pair { target: source.clone(), watcher: source.clone() };
-        // The watchers of one presentity lie together.
-        let below = self.pairs.range(..first.clone()).rev().map(|(pair, _)| pair);
-        let above = self.pairs.range(first..).map(|(pair, _)| pair);
-        let watchers: Vec<Pair> = below
-            .take_while(|pair| pair.target == *source)
-            .chain(above.take_while(|pair| pair.target == *source))
-            .cloned()
-            .collect();
-        for pair in watchers {
-            self.tell_published(&pair);
+        let info = self.published_state(source);
+        for pair in self.pairs.watchers_of(source) {
+            self.tell_state(&pair, &info);
         }
     }
 
@@ -193,19 +174,23 @@ impl Engine<'_> {
             return;
         }
         let info = self.published_state(&pair.target);
+        self.tell_state(pair, &info);
+    }
+
+    fn tell_state(&mut self, pair: &Pair, info: &Known) {
         let now = self.core.timestamp();
         if let Some(entry) = self.pairs.get_mut(pair) {
-            let effects = entry.watch.handle_published(&info, now);
+            let effects = entry.watch.handle_published(info, now);
             self.take(pair, effects);
         }
     }
 
-    fn published_state(&self, of: &Address) -> Arc<PresenceInfo> {
+    fn published_state(&self, of: &Address) -> Known {
         let devices: Vec<_> = self.published.get(of).into_iter().flat_map(BTreeMap::values).collect();
         match devices.as_slice() {
-            [] => closed(&PresenceInfo::default()),
-            [only] => (*only).clone(),
-            several => Arc::new(PresenceInfo {
+            [] => Known::from(&closed(&PresenceInfo::default())),
+            [only] => Known::from(&***only),
+            several => Known::from(&PresenceInfo {
                 tuples: several.iter().flat_map(|info| info.tuples.iter().cloned()).collect(),
                 notes: several.iter().flat_map(|info| info.notes.iter().cloned()).collect(),
                 pidf: None,

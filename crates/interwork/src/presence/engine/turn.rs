@@ -1,7 +1,8 @@
 //! One turn: what it changes is stored first, and only then done.
 
-use super::{Engine, Entry};
+use super::Engine;
 use crate::presence::pair::Pair;
+use crate::presence::pairs::Entry;
 use crate::presence::record::Record;
 use crate::presence::watch::Effect;
 use adapter_api::{InstanceName, Settle, TraceId};
@@ -60,7 +61,7 @@ impl Engine<'_> {
     /// Notes what a machine wants done, and when it wants to be asked again.
     pub(super) fn take(&mut self, pair: &Pair, effects: Vec<Effect>) {
         let Some(entry) = self.pairs.get(pair) else { return };
-        let (near, over) = (entry.near.clone(), entry.watch.is_over());
+        let (near, over) = (self.pairs.name(entry.near), entry.watch.is_over());
         let told = effects.iter().any(|effect| matches!(effect, Effect::Tell(_)));
         for effect in effects {
             if effect == Effect::Store {
@@ -74,9 +75,9 @@ impl Engine<'_> {
         }
         if over {
             self.turn.dirty.entry(pair.clone()).or_insert(false);
-            self.remove(pair);
+            self.pairs.remove(pair);
         } else {
-            self.rearm(pair);
+            self.pairs.rearm(pair, Timestamp(0));
         }
     }
 
@@ -112,9 +113,11 @@ impl Engine<'_> {
             let (batch, urgent) =
                 batches.entry(shard).or_insert_with(|| (Batch::new(shard, self.store.position(shard).0), false));
             match self.pairs.get(pair) {
-                Some(entry) => {
-                    batch.put(Table::State, Record::key(pair), Record::of(pair, &entry.near, &entry.watch).encode())
-                }
+                Some(entry) => batch.put(
+                    Table::State,
+                    Record::key(pair),
+                    Record::of(pair, self.pairs.name(entry.near), &entry.watch).encode(),
+                ),
                 None => batch.delete(Table::State, Record::key(pair)),
             }
             *urgent |= must;
@@ -152,14 +155,13 @@ impl Engine<'_> {
     }
 
     fn restore_entry(&mut self, pair: &Pair, entry: Option<Entry>) {
-        self.remove(pair);
+        self.pairs.remove(pair);
         let Some(mut entry) = entry else { return };
         // What the presentity's side has said in this turn is forgotten: it is asked for it again.
         let again = self.core.timestamp().after(STORE_PAUSE);
         entry.watch.handle_far_link_up(again);
-        entry.due = Timestamp::NEVER;
         self.insert(pair, entry);
-        self.rearm_from(pair, again);
+        self.pairs.rearm(pair, again);
     }
 
     /// Does what the turn has led to.

@@ -1,6 +1,6 @@
 //! What the presentity's side says.
 
-use super::{Authorization, Effect, FAR_DURATION, Far, Sides, Tell, Watch, closed, is_final};
+use super::{Authorization, Effect, FAR_DURATION, Far, Known, Sides, Tell, Watch, closed, is_final};
 use impp_model::{Basic, Cause, EndReason, Failure, News, PresenceInfo, Standing, Wish};
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,11 +78,11 @@ impl Watch {
     }
 
     fn live(&mut self, far: Far, expires: Option<Duration>, sides: Sides, now: Timestamp) {
-        if !self.near.is_empty() {
+        if !self.near().is_empty() {
             self.far = far;
         }
         self.tries = 0;
-        if sides.refreshed && !self.near.is_empty() {
+        if sides.refreshed && !self.near().is_empty() {
             let expires = expires.unwrap_or(FAR_DURATION);
             self.far_until = now.after(expires);
             self.far_due = now.after(refresh_after(expires));
@@ -98,7 +98,7 @@ impl Watch {
         effects: &mut Vec<Effect>,
     ) {
         let (before, was_stale) = (self.info.clone(), self.stale);
-        self.learn(news);
+        self.learn(news, sides);
         // RFC 6121 §4.6: directed presence is no authorization.
         if self.authorization == Authorization::Asked && sides.refreshed {
             self.grant(effects);
@@ -128,8 +128,8 @@ impl Watch {
         let Some(id) = self.fetch.take() else { return };
         let standing = Standing::Ended { reason: EndReason::Timeout, retry_after: None };
         let state = if self.authorization == Authorization::Granted { self.info.clone() } else { self.info.take() };
-        effects.push(Effect::Tell(Tell { id, standing, before: None, state }));
-        if self.near.is_empty() {
+        effects.push(Effect::Tell(Tell { id: *id, standing, before: None, state }));
+        if self.near().is_empty() {
             self.rest();
         }
     }
@@ -145,7 +145,7 @@ impl Watch {
     ) {
         if self.fetch.is_some() && !reason.ends_authorization() {
             // RFC 6665 §4.4.3: the answer to a fetch says that it is over.
-            self.learn(news);
+            self.learn(news, sides);
             return self.answer_fetch(effects);
         }
         if self.authorization == Authorization::None {
@@ -160,7 +160,7 @@ impl Watch {
         if reason == EndReason::Invariant {
             // RFC 6665 §4.1.3: the state stays true, and nothing is asked again.
             let before = self.info.clone();
-            self.learn(news);
+            self.learn(news, sides);
             self.rest();
             self.far = Far::Frozen;
             if self.info != before && self.authorization == Authorization::Granted {
@@ -174,7 +174,7 @@ impl Watch {
             self.withdraw(now, effects);
         }
         self.rest();
-        if self.near.is_empty() {
+        if self.near().is_empty() {
             return;
         }
         match reason {
@@ -198,11 +198,12 @@ impl Watch {
 
     /// What was shown is no longer known to be true; each watcher hears so once.
     pub(super) fn withdraw(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        let Some(before) = self.info.take().filter(|info| info.is_open()) else { return };
-        if self.authorization == Authorization::Granted {
+        let Some(known) = self.info.take() else { return };
+        let before = known.info();
+        if before.is_open() && self.authorization == Authorization::Granted {
             self.stale = false;
-            self.info = Some(closed(&before));
-            self.tell_all(Some(&before), now, effects);
+            self.info = Some(Known::from(&closed(&before)));
+            self.tell_all(Some(&known), now, effects);
         }
         self.info = None;
     }
@@ -215,7 +216,7 @@ impl Watch {
             (true, Authorization::None | Authorization::Granted) => {}
             (true, Authorization::Asked) => {
                 self.grant(&mut effects);
-                if !self.near.is_empty() {
+                if !self.near().is_empty() {
                     self.far = Far::Active;
                 }
                 self.tries = 0;
@@ -234,26 +235,30 @@ impl Watch {
         vec![Effect::Store]
     }
 
-    fn learn(&mut self, news: &News) {
+    fn learn(&mut self, news: &News, sides: Sides) {
         match news {
             News::Nothing => {}
             News::Whole(info) => {
-                self.info = Some(info.clone());
+                self.info = Some(match &info.pidf {
+                    Some(_) if sides.devices => Known::from(&PresenceInfo { pidf: None, ..(**info).clone() }),
+                    Some(_) | None => Known::from(&**info),
+                });
                 self.stale = false;
             }
             News::Device(tuple) => {
-                let mut info = self.info.as_deref().filter(|_| !self.stale).cloned().unwrap_or_default();
+                let known = self.info().filter(|_| !self.stale);
+                let mut info = known.map(Arc::unwrap_or_clone).unwrap_or_default();
                 self.stale = false;
                 // What was told as closed once need not be told again.
                 info.tuples.retain(|known| known.basic == Basic::Open);
                 if tuple.device.is_none() && tuple.basic == Basic::Closed {
                     // RFC 6121 §4.5: a bare address goes away with all of its resources.
-                    info = PresenceInfo::clone(&closed(&info));
+                    info = closed(&info);
                 } else {
                     info.set_device((**tuple).clone());
                 }
                 info.pidf = None;
-                self.info = Some(Arc::new(info));
+                self.info = Some(Known::from(&info));
             }
         }
     }

@@ -4,14 +4,19 @@
 //! each `handle_*` returns what has to be done, in order; then [`Watch::poll_timeout`] says when to come back.
 
 mod far; // RFC 6665 §4.1, RFC 8048 §5.2, RFC 6121 §3
+mod known;
 mod near; // RFC 3859 §3.4, RFC 8048 §5.3
+mod nears;
 mod time; // RFC 6665 §4.1.2, RFC 8048 §8.1
 
 use impp_model::{Basic, EndReason, Failure, PresenceInfo, PresenceTuple, Standing, SubscriptId, Wish};
+use nears::Nears;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
 use store::Timestamp;
+
+pub(crate) use known::Known;
 
 /// RFC 8048 §5.1: whether the watcher may watch; durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +58,8 @@ pub(crate) struct Sides {
     pub(crate) checked: bool,
     /// Whether who may not watch can ask for the state once (RFC 8048 §7.1).
     pub(crate) polls: bool,
+    /// Whether the watcher's side is told of devices, so that documents are not kept for it.
+    pub(crate) devices: bool,
 }
 
 /// One subscription of the watcher's side: a SIP dialog, an XMPP roster entry, a native subscription.
@@ -90,9 +97,9 @@ pub(crate) struct Tell {
     pub(crate) id: SubscriptId,
     pub(crate) standing: Standing,
     /// What this watcher knew; none when it must be told everything.
-    pub(crate) before: Option<Arc<PresenceInfo>>,
+    pub(crate) before: Option<Known>,
     /// What is true; none when nothing is known, or nothing may be told.
-    pub(crate) state: Option<Arc<PresenceInfo>>,
+    pub(crate) state: Option<Known>,
 }
 
 /// Why a subscribe operation is refused.
@@ -110,19 +117,19 @@ pub(crate) enum SubscribeError {
 #[derive(Debug, Clone)]
 pub(crate) struct Watch {
     authorization: Authorization,
-    near: Vec<Near>,
-    /// Who asked once, until the answer.
-    fetch: Option<SubscriptId>,
+    near: Nears,
+    /// Who asked once, until the answer; rare, so it is one word.
+    fetch: Option<Box<SubscriptId>>,
     far: Far,
     /// When the far side's subscription ends unless refreshed.
     far_until: Timestamp,
     /// When something is due with the far side.
     far_due: Timestamp,
     /// Tries that failed one after the other.
-    tries: u32,
+    tries: u8,
     /// Whether the watcher has a session, as far as is known.
     present: bool,
-    info: Option<Arc<PresenceInfo>>,
+    info: Option<Known>,
     /// Only which devices were there before a restart is known: enough to tell which of them are gone.
     stale: bool,
 }
@@ -141,7 +148,7 @@ impl Watch {
     pub(crate) fn new() -> Self {
         Self {
             authorization: Authorization::None,
-            near: Vec::new(),
+            near: Nears::default(),
             fetch: None,
             far: Far::Idle,
             far_until: Timestamp::NEVER,
@@ -158,13 +165,13 @@ impl Watch {
         authorization: Authorization,
         near: Vec<Near>,
         far_until: Timestamp,
-        info: Option<Arc<PresenceInfo>>,
+        info: Option<Known>,
         ask: Timestamp,
     ) -> Self {
         let watched = !near.is_empty() && authorization != Authorization::None;
         let (far, far_due) = if watched { (Far::Waiting, ask) } else { (Far::Idle, Timestamp::NEVER) };
         let stale = info.is_some();
-        Self { authorization, near, far, far_until, far_due, info, stale, ..Self::new() }
+        Self { authorization, near: near.into(), far, far_until, far_due, info, stale, ..Self::new() }
     }
 
     pub(crate) fn authorization(&self) -> Authorization {
@@ -172,7 +179,7 @@ impl Watch {
     }
 
     pub(crate) fn near(&self) -> &[Near] {
-        &self.near
+        self.near.as_slice()
     }
 
     pub(crate) fn far(&self) -> Far {
@@ -184,25 +191,25 @@ impl Watch {
     }
 
     /// The last state, whoever may see it; of a stale one only the devices are true.
-    pub(crate) fn info(&self) -> Option<&Arc<PresenceInfo>> {
-        self.info.as_ref()
+    pub(crate) fn info(&self) -> Option<Arc<PresenceInfo>> {
+        self.info.as_ref().map(Known::info)
     }
 
     /// What may be told of the state at this moment.
-    fn tellable(&self) -> Option<Arc<PresenceInfo>> {
+    fn tellable(&self) -> Option<Known> {
         self.info.clone().filter(|_| self.authorization == Authorization::Granted && !self.stale)
     }
 
     /// Whether nothing is left to remember.
     pub(crate) fn is_over(&self) -> bool {
         self.authorization == Authorization::None
-            && self.near.is_empty()
+            && self.near().is_empty()
             && self.fetch.is_none()
             && self.far == Far::Idle
     }
 
     fn position(&self, id: &SubscriptId) -> Option<usize> {
-        self.near.iter().position(|near| near.id == *id)
+        self.near().iter().position(|near| near.id == *id)
     }
 
     /// How a subscription of the near side stands.
@@ -215,9 +222,9 @@ impl Watch {
     }
 
     /// Tells every subscription of the near side how it stands and what is known.
-    fn tell_all(&self, before: Option<&Arc<PresenceInfo>>, now: Timestamp, effects: &mut Vec<Effect>) {
+    fn tell_all(&self, before: Option<&Known>, now: Timestamp, effects: &mut Vec<Effect>) {
         let state = self.tellable();
-        effects.extend(self.near.iter().map(|near| {
+        effects.extend(self.near().iter().map(|near| {
             let standing = self.standing(near, now);
             Effect::Tell(Tell { id: near.id.clone(), standing, before: before.cloned(), state: state.clone() })
         }));
@@ -225,8 +232,8 @@ impl Watch {
 
     /// Tells every subscription of the near side that it is over.
     fn end_all(&mut self, reason: EndReason, effects: &mut Vec<Effect>) {
-        let (before, state) = (self.info.clone(), self.info.as_deref().map(closed));
-        for near in std::mem::take(&mut self.near) {
+        let (before, state) = (self.info.clone(), self.info().map(|info| Known::from(&closed(&info))));
+        for near in std::mem::take(&mut self.near).into_vec() {
             let standing = Standing::Ended { reason, retry_after: None };
             effects.push(Effect::Tell(Tell { id: near.id, standing, before: before.clone(), state: state.clone() }));
         }
@@ -239,7 +246,7 @@ impl Watch {
         self.end_all(reason, effects);
         if let Some(id) = self.fetch.take() {
             let standing = Standing::Ended { reason, retry_after: None };
-            effects.push(Effect::Tell(Tell { id, standing, before: None, state: None }));
+            effects.push(Effect::Tell(Tell { id: *id, standing, before: None, state: None }));
         }
         // RFC 6121 §3.2.2: unavailable first.
         effects.push(Effect::Authorize(false));
@@ -254,13 +261,13 @@ impl Watch {
 }
 
 /// The same devices, none of them there; a presentity without devices is told of as a whole.
-pub(crate) fn closed(info: &PresenceInfo) -> Arc<PresenceInfo> {
+pub(crate) fn closed(info: &PresenceInfo) -> PresenceInfo {
     let close = |tuple: &PresenceTuple| PresenceTuple::new(tuple.device.clone(), Basic::Closed);
     let mut tuples: Vec<_> = info.tuples.iter().map(close).collect();
     if tuples.is_empty() {
         tuples.push(PresenceTuple::new(None, Basic::Closed));
     }
-    Arc::new(PresenceInfo { tuples, ..PresenceInfo::default() })
+    PresenceInfo { tuples, ..PresenceInfo::default() }
 }
 
 /// Failures after which asking again would not help, whoever the presentity is.

@@ -1,8 +1,8 @@
 //! What the watcher's side asks for.
 
-use super::{Authorization, Effect, FETCH_PATIENCE, Far, Near, Sides, SubscribeError, Tell, Watch, closed};
-use impp_model::{EndReason, PresenceInfo, Standing, SubscriptId, Wish};
-use std::sync::Arc;
+use super::nears::Nears;
+use super::{Authorization, Effect, FETCH_PATIENCE, Far, Known, Near, Sides, SubscribeError, Tell, Watch, closed};
+use impp_model::{EndReason, Standing, SubscriptId, Wish};
 use std::time::Duration;
 use store::Timestamp;
 
@@ -28,7 +28,7 @@ impl Watch {
             }
             Wish::Standing => {
                 // RFC 6121 §3.1.3: one request is kept for a pair, however often it comes.
-                self.near.retain(|near| near.id != *id);
+                self.near.forget(id);
                 self.begin(Near { id: id.clone(), until: Timestamp::NEVER }, sides, now, &mut effects);
             }
             Wish::Extend(duration) => {
@@ -82,7 +82,7 @@ impl Watch {
     // RFC 8048 §7: one notification, and no subscription.
     fn fetch(&mut self, id: &SubscriptId, sides: Sides, now: Timestamp, effects: &mut Vec<Effect>) {
         let granted = self.authorization == Authorization::Granted;
-        if let Some(near) = self.near.iter().find(|near| near.is_standing()).cloned() {
+        if let Some(near) = self.near().iter().find(|near| near.is_standing()).cloned() {
             // RFC 8048 §5.2.2: a probe says that the watcher has begun a session.
             self.present = true;
             if granted {
@@ -106,7 +106,7 @@ impl Watch {
         }
         if !known {
             if sides.checked {
-                self.fetch = Some(id.clone());
+                self.fetch = Some(Box::new(id.clone()));
                 self.far_due = now.after(FETCH_PATIENCE);
             }
             effects.push(Effect::Far(Wish::Fetch));
@@ -115,20 +115,19 @@ impl Watch {
 
     fn pause(&mut self, id: &SubscriptId, now: Timestamp, effects: &mut Vec<Effect>) {
         let Some(index) = self.position(id) else { return };
-        if self.near.get(index).is_some_and(Near::is_standing) {
+        if self.near().get(index).is_some_and(Near::is_standing) {
             // RFC 8048 §5.2.2: without a session nothing is refreshed, and what is there runs out.
             self.present = false;
             return;
         }
-        let near = self.near.remove(index);
+        let Some(near) = self.near.remove(index) else { return };
         self.end_one(near, now, effects);
     }
 
     /// RFC 8048 §5.3.3: the notifications end, closed, and the authorization stays.
     pub(super) fn end_one(&mut self, near: Near, _: Timestamp, effects: &mut Vec<Effect>) {
         let granted = self.authorization == Authorization::Granted;
-        let nothing = PresenceInfo::default();
-        let state = granted.then(|| closed(self.info.as_deref().unwrap_or(&nothing)));
+        let state = granted.then(|| Known::from(&closed(&self.info().unwrap_or_default())));
         let standing = Standing::Ended { reason: EndReason::Timeout, retry_after: None };
         effects.push(Effect::Tell(Tell { id: near.id, standing, before: self.info.clone(), state }));
         effects.push(Effect::Store);
@@ -148,7 +147,7 @@ impl Watch {
 
     /// The far side need not go on once nobody is left.
     fn leave_far(&mut self, effects: &mut Vec<Effect>) {
-        if !self.near.is_empty() || matches!(self.far, Far::Idle | Far::Leaving) {
+        if !self.near().is_empty() || matches!(self.far, Far::Idle | Far::Leaving) {
             return;
         }
         if self.authorization == Authorization::Granted {
@@ -161,7 +160,7 @@ impl Watch {
     fn cancel(&mut self, sides: Sides, effects: &mut Vec<Effect>) {
         let asked = self.authorization != Authorization::None;
         let dialog = !matches!(self.far, Far::Idle | Far::Waiting | Far::Frozen);
-        self.near.clear();
+        self.near = Nears::default();
         self.authorization = Authorization::None;
         self.info = None;
         effects.push(Effect::Store);
@@ -184,7 +183,7 @@ impl Watch {
         }
         if self.far == Far::Idle
             && self.authorization == Authorization::Granted
-            && self.near.iter().any(Near::is_standing)
+            && self.near().iter().any(Near::is_standing)
         {
             // Nobody could say whether the watcher was there; its server need not probe again.
             self.present = true;
@@ -194,7 +193,7 @@ impl Watch {
     }
 
     /// Sets what the presentity's own publications say, for sides that publish.
-    pub(crate) fn handle_published(&mut self, info: &Arc<PresenceInfo>, now: Timestamp) -> Vec<Effect> {
+    pub(crate) fn handle_published(&mut self, info: &Known, now: Timestamp) -> Vec<Effect> {
         let mut effects = Vec::new();
         let before = self.info.replace(info.clone());
         self.stale = false;

@@ -5,9 +5,9 @@ use impp_model::{Cause, Device, News, Side};
 
 const WATCHER: &str = "near";
 /// An XMPP user watches a SIP contact.
-const X2S: Sides = Sides { refreshed: true, checked: true, polls: true };
+const X2S: Sides = Sides { refreshed: true, checked: true, polls: true, devices: false };
 /// A SIP user watches an XMPP contact.
-const S2X: Sides = Sides { refreshed: false, checked: false, polls: true };
+const S2X: Sides = Sides { refreshed: false, checked: false, polls: true, devices: false };
 const START: Timestamp = Timestamp(1_000_000);
 
 fn id() -> SubscriptId {
@@ -136,7 +136,7 @@ fn short(effect: &Effect) -> String {
                 Standing::Active { .. } => "active".to_owned(),
                 Standing::Ended { reason, .. } => reason.label().to_owned(),
             };
-            let state = state.as_ref().map_or("empty".to_owned(), |info| {
+            let state = state.as_ref().map(Known::info).map_or("empty".to_owned(), |info| {
                 let basics = info.tuples.iter().map(|tuple| format!("{:?}", tuple.basic).to_lowercase());
                 basics.collect::<Vec<_>>().join("+")
             });
@@ -239,14 +239,18 @@ fn s2x_rows() -> Vec<Row> {
 }
 
 // checks: PRS-001, PRS-010, PRS-011, PRS-012, PRS-013, PRS-014, PRS-015, PRS-016, PRS-017, PRS-018, PRS-020, PRS-022, PRS-050, PRS-061, EVT-008, EVT-012, XSU-003, XSU-004
-// checks: XM-18, XM-19, REQ-3.2.4, REQ-3.2.5, REQ-5.1.7, PR-11, MOD-03
+// checks: PRL-001, PRL-002, PRL-003, PRL-004, PRL-005, PRL-006, PRL-007, PRL-010, PRL-011, PRL-012, PRL-013, PRL-014, PRL-015, PRL-016
+// checks: PRL-017, PRL-018, PRL-019, PRL-020, PRL-021, PRL-022, PRL-023, PRL-024, PRL-025, PRL-026
+// checks: XSU-001, XM-18, XM-19, REQ-3.2.4, REQ-3.2.5, REQ-5.1.7, PR-11, MOD-03
 #[test]
 fn rfc8048_s5_2_each_transition_of_a_watcher_whose_contact_must_be_asked_again_and_again() {
     check(x2s_rows());
 }
 
 // checks: PRS-030, PRS-031, PRS-032, PRS-033, PRS-034, PRS-035, PRS-036, PRS-051, PRS-055, EVT-021, EVT-024, XSU-007, XSU-008, XSU-011, PR-09, PR-10
-// checks: REQ-2.3.1, REQ-2.3.2, REQ-3.2.1, REQ-3.2.2, REQ-3.2.3, REQ-5.1.5, REQ-5.1.9, REQ-5.1.13, REQ-5.1.16, MOD-11
+// checks: PRL-101, PRL-102, PRL-103, PRL-104, PRL-105, PRL-106, PRL-107, PRL-108, PRL-109, PRL-110, PRL-111, PRL-116, PRL-117, PRL-118
+// checks: PRL-119, PRL-121, PRL-122, PRL-123
+// checks: XSU-001, XSU-005, REQ-2.3.1, REQ-2.3.2, REQ-3.2.1, REQ-3.2.2, REQ-3.2.3, REQ-5.1.5, REQ-5.1.9, REQ-5.1.13, REQ-5.1.16, MOD-11
 #[test]
 fn rfc8048_s5_3_each_transition_of_a_watcher_whose_contact_answers_for_good() {
     check(s2x_rows());
@@ -317,7 +321,7 @@ fn rfc3859_s3_4_1_one_subscription_in_progress_for_each_id() {
 #[test]
 fn a_restored_watch_says_nothing_until_the_far_side_has_answered() {
     let near = vec![Near { id: id(), until: Timestamp::NEVER }];
-    let info = Arc::new(PresenceInfo { tuples: vec![tuple("a", Basic::Open)], ..PresenceInfo::default() });
+    let info = Known::from(&PresenceInfo { tuples: vec![tuple("a", Basic::Open)], ..PresenceInfo::default() });
     let ask = START.after(secs(20));
     let watch = Watch::restored(Authorization::Granted, near, START.after(secs(900)), Some(info), ask);
     let mut play = Play { watch, sides: X2S, now: START };

@@ -10,7 +10,7 @@ const CHECK_PATIENCE: Duration = Duration::from_secs(60);
 impl Watch {
     /// When [`handle_timeout`](Self::handle_timeout) has something to do; [`Timestamp::NEVER`] when not.
     pub(crate) fn poll_timeout(&self) -> Timestamp {
-        let expiry = self.near.iter().map(|near| near.until).min().unwrap_or(Timestamp::NEVER);
+        let expiry = self.near().iter().map(|near| near.until).min().unwrap_or(Timestamp::NEVER);
         let far = if self.is_refreshed_somewhere() { self.far_due.min(self.far_until) } else { self.far_due };
         expiry.min(far)
     }
@@ -23,8 +23,8 @@ impl Watch {
     /// Does what is due.
     pub(crate) fn handle_timeout(&mut self, sides: Sides, now: Timestamp) -> Vec<Effect> {
         let mut effects = Vec::new();
-        while let Some(index) = self.near.iter().position(|near| near.until <= now) {
-            let near = self.near.remove(index);
+        while let Some(index) = self.near().iter().position(|near| near.until <= now) {
+            let Some(near) = self.near.remove(index) else { break };
             self.end_one(near, now, &mut effects);
         }
         if self.far_until <= now && self.is_refreshed_somewhere() {
@@ -43,7 +43,7 @@ impl Watch {
         self.rest();
         match waiting {
             Some(due) => (self.far, self.far_due) = (Far::Waiting, due),
-            None if self.present && !self.near.is_empty() => self.ask(sides, effects),
+            None if self.present && !self.near().is_empty() => self.ask(sides, effects),
             None => {}
         }
     }
@@ -52,7 +52,7 @@ impl Watch {
         if self.fetch.take().is_some() {
             return;
         }
-        if self.near.is_empty() || self.authorization == Authorization::None {
+        if self.near().is_empty() || self.authorization == Authorization::None {
             return;
         }
         match self.far {
@@ -86,7 +86,7 @@ impl Watch {
 
     /// The presentity's side can be reached again: it is asked at `at`.
     pub(crate) fn handle_far_link_up(&mut self, at: Timestamp) {
-        if !self.near.is_empty() && matches!(self.far, Far::Waiting | Far::Active | Far::Asking | Far::Pending) {
+        if !self.near().is_empty() && matches!(self.far, Far::Waiting | Far::Active | Far::Asking | Far::Pending) {
             self.far = Far::Waiting;
             self.far_due = at;
         }
