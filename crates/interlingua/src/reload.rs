@@ -34,6 +34,9 @@ pub(crate) struct Reloaded {
 /// Keys, and tables with all that is in them, that change without a restart.
 const LIVE: &[&str] = &["domain", "route", "routing", "policy", "tls", "log.level"];
 
+/// What of these waits for one all the same: an order may be under way.
+const NOT_LIVE: &str = "tls.acme";
+
 impl Reloader {
     pub(crate) fn new(file: Option<PathBuf>, config: Config, core: Arc<Core>, tls: Arc<Tls>) -> Self {
         Self { file, running: Mutex::new(config), core, tls }
@@ -54,15 +57,15 @@ impl Reloader {
         let blocklist = blocklists::read(&config.policy.blocklists).map_err(|problem| {
             self.refused(vec![Problem::new(Key::parse("policy.blocklists"), problem, "correct the file")])
         })?;
-        self.tls.configure(config.tls.settings()).map_err(|errors| {
+        let (applied, restart) = differences(&running, &config).into_iter().partition(|key| is_live(key));
+        let next = taken_over(&running, config);
+        self.tls.configure(next.tls.settings()).map_err(|errors| {
             let problem = |error: transport::tls::TlsFileError| {
                 Problem::new(Key::parse("tls"), error.to_string(), error.remedy())
             };
             self.refused(errors.into_iter().map(problem).collect())
         })?;
         // From here on nothing fails.
-        let (applied, restart) = differences(&running, &config).into_iter().partition(|key| is_live(key));
-        let next = taken_over(&running, config);
         self.core.replace_rulebook(gateway::rulebook(&next, blocklist));
         logging::set_level(&next.log.level);
         *running = next;
@@ -124,12 +127,13 @@ pub(crate) fn tell(result: Result<Reloaded, Report>) -> Result<Reloaded, Report>
 
 fn is_live(key: &str) -> bool {
     let below = |live: &&str| key == *live || key.strip_prefix(*live).is_some_and(|rest| rest.starts_with('.'));
-    LIVE.iter().any(below)
+    LIVE.iter().any(below) && !below(&NOT_LIVE)
 }
 
 /// The configuration in use from now on: what waits for a restart stays as it is.
 fn taken_over(running: &Config, new: Config) -> Config {
     let Config { domain, route, routing, policy, tls, log, .. } = new;
+    let tls = config::Tls { acme: running.tls.acme.clone(), ..tls };
     let log = config::Log { level: log.level, ..running.log.clone() };
     Config { domain, route, routing, policy, tls, log, ..running.clone() }
 }
@@ -225,6 +229,7 @@ mod tests {
     #[test]
     fn only_whole_names_are_live() {
         assert!(is_live("domain") && is_live("policy.rule") && is_live("tls.trust"));
+        assert!(!is_live("tls.acme") && !is_live("tls.acme.domains"));
         assert!(!is_live("log") && !is_live("log.format") && !is_live("domains") && !is_live("adapter.tls"));
     }
 }

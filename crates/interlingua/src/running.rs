@@ -54,6 +54,24 @@ pub(crate) struct Listener {
     pub(crate) address: SocketAddr,
 }
 
+#[cfg(feature = "acme")]
+fn acme_settings(acme: &crate::config::Acme) -> transport::acme::AcmeSettings {
+    use crate::config::AcmeChallenge;
+    use transport::acme::{AcmeSettings, Challenge};
+    AcmeSettings {
+        directory: acme.directory.clone(),
+        contact: acme.contact.clone(),
+        domains: acme.domains.clone(),
+        challenge: match acme.challenge {
+            AcmeChallenge::Http01 => Challenge::Http01,
+            AcmeChallenge::TlsAlpn01 => Challenge::TlsAlpn01,
+        },
+        listen: acme.listen(),
+        folder: acme.folder.clone(),
+        certificate: acme.certificate(),
+    }
+}
+
 /// How long adapters may take to close their streams once nothing is held any more.
 const CLOSING: Duration = Duration::from_secs(5);
 
@@ -74,6 +92,10 @@ impl Running {
         background.spawn(async move { clock.run().await });
         let files = tls.clone();
         background.spawn(async move { files.watch().await });
+        #[cfg(feature = "acme")]
+        if let Some(acme) = &checked.config.tls.acme {
+            background.spawn(transport::acme::keep(acme_settings(acme), tls.clone()));
+        }
         let reloader = Arc::new(Reloader::new(file, checked.config.clone(), core.clone(), tls.clone()));
         let lists = reloader.clone();
         background.spawn(async move { blocklists::watch(&lists).await });

@@ -1,5 +1,7 @@
 //! Sockets, TLS and DNS: the I/O that every adapter shares.
 
+#[cfg(feature = "acme")]
+pub mod acme; // RFC 8555, RFC 8737
 mod dns;
 mod listen;
 mod socket;

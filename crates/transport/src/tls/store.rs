@@ -12,7 +12,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SignatureScheme};
 
-use super::files::{Loaded, Stamps, TlsFileError, TlsSettings};
+use super::files::{CertificateFiles, Loaded, Stamps, TlsFileError, TlsSettings};
 use super::identity::PeerIdentity;
 use super::names::CertificateNames;
 use super::verify::{ShowsItsKey, verify_chain};
@@ -81,9 +81,9 @@ impl Tls {
         }
     }
 
-    /// Whether there is a certificate to show.
+    /// Whether there is a certificate to show, or will be one when it is ordered.
     pub fn has_certificates(&self) -> bool {
-        !self.current.load().certificates.is_empty()
+        self.settings.load().ordered.is_some() || !self.current.load().certificates.is_empty()
     }
 
     /// Whether no peer can be proven by a certificate.
@@ -223,6 +223,12 @@ impl Snapshot {
                 Err(error) => errors.push(error),
             }
         }
+        // Nothing is lost by one that cannot be read: it is ordered again.
+        let ordered = settings
+            .ordered
+            .iter()
+            .map(|file| CertificateFiles { certificate: file.clone(), private_key: file.clone() });
+        certificates.extend(ordered.filter_map(|files| files.load(settings.certificates.len(), provider).ok()));
         let mut roots = RootCertStore::empty();
         let trust = settings.trust.iter().enumerate();
         errors.extend(trust.filter_map(|(number, trust)| trust.load(number, &mut roots).err()));
