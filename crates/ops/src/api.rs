@@ -222,7 +222,7 @@ fn trace_json(core: &Core, trace: &Trace) -> Value {
         "trace": trace.id.to_string(),
         "at": trace.at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64(),
         "kind": trace.kind.label(),
-        "adapter": trace.adapter, "peer": trace.peer, "proof": trace.proof, "message_id": trace.message_id,
+        "adapter": trace.adapter, "peer": trace.peer, "proof": trace.proof, "message_id": trace.message_id, "thread": trace.thread, "trans_id": trace.trans_id,
         "from": trace.from.as_str(), "to": trace.to.as_str(),
         "steps": decision.map(|decision| &decision.steps),
         "chosen": decision.and_then(|decision| decision.result.as_ref().ok()),
