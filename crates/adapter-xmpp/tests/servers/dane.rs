@@ -47,7 +47,7 @@ async fn refused([a, mut b]: [Org; 2], reason: &str) {
 
 // checks: XST-008
 #[tokio::test]
-async fn rfc7671_s5_1_a_certificate_that_the_name_system_vouches_for_needs_no_authority_name_or_date() {
+async fn rfc7671_s5_1_certificates_that_the_name_system_vouches_for_need_no_authority_name_or_date() {
     let stranger = Authority::new("other");
     for variant in [Variant::default(), Variant::self_signed(), Variant::expired()] {
         let theirs = stranger.issue_variant(&[San::Dns("whoever.example")], &variant);

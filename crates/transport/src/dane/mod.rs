@@ -43,10 +43,10 @@ impl<T> Secured<T> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DaneError {
-    /// RFC 4033 §5: signed, and the signature is wrong.
+    /// RFC 7673 §3.1: signed, and the signature is wrong.
     #[error("dnssec-bogus: the signatures of {0} are wrong")]
     Bogus(String),
-    /// RFC 7672 §2.1.2: a failure is no proof that there is nothing.
+    /// RFC 7673 §3.4: a failure is no proof that there is nothing.
     #[error("dns-failure: {0} cannot be looked up")]
     Failure(String),
     /// RFC 7673 §4.2: the name system vouches for other certificates.
