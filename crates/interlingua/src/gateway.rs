@@ -41,9 +41,13 @@ impl Gateway {
         let configuration = watch::Sender::new(rules.configuration.clone());
         let dns = zone::dns(&checked.config.dns)?;
         let tls = Tls::load(checked.config.tls.settings(), checked.config.gateway.name.clone());
-        let tls = Arc::new(tls.map_err(|errors| {
+        let tls = tls.map_err(|errors| {
             anyhow!("tls: {}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
-        })?);
+        })?;
+        let tls = Arc::new(match zone::secure(&checked.config.dns)? {
+            Some(secure) => tls.with_dnssec(secure),
+            None => tls,
+        });
         let context = AdapterContext { configuration: configuration.subscribe(), dns: dns.clone(), tls: tls.clone() };
         let mut instances = Vec::new();
         for (name, configured) in &checked.adapters {

@@ -12,8 +12,10 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SignatureScheme};
 
+use crate::dane::{DaneError, Discovery, SecureDns, Tlsa, Usage, discover};
+
 use super::files::{CertificateFiles, Loaded, Stamps, TlsFileError, TlsSettings};
-use super::identity::PeerIdentity;
+use super::identity::{PeerIdentity, Vouched};
 use super::names::CertificateNames;
 use super::verify::{ShowsItsKey, verify_chain};
 
@@ -25,6 +27,8 @@ pub struct Tls {
     provider: Arc<CryptoProvider>,
     verifier: Arc<ShowsItsKey>,
     current: Arc<ArcSwap<Snapshot>>,
+    /// Where DNSSEC is asked about peers.
+    dns: Option<Arc<dyn SecureDns>>,
     /// The files that were last looked at, whether or not they could be used.
     seen: ArcSwap<Stamps>,
 }
@@ -64,7 +68,21 @@ impl Tls {
         let snapshot = Snapshot::load(&settings, &provider)?;
         let verifier = ShowsItsKey::new(&provider);
         let settings = ArcSwap::from_pointee(settings);
-        Ok(Self { settings, gateway, provider, verifier, current: Arc::new(ArcSwap::from_pointee(snapshot)), seen })
+        let current = Arc::new(ArcSwap::from_pointee(snapshot));
+        Ok(Self { settings, gateway, provider, verifier, current, dns: None, seen })
+    }
+
+    /// The same, with a validating resolver that may vouch for servers (RFC 7673).
+    pub fn with_dnssec(self, dns: Arc<dyn SecureDns>) -> Self {
+        Self { dns: Some(dns), ..self }
+    }
+
+    /// What the name system vouches for at the server of `service` that is called; nothing without DNSSEC.
+    pub async fn discover(&self, service: &str, host: &str, port: u16) -> Result<Discovery, DaneError> {
+        match &self.dns {
+            Some(dns) => discover(&**dns, service, host, port).await,
+            None => Ok(Discovery::Insecure),
+        }
     }
 
     /// Without certificates of its own and without trust: no listener, and no peer is proven.
@@ -77,6 +95,7 @@ impl Tls {
             verifier: ShowsItsKey::new(&provider),
             provider,
             current: Arc::new(ArcSwap::from_pointee(snapshot)),
+            dns: None,
             seen: ArcSwap::default(),
         }
     }
@@ -173,6 +192,40 @@ impl Tls {
         let algorithms = &self.provider.signature_verification_algorithms;
         let verdict = verify_chain(chain, &self.current.load().roots, algorithms, now);
         PeerIdentity::new(verdict, CertificateNames::read(end))
+    }
+
+    /// RFC 7673 §4: judges the server of `domain` by what the name system vouches for, too.
+    pub(super) fn judge_vouched(
+        &self,
+        peer: PeerIdentity,
+        chain: &[CertificateDer<'_>],
+        domain: &Domain,
+        discovery: &Discovery,
+    ) -> Result<PeerIdentity, DaneError> {
+        let Discovery::Server { host, associations } = discovery else { return Ok(peer) };
+        let is_named = peer.names().prove_xmpp(domain) || peer.names().prove_host(host);
+        let is_valid = peer.chain().is_ok() && is_named;
+        if associations.is_empty() {
+            return Ok(if is_valid { peer.vouched_for(domain.clone(), Vouched::Host) } else { peer });
+        }
+        let Some(end) = chain.first() else { return Err(DaneError::Mismatch) };
+        let algorithms = &self.provider.signature_verification_algorithms;
+        let above = || chain.iter().skip(1);
+        let holds = |tlsa: &Tlsa| match tlsa.usable() {
+            // RFC 7671 §5.1: neither its names nor its dates count.
+            Some(Usage::DaneEe) => tlsa.matches(end),
+            Some(Usage::DaneTa) => {
+                is_named && verify_chain(chain, &tlsa.anchors(chain), algorithms, SystemTime::now()).is_ok()
+            }
+            Some(Usage::PkixEe) => is_valid && tlsa.matches(end),
+            Some(Usage::PkixTa) => is_valid && above().any(|certificate| tlsa.matches(certificate)),
+            None => false,
+        };
+        if associations.iter().any(holds) {
+            Ok(peer.vouched_for(domain.clone(), Vouched::Certificate))
+        } else {
+            Err(DaneError::Mismatch)
+        }
     }
 
     /// For connections that are accepted: shows the certificate for the name that the peer asks for, asks for the peer's

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
+use transport::dane::DnssecDns;
 use transport::tls::{CertificateSource, EXPIRY_WARNING, Tls};
 
 use super::super::problem::Key;
@@ -128,6 +129,7 @@ impl Check<'_> {
     }
 
     fn dns(&mut self) {
+        self.dnssec();
         let key = Key::parse("dns.zone_file");
         let Some(path) = &self.config.dns.zone_file else {
             return;
@@ -138,6 +140,25 @@ impl Check<'_> {
         if !self.config.dns.nameservers.is_empty() {
             let odd = "no effect: zone_file answers everything";
             self.warning(Key::parse("dns.nameservers"), odd, "remove one of the two");
+        }
+    }
+
+    fn dnssec(&mut self) {
+        let dns = &self.config.dns;
+        let (switch, anchors) = (Key::parse("dns.dnssec"), Key::parse("dns.trust_anchor_file"));
+        if dns.dnssec && dns.zone_file.is_some() {
+            return self.warning(switch, "no effect: zone_file holds no signatures", "remove one of the two");
+        }
+        match &dns.trust_anchor_file {
+            Some(_) if !dns.dnssec => {
+                self.warning(anchors, "no effect without dnssec", "write dnssec = true, or remove it")
+            }
+            Some(path) => {
+                if let Err(error) = DnssecDns::read_anchors(path) {
+                    self.problem(anchors, error.to_string(), "give DNSKEY records in the form of a master file");
+                }
+            }
+            None => {}
         }
     }
 
