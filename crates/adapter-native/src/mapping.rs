@@ -101,6 +101,12 @@ pub enum TextProblem {
     /// RFC 5646 §2.1: not letters, digits and hyphens.
     #[error("not a language tag")]
     Language,
+    /// RFC 3339.
+    #[error("not a date-time")]
+    Time,
+    /// Too long, or with characters that no device has.
+    #[error("not a device")]
+    Device,
 }
 
 impl Refusal {

@@ -30,6 +30,31 @@ async fn a_dry_run_tells_addresses_size_and_losses() {
     assert_eq!(findings.dropped, ["receipts"]);
 }
 
+// checks: XE-04, XE-05
+#[tokio::test]
+async fn rfc3923_s8_a_dry_run_measures_the_protected_object_and_refuses_what_xml_would_change() {
+    let gateway = start(config(1, json!({})));
+    let mut found = Vec::new();
+    for content in [&b"AAAA".repeat(200)[..], b"\0\x01\x02"] {
+        let entity = [b"Content-Type: application/pkcs7-mime; smime-type=enveloped-data\r\n\r\n", content].concat();
+        let mut operation = operation("");
+        operation.message.sealed = cpim::mapping::seal(entity.into());
+        assert!(operation.message.sealed.is_some());
+        let request =
+            Examine::DryRun { operation: Box::new(Operation::Message(Box::new(operation))), hop: Arc::new(Hop::Link) };
+        found.push(gateway.adapter.examine(request).await.findings);
+    }
+    let value = |at: usize, what: &str| {
+        let mut findings = found[at].iter();
+        findings.find(|finding| finding.what == what).map(|finding| finding.value.clone()).unwrap_or_default()
+    };
+    let octets: usize = value(0, "size").split(' ').next().unwrap().parse().unwrap();
+    assert!((900..1400).contains(&octets), "the object's 800 and the stanza around them: {octets}");
+    assert_eq!(value(0, "mapping"), "");
+    assert!(value(1, "mapping").starts_with("refused: "), "{}", value(1, "mapping"));
+    assert_eq!(value(1, "size"), "");
+}
+
 #[tokio::test]
 async fn capabilities_follow_the_configuration() {
     let gateway = start(config(1, json!({"acknowledge": "none"})));

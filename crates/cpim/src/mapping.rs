@@ -16,13 +16,15 @@
 //! assert!(written.value.starts_with(b"From: <im:romeo@example.net>\r\n"));
 //! ```
 
+mod word; // RFC 5438, RFC 3994
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use impp_model::{
     Address, Cause, Content, DateTime, Endpoint, Failure, InstantMessage, LangText, LanguageTag, Mapped, MaxForwards,
-    MessageId, MessageOperation, Receipts, Sealed, Side, TransId,
+    MessageId, MessageOperation, OutOfBand, Receipts, Relation, Sealed, Side, TransId,
 };
 
 use crate::draft::Draft;
@@ -35,6 +37,7 @@ use crate::mime::{CONTENT_TYPE, Entity};
 use crate::object::{Class, Package, SignedPolicy, Untranslatable};
 use crate::profile::Profile;
 use crate::write::{WriteError, representable};
+pub use word::{from_imdn, from_status, to_notification, to_status};
 
 /// Why an object makes no message operation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -212,6 +215,8 @@ pub fn to_object(operation: &MessageOperation, now: Option<&DateTime>) -> Result
         (Some(id), Some(sent)) => draft.request_imdn(id, dispositions(message.receipts), sent.clone()).is_ok(),
         (_, _) => false,
     };
+    let text = message.content.as_text().unwrap_or_default();
+    let named = |file: &OutOfBand| text.contains(&file.url);
     let lost = [
         ("source.device", operation.source.device.is_some()),
         ("destination.device", operation.destination.device.is_some()),
@@ -219,9 +224,14 @@ pub fn to_object(operation: &MessageOperation, now: Option<&DateTime>) -> Result
         ("id", message.id.is_some() && !asked),
         ("receipts", asks && !asked),
         ("alternatives", !message.alternatives.is_empty()),
+        ("hints", message.hints.any()),
+        ("files", !message.files.iter().all(named)),
     ];
-    let value = draft.encode()?;
-    Ok(Mapped::without(value, lost))
+    let mut mapped = Mapped::without(draft.encode()?, lost);
+    // The text says in words what they say in fields.
+    mapped.degraded.extend(message.relations.iter().map(Relation::field));
+    mapped.degraded.extend((!message.files.is_empty() && message.files.iter().all(named)).then_some("files"));
+    Ok(mapped)
 }
 
 /// A subject as its header holds it, with its language; `None` for one of spaces, which no header can hold.
@@ -386,6 +396,20 @@ mod tests {
         let image =
             read(&with("", "Content-Type: Image/PNG\r\nContent-Transfer-Encoding: base64\r\n\r\niVBORw==")).unwrap();
         assert_eq!(&*image.value.message.content.media_type, "image/png");
+    }
+
+    #[test]
+    fn what_an_object_has_no_place_for_is_named() {
+        let mut operation = read(&with("", TEXT)).unwrap().value;
+        let file = |url: &str| OutOfBand { url: url.to_owned(), description: None };
+        operation.message.files = vec![file("https://example.net/1")];
+        operation.message.hints.no_store = true;
+        operation.message.relations = vec![Relation::Retracts { id: MessageId::from("1") }];
+        let written = to_object(&operation, None).unwrap();
+        assert_eq!((written.dropped.as_slice(), written.degraded.len()), (&["hints", "files"][..], 1));
+        operation.message.content = Content::text("see https://example.net/1");
+        let written = to_object(&operation, None).unwrap();
+        assert_eq!((written.dropped.as_slice(), written.degraded.last()), (&["hints"][..], Some(&"files")));
     }
 
     // checks: SM-01, SM-02, XE-04, XE-05, IM-20, REQ-2.5.1, REQ-2.5.3, REQ-5.4.7, REQ-5.4.9

@@ -3,10 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use interwork::{Blocklist, Core};
+use interwork::Blocklist;
 
-use crate::config::Policy;
-use crate::gateway;
+use crate::reload::Reloader;
 
 /// Reads all files into one list; the text says which file and line is wrong.
 pub(crate) fn read(files: &[PathBuf]) -> Result<Blocklist, String> {
@@ -19,27 +18,21 @@ pub(crate) fn read(files: &[PathBuf]) -> Result<Blocklist, String> {
 }
 
 /// Reads the files again whenever one changes; a file that cannot be read leaves the list as it was. Never returns.
-pub(crate) async fn watch(core: &Core, policy: &Policy) {
-    if policy.blocklists.is_empty() {
-        return std::future::pending().await;
-    }
-    let mut known = stamps(&policy.blocklists);
+pub(crate) async fn watch(reloader: &Reloader) {
+    let mut known = stamps(&reloader.blocklists());
     loop {
         tokio::time::sleep(transport::tls::RELOAD_CHECK).await;
-        let found = stamps(&policy.blocklists);
+        let found = stamps(&reloader.blocklists());
         if found != known {
             known = found;
-            reload(core, policy);
+            reload(reloader);
         }
     }
 }
 
-fn reload(core: &Core, policy: &Policy) {
-    match read(&policy.blocklists) {
-        Ok(list) => {
-            tracing::info!(domains = list.len(), "blocklists read again");
-            core.set_policy(gateway::policy(policy, list));
-        }
+fn reload(reloader: &Reloader) {
+    match reloader.reload_blocklists() {
+        Ok(domains) => tracing::info!(domains, "blocklists read again"),
         Err(problem) => tracing::warn!(problem, "blocklists kept as they were; correct the file"),
     }
 }

@@ -36,6 +36,7 @@ enum Command {
     Subscriptions(running::SubscriptionsArgs),
     Trace(running::TraceArgs),
     Queue(running::QueueArgs),
+    Reload(running::ReloadArgs),
     Store(store::Args),
     Config(config::Args),
 }
@@ -76,6 +77,7 @@ pub fn main() -> ExitCode {
         Command::Subscriptions(args) => running::subscriptions(&args),
         Command::Trace(args) => running::trace(&args),
         Command::Queue(args) => running::queue(&args),
+        Command::Reload(args) => running::reload(&args),
         Command::Store(args) => store::run(&args),
         Command::Config(args) => config::run(&args),
     };

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow};
 use impp_resolve::Limits;
 use interwork::{
     Blocklist, Core, CoreConfig, DeliveryLimits, Instance, Policy, PresenceLimits, RateLimits, Relay, Route,
-    RoutingConfig, Rule, Via,
+    RoutingConfig, Rule, Rulebook, Via,
 };
 use serde_json::Value;
 use store::Store;
@@ -31,21 +31,24 @@ pub(crate) struct Gateway {
     pub(crate) instances: Vec<Instance>,
     /// Our certificates.
     pub(crate) tls: Arc<Tls>,
-    /// Keeps the adapters' view of the configuration alive.
-    pub(crate) configuration: watch::Sender<Arc<Configuration>>,
 }
 
 impl Gateway {
     /// Makes all of it; to be called within a runtime. Waits for the disk.
     pub(crate) fn new(checked: &Checked, stored: Stored) -> Result<Self> {
-        let shared = Arc::new(shared(&checked.config));
-        let (sender, configuration) = watch::channel(shared.clone());
+        let blocklist = blocklists::read(&checked.config.policy.blocklists).map_err(|problem| anyhow!(problem))?;
+        let rules = rulebook(&checked.config, blocklist);
+        let configuration = watch::Sender::new(rules.configuration.clone());
         let dns = zone::dns(&checked.config.dns)?;
         let tls = Tls::load(checked.config.tls.settings(), checked.config.gateway.name.clone());
-        let tls = Arc::new(tls.map_err(|errors| {
+        let tls = tls.map_err(|errors| {
             anyhow!("tls: {}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
-        })?);
-        let context = AdapterContext { configuration, dns: dns.clone(), tls: tls.clone() };
+        })?;
+        let tls = Arc::new(match zone::secure(&checked.config.dns)? {
+            Some(secure) => tls.with_dnssec(secure),
+            None => tls,
+        });
+        let context = AdapterContext { configuration: configuration.subscribe(), dns: dns.clone(), tls: tls.clone() };
         let mut instances = Vec::new();
         for (name, configured) in &checked.adapters {
             let name = InstanceName::from(name.as_str());
@@ -53,10 +56,9 @@ impl Gateway {
             instances.push(Instance { name, adapter });
         }
         let Stored { store, storage } = stored;
-        let blocklist = blocklists::read(&checked.config.policy.blocklists).map_err(|problem| anyhow!(problem))?;
-        let core =
-            Core::new(core_config(&checked.config, shared, blocklist), instances.clone(), dns, storage, rand::random());
-        Ok(Self { core, store, instances, tls, configuration: sender })
+        let config = core_config(&checked.config, rules, configuration);
+        let core = Core::new(config, instances.clone(), dns, storage, rand::random());
+        Ok(Self { core, store, instances, tls })
     }
 }
 
@@ -81,15 +83,23 @@ fn shared(config: &Config) -> Configuration {
     }
 }
 
-fn core_config(config: &Config, configuration: Arc<Configuration>, blocklist: Blocklist) -> CoreConfig {
-    CoreConfig {
-        configuration,
+/// What may change while the gateway runs.
+pub(crate) fn rulebook(config: &Config, blocklist: Blocklist) -> Rulebook {
+    Rulebook {
+        configuration: Arc::new(shared(config)),
         routing: RoutingConfig {
             routes: config.route.iter().filter_map(route).collect(),
             supported: config.routing.supported.iter().map(|label| label.as_str().into()).collect(),
         },
         policy: policy(&config.policy, blocklist),
         rates: RateLimits { source: config.policy.rates.per_source, domain: config.policy.rates.per_domain },
+    }
+}
+
+fn core_config(config: &Config, rules: Rulebook, configuration: watch::Sender<Arc<Configuration>>) -> CoreConfig {
+    CoreConfig {
+        rules,
+        configuration,
         discovery: discovery_limits(config),
         traces: config.trace.recent,
         delivery: DeliveryLimits {

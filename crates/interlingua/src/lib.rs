@@ -10,6 +10,7 @@ pub mod config;
 mod gateway;
 mod logging;
 mod output;
+mod reload;
 mod running;
 mod show;
 mod stored;

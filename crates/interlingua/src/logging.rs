@@ -1,18 +1,48 @@
 //! Logs: to standard error, as text or JSON.
 
 use std::io::{IsTerminal, stderr};
+use std::sync::OnceLock;
 
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Log, LogFormat};
+
+type SetFilter = Box<dyn Fn(EnvFilter) + Send + Sync>;
+
+/// Changes the filter of the logs that were started.
+static FILTER: OnceLock<SetFilter> = OnceLock::new();
 
 /// Starts logging as `[log]` says; RUST_LOG wins over its level.
 pub(crate) fn start(config: &Log) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(&config.level));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(stderr().is_terminal());
     // A second start, as in tests, keeps the first.
-    let _ = match config.format {
-        LogFormat::Text => logs.try_init(),
-        LogFormat::Json => logs.json().flatten_event(true).try_init(),
+    let set: SetFilter = match config.format {
+        LogFormat::Text => {
+            let logs = logs.with_filter_reloading();
+            let handle = logs.reload_handle();
+            let _ = logs.try_init();
+            Box::new(move |filter| keep_going(handle.reload(filter)))
+        }
+        LogFormat::Json => {
+            let logs = logs.json().flatten_event(true).with_filter_reloading();
+            let handle = logs.reload_handle();
+            let _ = logs.try_init();
+            Box::new(move |filter| keep_going(handle.reload(filter)))
+        }
     };
+    let _ = FILTER.set(set);
+}
+
+/// Goes on at another `[log] level`, unless RUST_LOG says which.
+pub(crate) fn set_level(level: &str) {
+    if let (Some(set), Err(_)) = (FILTER.get(), EnvFilter::try_from_default_env()) {
+        set(EnvFilter::new(level));
+    }
+}
+
+fn keep_going(result: Result<(), tracing_subscriber::reload::Error>) {
+    if let Err(error) = result {
+        tracing::error!(%error, "the log level stays");
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,11 +19,11 @@ use store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use transport::Tls;
 
 use crate::blocklists;
 use crate::config::Checked;
 use crate::gateway::{Gateway, domains_of};
+use crate::reload::Reloader;
 use crate::stored::{Stored, flush};
 
 /// A gateway whose adapters have been started.
@@ -31,8 +32,8 @@ pub(crate) struct Running {
     pub(crate) core: Arc<Core>,
     /// Where the admin API is served.
     pub(crate) admin: SocketAddr,
-    /// Our certificates.
-    pub(crate) tls: Arc<Tls>,
+    /// How it takes over a changed configuration.
+    pub(crate) reloader: Arc<Reloader>,
     store: Arc<dyn Store>,
     observed: Arc<Observer>,
     adapters: JoinSet<(InstanceName, Result<(), AdapterError>)>,
@@ -40,7 +41,6 @@ pub(crate) struct Running {
     /// The admin API and the hub's own clock; the API outlives the adapters, to show the drain.
     background: JoinSet<()>,
     stop_admin: watch::Sender<bool>,
-    _configuration: watch::Sender<Arc<Configuration>>,
 }
 
 /// An open listener.
@@ -54,13 +54,31 @@ pub(crate) struct Listener {
     pub(crate) address: SocketAddr,
 }
 
+#[cfg(feature = "acme")]
+fn acme_settings(acme: &crate::config::Acme) -> transport::acme::AcmeSettings {
+    use crate::config::AcmeChallenge;
+    use transport::acme::{AcmeSettings, Challenge};
+    AcmeSettings {
+        directory: acme.directory.clone(),
+        contact: acme.contact.clone(),
+        domains: acme.domains.clone(),
+        challenge: match acme.challenge {
+            AcmeChallenge::Http01 => Challenge::Http01,
+            AcmeChallenge::TlsAlpn01 => Challenge::TlsAlpn01,
+        },
+        listen: acme.listen(),
+        folder: acme.folder.clone(),
+        certificate: acme.certificate(),
+    }
+}
+
 /// How long adapters may take to close their streams once nothing is held any more.
 const CLOSING: Duration = Duration::from_secs(5);
 
 impl Running {
-    /// Opens the admin API and starts every adapter; their listeners open a moment later.
-    pub(crate) async fn start(checked: &Checked, stored: Stored) -> Result<Self> {
-        let Gateway { core, store, instances, tls, configuration } = Gateway::new(checked, stored)?;
+    /// Opens the admin API and starts every adapter; their listeners open a moment later. `file` is read again at a reload.
+    pub(crate) async fn start(checked: &Checked, stored: Stored, file: Option<PathBuf>) -> Result<Self> {
+        let Gateway { core, store, instances, tls } = Gateway::new(checked, stored)?;
         let readiness = Readiness::default();
         let observed = Arc::new(Observer::new(core.clone(), readiness.clone(), checked));
         let (adapter_shutdown, shutdown) = Shutdown::new();
@@ -74,22 +92,24 @@ impl Running {
         background.spawn(async move { clock.run().await });
         let files = tls.clone();
         background.spawn(async move { files.watch().await });
-        let (hub, policy) = (core.clone(), checked.config.policy.clone());
-        background.spawn(async move { blocklists::watch(&hub, &policy).await });
+        #[cfg(feature = "acme")]
+        if let Some(acme) = &checked.config.tls.acme {
+            background.spawn(transport::acme::keep(acme_settings(acme), tls.clone()));
+        }
+        let reloader = Arc::new(Reloader::new(file, checked.config.clone(), core.clone(), tls.clone()));
+        let lists = reloader.clone();
+        background.spawn(async move { blocklists::watch(&lists).await });
         let (stop_admin, admin_stops) = watch::channel(false);
-        let admin = serve_admin(checked, core.clone(), tls.clone(), readiness, admin_stops, &mut background).await?;
-        Ok(Self {
-            core,
-            admin,
+        let admin = Admin {
+            core: core.clone(),
             tls,
-            store,
-            observed,
-            adapters,
-            adapter_shutdown,
-            background,
-            stop_admin,
-            _configuration: configuration,
-        })
+            readiness,
+            reload: reloader.clone(),
+            token: admin_token(checked)?,
+            version: env!("CARGO_PKG_VERSION"),
+        };
+        let admin = serve_admin(checked, admin, admin_stops, &mut background).await?;
+        Ok(Self { core, admin, reloader, store, observed, adapters, adapter_shutdown, background, stop_admin })
     }
 
     /// Waits until every listener is open and each component link has been up once; fails when an adapter can't start.
@@ -170,27 +190,22 @@ fn early_end(ended: Result<(InstanceName, Result<(), AdapterError>), tokio::task
     }
 }
 
+fn admin_token(checked: &Checked) -> Result<Option<AdminToken>> {
+    let Some(path) = &checked.config.admin.token_file else { return Ok(None) };
+    let text = std::fs::read_to_string(path).with_context(|| format!("admin.token_file: {}", path.display()))?;
+    Ok(Some(AdminToken::new(&text)))
+}
+
 async fn serve_admin(
     checked: &Checked,
-    core: Arc<Core>,
-    tls: Arc<Tls>,
-    readiness: Readiness,
+    admin: Admin,
     mut stops: watch::Receiver<bool>,
     background: &mut JoinSet<()>,
 ) -> Result<SocketAddr> {
     let config = &checked.config.admin;
-    let token = match &config.token_file {
-        Some(path) => {
-            let text =
-                std::fs::read_to_string(path).with_context(|| format!("admin.token_file: {}", path.display()))?;
-            Some(AdminToken::new(&text))
-        }
-        None => None,
-    };
     let remedy = || format!("admin.listen = \"{}\": choose another address, or stop what listens there", config.listen);
     let listener = TcpListener::bind(config.listen).await.with_context(remedy)?;
     let address = listener.local_addr()?;
-    let admin = Admin { core, tls, readiness, token, version: env!("CARGO_PKG_VERSION") };
     background.spawn(async move {
         let stopped = async move {
             // An error means that the gateway is gone.

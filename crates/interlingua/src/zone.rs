@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use impp_resolve::Zone;
+use transport::dane::{DnssecDns, SecureDns};
 use transport::{DnsSettings, HickoryDns};
 
 use crate::config::Dns;
@@ -20,10 +21,22 @@ pub(crate) fn dns(config: &Dns) -> Result<Arc<dyn impp_resolve::Dns>> {
     if let Some(path) = &config.zone_file {
         return Ok(Arc::new(read(path)?));
     }
-    let settings = DnsSettings { nameservers: config.nameservers.clone(), ..DnsSettings::default() };
-    let dns = HickoryDns::new(&settings).map_err(|error| {
+    let dns = HickoryDns::new(&settings(config)).map_err(|error| {
         let remedy = error.remedy();
         anyhow::Error::new(error).context(format!("dns: {remedy}"))
     })?;
     Ok(Arc::new(dns))
+}
+
+/// Name service that checks signatures, where `[dns]` wants it; to be called within a runtime.
+pub(crate) fn secure(config: &Dns) -> Result<Option<Arc<dyn SecureDns>>> {
+    if !config.dnssec || config.zone_file.is_some() {
+        return Ok(None);
+    }
+    let dns = DnssecDns::new(&settings(config), config.trust_anchor_file.as_deref()).context("dns.dnssec")?;
+    Ok(Some(Arc::new(dns)))
+}
+
+fn settings(config: &Dns) -> DnsSettings {
+    DnsSettings { nameservers: config.nameservers.clone(), ..DnsSettings::default() }
 }

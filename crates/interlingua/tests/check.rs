@@ -328,3 +328,17 @@ fn a_trunk_says_what_it_lacks() {
     let keys: Vec<_> = problems(&report).into_iter().map(|(key, ..)| key).collect();
     assert_eq!(keys, ["domain[0].trunk.username", "domain[0].trunk.keep_alive"], "{report}");
 }
+
+#[test]
+fn a_certificate_to_be_ordered_needs_an_authority_and_agreement() {
+    let acme = "[gateway]\nname = \"gw.example.net\"\n[adapter.sip]\ntype = \"sip\"\nlisten = [\"tls:127.0.0.1:0\"]\n[tls.acme]\n";
+    let report =
+        check(&format!("{acme}directory = \"http://ca.example\"\ndomains = [\"localhost\"]\nfolder = \"acme\"\n"));
+    let keys: Vec<_> = problems(&report).iter().map(|(key, ..)| *key).collect();
+    assert_eq!(keys, ["tls.acme.agree_to_terms", "tls.acme.directory", "tls.acme.domains[0]"]);
+    let good = "directory = \"https://ca.example/dir\"\nagree_to_terms = true\ndomains = [\"gw.example.net\"]\nfolder = \"acme\"\n";
+    let report = check(&format!("{acme}{good}listen = \"127.0.0.1:8088\"\n"));
+    assert_eq!(problems(&report), [], "a listener with TLS has a certificate to come");
+    let warnings: Vec<_> = list(&report, "warnings").iter().map(|warning| text(warning, "key")).collect();
+    assert!(["tls.acme.contact", "tls.acme.listen"].iter().all(|key| warnings.contains(key)), "{warnings:?}");
+}

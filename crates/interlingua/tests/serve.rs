@@ -72,7 +72,7 @@ fn a_gateway_serves_until_sigterm_and_answers_the_commands() {
     assert_eq!(run(&["status", "--admin", &admin]).code, 1);
 
     gateway.signal("HUP");
-    gateway.until("certificates loaded anew; restart to use any other change of the configuration");
+    gateway.until("configuration loaded anew");
     gateway.signal("TERM");
     gateway.until("stopped");
     assert_eq!(gateway.exit_code(), Some(0));

@@ -13,11 +13,11 @@ use crate::once::{AfterCrash, Repeats};
 use crate::order::Order;
 use crate::pace::Paces;
 use crate::peers::{PeerProof, Proofs, Registrations};
-use crate::policy::Policy;
 use crate::presence::{Engine, KeptState, Presence, PresenceLimits, Subscription, SubscriptionCounts};
-use crate::rates::{RateLimits, Rates};
+use crate::rates::Rates;
 use crate::receipts::Asked;
-use crate::routing::{Candidate, Router, RoutingConfig};
+use crate::routing::{Candidate, Router};
+use crate::rulebook::Rulebook;
 use crate::spool::{Parked, Retries};
 use crate::trace::{Trace, Traces};
 use crate::waiting::{Owner, Waiting, WaitingRoom};
@@ -25,6 +25,7 @@ use adapter_api::{
     Adapter, AdapterState, Carries, Configuration, Hub, HubCore, InstanceName, PeerState, Provenance, Registration,
     Settle, Settlement, Token, TraceId,
 };
+use arc_swap::ArcSwap;
 use impp_model::{Address, Cause, Failure, Kind, Operation, Outcome, Side};
 use impp_resolve::{Dns, Limits};
 use parking_lot::{Mutex, RwLock};
@@ -38,14 +39,10 @@ use tokio::sync::watch;
 /// What the hub is made from.
 #[derive(Debug, Clone)]
 pub struct CoreConfig {
-    /// What adapters see, too.
-    pub configuration: Arc<Configuration>,
-    /// `[[route]]` and `[routing]`.
-    pub routing: RoutingConfig,
-    /// `[policy]`.
-    pub policy: Policy,
-    /// `[policy.rates]`.
-    pub rates: RateLimits,
+    /// What may change while it runs.
+    pub rules: Rulebook,
+    /// Where the adapters learn of changes.
+    pub configuration: watch::Sender<Arc<Configuration>>,
     /// `[delivery]`.
     pub delivery: DeliveryLimits,
     /// `[presence]`.
@@ -113,10 +110,10 @@ pub struct Core {
     pub(crate) config: CoreConfig,
     pub(crate) adapters: Vec<Arc<dyn Adapter>>,
     pub(crate) candidates: Vec<Candidate>,
-    configuration: watch::Sender<Arc<Configuration>>,
+    pub(crate) configuration: watch::Sender<Arc<Configuration>>,
     pub(crate) locator: Locator,
-    pub(crate) policy: RwLock<Arc<Policy>>,
-    rates: Rates,
+    pub(crate) rules: ArcSwap<Rulebook>,
+    pub(crate) rates: ArcSwap<Rates>,
     pub(crate) decisions: RwLock<Decisions>,
     pub(crate) waiting: Mutex<WaitingRoom>,
     /// How many pairs have somebody waiting; while none has, the lock above is not touched.
@@ -164,8 +161,7 @@ impl Core {
             capabilities: instance.adapter.capabilities().clone(),
         };
         let candidates = instances.iter().map(candidate).collect();
-        let configuration = watch::Sender::new(config.configuration.clone());
-        let (discovery, policy) = (config.discovery.clone(), Arc::new(config.policy.clone()));
+        let discovery = config.discovery.clone();
         let traces = Traces::new(config.traces);
         let dns = CountedDns::new(dns);
         let dns_counts = dns.counts();
@@ -175,13 +171,13 @@ impl Core {
         let after_crash = AfterCrash::new(storage.ledger.begin(time), now);
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
-            rates: Rates::new(config.rates),
+            rates: ArcSwap::from_pointee(Rates::new(config.rules.rates)),
+            rules: ArcSwap::from_pointee(config.rules.clone()),
+            configuration: config.configuration.clone(),
             config,
             adapters: instances.into_iter().map(|instance| instance.adapter).collect(),
             candidates,
-            configuration,
             locator: Locator::new(Arc::new(dns), discovery, seed),
-            policy: RwLock::new(policy),
             decisions: RwLock::default(),
             waiting: Mutex::default(),
             waiting_pairs: AtomicU64::new(0),
@@ -290,11 +286,6 @@ impl Core {
         self.started
     }
 
-    /// The shared configuration.
-    pub fn shared_configuration(&self) -> &Configuration {
-        &self.config.configuration
-    }
-
     /// The instances, with what each can do.
     pub fn instances(&self) -> impl Iterator<Item = (&InstanceName, &adapter_api::Capabilities)> {
         self.candidates.iter().map(|candidate| (&candidate.name, &candidate.capabilities))
@@ -335,12 +326,13 @@ impl Core {
         self.me.upgrade()
     }
 
-    pub(crate) fn router(&self) -> Router<'_> {
-        Router {
-            configuration: &self.config.configuration,
-            routing: &self.config.routing,
-            candidates: &self.candidates,
-        }
+    pub(crate) fn router<'a>(&'a self, book: &'a Rulebook) -> Router<'a> {
+        Router { configuration: &book.configuration, routing: &book.routing, candidates: &self.candidates }
+    }
+
+    /// The instance at this place.
+    pub(crate) fn name_of(&self, index: usize) -> InstanceName {
+        self.candidates.get(index).map_or_else(|| InstanceName::from(""), |candidate| candidate.name.clone())
     }
 
     pub(crate) fn same_network(&self, a: &InstanceName, b: &InstanceName) -> bool {
@@ -353,14 +345,14 @@ impl Core {
         if self.draining.load(Relaxed) {
             return Err(Failure::new(Side::Ours, Cause::ShuttingDown));
         }
-        let policy = self.policy();
+        let book = self.rules.load();
         let rules = Rules {
-            configuration: &self.config.configuration,
-            policy: &policy,
+            configuration: &book.configuration,
+            policy: &book.policy,
             same_network: |a: &InstanceName, b: &InstanceName| self.same_network(a, b),
         };
         rules.admit(operation, provenance)?;
-        self.rates.count(operation, now())
+        self.rates.load().count(operation, now())
     }
 
     pub(crate) fn refuse(&self, waiting: Waiting, failure: Failure) {
@@ -467,7 +459,7 @@ impl HubCore for Core {
             self.retries.look();
         }
         self.presence.peer_changed(adapter, peer, state);
-        let known = self.config.configuration.domains.iter().any(|entry| entry.name.as_str() == peer);
+        let known = self.rules.load().configuration.domains.iter().any(|entry| entry.name.as_str() == peer);
         let peer = if known { peer } else { "other" };
         let mut peers = self.peers.lock();
         let key = (adapter.clone(), peer.to_owned());

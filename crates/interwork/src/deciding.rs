@@ -1,7 +1,7 @@
 //! Where an operation goes: at once where that is known, behind a look-up where it is not (DESIGN A4).
 
 use crate::core::{Core, now};
-use crate::decisions::PairOfDomains;
+use crate::decisions::{Edition, PairOfDomains};
 use crate::routing::{Choice, Decision, Plan};
 use crate::waiting::Waiting;
 use adapter_api::Hop;
@@ -28,8 +28,9 @@ impl Core {
 
     /// Looks a decision up and remembers it.
     pub(crate) async fn find(&self, pair: PairOfDomains) {
+        let edition = self.edition();
         let decision = self.locate(&pair).await;
-        self.remember(pair, decision);
+        self.remember(pair, decision, edition);
     }
 
     fn known_decision(&self, pair: &PairOfDomains) -> Option<Arc<Decision>> {
@@ -70,30 +71,35 @@ impl Core {
 
     fn decide_now(&self, pair: &PairOfDomains) -> Option<Arc<Decision>> {
         let (near, from, to) = pair;
-        let mut steps = Vec::new();
-        let result = match self.router().plan(near, from, to, &mut steps) {
+        let (edition, book, mut steps) = (self.edition(), self.rules.load(), Vec::new());
+        let result = match self.router(&book).plan(near, from, to, &mut steps) {
             Plan::Ready(result) => result,
             Plan::Native(_) | Plan::Discover(_) => return None,
         };
         let result = result.map(|(index, hop)| self.choice(index, hop));
-        Some(self.remember(pair.clone(), Decision { steps, result, valid_until: None }))
+        Some(self.remember(pair.clone(), Decision { steps, result, valid_until: None }, edition))
     }
 
     pub(crate) fn choice(&self, index: usize, hop: Hop) -> Choice {
-        Choice { adapter: self.router().name(index).into(), index, hop: Arc::new(hop) }
+        Choice { adapter: self.name_of(index), index, hop: Arc::new(hop) }
     }
 
-    fn remember(&self, pair: PairOfDomains, decision: Decision) -> Arc<Decision> {
+    /// To be asked before a decision is begun.
+    fn edition(&self) -> Edition {
+        self.decisions.read().edition()
+    }
+
+    fn remember(&self, pair: PairOfDomains, decision: Decision, edition: Edition) -> Arc<Decision> {
         let decision = Arc::new(decision);
-        self.decisions.write().put(pair, decision.clone(), now());
+        self.decisions.write().put(pair, decision.clone(), edition, now());
         decision
     }
 
     async fn look_up(&self, pair: PairOfDomains) {
         // However many queries it takes: senders wait no longer, and what may pass is tried again.
-        let limit = self.config.delivery.hold_timeout;
+        let (limit, edition) = (self.config.delivery.hold_timeout, self.edition());
         let decision = tokio::time::timeout(limit, self.locate(&pair)).await.unwrap_or_else(|_| too_slow(now()));
-        let decision = self.remember(pair.clone(), decision);
+        let decision = self.remember(pair.clone(), decision, edition);
         // Those who came meanwhile go first; the pair is open again only when nobody is left.
         loop {
             let batch = self.waiting.lock().next_batch(&pair);

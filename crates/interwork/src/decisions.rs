@@ -15,7 +15,12 @@ pub(crate) type PairOfDomains = (InstanceName, Domain, Domain);
 pub(crate) struct Decisions {
     entries: HashMap<PairOfDomains, Entry>,
     by_end: BTreeSet<(Instant, PairOfDomains)>,
+    edition: Edition,
 }
+
+/// Which configuration decisions were made by.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Edition(u64);
 
 #[derive(Debug)]
 struct Entry {
@@ -33,7 +38,21 @@ impl Decisions {
         self.entries.get(pair).filter(|entry| now < entry.end).map(|entry| entry.decision.clone())
     }
 
-    pub(crate) fn put(&mut self, pair: PairOfDomains, decision: Arc<Decision>, now: Instant) {
+    /// The edition that a decision made now is of.
+    pub(crate) fn edition(&self) -> Edition {
+        self.edition
+    }
+
+    /// Forgets all: the configuration is another one.
+    pub(crate) fn renew(&mut self) {
+        *self = Self { edition: Edition(self.edition.0.wrapping_add(1)), ..Self::default() };
+    }
+
+    /// Keeps a decision, unless the configuration has changed since it was begun.
+    pub(crate) fn put(&mut self, pair: PairOfDomains, decision: Arc<Decision>, edition: Edition, now: Instant) {
+        if edition != self.edition {
+            return;
+        }
         if let Some(old) = self.entries.remove(&pair) {
             self.by_end.remove(&(old.end, pair.clone()));
         }
@@ -66,9 +85,21 @@ mod tests {
     #[test]
     fn a_decision_ends_with_what_it_rests_on() {
         let (mut decisions, now) = (Decisions::default(), Instant::now());
-        decisions.put(pair(1), until(now + Duration::from_secs(5)), now);
+        decisions.put(pair(1), until(now + Duration::from_secs(5)), Edition::default(), now);
         assert!(decisions.get(&pair(1), now + Duration::from_secs(4)).is_some());
         assert!(decisions.get(&pair(1), now + Duration::from_secs(5)).is_none());
+    }
+
+    #[test]
+    fn what_was_decided_by_an_older_configuration_is_not_kept() {
+        let (mut decisions, now) = (Decisions::default(), Instant::now());
+        let (before, end) = (decisions.edition(), now + Duration::from_secs(5));
+        decisions.put(pair(1), until(end), before, now);
+        decisions.renew();
+        decisions.put(pair(2), until(end), before, now);
+        assert!(decisions.get(&pair(1), now).is_none() && decisions.get(&pair(2), now).is_none());
+        decisions.put(pair(2), until(end), decisions.edition(), now);
+        assert!(decisions.get(&pair(2), now).is_some());
     }
 
     #[test]
@@ -76,7 +107,7 @@ mod tests {
         let (mut decisions, now) = (Decisions::default(), Instant::now());
         for number in 0..=CAPACITY {
             let life = Duration::from_secs(if number == 7 { 1 } else { 60 });
-            decisions.put(pair(number), until(now + life), now);
+            decisions.put(pair(number), until(now + life), Edition::default(), now);
         }
         assert_eq!(decisions.entries.len(), CAPACITY);
         assert_eq!(decisions.by_end.len(), CAPACITY);

@@ -103,9 +103,10 @@ impl Core {
 
     /// How the ledger names the next hop: what `peer_changed` of its adapter says is up.
     fn hop_name(&self, choice: &Choice, waiting: &Waiting) -> Box<str> {
+        let book = self.rules.load();
         let peer = match &*choice.hop {
             Hop::Link => waiting.operation.source().address.domain(),
-            Hop::Fixed(_) | Hop::Located { .. } => self.wire_name(waiting.operation.destination().address.domain()),
+            Hop::Fixed(_) | Hop::Located { .. } => book.wire_name(waiting.operation.destination().address.domain()),
         };
         hop_name(&choice.adapter, peer.as_str())
     }

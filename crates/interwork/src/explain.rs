@@ -55,15 +55,15 @@ impl Core {
     pub async fn explain(&self, from: Address, to: Address, sample: Sample) -> Explanation {
         let near = self.near_of(&from);
         let operation = sample.operation(&from, &to);
-        let (judged, policy) =
-            self.policy().judge(&self.config.configuration, from.domain(), to.domain(), operation.kind());
+        let book = self.rulebook();
+        let (judged, policy) = book.policy.judge(&book.configuration, from.domain(), to.domain(), operation.kind());
         let mut explanation = Explanation {
             from: from.to_string(),
             to: to.to_string(),
             kind: sample.label(),
             near: near.as_ref().map(ToString::to_string),
             near_link: near.as_ref().and_then(|near| self.repetition(near)),
-            rates: self.config.rates,
+            rates: book.rates,
             policy,
             steps: Vec::new(),
             decision: None,
@@ -111,7 +111,7 @@ impl Core {
     pub fn acknowledgement(&self, decision: &Decision, to: &Domain) -> Option<Acknowledgement> {
         let choice = decision.result.as_ref().ok()?;
         let found = self.candidates.iter().find(|candidate| candidate.name == choice.adapter)?;
-        Some(found.capabilities.acknowledgement_of(self.wire_name(to)))
+        Some(found.capabilities.acknowledgement_of(self.rules.load().wire_name(to)))
     }
 
     /// Whether peers of an instance send again what was not confirmed.
@@ -121,7 +121,8 @@ impl Core {
 
     /// The instance that messages of `from` come in through: its domain's, else one whose link takes every domain.
     pub(crate) fn near_of(&self, from: &Address) -> Option<adapter_api::InstanceName> {
-        let listed = self.config.configuration.domain(from.domain()).and_then(|entry| entry.adapter.clone());
+        let book = self.rules.load();
+        let listed = book.configuration.domain(from.domain()).and_then(|entry| entry.adapter.clone());
         listed.or_else(|| {
             let linked =
                 self.candidates.iter().find(|c| c.capabilities.standing_link && c.capabilities.srv_label.is_some());

@@ -29,6 +29,7 @@ mod rates;
 mod receipts; // RFC 5438 §7.2
 mod retry;
 mod routing; // RFC 3861 §4
+mod rulebook;
 mod spool;
 mod sync;
 #[cfg(test)]
@@ -48,4 +49,5 @@ pub use policy::{Action, Policy, Relay, Rule};
 pub use presence::{PresenceLimits, Subscription, SubscriptionCounts};
 pub use rates::RateLimits;
 pub use routing::{Decision, Route, RoutingConfig, Via};
+pub use rulebook::Rulebook;
 pub use trace::{Event, Trace, Traces};

@@ -3,7 +3,7 @@
 use crate::core::Core;
 use crate::decisions::PairOfDomains;
 use crate::explain::not_found;
-use crate::routing::{Decision, Plan};
+use crate::routing::{Decision, Plan, Router};
 use adapter_api::{Hop, InstanceName, Target};
 use impp_model::{Cause, Domain, Failure, Side};
 use impp_resolve::{
@@ -80,8 +80,10 @@ impl Core {
     /// Decides about a pair of domains, with DNS where configuration does not suffice.
     pub(crate) async fn locate(&self, (near, from, to): &PairOfDomains) -> Decision {
         let mut steps = Vec::new();
-        let wire = self.wire_name(to);
-        match self.router().plan(near, from, to, &mut steps) {
+        let book = self.rulebook();
+        let wire = book.wire_name(to);
+        let router = self.router(&book);
+        match router.plan(near, from, to, &mut steps) {
             Plan::Ready(result) => {
                 let result = result.map(|(index, hop)| self.choice(index, hop));
                 Decision { steps, result, valid_until: None }
@@ -102,18 +104,20 @@ impl Core {
             Plan::Discover(labels) => {
                 let near_label = self.candidates.iter().find(|c| c.name == *near);
                 let near_label = near_label.and_then(|c| c.capabilities.srv_label.as_deref());
-                let resolution =
-                    self.locator.discover(&labels, to, near_label, |label| self.transports_of(label, near, from)).await;
+                let resolution = self
+                    .locator
+                    .discover(&labels, to, near_label, |label| self.transports_of(&router, label, near, from))
+                    .await;
                 let found = resolution.protocol.as_ref().map(Protocol::as_str);
-                let index = found.map_or(Ok(0), |label| self.router().discovered(label, near, from));
+                let index = found.map_or(Ok(0), |label| router.discovered(label, near, from));
                 self.located(steps, index, &resolution, to)
             }
         }
     }
 
     /// What the instance that would serve `label` sends over; of the source's own network it only matters whether it is there.
-    fn transports_of(&self, label: &str, near: &InstanceName, from: &Domain) -> Vec<Transport> {
-        let candidate = match self.router().of_label(label, from) {
+    fn transports_of(&self, router: &Router<'_>, label: &str, near: &InstanceName, from: &Domain) -> Vec<Transport> {
+        let candidate = match router.of_label(label, from) {
             Some(index) => self.candidates.get(index),
             None => self.candidates.iter().find(|c| c.name == *near),
         };
@@ -134,7 +138,7 @@ impl Core {
         let result = match resolution.outcome {
             Outcome::Deliver => index.map(|index| {
                 let protocol = resolution.protocol.as_ref().map_or("", Protocol::as_str);
-                steps.push(format!("{to} is served by {protocol}: adapter {}", self.router().name(index)));
+                steps.push(format!("{to} is served by {protocol}: adapter {}", self.name_of(index)));
                 self.choice(index, self.hop(index, resolution, to))
             }),
             Outcome::TemporaryFailure => {

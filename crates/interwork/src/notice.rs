@@ -188,7 +188,7 @@ impl Core {
         let accepted = date_time(about.created)?;
         let text = format!("Your message to {} of {accepted} {what}", about.destination.address);
         let id = format!("{kind}-{:016x}", about.trace);
-        let gateway = self.config.configuration.gateway.clone();
+        let gateway = self.rules.load().configuration.gateway.clone();
         let operation = MessageOperation {
             source: Endpoint::bare(Address::new(OWN_NAME, gateway).ok()?),
             destination: about.source.clone(),

@@ -23,6 +23,7 @@ pub struct RateLimits {
 /// What came in lately, by sender and by domain.
 #[derive(Debug)]
 pub(crate) struct Rates {
+    limits: RateLimits,
     sources: Option<Meter<Address>>,
     domains: Option<Meter<Domain>>,
 }
@@ -39,7 +40,12 @@ const SWEEP: Duration = Duration::from_secs(1);
 
 impl Rates {
     pub(crate) fn new(limits: RateLimits) -> Self {
-        Self { sources: limits.source.map(Meter::new), domains: limits.domain.map(Meter::new) }
+        Self { limits, sources: limits.source.map(Meter::new), domains: limits.domain.map(Meter::new) }
+    }
+
+    /// What it counts by.
+    pub(crate) fn limits(&self) -> RateLimits {
+        self.limits
     }
 
     /// Counts an operation, or says when its sender may try again. A sender who sends too much takes nothing from his domain.

@@ -437,16 +437,14 @@ impl Core {
             admitted
         });
         self.retries.paced.store(paced, Relaxed);
-        for item in due {
-            let (seq, claims) = (item.seq, self.retries.claims.clone());
-            self.retries.trying.fetch_add(1, Relaxed);
-            // On the store's thread: the rest happens in the task above, which the channel's other end belongs to.
-            let done = move |result| drop(claims.try_send((seq, result)));
-            if let Err(error) = ledger.claim(seq, done) {
-                // Its receiver is in the task that runs this.
-                let _ = self.retries.claims.try_send((seq, Err(error)));
-            }
+        if due.is_empty() {
+            return;
         }
+        self.retries.trying.fetch_add(due.len(), Relaxed);
+        let claims = self.retries.claims.clone();
+        // On the store's thread, or on this one if it fails at once: the rest happens in the task above, which the channel's
+        // other end belongs to, and which has room for all.
+        ledger.claim_all(due.iter().map(|item| item.seq), move |seq, result| drop(claims.try_send((seq, result))));
     }
 
     /// Sends a claimed entry on its way. Returns until when to rest: the ledger may have no working disk.

@@ -5,7 +5,7 @@
 mod common;
 
 use adapter_api::{DomainPattern, Hop, HubCore, Provenance, SourceProof, SpeaksFor, settle_channel};
-use common::{PLENTY, Table, World, from_sip, message, text_of, tuned, world, world_with};
+use common::{PLENTY, Table, World, from_sip, from_xmpp, message, text_of, tuned, world, world_with};
 use impp_model::{Address, Cause, Failure, Outcome, Proof, Side};
 use interwork::{DeliveryLimits, Sample};
 use std::sync::Arc;
@@ -149,7 +149,7 @@ async fn rfc7247_s8_what_has_passed_this_gateway_does_not_pass_again() {
 
 /// example.com in both networks; on the SIP side the others see it as sip.example.com.
 fn one_name_twice(config: &mut interwork::CoreConfig) {
-    let mut configuration = (*config.configuration).clone();
+    let mut configuration = (*config.rules.configuration).clone();
     let name = |text: &str| impp_model::Domain::parse_host(text).unwrap();
     for entry in &mut configuration.domains {
         if entry.name == name("sip.example") {
@@ -158,7 +158,7 @@ fn one_name_twice(config: &mut interwork::CoreConfig) {
             entry.name = name("example.com");
         }
     }
-    config.configuration = Arc::new(configuration);
+    config.rules.configuration = Arc::new(configuration);
 }
 
 // checks: REQ-2.1.4
@@ -198,16 +198,44 @@ async fn a_domain_in_two_networks_has_two_names_and_each_network_its_own() {
     assert!(told.steps.iter().any(|step| step.contains("is example.com in its own network")), "{:?}", told.steps);
 }
 
+/// Goes on under another policy.
+fn under(world: &World, policy: interwork::Policy) {
+    let book = (*world.core.rulebook()).clone();
+    world.core.replace_rulebook(interwork::Rulebook { policy, ..book });
+}
+
+#[tokio::test]
+async fn a_changed_domain_is_decided_anew_and_adapters_hear_of_it() {
+    let world = world(Table::new(0), PLENTY);
+    let hop_of_next = |id: &str| {
+        let (settle, _held) = settle_channel();
+        world.core.submit(message("bob@xmpp.example", "alice@sip.example", id), from_xmpp(), settle);
+        let delivery = world.sip.take().pop().unwrap();
+        let hop = delivery.hop.clone();
+        delivery.settle(Outcome::Success(Proof::Recipient));
+        hop
+    };
+    assert_eq!(*hop_of_next("1"), Hop::Fixed("sip:192.0.2.1".into()));
+    let mut seen = world.core.configuration();
+    let book = (*world.core.rulebook()).clone();
+    let mut configuration = (*book.configuration).clone();
+    configuration.domains[0].next_hop = Some("sip:192.0.2.2".into());
+    world.core.replace_rulebook(interwork::Rulebook { configuration: Arc::new(configuration), ..book });
+    assert_eq!(*hop_of_next("2"), Hop::Fixed("sip:192.0.2.2".into()));
+    assert!(seen.has_changed().unwrap());
+    assert_eq!(seen.borrow_and_update().domains[0].next_hop.as_deref(), Some("sip:192.0.2.2"));
+}
+
 #[tokio::test]
 async fn policy_can_be_replaced_while_the_hub_runs() {
     let world = world(Table::new(0), PLENTY);
     let blocklist = Arc::new(interwork::Blocklist::parse("xmpp.example").unwrap());
-    world.core.set_policy(interwork::Policy { blocklist, ..Default::default() });
+    under(&world, interwork::Policy { blocklist, ..Default::default() });
     let (settle, outcome) = settle_channel();
     world.core.submit(message("a@sip.example", "b@xmpp.example", "1"), from_sip(), settle);
     let Ok(Outcome::Failure(failure)) = outcome.await else { panic!("not refused") };
     assert_eq!(failure.cause, Cause::PolicyDenied);
-    world.core.set_policy(interwork::Policy::default());
+    under(&world, interwork::Policy::default());
     let (settle, _held) = settle_channel();
     world.core.submit(message("a@sip.example", "b@xmpp.example", "2"), from_sip(), settle);
     assert_eq!(world.xmpp.take().len(), 1);

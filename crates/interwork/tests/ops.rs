@@ -34,7 +34,7 @@ fn hub(resolves: bool) -> World {
     let mut domains = vec![entry("example.com", "sip", Some("sip:192.0.2.1"))];
     domains.extend(resolves.then(|| entry("example.org", "xmpp", None)));
     let configuration = Configuration::new(Domain::parse_host("gw.example").unwrap(), domains);
-    tuned(Table::new(PLENTY), |config| config.configuration = Arc::new(configuration))
+    tuned(Table::new(PLENTY), |config| config.rules.configuration = Arc::new(configuration))
 }
 
 fn by(adapter: &str, domain: &str) -> Arc<Provenance> {

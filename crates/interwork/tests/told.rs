@@ -86,12 +86,12 @@ async fn a_late_error_is_told_once_and_only_by_the_addressee() {
 
 /// Both networks call their domains otherwise than the hub and the other one do.
 fn two_names_each(config: &mut interwork::CoreConfig) {
-    let mut configuration = (*config.configuration).clone();
+    let mut configuration = (*config.rules.configuration).clone();
     for entry in &mut configuration.domains {
         let shown = Domain::parse_host(&format!("shown-{}", entry.name)).unwrap();
         entry.own_name = Some(std::mem::replace(&mut entry.name, shown));
     }
-    config.configuration = Arc::new(configuration);
+    config.rules.configuration = Arc::new(configuration);
 }
 
 // checks: CMP-023

@@ -25,10 +25,18 @@ pub struct Admin {
     pub tls: Arc<Tls>,
     /// Whether it is ready.
     pub readiness: Readiness,
+    /// How it takes over a changed configuration.
+    pub reload: Arc<dyn Reload>,
     /// The token to ask for; none only where the listener is on loopback.
     pub token: Option<AdminToken>,
     /// The program's version.
     pub version: &'static str,
+}
+
+/// How a gateway takes over a changed configuration.
+pub trait Reload: Send + Sync {
+    /// Reads the configuration again. As JSON, what changed; or why it is refused and nothing changed. Waits for the disk.
+    fn reload(&self) -> Result<Value, Value>;
 }
 
 /// The routes, for [`crate::serve`] and for tests.
@@ -44,6 +52,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/api/v1/queue/{id}", delete(queue::give_up))
         .route("/api/v1/queue/{id}/retry", post(queue::retry))
         .route("/api/v1/subscriptions", get(subscriptions))
+        .route("/api/v1/reload", post(reload))
         .route("/metrics", get(show_metrics))
         .route_layer(middleware::from_fn_with_state(admin.token.clone(), auth::require));
     Router::new()
@@ -68,7 +77,7 @@ async fn status(State(admin): State<Admin>) -> Json<Value> {
     let subscriptions = admin.core.subscriptions(None, 0).await.0;
     Json(json!({
         "version": admin.version,
-        "gateway": admin.core.shared_configuration().gateway.as_str(),
+        "gateway": admin.core.rulebook().configuration.gateway.as_str(),
         "uptime_seconds": admin.core.started().elapsed().unwrap_or_default().as_secs(),
         "ready": admin.readiness.is_ready(&admin.core),
         "waits_for": admin.readiness.missing(),
@@ -132,7 +141,7 @@ async fn subscriptions(State(admin): State<Admin>, Query(query): Query<Subscript
 }
 
 async fn domains(State(admin): State<Admin>) -> Json<Value> {
-    let entries = &admin.core.shared_configuration().domains;
+    let entries = &admin.core.rulebook().configuration.domains;
     let row = |entry: &adapter_api::DomainEntry| {
         json!({
             "name": entry.name.as_str(),
@@ -223,6 +232,14 @@ fn trace_json(core: &Core, trace: &Trace) -> Value {
         })).collect::<Vec<_>>(),
         "took_ms": trace.took.map(|took| took.as_secs_f64() * 1000.0),
     })
+}
+
+async fn reload(State(admin): State<Admin>) -> Response {
+    match tokio::task::spawn_blocking(move || admin.reload.reload()).await {
+        Ok(Ok(done)) => Json(done).into_response(),
+        Ok(Err(refused)) => (StatusCode::UNPROCESSABLE_ENTITY, Json(refused)).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
 }
 
 async fn show_metrics(State(admin): State<Admin>) -> Response {

@@ -153,15 +153,14 @@ fn drain(ledger: &Arc<Ledger>, clock: SteadyClock) {
         let gate = Arc::new(Gate::default());
         let done = Arc::new(AtomicUsize::new(0));
         while done.load(Ordering::Acquire) < entries {
-            for item in ledger.due(clock.now(), IN_FLIGHT) {
-                gate.enter(IN_FLIGHT);
-                let (to_settle, gate, done) = (Arc::clone(ledger), Arc::clone(&gate), Arc::clone(&done));
-                let claim = ledger.claim(item.seq, move |claimed| {
-                    done.fetch_add(1, Ordering::AcqRel);
-                    settle(&to_settle, claimed.unwrap().seq, clock, Urgency::Urgent, gate);
-                });
-                claim.unwrap();
-            }
+            let due: Vec<_> = ledger.due(clock.now(), IN_FLIGHT).into_iter().map(|item| item.seq).collect();
+            due.iter().for_each(|_| gate.enter(2 * IN_FLIGHT));
+            let (to_settle, settled, ended) = (Arc::clone(ledger), Arc::clone(&gate), Arc::clone(&done));
+            ledger.claim_all(due, move |seq, claimed| {
+                claimed.unwrap();
+                ended.fetch_add(1, Ordering::AcqRel);
+                settle(&to_settle, seq, clock, Urgency::Urgent, Arc::clone(&settled));
+            });
             upkeep(ledger, clock, 0);
             gate.wait_empty();
         }

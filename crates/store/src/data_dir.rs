@@ -13,8 +13,9 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
-/// The format that this version writes.
-pub const FORMAT: u32 = 1;
+/// The format that this version writes: 1 had a record for each end, each claim and each message that a late error could be
+/// about; 2 has one for all of a commit.
+pub const FORMAT: u32 = 2;
 const LOCK: &str = "LOCK";
 const STORE: &str = "store";
 const NEXT: &str = "store.next";
@@ -41,7 +42,9 @@ pub struct Migration {
 }
 
 /// The steps that this version knows.
-pub const MIGRATIONS: &[Migration] = &[];
+///
+/// From 1: the ledger reads its records beside its own, writes none and lets them go in their time.
+pub const MIGRATIONS: &[Migration] = &[Migration { from: 1, run: |_| Ok(()) }];
 
 /// Why a data directory can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -334,7 +337,7 @@ mod tests {
         assert_eq!(fs::read_to_string(data_dir.store().join("deep/more")).unwrap(), "more");
         assert_eq!(fs::read_to_string(folder.path().join("store.format-0/old")).unwrap(), "hello");
         drop(data_dir);
-        assert_eq!(DataDir::open(folder.path()).unwrap().migrated_from(), None);
+        assert_eq!(DataDir::open_format(folder.path(), 1, &[STEP]).unwrap().migrated_from(), None);
     }
 
     #[test]
@@ -356,7 +359,7 @@ mod tests {
         version_0(folder.path());
         drop(DataDir::open_format(folder.path(), 1, &[STEP]).unwrap());
         fs::rename(folder.path().join("store"), folder.path().join("store.next")).unwrap();
-        let data_dir = DataDir::open(folder.path()).unwrap();
+        let data_dir = DataDir::open_format(folder.path(), 1, &[STEP]).unwrap();
         assert_eq!(fs::read_to_string(data_dir.store().join("new")).unwrap(), "hello");
     }
 

@@ -7,7 +7,7 @@ use impp_model::{Address, Cause, Failure, Operation, Side};
 
 use crate::api::{Batch, MAX_OPERATIONS, Store, StoreError, Urgency, commit_and_wait};
 use crate::key::{Shard, Table};
-use crate::ledger::{End, Ledger, LedgerError, Limits, Origin, Seq, Timestamp, walk};
+use crate::ledger::{End, Ledger, LedgerError, Limits, Origin, Seq, Timestamp, walk, without_recalls};
 
 /// What was removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -21,12 +21,14 @@ pub struct Forgotten {
 
 /// Entries looked at together.
 const PAGE: usize = 1000;
+/// Records written anew in one commit.
+const REWRITTEN: usize = 64;
 
 /// Ends the messages from and to `address` undelivered and removes every other record that names it. Takes over all shards
 /// and waits for the disk.
 ///
 /// Nobody is told: a notice would name the person. Ends in the window of repeats stay until their time is over; they hold
-/// hashes alone.
+/// hashes alone. Traces name domains, ids of messages and peers; one goes if such an id has the address in it.
 pub fn forget(store: &Arc<dyn Store>, address: &Address, now: Timestamp) -> Result<Forgotten, LedgerError> {
     let (ledger, _) = Ledger::open(Arc::clone(store), Shard::all(), Limits::default(), now)?;
     let mut forgotten = Forgotten::default();
@@ -44,6 +46,7 @@ pub fn forget(store: &Arc<dyn Store>, address: &Address, now: Timestamp) -> Resu
         for table in [Table::State, Table::Trace] {
             forgotten.records += remove(&**store, shard, table, address)?;
         }
+        forgotten.records += remove_recalls(&**store, shard, address)?;
     }
     Ok(forgotten)
 }
@@ -87,6 +90,28 @@ fn remove(store: &dyn Store, shard: Shard, table: Table, address: &Address) -> R
     for some in keys.chunks(MAX_OPERATIONS) {
         let mut batch = Batch::new(shard, store.position(shard).0).essential();
         some.iter().for_each(|key| batch.delete(table, key.as_slice()));
+        commit_and_wait(store, batch)?;
+    }
+    Ok(removed)
+}
+
+/// Removes what tells a late error about a message from or to the person, and leaves the rest of the record it stands in.
+fn remove_recalls(store: &dyn Store, shard: Shard, address: &Address) -> Result<u64, StoreError> {
+    let (mut removed, mut changed) = (0, Vec::new());
+    walk(store, shard, Table::Window, |key, record| {
+        if let Some((count, rest)) = without_recalls(&record.value, |end| end.address == *address) {
+            removed += count;
+            changed.push((key.to_vec(), rest));
+        }
+    })?;
+    for some in changed.chunks(REWRITTEN) {
+        let mut batch = Batch::new(shard, store.position(shard).0).essential();
+        for (key, rest) in some {
+            match rest {
+                Some(rest) => batch.put(Table::Window, key.as_slice(), rest.as_slice()),
+                None => batch.delete(Table::Window, key.as_slice()),
+            }
+        }
         commit_and_wait(store, batch)?;
     }
     Ok(removed)

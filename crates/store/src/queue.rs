@@ -44,14 +44,15 @@ impl Queue {
         Self { state: Mutex::default(), wake: Condvar::new() }
     }
 
-    /// Takes a request; an essential one above the bounds too.
-    pub(crate) fn push(&self, request: Request, urgency: Urgency) -> Result<(), Refused> {
+    /// Takes a request; an essential one above the bounds too. What the writer itself adds, in a completion, is written though
+    /// the queue is closed.
+    pub(crate) fn push(&self, request: Request, urgency: Urgency, by_writer: bool) -> Result<(), Refused> {
         let (size, essential) = match &request.kind {
             Kind::Write(batch) => (batch.size(), batch.essential),
             Kind::Acquire(..) => (0, true),
         };
         let mut state = self.state.lock();
-        if state.closing {
+        if state.closing && !by_writer {
             return Err(Refused::Closed(request));
         }
         let full = state.requests.len() >= MAX_QUEUED || state.octets.saturating_add(size) > MAX_QUEUED_OCTETS;
@@ -130,21 +131,22 @@ mod tests {
     fn a_full_queue_refuses_all_but_the_essential() {
         let queue = Queue::new();
         for _ in 0..MAX_QUEUED {
-            assert!(queue.push(request(false), Urgency::WriteBehind).is_ok());
+            assert!(queue.push(request(false), Urgency::WriteBehind, false).is_ok());
         }
-        assert!(matches!(queue.push(request(false), Urgency::Urgent), Err(Refused::Full(_))));
-        assert!(queue.push(request(true), Urgency::WriteBehind).is_ok());
+        assert!(matches!(queue.push(request(false), Urgency::Urgent, false), Err(Refused::Full(_))));
+        assert!(queue.push(request(true), Urgency::WriteBehind, false).is_ok());
         assert_eq!(queue.take(Instant::now()).unwrap().len(), MAX_GROUP);
-        assert!(queue.push(request(false), Urgency::Urgent).is_ok());
+        assert!(queue.push(request(false), Urgency::Urgent, false).is_ok());
     }
 
     #[test]
     fn a_closed_queue_gives_out_the_rest() {
         let queue = Queue::new();
-        assert!(queue.push(request(false), Urgency::WriteBehind).is_ok());
+        assert!(queue.push(request(false), Urgency::WriteBehind, false).is_ok());
         queue.close();
-        assert!(matches!(queue.push(request(true), Urgency::Urgent), Err(Refused::Closed(_))));
-        assert_eq!(queue.take(Instant::now()).unwrap().len(), 1);
+        assert!(matches!(queue.push(request(true), Urgency::Urgent, false), Err(Refused::Closed(_))));
+        assert!(queue.push(request(true), Urgency::Urgent, true).is_ok(), "what a completion adds");
+        assert_eq!(queue.take(Instant::now()).unwrap().len(), 2);
         assert!(queue.take(Instant::now()).is_none());
     }
 
@@ -153,7 +155,7 @@ mod tests {
         let queue = Queue::new();
         let (done, told) = Completion::channel();
         let kind = Kind::Acquire(Shard::new(0).unwrap(), Fence(1));
-        assert!(queue.push(Request { kind, done }, Urgency::Urgent).is_ok());
+        assert!(queue.push(Request { kind, done }, Urgency::Urgent, false).is_ok());
         drop(queue);
         assert!(matches!(told.blocking_recv(), Ok(Err(crate::StoreError::Closed))));
     }
@@ -161,8 +163,8 @@ mod tests {
     #[test]
     fn urgent_ones_take_the_others_along() {
         let queue = Queue::new();
-        assert!(queue.push(request(false), Urgency::WriteBehind).is_ok());
-        assert!(queue.push(request(false), Urgency::Urgent).is_ok());
+        assert!(queue.push(request(false), Urgency::WriteBehind, false).is_ok());
+        assert!(queue.push(request(false), Urgency::Urgent, false).is_ok());
         assert_eq!(queue.take(Instant::now()).unwrap().len(), 2);
     }
 }

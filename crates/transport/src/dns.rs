@@ -71,19 +71,24 @@ pub fn parse_nameserver(text: &str) -> Result<SocketAddr, DnsSetupError> {
 impl HickoryDns {
     /// Sets up the resolver; sends nothing yet. To be called within a tokio runtime.
     pub fn new(settings: &DnsSettings) -> Result<Self, DnsSetupError> {
-        let mut builder = if settings.nameservers.is_empty() {
-            TokioResolver::builder_tokio().map_err(DnsSetupError::System)?
-        } else {
-            of_nameservers(&settings.nameservers)
-        };
-        set_limits(builder.options_mut(), settings);
-        Ok(Self { resolver: builder.build().map_err(DnsSetupError::Resolver)? })
+        Ok(Self { resolver: builder(settings)?.build().map_err(DnsSetupError::Resolver)? })
     }
 
     /// Forgets all answers, for example after the configuration changed.
     pub fn clear_cache(&self) {
         self.resolver.clear_cache();
     }
+}
+
+/// A resolver to be, which asks whom the settings name.
+pub(crate) fn builder(settings: &DnsSettings) -> Result<ResolverBuilder<TokioRuntimeProvider>, DnsSetupError> {
+    let mut builder = if settings.nameservers.is_empty() {
+        TokioResolver::builder_tokio().map_err(DnsSetupError::System)?
+    } else {
+        of_nameservers(&settings.nameservers)
+    };
+    set_limits(builder.options_mut(), settings);
+    Ok(builder)
 }
 
 fn of_nameservers(nameservers: &[SocketAddr]) -> ResolverBuilder<TokioRuntimeProvider> {

@@ -1,5 +1,8 @@
 //! Sockets, TLS and DNS: the I/O that every adapter shares.
 
+#[cfg(feature = "acme")]
+pub mod acme; // RFC 8555, RFC 8737
+pub mod dane; // RFC 7673, RFC 7671
 mod dns;
 mod listen;
 mod socket;

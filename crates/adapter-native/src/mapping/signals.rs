@@ -1,14 +1,15 @@
 //! What is said about messages, and what stands beside a body.
 
-use super::{MAX_ID_LEN, MAX_THREAD_LEN, Refusal, TextProblem, bounded, parse_to};
+use super::{MAX_ID_LEN, MAX_THREAD_LEN, Refusal, TextProblem, bounded, parse_json, parse_to};
 use crate::wire::{
     ComposingEvent, ComposingStatus, DispositionEvent, DispositionStatus, FileLink, MessageEvent, Reactions, Receipt,
     ReplyTo, SendDisposition, SendMessage, SetComposing,
 };
 use impp_model::{
-    Address, ComposingOperation, ComposingState, DateTime, Disposition, DispositionOperation, Endpoint, InstantMessage,
-    MaxForwards, MessageId, OutOfBand, Relation, TransId,
+    Address, Cause, ComposingOperation, ComposingState, DateTime, Device, Disposition, DispositionOperation, Endpoint,
+    Failure, InstantMessage, MaxForwards, MessageId, OutOfBand, Relation, Side, TransId,
 };
+use serde::de::DeserializeOwned;
 use std::time::Duration;
 
 /// Reactions of one person to one message.
@@ -78,6 +79,11 @@ pub(super) fn write_beside(message: &InstantMessage, event: &mut MessageEvent) {
     event.files = message.files.iter().map(link).collect();
 }
 
+/// Reads the body of a call, or the data of an event.
+pub fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, Refusal> {
+    parse_json(json)
+}
+
 /// The operation that a report of the user `source` asks for; `at` is when it came.
 pub fn from_disposition(
     source: Endpoint,
@@ -126,6 +132,43 @@ pub fn to_disposition_event(word: &DispositionOperation) -> DispositionEvent {
     }
 }
 
+/// The operation that an event for `destination` tells of: what [`to_disposition_event`] made.
+pub fn from_disposition_event(
+    event: DispositionEvent,
+    destination: Endpoint,
+    trans_id: TransId,
+) -> Result<DispositionOperation, Refusal> {
+    let cause = event.reason.as_deref().and_then(|code| Cause::ALL.iter().find(|cause| cause.code() == code));
+    let failure = Failure::new(Side::Far, cause.copied().unwrap_or(Cause::Undefined));
+    let accepted =
+        DateTime::parse(&event.sent).map_err(|_| Refusal::Text { field: "sent", problem: TextProblem::Time })?;
+    Ok(DispositionOperation {
+        source: sender(&event.from, event.from_device.as_deref())?,
+        destination,
+        max_forwards: MaxForwards::INITIAL,
+        message_id: event.id.map(|text| id("id", text)).transpose()?,
+        trans_id,
+        accepted,
+        disposition: match event.disposition {
+            DispositionStatus::Delivered => Disposition::Delivered,
+            DispositionStatus::Displayed => Disposition::Displayed,
+            DispositionStatus::Processed => Disposition::Processed,
+            DispositionStatus::Stored => Disposition::Stored,
+            DispositionStatus::Expired => Disposition::Expired,
+            DispositionStatus::Failed => Disposition::Failed(Box::new(Failure { text: event.text, ..failure })),
+        },
+        and_earlier: false,
+        return_path: None,
+    })
+}
+
+/// Who an event comes from.
+fn sender(address: &str, device: Option<&str>) -> Result<Endpoint, Refusal> {
+    let device = device.map(Device::new).transpose();
+    let device = device.map_err(|_| Refusal::Text { field: "from_device", problem: TextProblem::Device })?;
+    Ok(Endpoint { device, ..Endpoint::bare(parse_to(address).map_err(Refusal::To)?) })
+}
+
 /// The operation that a state of the user `source` asks for.
 pub fn from_composing(
     source: Endpoint,
@@ -138,7 +181,7 @@ pub fn from_composing(
         max_forwards: MaxForwards::INITIAL,
         trans_id,
         thread: bounded("thread", request.thread, MAX_THREAD_LEN)?.map(Into::into),
-        state: STATES.iter().find(|(status, _)| *status == request.state).map_or(ComposingState::Active, |(_, it)| *it),
+        state: state_of(request.state),
         refresh: request.refresh.filter(|seconds| *seconds > 0).map(|seconds| Duration::from_secs(seconds.into())),
         content_type: None,
     })
@@ -153,6 +196,28 @@ pub fn to_composing_event(told: &ComposingOperation) -> ComposingEvent {
         thread: told.thread.as_ref().map(ToString::to_string),
         refresh: told.refresh.filter(|_| told.state.is_composing()).map(|refresh| refresh.as_secs()),
     }
+}
+
+/// The operation that an event for `destination` tells of: what [`to_composing_event`] made.
+pub fn from_composing_event(
+    event: ComposingEvent,
+    destination: Endpoint,
+    trans_id: TransId,
+) -> Result<ComposingOperation, Refusal> {
+    Ok(ComposingOperation {
+        source: sender(&event.from, event.from_device.as_deref())?,
+        destination,
+        max_forwards: MaxForwards::INITIAL,
+        trans_id,
+        thread: bounded("thread", event.thread, MAX_THREAD_LEN)?.map(Into::into),
+        state: state_of(event.state),
+        refresh: event.refresh.filter(|seconds| *seconds > 0).map(Duration::from_secs),
+        content_type: None,
+    })
+}
+
+fn state_of(status: ComposingStatus) -> ComposingState {
+    STATES.iter().find(|(known, _)| *known == status).map_or(ComposingState::Active, |(_, state)| *state)
 }
 
 const STATES: [(ComposingStatus, ComposingState); 5] = [

@@ -103,7 +103,7 @@ mod tests {
         (end.address.to_string(), end.device.map(|device| device.as_str().to_owned()))
     }
 
-    // checks: ADR-010, ADR-015, ADR-016, ADR-017, URI-12, REQ-5.4.4
+    // checks: ADR-010, ADR-015, ADR-016, ADR-017, URI-12, URI-13, REQ-5.4.4
     #[test]
     fn rfc7247_s6_3_a_gr_with_a_value_is_the_device() {
         assert_eq!(
@@ -112,6 +112,7 @@ mod tests {
         );
         assert_eq!(read("sips:foo@sip.example:5061;gr"), ("foo@sip.example".into(), None));
         assert_eq!(read("sip:u:secret@Example.NET.?subject=x"), ("u@example.net".into(), None));
+        assert_eq!(read("pres:juliet@example.com"), ("juliet@example.com".into(), None));
         let end = from_sip_uri("sip:f%C3%BC&x@xn--bcher-kva.example;gr=100%25").unwrap();
         assert_eq!(to_sip_uri(&end), "sip:f%C3%BC&x@xn--bcher-kva.example;gr=100%25");
     }

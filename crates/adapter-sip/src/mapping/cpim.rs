@@ -74,7 +74,7 @@ pub(super) fn envelope(message: &Message<'_>) -> Envelope {
     match ImdnRequest::of(message) {
         Ok(request) => {
             out.receipts = receipts(request.wanted);
-            out.return_path = serde_json::to_vec(&request).ok().map(|octets| ReturnPath(octets.into()));
+            out.return_path = return_path(&request);
         }
         Err(_) => out.unanswerable = headers.is_some_and(|headers| !headers.wanted.is_empty()),
     }
@@ -88,6 +88,11 @@ fn receipts(wanted: Dispositions) -> Receipts {
         failure: wanted.contains(Disposition::NegativeDelivery),
         processing: wanted.contains(Disposition::Processing),
     }
+}
+
+/// What is left with a message for the day of a report.
+pub fn return_path(request: &ImdnRequest) -> Option<ReturnPath> {
+    serde_json::to_vec(request).ok().map(|octets| ReturnPath(octets.into()))
 }
 
 /// What [`envelope`] left with a message for the day of a report.

@@ -6,19 +6,16 @@ use super::cpim;
 use super::message::{Refusal, head};
 use super::thread::ThreadTable;
 use crate::ids::{CSEQ, RequestIds};
-use ::cpim::composing::{self, IsComposing, State};
-use ::cpim::imdn::{self, Imdn, Notification, Status};
+use ::cpim::composing::{self, IsComposing};
+use ::cpim::imdn::{self, Imdn};
+use ::cpim::mapping::{self, from_imdn, from_status, to_notification};
 use ::cpim::{Entity, Mailbox};
 use bytes::Bytes;
 use impp_model::datetime::DateTime;
-use impp_model::{
-    Cause, ComposingOperation, ComposingState, Disposition, DispositionOperation, Endpoint, Failure, MaxForwards,
-    Operation, Side, TransId,
-};
+use impp_model::{ComposingOperation, DispositionOperation, Endpoint, MaxForwards, Operation, TransId};
 use sip_proto::build::RequestBuilder;
 use sip_proto::header::MediaType;
 use sip_proto::message::Message;
-use std::time::Duration;
 
 /// The operation that a verified MESSAGE for `uri` with a report or a state asks for; `None` when it is an instant message.
 ///
@@ -72,50 +69,18 @@ fn read(
     if is(media, composing::MEDIA_TYPE) {
         let status = IsComposing::parse(body).map_err(|_| malformed())?;
         let thread = threads.thread(key.call_id.as_str(), &source.address, &destination.address);
-        return Ok(Some(Operation::Composing(Box::new(ComposingOperation {
-            source,
-            destination,
-            max_forwards,
-            trans_id,
-            thread: Some(thread),
-            // CMP-001, CMP-005: idle, and what is unknown, is attention without composing.
-            state: if status.state == State::Active { ComposingState::Composing } else { ComposingState::Active },
-            refresh: status.refresh.map(|seconds| Duration::from_secs(seconds.into())),
-            content_type: status.content_type.map(Into::into),
-        }))));
+        let told = from_status(status, source, destination, trans_id);
+        let told = ComposingOperation { max_forwards, thread: Some(thread), ..told };
+        return Ok(Some(Operation::Composing(Box::new(told))));
     }
     let imdn = Imdn::parse(body).map_err(|_| malformed())?;
-    let Some(disposition) = disposition(imdn.notification, &imdn.status) else { return Ok(None) };
-    let accepted = DateTime::parse(&imdn.date_time).ok().or_else(|| DateTime::from_epoch(now, 0));
-    Ok(Some(Operation::Disposition(Box::new(DispositionOperation {
-        source,
-        destination,
+    let now = DateTime::from_epoch(now, 0).ok_or_else(malformed)?;
+    let word = from_imdn(&imdn, source, destination, trans_id, now).map(|word| DispositionOperation {
         max_forwards,
         message_id: Some(cpim::to_message_id(&imdn.message_id)),
-        trans_id,
-        accepted: accepted.ok_or_else(malformed)?,
-        disposition,
-        and_earlier: false,
-        return_path: None,
-    }))))
-}
-
-// CMP-024.
-fn disposition(notification: Notification, status: &Status) -> Option<Disposition> {
-    let failed = |cause, text| Some(Disposition::Failed(Box::new(Failure::new(Side::Far, cause).with_text(text))));
-    match (notification, status) {
-        (Notification::Delivery, Status::Delivered) => Some(Disposition::Delivered),
-        (Notification::Delivery, Status::Failed) => {
-            failed(Cause::RecipientUnavailable, "not delivered to the addressee")
-        }
-        (Notification::Delivery, Status::Forbidden) => failed(Cause::Forbidden, "the addressee does not take it"),
-        (Notification::Delivery, Status::Error) => failed(Cause::InternalError, "an error at the addressee's side"),
-        (Notification::Display, Status::Displayed) => Some(Disposition::Displayed),
-        (Notification::Processing, Status::Processed) => Some(Disposition::Processed),
-        (Notification::Processing, Status::Stored) => Some(Disposition::Stored),
-        // That a message was shown and may not be said to be is no failure of the message; the rest has no form.
-        _ => None,
-    }
+        ..word
+    });
+    Ok(word.map(|word| Operation::Disposition(Box::new(word))))
 }
 
 /// Why a report has no form for its addressee.
@@ -139,26 +104,12 @@ pub fn to_report(
     let mut request = cpim::request_of(path).ok_or(Unreportable::NoReference)?;
     // IMDN-012: the sender that was proven, not the one that the object named.
     request.sender = cpim::mailbox(&word.destination);
-    let (notification, status) = status(&word.disposition);
+    let (notification, status) = to_notification(&word.disposition);
     let own_id = ids.call_id();
     let notice = request.report(notification, status, &own_id, now.clone()).map_err(|_| Unreportable::NotDue)?;
     let body = notice.draft.encode().map_err(|_| Unreportable::NotDue)?.freeze();
     let request = head(&target(word), &word.source, &word.destination, word.max_forwards, ids, &own_id).cseq(CSEQ);
     Ok(request.body(cpim::MEDIA_TYPE, body))
-}
-
-fn status(disposition: &Disposition) -> (Notification, Status) {
-    match disposition {
-        Disposition::Delivered => (Notification::Delivery, Status::Delivered),
-        Disposition::Displayed => (Notification::Display, Status::Displayed),
-        Disposition::Processed => (Notification::Processing, Status::Processed),
-        Disposition::Stored => (Notification::Processing, Status::Stored),
-        // CMP-023.
-        Disposition::Failed(failure) if matches!(failure.cause, Cause::Forbidden | Cause::NotAuthorized) => {
-            (Notification::Delivery, Status::Forbidden)
-        }
-        Disposition::Failed(_) | Disposition::Expired | _ => (Notification::Delivery, Status::Failed),
-    }
 }
 
 /// Where a report goes: to the top of the route that the message recorded, else to its sender (RFC 5438 §7.2.1).
@@ -172,13 +123,7 @@ pub fn target(word: &DispositionOperation) -> String {
 
 /// The MESSAGE that tells whether somebody is composing (RFC 3994 §3), but for its Via.
 pub fn to_status(told: &ComposingOperation, ids: &RequestIds, call_id: &str) -> RequestBuilder {
-    let status = if told.state.is_composing() {
-        let seconds = told.refresh.and_then(|refresh| u32::try_from(refresh.as_secs()).ok()).filter(|it| *it > 0);
-        IsComposing { content_type: told.content_type.as_deref().map(str::to_owned), ..IsComposing::active(seconds) }
-    } else {
-        IsComposing::idle()
-    };
-    let body = Bytes::from(status.encode());
+    let body = Bytes::from(mapping::to_status(told).encode());
     let target = to_sip_uri(&told.destination);
     head(&target, &told.source, &told.destination, told.max_forwards, ids, call_id)
         .cseq(CSEQ)

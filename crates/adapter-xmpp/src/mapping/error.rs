@@ -171,6 +171,14 @@ mod tests {
         }
     }
 
+    // checks: XM-17
+    #[test]
+    fn rfc3922_s6_1_refused_subscriptions_have_their_conditions() {
+        assert_eq!(condition_of(Cause::NotFound), Condition::ItemNotFound);
+        assert_eq!(condition_of(Cause::Forbidden), Condition::Forbidden);
+        assert_eq!(condition_of(Cause::Conflict), Condition::Conflict);
+    }
+
     // checks: ERR-009
     #[test]
     fn every_cause_has_a_condition_with_its_usual_type() {

@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use transport::Tls;
+use transport::dane::{DaneError, Discovery};
 use transport::tls::{Handshake, HandshakeError, PeerIdentity, TlsAcceptor};
 
 /// What a connection is called.
@@ -57,6 +58,8 @@ pub(super) enum Fault {
     #[error("{0}")]
     Connect(#[from] transport::ConnectError),
     #[error("{0}")]
+    Dane(#[from] DaneError),
+    #[error("{0}")]
     Tls(#[from] HandshakeError),
 }
 
@@ -71,8 +74,8 @@ pub(super) struct Secured {
 pub(super) enum Part {
     /// We were called.
     Server(TlsAcceptor),
-    /// We call the server of `domain` on behalf of `source`.
-    Client { tls: Arc<Tls>, domain: Domain, source: Domain },
+    /// We call the server of `domain` on behalf of `source`, of which the name system says `discovery`.
+    Client { tls: Arc<Tls>, domain: Domain, source: Domain, discovery: Discovery },
 }
 
 /// The core's hold on a connection.
@@ -147,12 +150,27 @@ pub(super) async fn serve(line: Line, socket: TcpStream, address: SocketAddr, ac
 }
 
 /// Makes a connection and serves it.
-pub(super) async fn call(line: Line, address: SocketAddr, part: Part, direct: bool) {
-    match transport::connect_tcp(address, CONNECT_TIMEOUT).await {
-        Ok(socket) if direct => run_secured(line, socket, address, part).await,
-        Ok(socket) => run(line, socket, address, part).await,
-        Err(error) => line.happened(Happened::Failed(error.into())),
+pub(super) async fn call(line: Line, address: SocketAddr, host: String, part: Part, direct: bool) {
+    match reach(address, &host, part, direct).await {
+        Ok((socket, part)) if direct => run_secured(line, socket, address, part).await,
+        Ok((socket, part)) => run(line, socket, address, part).await,
+        Err(fault) => line.happened(Happened::Failed(fault)),
     }
+}
+
+/// Asks the name system about the server, then connects.
+async fn reach(address: SocketAddr, host: &str, part: Part, direct: bool) -> Result<(TcpStream, Part), Fault> {
+    let part = match part {
+        Part::Client { tls, domain, source, .. } => {
+            // RFC 7673 §3.1: the records that named the server; XEP-0368 §2: those of direct TLS are others.
+            let service = format!("{}._tcp.{domain}", if direct { "_xmpps-server" } else { "_xmpp-server" });
+            let asking = timeout(CONNECT_TIMEOUT, tls.discover(&service, host, address.port())).await;
+            let discovery = asking.unwrap_or(Err(DaneError::Failure(service)))?;
+            Part::Client { tls, domain, source, discovery }
+        }
+        part @ Part::Server(_) => part,
+    };
+    Ok((transport::connect_tcp(address, CONNECT_TIMEOUT).await?, part))
 }
 
 async fn run_secured(mut line: Line, socket: TcpStream, address: SocketAddr, part: Part) {
@@ -182,7 +200,9 @@ impl Part {
     async fn shake(&self, socket: TcpStream, alpn: &[&[u8]]) -> Result<Handshake<TcpStream>, HandshakeError> {
         match self {
             Self::Server(acceptor) => acceptor.accept(socket).await,
-            Self::Client { tls, domain, source } => tls.connect(socket, domain, Some(source), alpn).await,
+            Self::Client { tls, domain, source, discovery } => {
+                tls.connect_vouched(socket, domain, Some(source), alpn, discovery).await
+            }
         }
     }
 }

@@ -22,6 +22,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use transport::dane::{DaneError, SecureDns, Secured, Tlsa};
 use transport::tls::testkit::{Authority, Issued, San, Variant};
 
 /// Longer than anything here takes on a busy machine.
@@ -39,6 +40,48 @@ pub struct Names {
     domains: Mutex<BTreeMap<String, (u16, bool)>>,
     /// The one host has an IPv6 address alone.
     is_ipv6: bool,
+    /// What is signed: nothing, or SRV and addresses with these TLSA records, or all with wrong signatures.
+    pub signed: Mutex<Signed>,
+}
+
+/// What DNSSEC says of every name.
+#[derive(Default)]
+pub enum Signed {
+    #[default]
+    Nothing,
+    All(Vec<Tlsa>),
+    Wrongly,
+}
+
+impl Names {
+    fn secured<T>(&self, records: Vec<T>) -> Result<Secured<T>, DaneError> {
+        match &*self.signed.lock().unwrap() {
+            Signed::Nothing => Ok(Secured { records, is_secure: false }),
+            Signed::All(_) => Ok(Secured { records, is_secure: true }),
+            Signed::Wrongly => Err(DaneError::Bogus("it".to_owned())),
+        }
+    }
+}
+
+#[async_trait]
+impl SecureDns for Names {
+    async fn srv(&self, name: &str) -> Result<Secured<(String, u16)>, DaneError> {
+        let (service, domain) = name.split_once("._tcp.").unwrap();
+        let known = self.domains.lock().unwrap().get(domain).copied();
+        let wanted = known.filter(|(_, direct)| *direct == (service == "_xmpps-server"));
+        self.secured(wanted.map(|(port, _)| (format!("{SRV_TARGET}."), port)).into_iter().collect())
+    }
+    async fn addresses(&self, _: &str) -> Result<Secured<IpAddr>, DaneError> {
+        self.secured(vec![self.address()])
+    }
+    async fn tlsa(&self, name: &str) -> Result<Secured<Tlsa>, DaneError> {
+        assert!(name.ends_with(&format!("._tcp.{SRV_TARGET}")), "{name}");
+        let records = match &*self.signed.lock().unwrap() {
+            Signed::All(records) => records.clone(),
+            Signed::Nothing | Signed::Wrongly => vec![],
+        };
+        self.secured(records)
+    }
 }
 
 impl Names {
@@ -146,6 +189,7 @@ pub async fn org(domain: &str, own: &Issued, ca: &Authority, names: &Arc<Names>,
     let folder = tempfile::tempdir().unwrap();
     let gateway = Domain::parse("gw.example.net").unwrap();
     let tls = Tls::load(ca.settings(folder.path(), &[("own", own)]), gateway.clone()).unwrap();
+    let tls = tls.with_dnssec(names.clone());
     let entry = DomainEntry {
         name: Domain::parse(domain).unwrap(),
         own_name: None,

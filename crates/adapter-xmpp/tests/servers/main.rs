@@ -12,4 +12,5 @@
 
 mod between;
 mod cheats;
+mod dane; // RFC 7673
 mod kit;

@@ -65,6 +65,13 @@ struct QueueEntry {
     admin: Admin,
 }
 
+/// Have a running gateway read its configuration again; nothing changes if any of it is wrong
+#[derive(Debug, clap::Args)]
+pub struct ReloadArgs {
+    #[command(flatten)]
+    admin: Admin,
+}
+
 /// Where the admin API is.
 #[derive(Debug, clap::Args)]
 struct Admin {
@@ -97,6 +104,11 @@ pub fn subscriptions(args: &SubscriptionsArgs) -> Result<Ended> {
 /// Runs `trace`.
 pub fn trace(args: &TraceArgs) -> Result<Ended> {
     args.admin.show("trace", &[&args.id])
+}
+
+/// Runs `reload`.
+pub fn reload(args: &ReloadArgs) -> Result<Ended> {
+    args.admin.ask(Method::POST, "reload", &[])
 }
 
 /// Runs `queue`.
@@ -141,6 +153,10 @@ impl Admin {
         match response.status() {
             StatusCode::OK => Ok(Some(response.json().await.context("not an answer of the admin API")?)),
             StatusCode::NOT_FOUND if !path.is_empty() => Ok(None),
+            StatusCode::UNPROCESSABLE_ENTITY => {
+                let refused: Value = response.json().await.context("not an answer of the admin API")?;
+                bail!("refused, nothing has changed:\n{}", show::describe(&refused))
+            }
             StatusCode::CONFLICT => bail!("{}", response.text().await.unwrap_or_default()),
             StatusCode::UNAUTHORIZED => bail!("the gateway wants its admin token: give --token-file"),
             status => bail!("{} answers {status}: is it the admin API? See --admin", self.url),

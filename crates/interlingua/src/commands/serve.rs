@@ -1,15 +1,16 @@
 //! `interlingua serve`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use transport::Tls;
 
 use crate::cli::Ended;
 use crate::config::{self, Checked};
+use crate::reload::{self, Reloader};
 use crate::running::Running;
 use crate::stored::Stored;
 use crate::{logging, output};
@@ -30,7 +31,7 @@ pub fn run(args: &Args) -> Result<Ended> {
         tracing::warn!(key = %warning.key, line = warning.line, remedy = warning.remedy, "{}", warning.problem);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(&checked))?;
+    runtime.block_on(serve(&checked, &args.config))?;
     // A lookup may still be under way; nobody waits for it.
     runtime.shutdown_timeout(Duration::from_millis(100));
     Ok(Ended::Well)
@@ -39,11 +40,11 @@ pub fn run(args: &Args) -> Result<Ended> {
 /// Beyond the hold time, so that what is settled at its end is still told.
 const DRAIN_MARGIN: Duration = Duration::from_secs(1);
 
-async fn serve(checked: &Checked) -> Result<()> {
+async fn serve(checked: &Checked, file: &Path) -> Result<()> {
     let mut signals = Signals::new()?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), gateway = %checked.config.gateway.name, "starting");
     let stored = Stored::open(&checked.config)?;
-    let mut gateway = Running::start(checked, stored).await?;
+    let mut gateway = Running::start(checked, stored, Some(file.to_owned())).await?;
     tracing::info!(address = %gateway.admin, "admin API, metrics and health checks");
     let stopped = tokio::select! {
         result = gateway.listening() => result.map(|_| false)?,
@@ -83,21 +84,19 @@ async fn until_stopped(gateway: &mut Running, signals: &mut Signals) -> Result<(
             () = gateway.adapter_failed() => {}
             signal = signals.next() => match signal {
                 Asked::Stop => return Ok(()),
-                Asked::Reload => reload(&gateway.tls),
+                Asked::Reload => reload(&gateway.reloader).await,
             },
         }
     }
 }
 
-fn reload(tls: &Tls) {
-    match tls.reload() {
-        Ok(()) => tracing::info!("certificates loaded anew; restart to use any other change of the configuration"),
-        Err(errors) => {
-            for error in errors {
-                tracing::error!(%error, remedy = error.remedy(), "the certificates in use stay");
-            }
-        }
-    }
+/// systemd's `Type=notify-reload` wants to hear of the beginning and the end.
+async fn reload(reloader: &Arc<Reloader>) {
+    notify(NotifyState::Reloading);
+    let reloader = reloader.clone();
+    // It reads files; what came of it stands in the log.
+    let _ = tokio::task::spawn_blocking(move || reload::tell(reloader.reload())).await;
+    notify(NotifyState::Ready);
 }
 
 fn notify(state: NotifyState<'_>) {

@@ -109,6 +109,14 @@ pub struct Dns {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"lab.zone")]
     pub zone_file: Option<PathBuf>,
+    /// Whether records that are signed (DNSSEC) may vouch for the certificates of XMPP servers (DANE, RFC 7673). The gateway checks the
+    /// signatures itself; the name servers must hand them through. A wrong signature, or other certificates than those vouched for,
+    /// and nothing is sent.
+    pub dnssec: bool,
+    /// The keys that signatures begin with, as DNSKEY records in a master file. Default: those of the root.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"anchors.key")]
+    pub trust_anchor_file: Option<PathBuf>,
 }
 
 /// Certificates, for every protocol that uses TLS.
@@ -121,11 +129,77 @@ pub struct Tls {
     /// The certificates of this gateway. A peer is shown the one whose names contain the domain that it asks for, or on whose
     /// behalf it is connected to; else that of `gateway.name`, else the first. Changed files are loaded within seconds.
     pub certificates: Vec<Certificate>,
+    /// One more certificate, ordered from an authority and ordered again in time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acme: Option<Acme>,
 }
 
 impl Default for Tls {
     fn default() -> Self {
-        Self { trust: vec![Self::SYSTEM.to_owned()], certificates: Vec::new() }
+        Self { trust: vec![Self::SYSTEM.to_owned()], certificates: Vec::new(), acme: None }
+    }
+}
+
+/// A certificate that is ordered by ACME (RFC 8555). The authority's own server is judged by `trust`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Acme {
+    /// The authority's directory. Required.
+    #[schemars(example = &"https://acme-v02.api.letsencrypt.org/directory")]
+    pub directory: String,
+    /// Whether you agree to the authority's terms of service; without that nothing is ordered.
+    #[serde(default)]
+    pub agree_to_terms: bool,
+    /// Where the authority may write to.
+    #[serde(default)]
+    #[schemars(example = ["mailto:admin@example.net"])]
+    pub contact: Vec<String>,
+    /// The names in the certificate: `gateway.name`, and the domains that are to be proven to others. Required.
+    #[schemars(with = "Vec<String>", example = ["gw.example.net", "sip.example.com"])]
+    pub domains: Vec<Domain>,
+    /// How control of the names is shown: by a page at port 80, or in a handshake at port 443.
+    #[serde(default)]
+    pub challenge: AcmeChallenge,
+    /// Where the authority's questions are answered while an order is under way. Default: port 80 or 443 of every IPv4 address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", example = &"0.0.0.0:80")]
+    pub listen: Option<SocketAddr>,
+    /// Where account and certificate are kept; relative to the folder of the configuration file. Required.
+    #[schemars(example = &"acme")]
+    pub folder: PathBuf,
+}
+
+/// How control of a name is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum AcmeChallenge {
+    /// A page at port 80 (RFC 8555 §8.3).
+    #[default]
+    #[serde(rename = "http-01")]
+    Http01,
+    /// A handshake at port 443 (RFC 8737).
+    #[serde(rename = "tls-alpn-01")]
+    TlsAlpn01,
+}
+
+impl AcmeChallenge {
+    /// The port at which authorities ask.
+    pub fn port(self) -> u16 {
+        match self {
+            Self::Http01 => 80,
+            Self::TlsAlpn01 => 443,
+        }
+    }
+}
+
+impl Acme {
+    /// Where questions are answered.
+    pub fn listen(&self) -> SocketAddr {
+        self.listen.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], self.challenge.port())))
+    }
+
+    /// The file with the certificate, its chain and its key.
+    pub fn certificate(&self) -> PathBuf {
+        self.folder.join("certificate.pem")
     }
 }
 
@@ -144,6 +218,7 @@ impl Tls {
         };
         TlsSettings {
             certificates: self.certificates.iter().map(files).collect(),
+            ordered: self.acme.as_ref().map(Acme::certificate),
             trust: self.trust.iter().map(trust).collect(),
         }
     }
@@ -152,6 +227,9 @@ impl Tls {
     pub(super) fn resolve(&mut self, folder: &Path) {
         for entry in self.trust.iter_mut().filter(|entry| *entry != Self::SYSTEM) {
             *entry = folder.join(&*entry).display().to_string();
+        }
+        if let Some(acme) = &mut self.acme {
+            acme.folder = folder.join(&acme.folder);
         }
         for own in &mut self.certificates {
             own.certificate = folder.join(&own.certificate);

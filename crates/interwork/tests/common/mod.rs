@@ -13,7 +13,7 @@ use impp_model::{
     Outcome, Proof, Side,
 };
 use impp_resolve::{Answer, DnsError, Name, Record, RecordType, Srv};
-use interwork::{Core, CoreConfig, DeliveryLimits, Instance, Policy, PresenceLimits, RoutingConfig, Storage};
+use interwork::{Core, CoreConfig, DeliveryLimits, Instance, Policy, PresenceLimits, RoutingConfig, Rulebook, Storage};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -188,11 +188,15 @@ fn build(
         Domain::parse_host("gw.example").unwrap(),
         vec![entry("sip.example", "sip", Some("sip:192.0.2.1")), entry("xmpp.example", "xmpp", None)],
     );
-    let mut config = CoreConfig {
+    let rules = Rulebook {
         configuration: Arc::new(configuration),
         routing: RoutingConfig { routes: Vec::new(), supported: vec!["_sip".into(), "_xmpp".into()] },
         policy: Policy::default(),
         rates: interwork::RateLimits::default(),
+    };
+    let mut config = CoreConfig {
+        configuration: tokio::sync::watch::Sender::new(rules.configuration.clone()),
+        rules,
         presence: PresenceLimits::default(),
         delivery: DeliveryLimits::default(),
         discovery: impp_resolve::Limits::default(),

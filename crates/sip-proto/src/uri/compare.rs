@@ -3,8 +3,8 @@ use super::{
     sip::{SipUri, UriParam},
 };
 
-/// RFC 3261 §19.1.4: parameters that never match when only one URI has them.
-const NEVER_IGNORED: [&str; 4] = ["user", "ttl", "method", "maddr"];
+/// RFC 3261 §19.1.4: parameters that never match when only one URI has them; what is left out is not its default.
+const NEVER_IGNORED: [&str; 5] = ["user", "ttl", "method", "maddr", "transport"];
 
 impl SipUri<'_> {
     /// RFC 3261 §19.1.4: whether both name the same resource. Not transitive.
@@ -120,6 +120,7 @@ mod tests {
         for (a, b) in [
             ("SIP:ALICE@AtlanTa.CoM;Transport=udp", "sip:alice@AtlanTa.CoM;Transport=UDP"),
             ("sip:bob@biloxi.com", "sip:bob@biloxi.com:5060"),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com;transport=udp"),
             ("sip:bob@biloxi.com", "sip:bob@biloxi.com:6000;transport=tcp"),
             ("sip:carol@chicago.com", "sip:carol@chicago.com?Subject=next%20meeting"),
             ("sip:bob@phone21.boxesbybob.com", "sip:bob@192.0.2.4"),

@@ -2,9 +2,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::{self, JoinHandle};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -77,6 +77,8 @@ struct Shared {
     free: AtomicU64,
     /// When that was.
     looked: Mutex<Instant>,
+    /// Known once it runs.
+    writer: OnceLock<ThreadId>,
     _data_dir: DataDir,
 }
 
@@ -91,6 +93,7 @@ impl FjallStore {
             disk_reserve: options.disk_reserve,
             free: AtomicU64::new(free),
             looked: Mutex::new(Instant::now()),
+            writer: OnceLock::new(),
             _data_dir: data_dir,
         });
         let for_writer = Arc::clone(&shared);
@@ -151,6 +154,7 @@ impl FjallStore {
 impl Shared {
     /// The writer's thread. Should the engine panic, what waits and what comes hears that the store is closed.
     fn run(&self) {
+        self.writer.get_or_init(|| thread::current().id());
         if catch_unwind(AssertUnwindSafe(|| self.write())).is_err() {
             tracing::error!("the storage engine panicked; the store is closed");
             self.queue.close();
@@ -190,7 +194,8 @@ impl Shared {
     }
 
     fn push(&self, kind: Kind, urgency: Urgency, done: Completion) {
-        match self.queue.push(Request { kind, done }, urgency) {
+        let by_writer = self.writer.get() == Some(&thread::current().id());
+        match self.queue.push(Request { kind, done }, urgency, by_writer) {
             Ok(()) => {}
             Err(Refused::Full(request)) => request.done.call(Err(StoreError::Busy)),
             Err(Refused::Closed(request)) => request.done.call(Err(StoreError::Closed)),

@@ -3,21 +3,22 @@
 use serde_json::{Value, json};
 
 use super::End;
+use super::claims::StoredClaims;
+use super::ends::{SingleEnd, StoredEnds};
 use super::entry::{self, Entry, Progress};
-use super::recall::StoredRecall;
+use super::recall::{StoredRecall, StoredTaken};
 use super::totals::Checkpoint;
-use super::window::StoredEnd;
 use crate::key::Table;
 
 /// A description of a value of `table`; `None` where there is none, or the value is not understood.
 pub(crate) fn about(table: Table, value: &[u8]) -> Option<Value> {
     match table {
         Table::Ledger => entry::decode::<Entry>(value).ok().map(|entry| about_entry(&entry)),
-        Table::Progress => entry::decode::<Progress>(value).ok().and_then(|p| serde_json::to_value(p).ok()),
-        Table::Window => match entry::decode::<StoredEnd>(value) {
-            Ok(stored) => Some(about_end(&stored)),
-            Err(_) => entry::decode::<StoredRecall>(value).ok().map(|stored| about_recall(&stored)),
+        Table::Progress => match entry::decode::<Progress>(value) {
+            Ok(progress) => serde_json::to_value(progress).ok(),
+            Err(_) => entry::decode::<StoredClaims>(value).ok().map(|stored| json!({ "claims": stored.claims.len() })),
         },
+        Table::Window => about_window(value),
         Table::Totals => entry::decode::<Checkpoint>(value).ok().and_then(|c| serde_json::to_value(c).ok()),
         Table::State | Table::Trace => None,
     }
@@ -48,11 +49,22 @@ fn about_entry(entry: &Entry) -> Value {
     })
 }
 
+/// The kinds differ in the names of their fields; what all have stands in the last.
+fn about_window(value: &[u8]) -> Option<Value> {
+    let ends = entry::decode::<StoredEnds>(value).ok();
+    let ends = ends.map(|stored| json!({ "ends": stored.ends.len(), "until": stored.until }));
+    let single = || entry::decode::<SingleEnd>(value).ok().map(|stored| about_end(&stored));
+    let recall = || entry::decode::<StoredRecall>(value).ok().map(|stored| about_recall(&stored));
+    let taken =
+        || entry::decode::<StoredTaken>(value).ok().map(|stored| json!({ "taken": true, "until": stored.until }));
+    ends.or_else(single).or_else(recall).or_else(taken)
+}
+
 fn about_recall(stored: &StoredRecall) -> Value {
     json!({ "recall": format!("{:016x}", stored.recall.trace), "until": stored.until })
 }
 
-fn about_end(stored: &StoredEnd) -> Value {
+fn about_end(stored: &SingleEnd) -> Value {
     let (end, reason) = match &stored.end {
         End::Delivered(proof) => ("delivered", proof.label()),
         End::HandedOver => ("handed_over", ""),

@@ -1,16 +1,18 @@
 //! Tries and ends: claim, postpone, settle.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use impp_model::Cause;
 
+use super::claims::{self, MAX_CLAIMS, StoredClaims};
+use super::ends::Ending;
 use super::entry::{self, Progress, Stored};
 use super::index::{Slot, State};
-use super::recall::{Recall, StoredRecall};
-use super::window::StoredEnd;
+use super::recall::Recall;
 use super::{Class, End, Entry, Ledger, LedgerError, OnceKey, Seq, Timestamp, encode, encode_entry, take_in};
 use crate::api::{Batch, Committed, Completion, Expect, StoreError, Urgency};
-use crate::key::{Table, Version};
+use crate::key::{Shard, Table};
 
 /// An entry to try.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,26 +56,57 @@ impl Ledger {
         seq: Seq,
         done: impl FnOnce(Result<Claimed, LedgerError>) + Send + 'static,
     ) -> Result<(), LedgerError> {
-        let (progress, expect, repeat) = self.start_claim(seq)?;
-        let entry = match self.get(seq) {
-            Ok(entry) => entry,
-            Err(error @ LedgerError::Unreadable(_)) => {
-                self.set_state(seq, State::Claimed);
-                return Err(error);
+        let ready = self.start_claim(seq)?;
+        self.write_claims(vec![ready], |mut results| {
+            if let Some((_, result)) = results.pop() {
+                done(result);
             }
-            Err(error) => return Err(self.unclaim(seq, error)),
-        };
-        let claimed = Claimed { seq, entry, attempts: progress.attempts, repeat, edition: progress.edition };
-        let ledger = Arc::clone(self);
-        let completion = Completion::new(move |result| done(ledger.claim_done(claimed, result)));
-        // Bounded: at most one for each entry.
-        let mut batch = self.batch_of(seq)?.essential();
-        batch.put_if(Table::Progress, seq.key(), expect, encode(&progress)?);
-        self.store.commit(batch, Urgency::Urgent, completion);
+        });
         Ok(())
     }
 
-    fn start_claim(&self, seq: Seq) -> Result<(Progress, Expect, bool), LedgerError> {
+    /// The same for many: those of a shard are written together. `done` hears of each.
+    pub fn claim_all(
+        self: &Arc<Self>,
+        entries: impl IntoIterator<Item = Seq>,
+        done: impl Fn(Seq, Result<Claimed, LedgerError>) + Send + Sync + 'static,
+    ) {
+        let done = Arc::new(done);
+        let mut shards: BTreeMap<Option<Shard>, Vec<Ready>> = BTreeMap::new();
+        for seq in entries {
+            match self.start_claim(seq) {
+                Ok(ready) => shards.entry(seq.shard()).or_default().push(ready),
+                Err(error) => done(seq, Err(error)),
+            }
+        }
+        for mut ready in shards.into_values() {
+            while !ready.is_empty() {
+                let rest = ready.split_off(ready.len().min(MAX_CLAIMS));
+                let done = Arc::clone(&done);
+                self.write_claims(std::mem::replace(&mut ready, rest), move |results| {
+                    results.into_iter().for_each(|(seq, result)| done(seq, result));
+                });
+            }
+        }
+    }
+
+    /// Takes an entry out of the order of tries and reads it.
+    fn start_claim(&self, seq: Seq) -> Result<Ready, LedgerError> {
+        let (progress, repeat) = self.begin_claim(seq)?;
+        match self.get(seq) {
+            Ok(entry) => {
+                let (attempts, edition) = (progress.attempts, progress.edition);
+                Ok(Ready { claimed: Claimed { seq, entry, attempts, repeat, edition }, progress })
+            }
+            Err(error @ LedgerError::Unreadable(_)) => {
+                self.set_state(seq, State::Claimed);
+                Err(error)
+            }
+            Err(error) => Err(self.unclaim(seq, error)),
+        }
+    }
+
+    fn begin_claim(&self, seq: Seq) -> Result<(Progress, bool), LedgerError> {
         let mut index = self.index.lock();
         let slot = index.get(seq)?;
         if slot.state != State::Waiting {
@@ -84,29 +117,74 @@ impl Ledger {
         }
         index.change(seq, |slot| {
             slot.state = State::Claiming;
-            let expect = std::mem::replace(&mut slot.progress_stored, Stored::Unknown).expect();
             slot.uncertain_before = slot.progress.uncertain;
             if !slot.uncertain_before {
                 slot.progress.edition = slot.progress.attempts;
             }
             slot.progress.uncertain = true;
             slot.progress.attempts = slot.progress.attempts.saturating_add(1);
-            (slot.progress, expect, slot.uncertain_before)
+            (slot.progress, slot.uncertain_before)
         })
     }
 
-    fn claim_done(&self, claimed: Claimed, result: Result<Committed, StoreError>) -> Result<Claimed, LedgerError> {
-        match result {
-            Ok(committed) => {
-                // An entry that is gone needs no state.
-                let _ = self.index.lock().change(claimed.seq, |slot| {
-                    slot.state = State::Claimed;
-                    slot.progress_stored = Stored::As(committed.last);
+    /// Writes claims of one shard in one record.
+    fn write_claims(
+        self: &Arc<Self>,
+        ready: Vec<Ready>,
+        done: impl FnOnce(Vec<(Seq, Result<Claimed, LedgerError>)>) + Send + 'static,
+    ) {
+        let number = self.index.lock().next_number();
+        match self.batch_of_claims(number, &ready) {
+            Ok(batch) => {
+                let (ledger, shard) = (Arc::clone(self), batch.shard);
+                let completion = Completion::new(move |result: Result<_, StoreError>| {
+                    done(ledger.claims_written(number, shard, ready, result.map_err(LedgerError::from)));
                 });
-                Ok(claimed)
+                self.store.commit(batch, Urgency::Urgent, completion);
             }
-            Err(error) => Err(self.unclaim(claimed.seq, error.into())),
+            Err(error) => done(self.unclaim_all(ready, &error)),
         }
+    }
+
+    fn batch_of_claims(&self, number: claims::Number, ready: &[Ready]) -> Result<Batch, LedgerError> {
+        let claims: Vec<_> = ready.iter().map(|ready| (ready.claimed.seq, ready.progress)).collect();
+        let shard = claims.first().and_then(|(seq, _)| seq.shard()).ok_or(LedgerError::Unknown(Seq(u64::MAX)))?;
+        // Bounded: at most one for each entry.
+        let mut batch = self.batch(shard)?.essential();
+        batch.put_if(Table::Progress, claims::key(number), Expect::Sure(None), encode(&StoredClaims { claims })?);
+        Ok(batch)
+    }
+
+    fn claims_written(
+        &self,
+        number: claims::Number,
+        shard: Shard,
+        ready: Vec<Ready>,
+        result: Result<Committed, LedgerError>,
+    ) -> Vec<(Seq, Result<Claimed, LedgerError>)> {
+        let version = match result {
+            Ok(committed) => committed.last,
+            Err(error) => return self.unclaim_all(ready, &error),
+        };
+        let mut needless = Vec::new();
+        let mut index = self.index.lock();
+        index.claims.add(number, shard, version, ready.len());
+        for Ready { claimed, .. } in &ready {
+            let before = index.change(claimed.seq, |slot| {
+                slot.state = State::Claimed;
+                slot.claim.replace(number)
+            });
+            // An entry that is gone needs no claim; one that was claimed when a process died has this one in its place.
+            needless.extend(index.claims.end(before.unwrap_or(Some(number))));
+        }
+        drop(index);
+        self.remove_needless(needless);
+        ready.into_iter().map(|ready| (ready.claimed.seq, Ok(ready.claimed))).collect()
+    }
+
+    fn unclaim_all(&self, ready: Vec<Ready>, error: &LedgerError) -> Vec<(Seq, Result<Claimed, LedgerError>)> {
+        let undo = |ready: Ready| (ready.claimed.seq, Err(self.unclaim(ready.claimed.seq, error.clone())));
+        ready.into_iter().map(undo).collect()
     }
 
     /// Undoes the start of a claim.
@@ -164,9 +242,16 @@ impl Ledger {
     }
 
     fn postponed(&self, seq: Seq, result: Result<Committed, StoreError>) {
-        if let Ok(committed) = result {
+        if let Ok(committed) = &result {
+            let mut index = self.index.lock();
             // Right even if a claim is on its way already: its own completion comes after this one.
-            let _ = self.index.lock().change(seq, |slot| slot.progress_stored = Stored::As(committed.last));
+            let ended = index.change(seq, |slot| {
+                slot.progress_stored = Stored::As(committed.last);
+                slot.claim.take()
+            });
+            let needless = index.claims.end(ended.ok().flatten());
+            drop(index);
+            self.remove_needless(needless);
         }
         log_failure(result.map(drop));
     }
@@ -185,85 +270,30 @@ impl Ledger {
         done: impl FnOnce(Result<Option<Seq>, LedgerError>) + Send + 'static,
     ) -> Result<(), LedgerError> {
         let Conclusion { end, notice, recall } = conclusion.into();
-        let mut batch = self.batch_of(seq)?.essential();
+        let shard = self.batch_of(seq)?.shard;
         let record = notice.map(encode_entry).transpose()?;
         let until = self.window.lock().until(now);
-        let stored = encode(&StoredEnd { end: end.clone(), until })?;
-        if let Some((key, recall)) = &recall {
-            // Before the others, whose versions are counted from the end.
-            batch.put(Table::Window, key.recall_key(), encode(&StoredRecall { recall: recall.clone(), until })?);
-        }
-        let (once, noticed) = self.start_settle(seq, notice.zip(record.as_ref().map(Vec::len)), &mut batch)?;
-        if let Some((notice, record)) = noticed.zip(record) {
-            batch.put_if(Table::Ledger, notice.key(), Expect::Sure(None), record);
-        }
-        if let Some(once) = once {
-            let expect = self.window.lock().ending(once);
-            batch.put_if(Table::Window, once.key(), expect, stored);
-        }
-        let ledger = Arc::clone(self);
-        let ended = Ended { end, once, notice: noticed, recall, until };
-        let completion = Completion::new(move |result| done(ledger.settled(seq, ended, result)));
-        self.store.commit(batch, urgency, completion);
-        Ok(())
-    }
-
-    fn start_settle(
-        &self,
-        seq: Seq,
-        notice: Option<(&Entry, usize)>,
-        batch: &mut Batch,
-    ) -> Result<(Option<OnceKey>, Option<Seq>), LedgerError> {
         let mut index = self.index.lock();
         let slot = index.get(seq)?;
         slot.check_under_way(seq)?;
-        let (once, stored, progress, warned) = index.change(seq, |slot| {
+        // What is on its way to the disk must be there before its end.
+        let at_rest = slot.state == State::Claimed && slot.progress_stored != Stored::Unknown && !slot.warned;
+        let ending = index.change(seq, |slot| {
             slot.state = State::Ending;
-            (slot.once, slot.stored, slot.progress_stored, slot.warned)
+            let progress = Some(slot.progress_stored).filter(|stored| *stored != Stored::No).map(Stored::expect);
+            let (once, stored, warned, done) = (slot.once, slot.stored.expect(), slot.warned, Box::new(done));
+            Ending { seq, end, once, recall, until, stored, progress, warned, done }
         })?;
-        batch.delete_if(Table::Ledger, seq.key(), stored.expect());
-        if progress != Stored::No {
-            batch.delete_if(Table::Progress, seq.key(), progress.expect());
-        }
-        if warned {
-            batch.delete(Table::Progress, seq.warned_key());
-        }
-        Ok((once, notice.map(|(entry, size)| take_in(&mut index, batch.shard, entry, size))))
-    }
-
-    fn settled(
-        &self,
-        seq: Seq,
-        ended: Ended,
-        result: Result<Committed, StoreError>,
-    ) -> Result<Option<Seq>, LedgerError> {
-        let Ended { end, once, notice, recall, until } = ended;
-        let mut index = self.index.lock();
-        let Version(last) = match result {
-            Ok(committed) => committed.last,
-            Err(error) => {
-                // The disk has failed: the entry stays for the next start, which tells or tries again.
-                notice.into_iter().for_each(|notice| drop(index.remove(notice)));
-                return Err(error.into());
-            }
-        };
-        // Under one lock, so that the equation holds for every reader. It is gone already if its append failed.
-        let origin = index.remove(seq).map_or(super::Origin::Peer, |slot| slot.origin);
-        if origin == super::Origin::Peer {
-            index.totals.count(&end);
-        }
-        if let Some(notice) = notice {
-            // The window's record, if there is one, was the last of the batch, the notice the one before.
-            index.durable(notice, Version(last - u64::from(once.is_some())));
-        }
+        let notice = notice.zip(record).map(|(entry, record)| {
+            let seq = take_in(&mut index, shard, entry, record.len());
+            (seq, record)
+        });
         drop(index);
-        if let Some((key, recall)) = recall {
-            self.recalls.lock().insert(key, recall, until, seq.shard());
+        match notice {
+            None if at_rest => self.write_end(shard, ending, urgency),
+            notice => self.write_end_apart(shard, ending, notice, urgency),
         }
-        if let (Some(once), Some(shard)) = (once, seq.shard()) {
-            self.window.lock().done(once, end, until, Some((shard, Version(last))));
-        }
-        Ok(notice)
+        Ok(())
     }
 
     /// Takes a waiting entry out of the order of tries, to settle it: what an operator's `delete` begins with.
@@ -314,13 +344,10 @@ impl Ledger {
     }
 }
 
-/// An end on its way to the disk.
-struct Ended {
-    end: End,
-    once: Option<OnceKey>,
-    notice: Option<Seq>,
-    recall: Option<(OnceKey, Recall)>,
-    until: Timestamp,
+/// An entry that is about to be claimed.
+struct Ready {
+    claimed: Claimed,
+    progress: Progress,
 }
 
 impl Slot {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use impp_model::Cause;
 
+use super::claims::{Claims, Number};
 use super::due::{Dues, Hop, Place};
 use super::entry::{Progress, Stored};
 use super::hashing::DigestMap;
@@ -62,6 +63,8 @@ pub(super) struct Slot {
     pub(super) stored: Stored,
     /// The record of its progress.
     pub(super) progress_stored: Stored,
+    /// The record of the claim that is under way, or was when a process died.
+    pub(super) claim: Option<Number>,
     /// Whether its sender was told that it waits, and a record says so.
     pub(super) warned: bool,
     /// Whether it was uncertain before the claim that is under way.
@@ -92,6 +95,7 @@ pub(super) struct Index {
     warnings: BTreeSet<Place>,
     /// One text for each hop name in use; bounded by the entries.
     hops: HashMap<Arc<str>, usize>,
+    pub(super) claims: Claims,
     pub(super) octets: u64,
     pub(super) totals: Totals,
     /// Greater than the order of every entry.
@@ -102,6 +106,12 @@ impl Index {
     /// An empty index that goes on counting at `next_order`.
     pub(super) fn new(totals: Totals, next_order: u64) -> Self {
         Self { totals, next_order, ..Self::default() }
+    }
+
+    /// A number that no entry and no other record has.
+    pub(super) fn next_number(&mut self) -> Number {
+        self.next_order += 1;
+        self.next_order - 1
     }
 
     /// Whether there is room for a further entry of a pair.

@@ -4,11 +4,14 @@
 //! to its sender. Entries of one (source, destination) pair go one after the other.
 
 mod about;
+mod claims;
 mod deliver;
 mod due;
+mod ends;
 mod entry;
 mod hashing;
 mod index;
+mod passing;
 mod recall;
 mod recovery;
 mod schedule;
@@ -19,6 +22,7 @@ mod window;
 
 pub(crate) use about::{about, is_readable};
 pub use deliver::{Claimed, Conclusion};
+pub(crate) use ends::without_recalls;
 pub(crate) use entry::decode;
 pub use entry::{Class, End, Entry, Near, OnceKey, Origin, Pair, Seq};
 pub use index::{Item, State};
@@ -37,7 +41,9 @@ use parking_lot::Mutex;
 
 use crate::api::{Batch, Committed, Completion, Expect, Store, StoreError, Urgency};
 use crate::key::{Fence, Shard, Table};
+use ends::Lane;
 use index::{Index, Slot};
+use passing::Passing;
 use recall::Recalls;
 use window::Window;
 
@@ -129,6 +135,10 @@ pub struct Ledger {
     index: Mutex<Index>,
     window: Mutex<Window>,
     recalls: Mutex<Recalls>,
+    /// Records of ended entries.
+    passing: Mutex<Passing>,
+    /// Ends on their way to the disk, by shard number.
+    lanes: [Mutex<Lane>; Shard::COUNT as usize],
     upkeep: Mutex<upkeep::Upkeep>,
 }
 
@@ -140,20 +150,18 @@ impl Ledger {
         limits: Limits,
         now: Timestamp,
     ) -> Result<(Arc<Self>, Recovered), LedgerError> {
-        let mut owned = Vec::new();
+        let owned = acquire(&*store, shards)?;
         let mut fences = [None; Shard::COUNT as usize];
-        for shard in shards {
-            let fence = store.position(shard).0.next();
-            store.acquire(shard, fence)?;
-            owned.push((shard, fence));
-            fences.get_mut(shard.index()).into_iter().for_each(|slot| *slot = Some(fence));
+        for (shard, fence) in &owned {
+            fences.get_mut(shard.index()).into_iter().for_each(|slot| *slot = Some(*fence));
         }
-        let recovery::Recovery { index, window, recalls, recovered, ended } =
+        let recovery::Recovery { index, window, recalls, passing, recovered, ended } =
             recovery::recover(&*store, &owned, &limits, now)?;
         let home = owned.first().copied();
         let upkeep = Mutex::new(upkeep::Upkeep::new(home, index.totals, ended));
         let (index, window, recalls) = (Mutex::new(index), Mutex::new(window), Mutex::new(recalls));
-        let ledger = Self { store, limits, fences, index, window, recalls, upkeep };
+        let (passing, lanes) = (Mutex::new(passing), Default::default());
+        let ledger = Self { store, limits, fences, index, window, recalls, passing, lanes, upkeep };
         Ok((Arc::new(ledger), recovered))
     }
 
@@ -229,7 +237,7 @@ impl Ledger {
         if let Some(key) = key {
             let mut window = self.window.lock();
             let until = window.until(now);
-            window.done(key, end, until, None);
+            window.done(key, end, until);
         }
     }
 
@@ -243,9 +251,11 @@ impl Ledger {
     /// Takes out what is remembered of a delivered message if it `is_meant`, for a late error about it: there is one at the
     /// most.
     pub fn recall(&self, key: OnceKey, now: Timestamp, is_meant: impl FnOnce(&Recall) -> bool) -> Option<Recall> {
-        let (recall, stored) = self.recalls.lock().take(key, now, is_meant)?;
-        self.forget_recalls(stored.into_iter().map(|shard| (shard, key)));
-        Some(recall)
+        let known = self.recalls.lock().take(key, now, is_meant)?;
+        if let Some(shard) = known.stored {
+            self.note_taken(shard, key, known.until);
+        }
+        Some(known.recall)
     }
 
     fn batch(&self, shard: Shard) -> Result<Batch, LedgerError> {
@@ -258,6 +268,18 @@ impl std::fmt::Debug for Ledger {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Ledger").field("limits", &self.limits).finish_non_exhaustive()
     }
+}
+
+/// Takes over all of the shards with one commit, or a few: each waits on a thread of its own.
+fn acquire(store: &dyn Store, shards: impl IntoIterator<Item = Shard>) -> Result<Vec<(Shard, Fence)>, LedgerError> {
+    let wanted: Vec<_> = shards.into_iter().map(|shard| (shard, store.position(shard).0.next())).collect();
+    std::thread::scope(|scope| {
+        let take = |(shard, fence)| scope.spawn(move || store.acquire(shard, fence));
+        let under_way: Vec<_> = wanted.iter().copied().map(take).collect();
+        let taken = under_way.into_iter().map(|thread| thread.join().unwrap_or(Err(StoreError::Closed)));
+        taken.collect::<Result<(), _>>()
+    })?;
+    Ok(wanted)
 }
 
 /// Gives an entry its number and takes it into the index.

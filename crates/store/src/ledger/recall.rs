@@ -35,18 +35,26 @@ pub struct Recall {
     pub return_path: Option<ReturnPath>,
 }
 
-/// A recall as it is stored.
+/// A recall as format 1 stored it, in a record of its own.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct StoredRecall {
-    pub(super) recall: Recall,
+pub(crate) struct StoredRecall {
+    pub(crate) recall: Recall,
     pub(super) until: Timestamp,
 }
 
-struct Known {
-    recall: Recall,
-    until: Timestamp,
-    /// Where a record of it is.
-    stored: Option<Shard>,
+/// In the place of such a record: that a recall was taken, wherever it is stored.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct StoredTaken {
+    pub(super) until: Timestamp,
+}
+
+/// What is remembered of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Known {
+    pub(super) recall: Recall,
+    pub(super) until: Timestamp,
+    /// In which shard it is stored.
+    pub(super) stored: Option<Shard>,
 }
 
 /// The recalls of this process, and those stored by the one before.
@@ -62,31 +70,32 @@ impl Recalls {
         self.order.push_back((until, key));
     }
 
-    /// Takes one out while its time lasts, with the shard of its record.
+    /// Takes one out while its time lasts.
     pub(super) fn take(
         &mut self,
         key: OnceKey,
         now: Timestamp,
         is_meant: impl FnOnce(&Recall) -> bool,
-    ) -> Option<(Recall, Option<Shard>)> {
+    ) -> Option<Known> {
         self.known.get(&key).filter(|known| now < known.until && is_meant(&known.recall))?;
-        self.known.remove(&key).map(|known| (known.recall, known.stored))
+        self.known.remove(&key)
     }
 
-    /// Forgets what is over time or over the bound; returns the records that may go.
-    pub(super) fn sweep(&mut self, now: Timestamp, limit: usize) -> Vec<(Shard, OnceKey)> {
-        let mut forgotten = Vec::new();
+    /// Forgets one that was taken by an earlier process.
+    pub(super) fn remove(&mut self, key: OnceKey) {
+        self.known.remove(&key);
+    }
+
+    /// Forgets what is over time or over the bound.
+    pub(super) fn sweep(&mut self, now: Timestamp, limit: usize) {
         for _ in 0..limit {
             let over = self.order.len() > MAX_RECALLS;
             let Some((noted, key)) = self.order.pop_front_if(|(until, _)| over || *until <= now) else { break };
             // A later message of the same id has a place of its own.
-            if self.known.get(&key).is_some_and(|known| known.until == noted)
-                && let Some(known) = self.known.remove(&key)
-            {
-                forgotten.extend(known.stored.map(|shard| (shard, key)));
+            if self.known.get(&key).is_some_and(|known| known.until == noted) {
+                self.known.remove(&key);
             }
         }
-        forgotten
     }
 }
 
@@ -116,11 +125,14 @@ mod tests {
         recalls.insert(key("2"), recall(2), Timestamp(20), Shard::new(3));
         assert!(recalls.take(key("1"), Timestamp(10), |_| true).is_none());
         assert!(recalls.take(key("2"), Timestamp(10), |_| false).is_none());
-        assert_eq!(recalls.take(key("2"), Timestamp(10), |_| true), Some((recall(2), Shard::new(3))));
+        let known = Known { recall: recall(2), until: Timestamp(20), stored: Shard::new(3) };
+        assert_eq!(recalls.take(key("2"), Timestamp(10), |_| true), Some(known));
         assert!(recalls.take(key("2"), Timestamp(10), |_| true).is_none());
         recalls.insert(key("2"), recall(3), Timestamp(30), Shard::new(3));
-        assert!(recalls.sweep(Timestamp(20), 10).is_empty(), "the older place is not the newer's");
-        assert_eq!(recalls.sweep(Timestamp(30), 10), [(Shard::new(3).unwrap(), key("2"))]);
+        recalls.sweep(Timestamp(20), 10);
+        assert_eq!(recalls.known.len(), 1, "the older place is not the newer's");
+        recalls.sweep(Timestamp(30), 10);
+        assert_eq!(recalls.known.len(), 0);
         for number in 0..=MAX_RECALLS {
             recalls.insert(key(&number.to_string()), recall(4), Timestamp(99), None);
         }

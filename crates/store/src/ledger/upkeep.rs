@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use super::deliver::log_failure;
 use super::index::{Item, State};
+use super::passing;
+use super::recall::StoredTaken;
 use super::totals::{Checkpoint, Totals};
 use super::{Class, Ledger, LedgerError, OnceKey, Pair, Seq, TOTALS_KEY, Timestamp, encode};
-use crate::api::{Batch, Completion, MAX_OPERATIONS, Urgency, commit_and_wait};
+use crate::api::{Batch, Completion, Expect, MAX_OPERATIONS, Urgency, commit_and_wait};
 use crate::key::{Fence, Shard, Table};
 
 /// Between checkpoints of the totals (DESIGN A5).
@@ -191,24 +193,25 @@ impl Ledger {
         self.sweep(now);
     }
 
-    pub(super) fn forget_recalls(&self, records: impl Iterator<Item = (Shard, OnceKey)>) {
-        for (shard, key) in records {
-            let Ok(batch) = self.batch(shard) else { continue };
-            let mut batch = batch.essential();
-            batch.delete(Table::Window, key.recall_key());
-            self.store.commit(batch, Urgency::WriteBehind, Completion::new(|result| log_failure(result.map(drop))));
-        }
+    /// Notes that a recall was taken, until its time would be over.
+    pub(super) fn note_taken(&self, shard: Shard, key: OnceKey, until: Timestamp) {
+        let (Ok(batch), Ok(value)) = (self.batch(shard), encode(&StoredTaken { until })) else { return };
+        let mut batch = batch.essential();
+        batch.put(Table::Window, key.recall_key(), value);
+        self.store.commit(batch, Urgency::WriteBehind, Completion::new(|result| log_failure(result.map(drop))));
+        let (key, expect) = (key.recall_key(), Expect::Anything);
+        self.passing.lock().push(passing::Record { until, shard, key, expect, weight: 0 });
     }
 
     fn sweep(&self, now: Timestamp) {
-        let recalls = self.recalls.lock().sweep(now, SWEEP);
-        self.forget_recalls(recalls.into_iter());
-        let mut forgotten = self.window.lock().sweep(now, SWEEP);
-        forgotten.sort_by_key(|forgotten| forgotten.shard);
-        for same in forgotten.chunk_by(|a, b| a.shard == b.shard).flat_map(|same| same.chunks(MAX_OPERATIONS)) {
+        self.recalls.lock().sweep(now, SWEEP);
+        self.window.lock().sweep(now, SWEEP);
+        let mut gone = self.passing.lock().sweep(now, self.limits.window.outcomes, SWEEP);
+        gone.sort_by_key(|record| record.shard);
+        for same in gone.chunk_by(|a, b| a.shard == b.shard).flat_map(|same| same.chunks(MAX_OPERATIONS)) {
             let Some(Ok(batch)) = same.first().map(|first| self.batch(first.shard)) else { continue };
             let mut batch = batch.essential();
-            same.iter().for_each(|f| batch.delete_if(Table::Window, f.key.key(), f.expect));
+            same.iter().for_each(|record| batch.delete_if(Table::Window, record.key.as_slice(), record.expect));
             self.store.commit(batch, Urgency::WriteBehind, Completion::new(|result| log_failure(result.map(drop))));
         }
     }

@@ -3,13 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use super::entry::Stored;
 use super::hashing::DigestMap;
 use super::{End, OnceKey, Seq, Timestamp};
-use crate::api::Expect;
-use crate::key::{Shard, Version};
 
 /// The bounds of the window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,42 +45,23 @@ pub(super) struct Window {
     pub(super) evicted: u64,
 }
 
-/// An end as it is stored.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct StoredEnd {
-    pub(super) end: End,
-    pub(super) until: Timestamp,
-}
-
 enum Known {
-    /// Under way, perhaps after an earlier end that does not count any more.
-    Held(Option<Box<Done>>),
-    Entry {
-        seq: Seq,
-        /// Whether a record of an earlier end may exist.
-        stored: bool,
-    },
-    Done(Done),
+    /// Under way.
+    Held,
+    /// In the ledger.
+    Entry(Seq),
+    /// It has ended and not failed.
+    Done(End, Timestamp),
 }
 
-struct Done {
-    end: End,
-    until: Timestamp,
-    stored: Option<(Shard, Stored)>,
-}
-
-impl Done {
-    /// Whether a repeat is to hear of this end.
-    fn counts(&self, now: Timestamp) -> bool {
-        self.until > now && !matches!(self.end, End::Failed(_) | End::Expired)
+impl End {
+    /// Whether a repeat is to hear of this end; what failed may come again as new.
+    pub(super) fn answers_repeats(&self) -> bool {
+        match self {
+            Self::Delivered(_) | Self::HandedOver => true,
+            Self::Failed(_) | Self::Expired => false,
+        }
     }
-}
-
-/// A stored end that may go.
-pub(super) struct Forgotten {
-    pub(super) shard: Shard,
-    pub(super) key: OnceKey,
-    pub(super) expect: Expect,
 }
 
 impl Window {
@@ -93,21 +69,16 @@ impl Window {
         Self { limits, known: DigestMap::default(), order: VecDeque::new(), held: 0, evicted: 0 }
     }
 
-    /// Looks a message up; a new one is entered as held, and so is one that failed before: its sender tries again.
+    /// Looks a message up; a new one is entered as held.
     pub(super) fn enter(&mut self, key: OnceKey, now: Timestamp) -> Seen {
         match self.known.get(&key) {
-            Some(Known::Held(_)) => return Seen::Pending(None),
-            Some(Known::Entry { seq, .. }) => return Seen::Pending(Some(*seq)),
-            Some(Known::Done(done)) if done.counts(now) => return Seen::Done(done.end.clone()),
-            Some(Known::Done(_)) | None => {}
+            Some(Known::Held) => return Seen::Pending(None),
+            Some(Known::Entry(seq)) => return Seen::Pending(Some(*seq)),
+            Some(Known::Done(end, until)) if *until > now => return Seen::Done(end.clone()),
+            Some(Known::Done(..)) | None => {}
         }
         if self.held < self.limits.held {
-            // Its record, if it has one, is still to be deleted in its time.
-            let earlier = match self.known.remove(&key) {
-                Some(Known::Done(done)) => Some(Box::new(done)),
-                Some(Known::Held(_) | Known::Entry { .. }) | None => None,
-            };
-            self.known.insert(key, Known::Held(earlier));
+            self.known.insert(key, Known::Held);
             self.held += 1;
         }
         Seen::New
@@ -115,67 +86,39 @@ impl Window {
 
     /// A held message ends without an outcome to remember, so that it may come again.
     pub(super) fn withdraw(&mut self, key: OnceKey) {
-        if !matches!(self.known.get(&key), Some(Known::Held(_))) {
-            return;
-        }
-        self.held -= 1;
-        if let Some(Known::Held(Some(earlier))) = self.known.remove(&key) {
-            self.known.insert(key, Known::Done(*earlier));
+        if matches!(self.known.get(&key), Some(Known::Held)) {
+            self.known.remove(&key);
+            self.held -= 1;
         }
     }
 
     /// The message is in the ledger.
     pub(super) fn spooled(&mut self, key: OnceKey, seq: Seq) {
-        let stored = match self.known.get(&key) {
-            Some(Known::Done(done)) => done.stored.is_some(),
-            Some(Known::Held(earlier)) => earlier.as_ref().is_some_and(|earlier| earlier.stored.is_some()),
-            Some(Known::Entry { stored, .. }) => *stored,
-            None => false,
-        };
-        let before = self.known.insert(key, Known::Entry { seq, stored });
+        let before = self.known.insert(key, Known::Entry(seq));
         self.left(before.as_ref());
     }
 
     /// The append failed: it is held as before.
     pub(super) fn unspooled(&mut self, key: OnceKey, seq: Seq) {
-        if matches!(self.known.get(&key), Some(Known::Entry { seq: other, .. }) if *other == seq) {
-            self.known.insert(key, Known::Held(None));
+        if matches!(self.known.get(&key), Some(Known::Entry(other)) if *other == seq) {
+            self.known.insert(key, Known::Held);
             self.held += 1;
         }
     }
 
-    /// A record of the end is about to be written: tells what is there before it.
-    pub(super) fn ending(&mut self, key: OnceKey) -> Expect {
-        match self.known.get_mut(&key) {
-            Some(Known::Entry { stored, .. }) if !*stored => {
-                // Should a twin of the message be in the ledger, it must look.
-                *stored = true;
-                Expect::Sure(None)
-            }
-            Some(Known::Done(Done { stored: Some((_, stored)), .. })) => {
-                *stored = Stored::Unknown;
-                Expect::Anything
-            }
-            Some(Known::Held(_) | Known::Entry { .. } | Known::Done(_)) | None => Expect::Anything,
-        }
-    }
-
-    /// The message has ended. `stored` says where a record of it exists.
-    pub(super) fn done(&mut self, key: OnceKey, end: End, until: Timestamp, stored: Option<(Shard, Version)>) {
-        let stored = stored.map(|(shard, version)| (shard, Stored::As(version)));
-        let before = self.known.remove(&key);
-        self.left(before.as_ref());
-        let earlier = match before {
-            Some(Known::Held(Some(earlier))) => earlier.stored,
-            Some(Known::Done(earlier)) => earlier.stored,
-            Some(Known::Held(None) | Known::Entry { .. }) | None => None,
+    /// The message has ended.
+    pub(super) fn done(&mut self, key: OnceKey, end: End, until: Timestamp) {
+        let before = if end.answers_repeats() {
+            self.order.push_back((until, key));
+            self.known.insert(key, Known::Done(end, until))
+        } else {
+            self.known.remove(&key)
         };
-        self.known.insert(key, Known::Done(Done { end, until, stored: stored.or(earlier) }));
-        self.order.push_back((until, key));
+        self.left(before.as_ref());
     }
 
     fn left(&mut self, before: Option<&Known>) {
-        if matches!(before, Some(Known::Held(_))) {
+        if matches!(before, Some(Known::Held)) {
             self.held -= 1;
         }
     }
@@ -185,33 +128,17 @@ impl Window {
         now.after(self.limits.keep)
     }
 
-    /// Forgets at most `limit` ends that are over time or over the bound; those stored are for the caller to delete.
-    pub(super) fn sweep(&mut self, now: Timestamp, limit: usize) -> Vec<Forgotten> {
-        let mut forgotten = Vec::new();
+    /// Forgets at most `limit` ends that are over time or over the bound.
+    pub(super) fn sweep(&mut self, now: Timestamp, limit: usize) {
         for _ in 0..limit {
             let over = self.order.len() > self.limits.outcomes;
-            match self.order.front() {
-                Some((until, _)) if over || *until <= now => {}
-                Some(_) | None => break,
-            }
-            let Some((noted, key)) = self.order.pop_front() else { break };
+            let Some((noted, key)) = self.order.pop_front_if(|(until, _)| over || *until <= now) else { break };
             // Another end may have been noted since, with a place of its own.
-            let forget = |stored: Option<(Shard, Stored)>| {
-                stored.map(|(shard, stored)| Forgotten { shard, key, expect: stored.expect() })
-            };
-            match self.known.get_mut(&key) {
-                Some(Known::Done(done)) if done.until == noted => {
-                    self.evicted += u64::from(done.until > now);
-                    forgotten.extend(forget(done.stored));
-                    self.known.remove(&key);
-                }
-                Some(Known::Held(earlier)) if earlier.as_ref().is_some_and(|earlier| earlier.until == noted) => {
-                    forgotten.extend(earlier.take().and_then(|earlier| forget(earlier.stored)));
-                }
-                Some(Known::Done(_) | Known::Held(_) | Known::Entry { .. }) | None => {}
+            if matches!(self.known.get(&key), Some(Known::Done(_, until)) if *until == noted) {
+                self.evicted += u64::from(noted > now);
+                self.known.remove(&key);
             }
         }
-        forgotten
     }
 
     pub(super) fn len(&self) -> usize {
@@ -243,11 +170,13 @@ mod tests {
         assert_eq!(window.enter(key(1), now), Seen::Pending(None));
         window.spooled(key(1), Seq(7));
         assert_eq!(window.enter(key(1), now), Seen::Pending(Some(Seq(7))));
-        window.done(key(1), DONE, window.until(now), Some((Shard::new(0).unwrap(), Version(1))));
+        window.done(key(1), DONE, window.until(now));
         assert_eq!(window.enter(key(1), now), Seen::Done(DONE));
-        assert!(window.sweep(now, 10).is_empty());
+        window.sweep(now, 10);
+        assert_eq!(window.len(), 1);
         let later = now.after(KEEP);
-        assert_eq!(window.sweep(later, 10).len(), 1);
+        window.sweep(later, 10);
+        assert_eq!(window.len(), 0);
         assert_eq!(window.enter(key(1), later), Seen::New);
         assert_eq!((window.evicted, window.held), (0, 1));
     }
@@ -256,13 +185,11 @@ mod tests {
     fn what_failed_is_new_again_and_only_once() {
         let (mut window, now) = (window(10, 10), Timestamp(1000));
         assert_eq!(window.enter(key(1), now), Seen::New);
-        window.done(key(1), End::Expired, window.until(now), Some((Shard::new(0).unwrap(), Version(1))));
-        assert_eq!(window.enter(key(1), now), Seen::New);
+        window.done(key(1), End::Expired, window.until(now));
+        assert_eq!((window.len(), window.enter(key(1), now)), (0, Seen::New));
         assert_eq!(window.enter(key(1), now), Seen::Pending(None), "its second try is under way");
         window.withdraw(key(1));
         assert_eq!(window.enter(key(1), now), Seen::New);
-        assert_eq!(window.sweep(now.after(KEEP), 10).len(), 1, "the record of the first end goes in its time");
-        assert_eq!(window.enter(key(1), now.after(KEEP)), Seen::Pending(None));
         assert_eq!(window.held, 1);
     }
 
@@ -271,14 +198,9 @@ mod tests {
         let mut window = window(2, 1);
         let now = Timestamp(1000);
         for number in 0..4 {
-            window.done(
-                key(number),
-                DONE,
-                window.until(now),
-                Shard::new(u16::from(number) * 16).map(|shard| (shard, Version(1))),
-            );
+            window.done(key(number), DONE, window.until(now));
         }
-        assert_eq!(window.sweep(now, 10).len(), 1);
+        window.sweep(now, 10);
         assert_eq!((window.len(), window.evicted), (2, 2));
         assert_eq!(window.enter(key(8), now), Seen::New);
         assert_eq!(window.enter(key(9), now), Seen::New);

@@ -18,6 +18,8 @@ use super::names::CertificateNames;
 pub struct TlsSettings {
     /// Our own certificates, in the order of the configuration.
     pub certificates: Vec<CertificateFiles>,
+    /// A certificate that is ordered by ACME: its file holds chain and key, and may not be there yet.
+    pub ordered: Option<PathBuf>,
     /// Whose signatures count.
     pub trust: Vec<Trust>,
 }
@@ -193,7 +195,7 @@ impl Stamps {
             Trust::System => None,
             Trust::File(path) => Some(path),
         });
-        Self(own.chain(trusted).map(|path| stamp(path)).collect())
+        Self(own.chain(&settings.ordered).chain(trusted).map(|path| stamp(path)).collect())
     }
 }
 

@@ -11,6 +11,7 @@ use tokio_rustls::{TlsConnector, TlsStream};
 
 use super::identity::PeerIdentity;
 use super::store::Tls;
+use crate::dane::{DaneError, Discovery};
 
 /// What a peer may take for a handshake, so that nobody holds connections open with half of one.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -38,6 +39,9 @@ pub enum HandshakeError {
     /// The connection broke, or the peer speaks no TLS that we do.
     #[error("TLS handshake failed: {0}")]
     Io(#[source] io::Error),
+    /// The name system vouches for other certificates.
+    #[error(transparent)]
+    Dane(DaneError),
     /// The name can't be sent to the peer.
     #[error("no name for a TLS server")]
     Name,
@@ -87,6 +91,21 @@ impl Tls {
         let connector = TlsConnector::from(self.client_config(source, alpn));
         let stream = in_time(connector.connect(name, stream)).await?;
         Ok(self.finish(TlsStream::Client(stream)))
+    }
+
+    /// The same, judged by what the name system vouches for, too (RFC 7673 §4).
+    pub async fn connect_vouched<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+        domain: &Domain,
+        source: Option<&Domain>,
+        alpn: &[&[u8]],
+        discovery: &Discovery,
+    ) -> Result<Handshake<S>, HandshakeError> {
+        let Handshake { stream, peer, version, alpn } = self.connect(stream, domain, source, alpn).await?;
+        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let peer = self.judge_vouched(peer, chain, domain, discovery).map_err(HandshakeError::Dane)?;
+        Ok(Handshake { stream, peer, version, alpn })
     }
 
     fn finish<S>(&self, stream: TlsStream<S>) -> Handshake<S> {

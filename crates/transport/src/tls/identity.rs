@@ -7,6 +7,27 @@ use super::names::CertificateNames;
 pub struct PeerIdentity {
     chain: Result<(), IdentityFault>,
     names: CertificateNames,
+    /// RFC 7673: the one domain that the name system vouches for, and how.
+    vouched: Option<(Domain, Vouched)>,
+}
+
+/// How the name system, proven by DNSSEC, vouches for a server (RFC 7673 §4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Vouched {
+    /// For its certificate, by TLSA.
+    Certificate,
+    /// For its name, which the certificate has.
+    Host,
+}
+
+impl Vouched {
+    /// The name of this proof in logs, metrics and for operators.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Certificate => "dane",
+            Self::Host => "dnssec-host",
+        }
+    }
 }
 
 /// Why a certificate does not prove a domain.
@@ -57,12 +78,22 @@ impl IdentityFault {
 
 impl PeerIdentity {
     pub(super) fn new(chain: Result<(), IdentityFault>, names: CertificateNames) -> Self {
-        Self { chain, names }
+        Self { chain, names, vouched: None }
     }
 
     /// A peer that showed no certificate.
     pub fn none() -> Self {
-        Self { chain: Err(IdentityFault::NoCertificate), names: CertificateNames::default() }
+        Self::new(Err(IdentityFault::NoCertificate), CertificateNames::default())
+    }
+
+    /// The same peer, for which the name system vouches as a server of `domain`.
+    pub(super) fn vouched_for(self, domain: Domain, how: Vouched) -> Self {
+        Self { vouched: Some((domain, how)), ..self }
+    }
+
+    /// How the name system vouches for the peer as a server of `domain`.
+    pub fn vouched(&self, domain: &Domain) -> Option<Vouched> {
+        self.vouched.as_ref().filter(|(known, _)| known == domain).map(|(_, how)| *how)
     }
 
     /// Whether the certificate is valid, whatever its names.
@@ -77,7 +108,7 @@ impl PeerIdentity {
 
     /// RFC 6120 §13.7.2: whether the peer is the XMPP server of `domain`.
     pub fn xmpp(&self, domain: &Domain) -> Result<(), IdentityFault> {
-        self.judge(self.names.prove_xmpp(domain))
+        if self.vouched(domain).is_some() { Ok(()) } else { self.judge(self.names.prove_xmpp(domain)) }
     }
 
     /// RFC 5922 §7.3, §7.4: whether the peer is the SIP domain `domain`.
@@ -92,7 +123,9 @@ impl PeerIdentity {
 
     /// The domains that the peer is proven to be as an XMPP server, wildcards as `*.example.com`.
     pub fn xmpp_domains(&self) -> Vec<String> {
-        if self.chain.is_ok() { self.names.xmpp_domains().collect() } else { Vec::new() }
+        let vouched = self.vouched.iter().map(|(domain, _)| domain.as_str().to_owned());
+        let named = self.chain.is_ok().then(|| self.names.xmpp_domains());
+        named.into_iter().flatten().chain(vouched).collect()
     }
 
     fn judge(&self, named: bool) -> Result<(), IdentityFault> {

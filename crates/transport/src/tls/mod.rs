@@ -15,6 +15,6 @@ mod verify; // certification paths
 
 pub use files::{CertificateFiles, CertificateSource, TlsFileError, TlsSettings, Trust};
 pub use handshake::{HANDSHAKE_TIMEOUT, Handshake, HandshakeError, TlsAcceptor};
-pub use identity::{IdentityFault, PeerIdentity};
+pub use identity::{IdentityFault, PeerIdentity, Vouched};
 pub use names::CertificateNames;
 pub use store::{CertificateInfo, EXPIRY_WARNING, RELOAD_CHECK, Tls};

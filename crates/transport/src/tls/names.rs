@@ -42,7 +42,7 @@ impl CertificateNames {
         Self::of(&certificate)
     }
 
-    pub(super) fn of(certificate: &X509Certificate<'_>) -> Self {
+    pub(crate) fn of(certificate: &X509Certificate<'_>) -> Self {
         let mut names = Self::default();
         let extensions = certificate.extensions().iter();
         for extension in extensions {

@@ -12,19 +12,23 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SignatureScheme};
 
-use super::files::{Loaded, Stamps, TlsFileError, TlsSettings};
-use super::identity::PeerIdentity;
+use crate::dane::{DaneError, Discovery, SecureDns, Tlsa, Usage, discover};
+
+use super::files::{CertificateFiles, Loaded, Stamps, TlsFileError, TlsSettings};
+use super::identity::{PeerIdentity, Vouched};
 use super::names::CertificateNames;
 use super::verify::{ShowsItsKey, verify_chain};
 
 /// The certificates and authorities of this gateway, as their files have them at the moment; shared by all adapters.
 pub struct Tls {
-    settings: TlsSettings,
+    settings: ArcSwap<TlsSettings>,
     /// Whose certificate is shown where none fits better.
     gateway: Domain,
     provider: Arc<CryptoProvider>,
     verifier: Arc<ShowsItsKey>,
     current: Arc<ArcSwap<Snapshot>>,
+    /// Where DNSSEC is asked about peers.
+    dns: Option<Arc<dyn SecureDns>>,
     /// The files that were last looked at, whether or not they could be used.
     seen: ArcSwap<Stamps>,
 }
@@ -63,7 +67,22 @@ impl Tls {
         let seen = ArcSwap::from_pointee(Stamps::of(&settings));
         let snapshot = Snapshot::load(&settings, &provider)?;
         let verifier = ShowsItsKey::new(&provider);
-        Ok(Self { settings, gateway, provider, verifier, current: Arc::new(ArcSwap::from_pointee(snapshot)), seen })
+        let settings = ArcSwap::from_pointee(settings);
+        let current = Arc::new(ArcSwap::from_pointee(snapshot));
+        Ok(Self { settings, gateway, provider, verifier, current, dns: None, seen })
+    }
+
+    /// The same, with a validating resolver that may vouch for servers (RFC 7673).
+    pub fn with_dnssec(self, dns: Arc<dyn SecureDns>) -> Self {
+        Self { dns: Some(dns), ..self }
+    }
+
+    /// What the name system vouches for at the server of `service` that is called; nothing without DNSSEC.
+    pub async fn discover(&self, service: &str, host: &str, port: u16) -> Result<Discovery, DaneError> {
+        match &self.dns {
+            Some(dns) => discover(&**dns, service, host, port).await,
+            None => Ok(Discovery::Insecure),
+        }
     }
 
     /// Without certificates of its own and without trust: no listener, and no peer is proven.
@@ -71,18 +90,19 @@ impl Tls {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let snapshot = Snapshot { certificates: Vec::new(), roots: RootCertStore::empty() };
         Self {
-            settings: TlsSettings::default(),
+            settings: ArcSwap::default(),
             gateway,
             verifier: ShowsItsKey::new(&provider),
             provider,
             current: Arc::new(ArcSwap::from_pointee(snapshot)),
+            dns: None,
             seen: ArcSwap::default(),
         }
     }
 
-    /// Whether there is a certificate to show.
+    /// Whether there is a certificate to show, or will be one when it is ordered.
     pub fn has_certificates(&self) -> bool {
-        !self.current.load().certificates.is_empty()
+        self.settings.load().ordered.is_some() || !self.current.load().certificates.is_empty()
     }
 
     /// Whether no peer can be proven by a certificate.
@@ -107,14 +127,24 @@ impl Tls {
 
     /// Reads the files again if one was changed; on an error what was loaded stays. Whether something was loaded.
     pub fn reload_if_changed(&self) -> Result<bool, Vec<TlsFileError>> {
-        if **self.seen.load() == Stamps::of(&self.settings) { Ok(false) } else { self.reload().map(|()| true) }
+        if **self.seen.load() == Stamps::of(&self.settings.load()) { Ok(false) } else { self.reload().map(|()| true) }
     }
 
     /// Reads the files again; on an error what was loaded stays.
     pub fn reload(&self) -> Result<(), Vec<TlsFileError>> {
+        let settings = self.settings.load();
         // Before reading: what changes meanwhile is read next time.
-        self.seen.store(Arc::new(Stamps::of(&self.settings)));
-        self.current.store(Arc::new(Snapshot::load(&self.settings, &self.provider)?));
+        self.seen.store(Arc::new(Stamps::of(&settings)));
+        self.current.store(Arc::new(Snapshot::load(&settings, &self.provider)?));
+        Ok(())
+    }
+
+    /// Reads the files of other settings and goes on with them; on an error all stays as it was.
+    pub fn configure(&self, settings: TlsSettings) -> Result<(), Vec<TlsFileError>> {
+        let seen = Stamps::of(&settings);
+        self.current.store(Arc::new(Snapshot::load(&settings, &self.provider)?));
+        self.seen.store(Arc::new(seen));
+        self.settings.store(Arc::new(settings));
         Ok(())
     }
 
@@ -164,6 +194,40 @@ impl Tls {
         PeerIdentity::new(verdict, CertificateNames::read(end))
     }
 
+    /// RFC 7673 §4: judges the server of `domain` by what the name system vouches for, too.
+    pub(super) fn judge_vouched(
+        &self,
+        peer: PeerIdentity,
+        chain: &[CertificateDer<'_>],
+        domain: &Domain,
+        discovery: &Discovery,
+    ) -> Result<PeerIdentity, DaneError> {
+        let Discovery::Server { host, associations } = discovery else { return Ok(peer) };
+        let is_named = peer.names().prove_xmpp(domain) || peer.names().prove_host(host);
+        let is_valid = peer.chain().is_ok() && is_named;
+        if associations.is_empty() {
+            return Ok(if is_valid { peer.vouched_for(domain.clone(), Vouched::Host) } else { peer });
+        }
+        let Some(end) = chain.first() else { return Err(DaneError::Mismatch) };
+        let algorithms = &self.provider.signature_verification_algorithms;
+        let above = || chain.iter().skip(1);
+        let holds = |tlsa: &Tlsa| match tlsa.usable() {
+            // RFC 7671 §5.1: neither its names nor its dates count.
+            Some(Usage::DaneEe) => tlsa.matches(end),
+            Some(Usage::DaneTa) => {
+                is_named && verify_chain(chain, &tlsa.anchors(chain), algorithms, SystemTime::now()).is_ok()
+            }
+            Some(Usage::PkixEe) => is_valid && tlsa.matches(end),
+            Some(Usage::PkixTa) => is_valid && above().any(|certificate| tlsa.matches(certificate)),
+            None => false,
+        };
+        if associations.iter().any(holds) {
+            Ok(peer.vouched_for(domain.clone(), Vouched::Certificate))
+        } else {
+            Err(DaneError::Mismatch)
+        }
+    }
+
     /// For connections that are accepted: shows the certificate for the name that the peer asks for, asks for the peer's
     /// and takes any. A peer that offers ALPN must offer one of `alpn`, unless there is none.
     pub fn server_config(&self, alpn: &[&[u8]]) -> Arc<ServerConfig> {
@@ -198,7 +262,7 @@ impl Tls {
 
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tls").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("Tls").field("settings", &*self.settings.load()).finish_non_exhaustive()
     }
 }
 
@@ -212,6 +276,12 @@ impl Snapshot {
                 Err(error) => errors.push(error),
             }
         }
+        // Nothing is lost by one that cannot be read: it is ordered again.
+        let ordered = settings
+            .ordered
+            .iter()
+            .map(|file| CertificateFiles { certificate: file.clone(), private_key: file.clone() });
+        certificates.extend(ordered.filter_map(|files| files.load(settings.certificates.len(), provider).ok()));
         let mut roots = RootCertStore::empty();
         let trust = settings.trust.iter().enumerate();
         errors.extend(trust.filter_map(|(number, trust)| trust.load(number, &mut roots).err()));

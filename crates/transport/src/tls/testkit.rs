@@ -120,7 +120,7 @@ impl Authority {
         let trusted = folder.join("ca.pem");
         std::fs::write(&trusted, &self.pem).expect("the folder can be written to");
         let certificates = issued.iter().map(|(name, issued)| issued.write(folder, name)).collect();
-        TlsSettings { certificates, trust: vec![Trust::File(trusted)] }
+        TlsSettings { certificates, ordered: None, trust: vec![Trust::File(trusted)] }
     }
 }
 

@@ -9,6 +9,7 @@ use adapter_api::Target;
 use impp_model::{Cause, Failure, Side};
 use impp_resolve::{Limits, Outcome, locate_xmpp};
 use transport::Transport;
+use transport::dane::Discovery;
 use xmpp_proto::jid;
 use xmpp_proto::server::{Entropy, IncomingStream, OutgoingStream, Pair, Purpose, Security};
 
@@ -85,10 +86,10 @@ impl Core {
             self.set_way(&call.pair, Way::Calling(id));
         }
         let (handle, line) = connection::line(id, self.connections.clone());
-        let part = Part::Client { tls: Arc::clone(&self.context.tls), domain, source };
+        let part = Part::Client { tls: Arc::clone(&self.context.tls), domain, source, discovery: Discovery::Insecure };
         let direct = target.transport == Some(Transport::Tls);
         tracing::debug!(pair = %call.pair, hop = %target.address, direct, "calls");
-        tokio::spawn(connection::call(line, target.address, part, direct));
+        tokio::spawn(connection::call(line, target.address, target.host, part, direct));
         self.streams.insert(id, Stream::new(Machine::Calling(Box::new(call)), handle, Some(target.address)));
     }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use adapter_api::{PeerState, Target};
-use transport::tls::{IdentityFault, PeerIdentity};
+use transport::tls::{IdentityFault, PeerIdentity, Vouched};
 use xmpp_proto::jid;
 use xmpp_proto::server::{
     self, Flow, IncomingStream, NotSent, OutgoingStream, Output, Pair, Proof, Session, Verification,
@@ -280,10 +280,15 @@ impl Core {
         };
         let (protection, hop) = (stream.protection(), stream.address.map(|address| address.to_string()));
         let direction = if flow == Flow::Sending { "to" } else { "from" };
-        tracing::info!(%pair, direction, proof = by.as_str(), protection, hop, "stream may carry stanzas");
-        if let Some(peer) = to_domain(peer) {
+        let peer = to_domain(peer);
+        // RFC 7673: the machine knows that the peer's identity holds, TLS by what it does.
+        let vouched = || stream.peer.as_ref()?.vouched(peer.as_ref()?);
+        let by_name_system = if by == Proof::Certificate { vouched() } else { None };
+        let proof = by_name_system.map_or(by.as_str(), Vouched::as_str);
+        tracing::info!(%pair, direction, proof, protection, hop, "stream may carry stanzas");
+        if let Some(peer) = peer {
             self.hub.peer_changed(peer.as_str(), PeerState::Up);
-            self.hub.peer_proven(peer.as_str(), by.as_str(), protection);
+            self.hub.peer_proven(peer.as_str(), proof, protection);
         }
         match flow {
             Flow::Sending => self.way_found(id, pair, now),

@@ -69,7 +69,7 @@ impl World {
         logging::start(&checked.config.log);
         let (ears, heard) = mpsc::channel(HEARD);
         let xmpp = XmppDomain::start(xmpp_listener, secret, ears.clone());
-        let mut gateway = Running::start(&checked, Stored::none()?).await?;
+        let mut gateway = Running::start(&checked, Stored::none()?, None).await?;
         let listeners = gateway.listening().await?;
         let address = |transport: &str| {
             let listener = listeners.iter().find(|listener| listener.transport == transport);

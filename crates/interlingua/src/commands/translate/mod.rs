@@ -1,7 +1,8 @@
-//! `interlingua translate`: one message or presence notification through the hub's model, without a network.
+//! `interlingua translate`: one message, word about one, or a presence notification through the hub's model, without a network.
 
 mod presence;
 mod read;
+mod word;
 mod write;
 
 use std::io::Read;
@@ -11,13 +12,16 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use clap::ValueEnum;
 use impp_model::domain::Domain;
-use impp_model::{Address, Cause, Endpoint, Failure, Mapped, MessageOperation, PresenceInfo, Side};
+use impp_model::{
+    Address, Cause, ComposingOperation, DispositionOperation, Endpoint, Failure, Mapped, MessageOperation,
+    PresenceInfo, Side,
+};
 use serde::Serialize;
 
 use crate::cli::Ended;
 use crate::output;
 
-/// Translate one message or presence notification from standard input into another protocol
+/// Translate one message, receipt, typing notification or presence notification from standard input into another protocol
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The protocol it is in
@@ -47,7 +51,7 @@ pub enum Protocol {
     Sip,
     /// An XMPP message stanza, or presence stanzas of one user
     Xmpp,
-    /// The JSON of POST /v1/messages or PUT /v1/presence, or of a message or presence event
+    /// The JSON of POST /v1/messages, /v1/dispositions, /v1/composing or PUT /v1/presence, or of one of their events
     Native,
     /// A message/cpim object, alone or under MIME headers, as octets with CR LF
     Cpim,
@@ -103,6 +107,8 @@ pub enum Translation {
 enum Carried {
     Message(Box<MessageOperation>),
     Presence(Box<Notice>),
+    Disposition(Box<DispositionOperation>),
+    Composing(Box<ComposingOperation>),
 }
 
 impl Carried {
@@ -111,6 +117,8 @@ impl Carried {
         match &mut self {
             Self::Message(operation) => (operation.source, operation.destination) = (source, destination),
             Self::Presence(notice) => (notice.presentity, notice.watcher) = (source.address, destination),
+            Self::Disposition(word) => (word.source, word.destination) = (source, destination),
+            Self::Composing(told) => (told.source, told.destination) = (source, destination),
         }
         self
     }
@@ -177,6 +185,8 @@ pub fn translate(from: Protocol, to: Protocol, input: &[u8], setting: &Setting) 
         let written = match carried {
             Carried::Message(operation) => write_message(from, to, *operation, &mut losses, setting)?,
             Carried::Presence(notice) => write_presence(to, &notice, &mut losses, setting)?,
+            Carried::Disposition(word) => word::write_disposition(to, *word, setting)?,
+            Carried::Composing(told) => word::write_composing((from, to), *told, setting)?,
         };
         let Mapped { mut degraded, mut dropped, .. } = losses;
         degraded.extend(written.degraded);

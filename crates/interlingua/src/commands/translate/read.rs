@@ -6,7 +6,7 @@ use adapter_sip::mapping::address::from_sip_uri;
 use adapter_sip::mapping::message::Refusal;
 use adapter_sip::mapping::presence::{self as sip_presence};
 use adapter_sip::mapping::thread::ThreadTable;
-use adapter_sip::mapping::{error, message as sip, sealed};
+use adapter_sip::mapping::{error, message as sip, sealed, signal};
 use adapter_xmpp::mapping::{e2e, message as xmpp, presence as xmpp_presence};
 use bytes::Bytes;
 use cpim::{Class, Package, Profile, mapping as cpim_mapping};
@@ -23,7 +23,7 @@ use xmpp_proto::jid::Jid;
 use xmpp_proto::ns;
 use xmpp_proto::stanza::{self, Stanza};
 
-use super::{Carried, Notice, Protocol, Setting, Stop};
+use super::{Carried, Notice, Protocol, Setting, Stop, word};
 
 pub(super) fn read(from: Protocol, input: &[u8], setting: &Setting) -> Result<Mapped<Carried>, Stop> {
     match from {
@@ -35,7 +35,7 @@ pub(super) fn read(from: Protocol, input: &[u8], setting: &Setting) -> Result<Ma
     }
 }
 
-fn bad(text: impl Into<String>) -> Failure {
+pub(super) fn bad(text: impl Into<String>) -> Failure {
     Failure::new(Side::Near, Cause::BadRequest).with_text(text)
 }
 
@@ -74,19 +74,29 @@ fn read_sip(input: &[u8], setting: &Setting) -> Result<Mapped<Carried>, Stop> {
 fn read_sip_message(request: &Message, setting: &Setting) -> Result<Mapped<Carried>, Stop> {
     let content_type = request.only(HeaderId::ContentType).ok().flatten().unwrap_or_default();
     let sealed = sealed::from_body(content_type, None, request.body()).is_some();
+    let uri = request.request_uri().unwrap_or_default();
+    if let Some(found) = signal::from_request(request, uri, now(setting), &ThreadTable::default())
+        .map_err(|refusal| by_status(refusal.status(), &refusal))?
+    {
+        let word = found.and_then(Carried::word);
+        return word.map(Mapped::whole).ok_or_else(|| Stop::Nothing("there is no form for this word".to_owned()));
+    }
     if !sealed && cpim::MediaType::parse(content_type).is_some_and(|media| media.is(cpim::MEDIA_TYPE)) {
         // CPM-003, CPM-009: the request alone says who sends it to whom.
         let (source, destination) = sip_ends(request)?;
         let mapped = read_cpim(request.body(), setting)?;
         return Ok(Mapped { value: mapped.value.between(source, destination), ..mapped });
     }
-    let now = setting.now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-    let now = i64::try_from(now).unwrap_or(i64::MAX);
-    match sip::from_request(request, now, &ThreadTable::default()) {
+    match sip::from_request(request, now(setting), &ThreadTable::default()) {
         Ok(mapped) => Ok(message(mapped)),
         Err(refusal @ (Refusal::Expired | Refusal::Empty)) => Err(Stop::Nothing(refusal.to_string())),
         Err(refusal) => Err(by_status(refusal.status(), &refusal)),
     }
+}
+
+fn now(setting: &Setting) -> i64 {
+    let now = setting.now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    i64::try_from(now).unwrap_or(i64::MAX)
 }
 
 fn sip_ends(request: &Message) -> Result<(Endpoint, Endpoint), Stop> {
@@ -128,7 +138,7 @@ fn read_xmpp(input: &[u8], setting: &Setting) -> Result<Mapped<Carried>, Stop> {
         states = Some(read_presence(&presence, states, setting)?);
     }
     match (first, states) {
-        (Some(found), _) => read_xmpp_message(&found),
+        (Some(found), _) => read_xmpp_message(&found, setting),
         (None, Some(states)) => Ok(states),
         (None, None) => Err(bad("no stanza").into()),
     }
@@ -171,12 +181,14 @@ fn read_presence(
     states.dropped.extend(told.dropped);
     match &mut states.value {
         Carried::Presence(notice) if notice.presentity == presentity => notice.info.set_device(told.value),
-        Carried::Presence(_) | Carried::Message(_) => return Err(bad("presence of different users").into()),
+        Carried::Presence(_) | Carried::Message(_) | Carried::Disposition(_) | Carried::Composing(_) => {
+            return Err(bad("presence of different users").into());
+        }
     }
     Ok(states)
 }
 
-fn read_xmpp_message(found: &stanza::Message) -> Result<Mapped<Carried>, Stop> {
+fn read_xmpp_message(found: &stanza::Message, setting: &Setting) -> Result<Mapped<Carried>, Stop> {
     let (from, to) = xmpp::addresses(found).map_err(|refusal| refusal.failure())?;
     if let Some(sealed) = e2e::from_stanza(found) {
         let end = |jid: &Jid| adapter_xmpp::mapping::address::from_jid(jid);
@@ -186,17 +198,23 @@ fn read_xmpp_message(found: &stanza::Message) -> Result<Mapped<Carried>, Stop> {
     let trans_id = TransId::from(found.id().unwrap_or("translate"));
     match xmpp::from_stanza(found, &from, &to, trans_id) {
         Ok(Some(mapped)) => Ok(message(mapped)),
-        Ok(None) => Err(Stop::Nothing("the stanza has no text to show".to_owned())),
+        Ok(None) => {
+            let word = word::of_stanza(found, &from, &to, setting)?;
+            word.map(Mapped::whole).ok_or_else(|| Stop::Nothing("the stanza has no text to show".to_owned()))
+        }
         Err(refusal) => Err(refusal.failure().into()),
     }
 }
 
 /// Reads what a client posts, or an event: that names its sender.
 fn read_native(input: &[u8], setting: &Setting) -> Result<Mapped<Carried>, Stop> {
-    if let Ok(Value::Object(fields)) = serde_json::from_slice(input)
-        && fields.contains_key("basic")
-    {
-        return read_native_presence(input, fields.contains_key("from"), setting);
+    if let Ok(Value::Object(fields)) = serde_json::from_slice(input) {
+        if fields.contains_key("basic") {
+            return read_native_presence(input, fields.contains_key("from"), setting);
+        }
+        if let Some(word) = word::of_native(&fields, input, setting)? {
+            return Ok(Mapped::whole(word));
+        }
     }
     let (input, source) = split_event(input, &setting.sender)?;
     let request = adapter_native::mapping::parse(&input).map_err(|refusal| refusal.to_failure())?;
@@ -252,6 +270,11 @@ fn read_cpim(input: &[u8], setting: &Setting) -> Result<Mapped<Carried>, Stop> {
     let object = cpim_mapping::open(input).map_err(refused)?;
     let malformed = |error: cpim::ParseError| refused(error.into());
     let (read, _) = cpim::Message::interpret(&object, Profile::Gateway).map_err(malformed)?;
+    let ends = || cpim_mapping::ends(&read, address).map_err(refused);
+    if let Some(word) = word::of_object(&read, ends, setting)? {
+        cpim_mapping::check(&read).map_err(refused)?;
+        return Ok(Mapped::whole(word));
+    }
     if !read.content().is(pidf::MEDIA_TYPE) {
         return cpim_mapping::from_object(&object, address, TransId::from("translate")).map(message).map_err(refused);
     }

@@ -13,9 +13,9 @@ impl Check<'_> {
         let mut taken: BTreeMap<(Layer, SocketAddr), Key> = BTreeMap::new();
         taken.insert((Layer::Stream, self.config.admin.listen), Key::parse("admin.listen"));
         for (key, listen) in self.all_listens() {
-            if (listen.starts_with("tls:") || listen.starts_with("wss:")) && self.config.tls.certificates.is_empty() {
+            if (listen.starts_with("tls:") || listen.starts_with("wss:")) && self.has_no_certificate() {
                 let remedy = "name a certificate and its key in [tls]: certificates = [{ certificate = \"gw.pem\", \
-                              private_key = \"gw.key\" }]";
+                              private_key = \"gw.key\" }], or order one with [tls.acme]";
                 self.problem(key.clone(), "TLS without a certificate to show", remedy);
             }
             let Some((layer, address)) = parse(&listen) else {
@@ -34,6 +34,10 @@ impl Check<'_> {
                 }
             }
         }
+    }
+
+    fn has_no_certificate(&self) -> bool {
+        self.config.tls.certificates.is_empty() && self.config.tls.acme.is_none()
     }
 
     fn all_listens(&self) -> Vec<(Key, String)> {

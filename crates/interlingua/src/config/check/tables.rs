@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
+use transport::dane::DnssecDns;
 use transport::tls::{CertificateSource, EXPIRY_WARNING, Tls};
 
 use super::super::problem::Key;
@@ -128,6 +129,7 @@ impl Check<'_> {
     }
 
     fn dns(&mut self) {
+        self.dnssec();
         let key = Key::parse("dns.zone_file");
         let Some(path) = &self.config.dns.zone_file else {
             return;
@@ -138,6 +140,25 @@ impl Check<'_> {
         if !self.config.dns.nameservers.is_empty() {
             let odd = "no effect: zone_file answers everything";
             self.warning(Key::parse("dns.nameservers"), odd, "remove one of the two");
+        }
+    }
+
+    fn dnssec(&mut self) {
+        let dns = &self.config.dns;
+        let (switch, anchors) = (Key::parse("dns.dnssec"), Key::parse("dns.trust_anchor_file"));
+        if dns.dnssec && dns.zone_file.is_some() {
+            return self.warning(switch, "no effect: zone_file holds no signatures", "remove one of the two");
+        }
+        match &dns.trust_anchor_file {
+            Some(_) if !dns.dnssec => {
+                self.warning(anchors, "no effect without dnssec", "write dnssec = true, or remove it")
+            }
+            Some(path) => {
+                if let Err(error) = DnssecDns::read_anchors(path) {
+                    self.problem(anchors, error.to_string(), "give DNSKEY records in the form of a master file");
+                }
+            }
+            None => {}
         }
     }
 
@@ -169,10 +190,13 @@ impl Check<'_> {
                         remedy,
                     );
                 }
+                self.acme();
                 self.xmpp_faces(&tls);
                 for (number, info) in tls.certificates().into_iter().enumerate() {
                     if let Some(odd) = expiry(info.not_after, SystemTime::now()) {
-                        let key = table.name("certificates").index(number).name("certificate");
+                        let is_ordered = number >= self.config.tls.certificates.len();
+                        let listed = table.name("certificates").index(number).name("certificate");
+                        let key = if is_ordered { table.name("acme") } else { listed };
                         self.warning(key, odd, "renew it; the changed files are loaded without a restart");
                     }
                 }
@@ -191,6 +215,38 @@ impl Check<'_> {
         }
     }
 
+    fn acme(&mut self) {
+        let Some(acme) = &self.config.tls.acme else { return };
+        let table = Key::parse("tls.acme");
+        if !cfg!(feature = "acme") {
+            return self.problem(table, "this program was built without ACME", "build it with the feature acme");
+        }
+        if !acme.directory.starts_with("https://") {
+            let remedy = "write the URL of the authority's directory, which begins with https://";
+            self.problem(table.name("directory"), "no directory of an authority (RFC 8555 §6.1)", remedy);
+        }
+        if !acme.agree_to_terms {
+            let remedy = "read the authority's terms of service, then write agree_to_terms = true";
+            self.problem(table.name("agree_to_terms"), "nothing is ordered without your agreement", remedy);
+        }
+        if acme.domains.is_empty() {
+            self.problem(table.name("domains"), "empty", "write the names that the certificate is to have");
+        }
+        for (index, domain) in acme.domains.iter().enumerate().filter(|(_, domain)| !domain.is_fqdn()) {
+            let problem = format!("{domain} is no name that an authority certifies");
+            self.problem(table.name("domains").index(index), problem, "write fully qualified names");
+        }
+        if acme.contact.is_empty() {
+            let remedy = "write contact = [\"mailto:...\"]";
+            self.warning(table.name("contact"), "the authority cannot warn you of a certificate that ends", remedy);
+        }
+        let (port, asked) = (acme.listen().port(), acme.challenge.port());
+        if port != asked {
+            let remedy = format!("forward port {asked} of each name's address to it, or listen there");
+            self.warning(table.name("listen"), format!("authorities ask at port {asked}, not {port}"), remedy);
+        }
+    }
+
     /// RFC 6120 §13.7.1.2: other servers want a certificate that names the domain; dialback is what is left without one.
     fn xmpp_faces(&mut self, tls: &Tls) {
         let Some(xmpp) = self.adapters.iter().find(|(_, adapter)| adapter.type_name() == "xmpp").map(|(name, _)| name)
@@ -203,7 +259,8 @@ impl Check<'_> {
         for (index, domain) in self.config.domain.iter().enumerate() {
             let is_ours = domain.role == Role::Local && domain.adapter.as_ref() != Some(xmpp);
             let name = domain.seen_as();
-            if is_ours && !tls.names_for(name).is_some_and(|names| names.prove_xmpp(name)) {
+            let is_ordered = self.config.tls.acme.as_ref().is_some_and(|acme| acme.domains.contains(name));
+            if is_ours && !is_ordered && !tls.names_for(name).is_some_and(|names| names.prove_xmpp(name)) {
                 let problem = format!("no certificate names {name}: to other XMPP servers only dialback proves it");
                 let remedy = "add a certificate with this name to [tls] certificates";
                 self.warning(Key::parse("domain").index(index).name("name"), problem, remedy);

@@ -1,0 +1,88 @@
+//! Servers for which the name system vouches, proven by DNSSEC.
+
+use std::sync::Arc;
+
+use impp_model::{Cause, Outcome, Proof};
+use serde_json::json;
+use transport::dane::Tlsa;
+use transport::tls::testkit::{Authority, Issued, San, Variant};
+
+use crate::kit::{Names, Org, SRV_TARGET, Signed, certificate, org, outcome};
+
+const A: &str = "a.example";
+const B: &str = "b.example";
+
+/// RFC 6698 §2.1: the whole certificate, as it is.
+fn tlsa(usage: u8, issued: &Issued) -> Tlsa {
+    Tlsa { usage, selector: 0, matching: 0, data: issued.certificate().to_vec() }
+}
+
+/// A gateway that demands proof, and its peer, of which the name system says `signed`.
+async fn pair(theirs: &Issued, signed: Signed) -> [Org; 2] {
+    let (ca, names) = (Authority::new("CA"), Arc::<Names>::default());
+    *names.signed.lock().unwrap() = signed;
+    let a = org(A, &certificate(&ca, A, &Variant::default()), &ca, &names, json!({"dialback": false})).await;
+    // The peer takes anybody whose certificate is good.
+    let b = org(B, theirs, &ca, &names, json!({"dialback": false, "bidi": false})).await;
+    [a, b]
+}
+
+/// How the peer was proven when a text was delivered to it.
+async fn proven([a, mut b]: [Org; 2]) -> String {
+    let told = a.send(B, "hello");
+    b.received().await.settle.settle(Outcome::Success(Proof::Recipient));
+    assert_eq!(outcome(told).await, Outcome::Success(Proof::Server));
+    let (by, protection) = a.proofs(B).remove(0);
+    assert_eq!(protection, "TLS 1.3");
+    by
+}
+
+async fn refused([a, mut b]: [Org; 2], reason: &str) {
+    let Outcome::Failure(failure) = outcome(a.send(B, "hello")).await else { panic!("carried") };
+    let text = failure.text.unwrap_or_default();
+    assert!(failure.cause == Cause::LinkDown && text.contains(reason), "{reason}: {text}");
+    b.received_nothing().await;
+    assert!(a.proofs(B).is_empty());
+}
+
+// checks: XST-008
+#[tokio::test]
+async fn rfc7671_s5_1_certificates_that_the_name_system_vouches_for_need_no_authority_name_or_date() {
+    let stranger = Authority::new("other");
+    for variant in [Variant::default(), Variant::self_signed(), Variant::expired()] {
+        let theirs = stranger.issue_variant(&[San::Dns("whoever.example")], &variant);
+        let signed = Signed::All(vec![tlsa(3, &theirs)]);
+        assert_eq!(proven(pair(&theirs, signed).await).await, "dane");
+    }
+}
+
+// checks: XST-008
+#[tokio::test]
+async fn rfc7673_s4_2_another_certificate_than_the_one_vouched_for_gets_nothing() {
+    let (stranger, other) = (Authority::new("other"), Authority::new("third").issue(&[San::Dns(B)]));
+    let theirs = stranger.issue_variant(&[San::Dns(B)], &Variant::self_signed());
+    for usage in 0..=3 {
+        refused(pair(&theirs, Signed::All(vec![tlsa(usage, &other)])).await, "certificate-dane").await;
+    }
+    // Constraints upon authorities: the right certificate, which no trusted authority has issued.
+    refused(pair(&theirs, Signed::All(vec![tlsa(1, &theirs)])).await, "certificate-dane").await;
+}
+
+// checks: XST-008
+#[tokio::test]
+async fn rfc7673_s3_1_wrong_signatures_end_the_matter_and_absent_ones_prove_nothing() {
+    let theirs = Authority::new("other").issue_variant(&[San::Dns(B)], &Variant::self_signed());
+    refused(pair(&theirs, Signed::Wrongly).await, "dnssec-bogus").await;
+    refused(pair(&theirs, Signed::Nothing).await, "certificate-self-signed").await;
+}
+
+// checks: XST-008
+#[tokio::test]
+async fn rfc7673_s4_1_a_secure_srv_record_makes_the_hosts_name_count() {
+    let (ca, names) = (Authority::new("CA"), Arc::<Names>::default());
+    *names.signed.lock().unwrap() = Signed::All(vec![]);
+    let strict = json!({"dialback": false, "bidi": false});
+    let a = org(A, &certificate(&ca, A, &Variant::default()), &ca, &names, strict.clone()).await;
+    let b = org(B, &certificate(&ca, SRV_TARGET, &Variant::default()), &ca, &names, strict).await;
+    assert_eq!(proven([a, b]).await, "dnssec-host");
+}

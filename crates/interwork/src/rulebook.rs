@@ -1,0 +1,55 @@
+//! What an operator may change while the hub runs.
+
+use crate::core::Core;
+use crate::policy::Policy;
+use crate::rates::{RateLimits, Rates};
+use crate::routing::RoutingConfig;
+use adapter_api::{Configuration, DomainEntry};
+use impp_model::Domain;
+use std::sync::Arc;
+
+/// Domains, routes and policy: always replaced as a whole, so that nothing is judged by half of a change.
+#[derive(Debug, Clone)]
+pub struct Rulebook {
+    /// What adapters see, too.
+    pub configuration: Arc<Configuration>,
+    /// `[[route]]` and `[routing]`.
+    pub routing: RoutingConfig,
+    /// `[policy]`.
+    pub policy: Policy,
+    /// `[policy.rates]`.
+    pub rates: RateLimits,
+}
+
+impl Rulebook {
+    /// What its own network calls a domain.
+    pub(crate) fn wire_name<'a>(&'a self, domain: &'a Domain) -> &'a Domain {
+        self.configuration.domain(domain).map_or(domain, DomainEntry::wire_name)
+    }
+}
+
+impl Core {
+    /// The rulebook in use.
+    pub fn rulebook(&self) -> Arc<Rulebook> {
+        self.rules.load_full()
+    }
+
+    /// Has everything that comes from here on judged by another rulebook, and tells the adapters.
+    ///
+    /// What is under way goes on as it was decided; what waits in the ledger is decided anew when it is tried. Who has
+    /// used up a rate stays so unless the rates have changed.
+    pub fn replace_rulebook(&self, book: Rulebook) {
+        let (configuration, rates) = (book.configuration.clone(), book.rates);
+        self.rules.store(Arc::new(book));
+        if self.rates.load().limits() != rates {
+            self.rates.store(Arc::new(Rates::new(rates)));
+        }
+        // Look-ups that began before may still end: their decisions are of an older edition.
+        self.decisions.write().renew();
+        self.configuration.send_if_modified(|known| {
+            let is_new = !Arc::ptr_eq(known, &configuration);
+            *known = configuration;
+            is_new
+        });
+    }
+}

@@ -1,0 +1,9 @@
+import pytest
+
+import pebble
+
+
+@pytest.fixture(scope="session")
+def authority():
+    with pebble.running() as found:
+        yield found
