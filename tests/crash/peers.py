@@ -54,9 +54,11 @@ class SipNetwork(asyncio.DatagramProtocol):
                 self.transport.sendto(entry[1], self.gateway)
 
     def gateway_died(self):
-        """Senders without patience take the port that nobody listens on for a failure; the others go on (RFC 3261 §17.1.2)."""
+        """Senders without patience take the port that nobody listens on for a failure; the others go on (RFC 3261 §17.1.2).
+
+        Behind a proxy nobody sees that port: who gave up would be overtaken by what the proxy still sends for him."""
         for branch, entry in list(self.open.items()):
-            if entry[4]:
+            if entry[4] or self.proxied:
                 entry[0].again = True
             else:
                 del self.open[branch]

@@ -49,7 +49,9 @@ struct Pace {
     flow: Flow,
     /// Operations handed on for senders that wait.
     under_way: u32,
-    /// Messages that may follow those that wait, though tries lag.
+    /// Whether tries lag behind a backlog that goes before others may come.
+    is_behind: bool,
+    /// Messages that may follow those that wait all the same.
     following: f64,
 }
 
@@ -88,8 +90,9 @@ impl Paces {
 
     /// Whether one more message may go behind those of its pair that wait, `lag` being how long the first has been due. It may
     /// unless the hop answers and leaves what is due waiting for longer than `hold`: then only so many may that the rest goes.
-    pub(crate) fn may_follow(&self, hop: &str, lag: Duration, now: Timestamp, hold: Duration) -> bool {
-        self.0.lock().get_mut(hop).is_none_or(|pace| pace.may_follow(lag, now, hold))
+    /// That begins when `many` wait, and lasts until nothing waits for long.
+    pub(crate) fn may_follow(&self, hop: &str, lag: Duration, many: bool, now: Timestamp, hold: Duration) -> bool {
+        self.0.lock().get_mut(hop).is_none_or(|pace| pace.may_follow(lag, many, now, hold))
     }
 
     /// Whether one more of those that wait for a hop may be tried; then it is counted.
@@ -153,10 +156,11 @@ impl Pace {
         rate > 0 && self.under_way >= UNDER_WAY && f64::from(self.under_way) > bearable
     }
 
-    fn may_follow(&mut self, lag: Duration, now: Timestamp, hold: Duration) -> bool {
+    fn may_follow(&mut self, lag: Duration, many: bool, now: Timestamp, hold: Duration) -> bool {
         let lags = self.flow.lasting(now).is_some_and(|lasting| lag.min(lasting) > hold);
-        let may = !lags || self.following >= 1.0;
-        if lags && may {
+        self.is_behind = lags && (many || self.is_behind);
+        let may = !self.is_behind || self.following >= 1.0;
+        if self.is_behind && may {
             self.following -= 1.0;
         }
         may
@@ -215,7 +219,7 @@ mod tests {
     #[test]
     fn behind_a_backlog_that_an_answering_hop_leaves_lying_half_as_many_may_follow_as_are_tried() {
         let (paces, hold, late) = (Paces::default(), Duration::from_secs(2), Duration::from_secs(60));
-        let follow = |now| (0..100).filter(|_| paces.may_follow(HOP, late, Timestamp(now), hold)).count();
+        let follow = |now| (0..100).filter(|_| paces.may_follow(HOP, late, true, Timestamp(now), hold)).count();
         assert_eq!(follow(1_000), 100, "nothing is known of the hop");
         assert!(paces.admit(HOP, Timestamp(1_000)));
         assert_eq!(follow(1_000), 100, "it has not answered");
@@ -224,8 +228,13 @@ mod tests {
             assert_eq!(follow(now), 100, "it has just begun to answer");
         }
         paces.drained(HOP, Timestamp(3_001));
-        assert!(paces.may_follow(HOP, hold, Timestamp(3_001), hold), "nothing waits for long");
+        assert!(paces.may_follow(HOP, hold, true, Timestamp(3_001), hold), "nothing waits for long");
+        assert!(paces.may_follow(HOP, late, false, Timestamp(3_001), hold), "few wait");
         assert_eq!(follow(3_001), 0);
+        assert!(
+            !paces.may_follow(HOP, late, false, Timestamp(3_001), hold),
+            "few are left, and it goes on until they are gone"
+        );
         let tried = seconds(&paces, 3_001, 1)[0];
         paces.drained(HOP, Timestamp(4_000));
         assert_eq!(follow(4_000), tried.div_ceil(2));

@@ -50,6 +50,8 @@ type Claim = (Seq, Result<Claimed, LedgerError>);
 /// Entries tried at once, each the first of another pair: their contents are in memory meanwhile. Two commits and a
 /// confirmation, some tens of milliseconds on a busy disk, then let forty thousand a second pass.
 const MAX_TRYING: usize = 2_048;
+/// Entries of the ledger that are no backlog yet: they are gone soon, and every start after a crash has them.
+const FEW: usize = 1_024;
 /// Entries ended or warned of in one round.
 const ROUND: usize = 256;
 /// Between looks while nothing happens; the totals are stored once a second (DESIGN A5).
@@ -174,9 +176,9 @@ impl Core {
     /// Whether what waits for a hop goes on fast enough for more to stand behind it: else a load that refills the spool faster
     /// than it is drained would keep it full, and everybody slow.
     fn may_follow(&self, hop: &str) -> bool {
-        let now = self.timestamp();
-        let lag = self.storage.ledger.lag(hop, now);
-        self.paces.may_follow(hop, lag, now, self.config.delivery.hold_timeout)
+        let (ledger, now) = (&self.storage.ledger, self.timestamp());
+        let (lag, many) = (ledger.lag(hop, now), ledger.entries() > FEW);
+        self.paces.may_follow(hop, lag, many, now, self.config.delivery.hold_timeout)
     }
 
     fn hold_back(&self, waiting: Waiting, pair: Pair, hop: Box<str>, failure: Failure, attempts: u32) {

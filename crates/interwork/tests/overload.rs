@@ -87,7 +87,7 @@ async fn twice_what_fits_is_refused_at_each_bound_and_service_returns() {
 }
 
 /// The pairs of the next test.
-const SENDERS: usize = 40;
+const SENDERS: usize = 120;
 
 fn from_one_of_many(world: &World, number: usize) -> oneshot::Receiver<Outcome> {
     let sender = format!("s{}@sip.example", number % SENDERS);
@@ -98,7 +98,8 @@ fn from_one_of_many(world: &World, number: usize) -> oneshot::Receiver<Outcome> 
 // spool full, or no message would ever go live again.
 #[tokio::test(start_paused = true)]
 async fn a_load_that_refills_the_spool_faster_than_it_empties_is_refused_until_it_is_empty() {
-    let world = world_on(Table::new(0), 1_000, Arc::new(MemoryStore::new()), SteadyClock::start(), Limits::default());
+    let world =
+        world_on(Table::new(0), 10 * SENDERS, Arc::new(MemoryStore::new()), SteadyClock::start(), Limits::default());
     let backlog: Vec<_> = (0..10 * SENDERS).map(|number| from_one_of_many(&world, number)).collect();
     settle_all(&world, &Outcome::from(failure(Cause::LinkDown)));
     // The far side is silent: all of it is kept.

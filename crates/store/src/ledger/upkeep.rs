@@ -78,6 +78,11 @@ impl Ledger {
         self.index.lock().wake(hop, now)
     }
 
+    /// How many entries there are.
+    pub fn entries(&self) -> usize {
+        self.index.lock().len()
+    }
+
     /// How long the entry of a hop that has been due for the longest has been so.
     pub fn lag(&self, hop: &str, now: Timestamp) -> Duration {
         self.index.lock().lag(hop, now)
