@@ -22,7 +22,7 @@ static Pair *sips, *xmpps; // SIP watchers w0.. of contacts c0.., XMPP watchers 
 static long number = 100000, in_flight = 256, rest = 40, published;
 static int port = 25400, version, need, refresh, gateway_pid, terminated, second_probes;
 static long done, probed, asked, refused, again;
-static char *command, *pids, watched_domain[64] = "xmpp.test", *mode = "scale";
+static char etag[64], *command, *pids, watched_domain[64] = "xmpp.test", *mode = "scale";
 static X far_side = {.fd = -1};
 static uint64_t *took;
 
@@ -94,13 +94,15 @@ static void notify(long i) {
 }
 
 static void publish(void) {
-    char b[4096], body[1024];
+    char b[4096], body[1024], match[128] = "";
     int bl = state_body(body, sizeof body, 0);
+    if (*etag)
+        snprintf(match, sizeof match, "SIP-If-Match: %s\r\n", etag);
     say(b, snprintf(b, sizeof b,
                     "PUBLISH sip:r0@sip.test SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:%d;branch=z9hG4bKp%x.%d;rport\r\nMax-Forwards: 70\r\n"
                     "From: <sip:r0@sip.test>;tag=p\r\nTo: <sip:r0@sip.test>\r\nCall-ID: p%x-%d\r\nCSeq: 1 PUBLISH\r\n"
-                    "Event: presence\r\nExpires: 3600\r\nContent-Type: application/pidf+xml\r\nContent-Length: %d\r\n\r\n%s",
-                    lport, runid, version, runid, version, bl, body));
+                    "Event: presence\r\nExpires: 3600\r\n%sContent-Type: application/pidf+xml\r\nContent-Length: %d\r\n\r\n%s",
+                    lport, runid, version, runid, version, match, bl, body));
 }
 
 static void answer(const char *m, const char *own_tag, const char *more) {
@@ -180,6 +182,8 @@ static void take_datagrams(void) {
             int status = atoi(b + 8);
             int ours = strstr(header(b, "CSeq", h, sizeof h), "SUBSCRIBE") != NULL, cseq = atoi(h);
             int theirs = strstr(h, "NOTIFY") != NULL;
+            if (strstr(h, "PUBLISH"))
+                header(b, "SIP-ETag", etag, sizeof etag);
             header(b, "Call-ID", h, sizeof h);
             if (status >= 300) {
                 if (!refused++)

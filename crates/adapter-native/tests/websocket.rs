@@ -3,7 +3,7 @@
 
 mod common;
 
-use adapter_api::model::{Cause, Failure, Outcome, Proof, Side};
+use adapter_api::model::{Cause, Failure, Operation, Outcome, Proof, Side};
 use common::{CAROL, Gateway};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -113,7 +113,9 @@ async fn malformed_requests_are_answered_and_the_socket_stays() {
         (json!({"type": "message", "ref": "r"}), 400, json!("data")),
         (json!({"type": "ack", "ref": "r"}), 400, json!("id")),
         (json!({"type": "ack", "ref": "r", "id": "999"}), 200, json!(null)),
-        (json!({"type": "presence", "ref": "r", "data": {}}), 501, json!(null)),
+        (json!({"type": "presence", "ref": "r"}), 400, json!("data")),
+        (json!({"type": "subscription", "ref": "r", "data": {"target": "bob"}}), 400, json!("target")),
+        (json!({"type": "unsubscription", "ref": "r", "data": {"id": "zz"}}), 404, json!(null)),
         (json!({"type": "nonsense", "ref": "r"}), 400, json!("type")),
     ] {
         send(&mut socket, frame.clone()).await;
@@ -164,5 +166,31 @@ async fn shutdown_closes_the_socket_with_going_away() {
     let mut socket = open(&gateway).await;
     gateway.begin_stop();
     assert_eq!(closed(&mut socket).await, CloseCode::Away);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn presence_is_told_asked_for_and_decided_over_the_socket() {
+    let gateway = Gateway::start().await;
+    let mut socket = open(&gateway).await;
+    let call = |kind: &str, data: serde_json::Value| json!({"type": kind, "ref": kind, "data": data});
+    for (frame, status) in [
+        (call("presence", json!({"basic": "open", "note": "here"})), 200),
+        (call("subscription", json!({"target": "bob@example.com"})), 201),
+        (call("authorization", json!({"watcher": "bob@example.com", "allow": true})), 200),
+    ] {
+        send(&mut socket, frame.clone()).await;
+        let answer = next(&mut socket).await;
+        assert_eq!((&answer["ref"], &answer["status"]), (&frame["type"], &json!(status)), "{answer}");
+        assert_eq!(answer["data"]["status"], "success");
+        if frame["type"] == "subscription" {
+            send(&mut socket, call("unsubscription", json!({"id": answer["data"]["id"]}))).await;
+            assert_eq!(next(&mut socket).await["status"], 200);
+        }
+    }
+    let wishes: Vec<_> = gateway.signals().iter().map(|operation| format!("{:?}", operation.kind())).collect();
+    assert_eq!(wishes, ["Publish", "Subscribe", "Subscribe", "Authorize"]);
+    let Operation::Publish(told) = &gateway.signals()[0] else { panic!() };
+    assert_eq!(told.source.device.as_ref().map(|device| device.as_str()), Some("phone"));
     gateway.stop().await;
 }

@@ -13,9 +13,11 @@ use impp_model::{
     Proof, Side, Standing, SubscribeOperation, SubscriptId, TransId, Wish,
 };
 use strict_xml::{Element, SharedStr};
+use xmpp_proto::contact::ContactInfo;
 use xmpp_proto::jid::Jid;
 use xmpp_proto::stanza::{Presence, PresenceType};
 
+use crate::link::inbound::FEATURES;
 use crate::mapping::address::{AddressError, from_jid, to_jid};
 use crate::mapping::{error, presence};
 
@@ -149,7 +151,20 @@ pub(crate) fn to_stanzas(operation: &Operation, gateway: &str) -> Result<Vec<Ele
     };
     let stanzas =
         mapped.map_err(|error| Failure::new(Side::Far, Cause::AddressMalformed).with_text(error.to_string()))?;
-    Ok(stanzas.into_iter().map(Presence::into_element).collect())
+    Ok(stanzas.into_iter().map(with_caps).collect())
+}
+
+/// What the contacts of other networks can do.
+pub(crate) fn contact() -> &'static ContactInfo {
+    static CONTACT: LazyLock<ContactInfo> = LazyLock::new(|| ContactInfo::new(FEATURES));
+    &CONTACT
+}
+
+/// XEP-0115 §5: only who is there can do something, and the gateway can do it for him.
+fn with_caps(stanza: Presence) -> Element {
+    let available = stanza.kind().is_none();
+    let element = stanza.into_element();
+    if available { element.with_child(contact().caps()) } else { element }
 }
 
 fn subscription(subscribe: &SubscribeOperation, gateway: &str) -> Result<Vec<Presence>, AddressError> {
@@ -340,7 +355,7 @@ mod tests {
         assert_eq!(notify.standing, Standing::Ended { reason: EndReason::NoResource, retry_after: None });
     }
 
-    // checks: PRS-020, PRS-035, PRS-051, XSU-002, XSU-010
+    // checks: DSC-005, PRS-020, PRS-035, PRS-051, XSU-002, XSU-010
     #[test]
     fn rfc8048_s5_operations_are_stanzas_from_bare_to_bare() {
         let ends = ("romeo@sip.example".to_owned(), "juliet@x.example".to_owned());
@@ -365,6 +380,15 @@ mod tests {
             }))
         };
         assert!(written(&notify(News::Nothing)).is_empty());
+        for (basic, told) in [(Basic::Open, true), (Basic::Closed, false)] {
+            let news = News::Device(Box::new(PresenceTuple::new(None, basic)));
+            let stanzas = to_stanzas(&notify(news), "sip.example").unwrap();
+            assert_eq!(
+                stanzas[0].child("c", xmpp_proto::ns::CAPS).is_some(),
+                told,
+                "only who is there can do something"
+            );
+        }
         let gone = written(&notify(News::Device(Box::new(PresenceTuple::new(None, Basic::Closed)))));
         assert_eq!(gone, [(Some("unavailable".to_owned()), ends.0, ends.1)]);
     }

@@ -273,5 +273,6 @@ fn the_demonstration_ends_well() {
         assert!(demo.stdout.lines().any(delivered), "{pair}: {}", demo.stdout);
     }
     assert_eq!(demo.stdout.lines().filter(|line| line.contains(" refused ")).count(), 3, "{}", demo.stdout);
-    assert!(demo.stdout.contains("9 of 9 as expected"));
+    assert_eq!(demo.stdout.lines().filter(|line| line.contains(" seen ")).count(), 6, "{}", demo.stdout);
+    assert!(demo.stdout.contains("15 of 15 as expected"));
 }

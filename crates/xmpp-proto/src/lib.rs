@@ -5,6 +5,7 @@
 pub mod barrier; // RFC 6120 §8.2.3, XEP-0199
 pub mod caps; // XEP-0115
 pub mod component; // XEP-0114
+pub mod contact; // XEP-0115
 pub mod dialback; // XEP-0185, XEP-0220
 pub mod fuzz;
 pub mod gateway; // XEP-0030, XEP-0092, XEP-0199, XEP-0202

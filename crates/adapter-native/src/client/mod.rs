@@ -3,7 +3,10 @@
 mod sse; // WHATWG HTML §9.2
 
 use crate::config::Secret;
-use crate::wire::{Ack, AckResult, EventId, MessageEvent, Refused, SendMessage, SendResult};
+use crate::wire::{
+    Ack, AckResult, Authorize, EventId, MessageEvent, PresenceResult, Refused, SendMessage, SendResult, SetPresence,
+    Subscribe,
+};
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use reqwest::{RequestBuilder, Response, StatusCode, Url, header};
 use serde::de::DeserializeOwned;
@@ -116,6 +119,29 @@ impl Client {
         let response = self.authorized(self.http.post(self.url("messages", None))).json(message).send().await?;
         match response.status() {
             StatusCode::OK | StatusCode::UNPROCESSABLE_ENTITY => read(response).await,
+            _ => Err(refused(response).await),
+        }
+    }
+
+    /// Tells the presence of `device`.
+    pub async fn set_presence(&self, device: &str, state: &SetPresence) -> Result<PresenceResult, ClientError> {
+        self.presence(self.http.put(self.url("presence", Some(device))).json(state)).await
+    }
+
+    /// Subscribes to somebody's presence; its events come with the others.
+    pub async fn subscribe(&self, wanted: &Subscribe) -> Result<PresenceResult, ClientError> {
+        self.presence(self.http.post(self.url("subscriptions", None)).json(wanted)).await
+    }
+
+    /// Allows or refuses a watcher.
+    pub async fn authorize(&self, decision: &Authorize) -> Result<PresenceResult, ClientError> {
+        self.presence(self.http.post(self.url("authorizations", None)).json(decision)).await
+    }
+
+    async fn presence(&self, request: RequestBuilder) -> Result<PresenceResult, ClientError> {
+        let response = self.authorized(request).send().await?;
+        match response.status() {
+            StatusCode::OK | StatusCode::CREATED | StatusCode::UNPROCESSABLE_ENTITY => read(response).await,
             _ => Err(refused(response).await),
         }
     }

@@ -1,4 +1,4 @@
-//! The calls of presence (DESIGN B3): `PUT /v1/presence`, subscriptions, authorizations.
+//! The calls of presence (DESIGN B3): `PUT /v1/presence`, subscriptions, authorizations, and the same over a WebSocket.
 
 use super::App;
 use super::auth::{Caller, CallingDevice};
@@ -7,6 +7,7 @@ use super::refusal::Refusal;
 use crate::mapping;
 use crate::users::User;
 use crate::wire::{Authorize, PresenceResult, Refused, SetPresence, Subscribe};
+use adapter_api::TraceId;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -16,7 +17,8 @@ use impp_model::{
     Address, AuthorizeOperation, DateTime, Device, Endpoint, Operation, Outcome, PresenceInfo, PublishOperation,
     SubscribeOperation, SubscriptId, TransId, Wish,
 };
-use serde::de::DeserializeOwned;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -39,20 +41,27 @@ pub(super) async fn put(
     device: CallingDevice,
     headers: HeaderMap,
     body: Body,
-) -> Result<Response, Refusal> {
+) -> Result<Answer, Refusal> {
     let device = Device::new(&device.or_main()).map_err(|error| Refusal::malformed("device", error))?;
-    let state = if is_pidf(&headers) {
+    if is_pidf(&headers) {
         let document = read_body(&app, &headers, body).await?;
-        from_pidf(&device, &document)?
-    } else {
-        let request = mapping::presence::parse(&read_json(&app, &headers, body).await?)?;
-        let tuple = mapping::presence::from_request(Some(device.clone()), request)?;
-        PresenceInfo { tuples: vec![tuple], ..PresenceInfo::default() }
-    };
+        let state = from_pidf(&device, &document)?;
+        return Ok(publish(&app, &user, device, state).await);
+    }
+    Ok(set(&app, &user, device, &read_json(&app, &headers, body).await?)?.await)
+}
+
+/// Hands in a device's state; what is awaited is its answer.
+pub(super) fn set(app: &App, user: &User, device: Device, json: &[u8]) -> Result<Answering, Refusal> {
+    let tuple = mapping::presence::from_request(Some(device.clone()), mapping::presence::parse(json)?)?;
+    Ok(publish(app, user, device, PresenceInfo { tuples: vec![tuple], ..PresenceInfo::default() }))
+}
+
+fn publish(app: &App, user: &User, device: Device, state: PresenceInfo) -> Answering {
     let source = Endpoint { address: user.address.clone(), device: Some(device) };
     let trans_id = new_id();
     let publish = PublishOperation { source, state: Some(Arc::new(state)), trans_id: trans_id.as_str().into() };
-    Ok(submit(&app, &user, Operation::Publish(Box::new(publish)), trans_id, None).await)
+    submit(app, user, Operation::Publish(Box::new(publish)), trans_id, None)
 }
 
 fn is_pidf(headers: &HeaderMap) -> bool {
@@ -88,8 +97,13 @@ pub(super) async fn subscribe(
     Caller(user): Caller,
     headers: HeaderMap,
     body: Body,
-) -> Result<Response, Refusal> {
-    let Subscribe { target, duration } = read(&app, &headers, body).await?;
+) -> Result<Answer, Refusal> {
+    Ok(watch(&app, &user, &read_json(&app, &headers, body).await?)?.await)
+}
+
+/// Hands in a subscription; what is awaited is its answer.
+pub(super) fn watch(app: &App, user: &User, json: &[u8]) -> Result<Answering, Refusal> {
+    let Subscribe { target, duration } = mapping::parse_json(json)?;
     let target = parse_address("target", &target)?;
     let wish = match duration {
         None => Wish::Standing,
@@ -97,8 +111,8 @@ pub(super) async fn subscribe(
         Some(seconds) => Wish::Watch(Duration::from_secs(seconds.into())),
     };
     let id = subscription_id(&target);
-    let (trans_id, operation) = subscription(&user, target, wish, &id);
-    Ok(submit(&app, &user, operation, trans_id, Some(id)).await)
+    let (trans_id, operation) = subscription(user, target, wish, &id);
+    Ok(submit(app, user, operation, trans_id, Some(id)))
 }
 
 /// Ends a subscription.
@@ -115,10 +129,15 @@ pub(super) async fn unsubscribe(
     State(app): State<App>,
     Caller(user): Caller,
     Path(id): Path<String>,
-) -> Result<Response, Refusal> {
-    let target = target_of(&id).ok_or(Refusal::NotFound)?;
-    let (trans_id, operation) = subscription(&user, target, Wish::Cancel, &id);
-    Ok(submit(&app, &user, operation, trans_id, None).await)
+) -> Result<Answer, Refusal> {
+    Ok(end(&app, &user, &id)?.await)
+}
+
+/// Ends a subscription; what is awaited is its answer.
+pub(super) fn end(app: &App, user: &User, id: &str) -> Result<Answering, Refusal> {
+    let target = target_of(id).ok_or(Refusal::NotFound)?;
+    let (trans_id, operation) = subscription(user, target, Wish::Cancel, id);
+    Ok(submit(app, user, operation, trans_id, None))
 }
 
 /// Allows a watcher, or refuses it.
@@ -137,18 +156,33 @@ pub(super) async fn authorize(
     Caller(user): Caller,
     headers: HeaderMap,
     body: Body,
-) -> Result<Response, Refusal> {
-    let Authorize { watcher, allow } = read(&app, &headers, body).await?;
+) -> Result<Answer, Refusal> {
+    Ok(decide(&app, &user, &read_json(&app, &headers, body).await?)?.await)
+}
+
+/// Hands in a decision about a watcher; what is awaited is its answer.
+pub(super) fn decide(app: &App, user: &User, json: &[u8]) -> Result<Answering, Refusal> {
+    let Authorize { watcher, allow } = mapping::parse_json(json)?;
     let watcher = Endpoint::bare(parse_address("watcher", &watcher)?);
     let target = Endpoint::bare(user.address.clone());
     let trans_id = new_id();
     let operation = AuthorizeOperation { target, watcher, allow, trans_id: trans_id.as_str().into() };
-    Ok(submit(&app, &user, Operation::Authorize(Box::new(operation)), trans_id, None).await)
+    Ok(submit(app, user, Operation::Authorize(Box::new(operation)), trans_id, None))
 }
 
-async fn read<T: DeserializeOwned>(app: &App, headers: &HeaderMap, body: Body) -> Result<T, Refusal> {
-    let json = read_json(app, headers, body).await?;
-    serde_json::from_slice(&json).map_err(|error| Refusal::Malformed { field: None, problem: error.to_string() })
+/// What became of a call.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) result: PresenceResult,
+}
+
+/// A call under way.
+pub(super) type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        (self.status, Json(self.result)).into_response()
+    }
 }
 
 fn subscription(user: &User, target: Address, wish: Wish, id: &str) -> (String, Operation) {
@@ -163,9 +197,16 @@ fn subscription(user: &User, target: Address, wish: Wish, id: &str) -> (String, 
     (trans_id, Operation::Subscribe(Box::new(subscribe)))
 }
 
-async fn submit(app: &App, user: &User, operation: Operation, trans_id: String, id: Option<String>) -> Response {
-    let (trace, outcome) = app.hub.submit_and_wait(operation, Arc::clone(&user.provenance)).await;
-    let failure = if let Outcome::Failure(failure) = &outcome { Some(failure) } else { None };
+fn submit(app: &App, user: &User, operation: Operation, trans_id: String, id: Option<String>) -> Answering {
+    let (hub, provenance) = (app.hub.clone(), Arc::clone(&user.provenance));
+    Box::pin(async move {
+        let (trace, outcome) = hub.submit_and_wait(operation, provenance).await;
+        answer(&outcome, trace, trans_id, id)
+    })
+}
+
+fn answer(outcome: &Outcome, trace: TraceId, trans_id: String, id: Option<String>) -> Answer {
+    let failure = if let Outcome::Failure(failure) = outcome { Some(failure) } else { None };
     let status = match (failure, &id) {
         (Some(_), _) => StatusCode::UNPROCESSABLE_ENTITY,
         (None, Some(_)) => StatusCode::CREATED,
@@ -179,7 +220,7 @@ async fn submit(app: &App, user: &User, operation: Operation, trans_id: String, 
         text: failure.and_then(|failure| failure.text.clone()),
         trace: trace.to_string(),
     };
-    (status, Json(result)).into_response()
+    Answer { status, result }
 }
 
 fn parse_address(field: &str, text: &str) -> Result<Address, Refusal> {

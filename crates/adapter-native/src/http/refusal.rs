@@ -19,8 +19,6 @@ pub(crate) enum Refusal {
     NotFound,
     #[error("this call does not take this method")]
     Method,
-    #[error("this is not offered here")]
-    NotOffered,
     #[error("{problem}")]
     Malformed { field: Option<String>, problem: String },
     #[error("more than {limit} octets")]
@@ -46,7 +44,6 @@ impl Refusal {
             Self::NoToken | Self::BadToken => StatusCode::UNAUTHORIZED,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::NotOffered => StatusCode::NOT_IMPLEMENTED,
             Self::Malformed { .. } | Self::Device(DeviceError::NotSent) => StatusCode::BAD_REQUEST,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -62,7 +59,6 @@ impl Refusal {
             Self::NoToken | Self::BadToken => "not-authorized",
             Self::NotFound => "no-such-call",
             Self::Method => "method-not-allowed",
-            Self::NotOffered => "not-implemented",
             Self::Malformed { .. } | Self::Device(DeviceError::NotSent) => "bad-request",
             Self::TooLarge { .. } => "too-large",
             Self::MediaType(_) => "unsupported-media",
@@ -83,7 +79,7 @@ impl Refusal {
             Self::Device(DeviceError::TooManyDevices { .. } | DeviceError::TooManyStreams { .. }) => {
                 Some("device".to_owned())
             }
-            Self::NotFound | Self::Method | Self::NotOffered | Self::SlowBody | Self::Busy => None,
+            Self::NotFound | Self::Method | Self::SlowBody | Self::Busy => None,
         }
     }
 

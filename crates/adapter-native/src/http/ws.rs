@@ -4,6 +4,7 @@ use super::App;
 use super::auth::{Caller, CallingDevice};
 use super::connection::{DRAIN, Place, STALL};
 use super::messages::{self, Answer};
+use super::presence;
 use super::refusal::Refusal;
 use super::signals;
 use crate::mailbox::Event;
@@ -17,6 +18,7 @@ use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgr
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use impp_model::Device;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::future::Future;
@@ -28,8 +30,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 /// Opens a WebSocket of sub-protocol `interlingua.v1` for one device.
 ///
 /// Towards the client go `{"type":"message","id","data"}` for each event and `{"type":"result","ref","status","data"}`
-/// for each request. From it come `{"type":"message","ref","data"}` with the body of `POST /v1/messages` and
-/// `{"type":"ack","id"}`, which is answered when it has a `ref` or fails.
+/// for each request. From it come `{"type","ref","data"}` with the bodies of the calls: `message`, `disposition`, `composing`, `presence`,
+/// `subscription`, `authorization`, and `unsubscription` with `{"id"}`; and `{"type":"ack","id"}`, which is answered when it
+/// has a `ref` or fails.
 #[utoipa::path(
     get, path = "/v1/ws", tag = "events", security(("token" = [])),
     params(("device" = Option<String>, Query, description = "The device; `main` if left out.")),
@@ -123,7 +126,8 @@ fn refusal_frame(reference: Option<&str>, refusal: &Refusal) -> String {
     result_frame(reference, refusal.status(), refusal.body())
 }
 
-type InFlight = Pin<Box<dyn Future<Output = (Option<String>, Answer)> + Send>>;
+/// The frame that answers a request.
+type InFlight = Pin<Box<dyn Future<Output = String> + Send>>;
 
 /// One open WebSocket.
 struct Talk {
@@ -131,7 +135,7 @@ struct Talk {
     user: Arc<User>,
     device: Arc<str>,
     reader: Reader,
-    /// Messages whose results are awaited; bounded by the user's places.
+    /// Requests whose results are awaited.
     in_flight: FuturesUnordered<InFlight>,
     last_heard: Instant,
 }
@@ -160,9 +164,7 @@ impl Talk {
                     Ok(None) => continue,
                     Err(end) => return end,
                 },
-                Some((reference, answer)) = self.in_flight.next() => {
-                    Message::Text(result_frame(reference.as_deref(), answer.status, answer.result).into())
-                }
+                Some(answer) = self.in_flight.next() => Message::Text(answer.into()),
                 event = self.reader.next() => Message::Text(event_frame(&event).into()),
                 _ = ping.tick() => {
                     if self.last_heard.elapsed() > SILENCE {
@@ -205,39 +207,71 @@ impl Talk {
     }
 
     fn act(&mut self, request: Request<'_>) -> Result<Option<String>, Refusal> {
-        match request.kind.as_str() {
-            "message" => {
-                let data = request.data.ok_or_else(|| Refusal::malformed("data", "missing"))?;
-                let message = mapping::parse(data.get().as_bytes())?;
-                let submitted = messages::submit(&self.app, &self.user, Some(Arc::clone(&self.device)), message)?;
-                self.in_flight.push(Box::pin(async move { (request.reference, submitted.answer().await) }));
-                Ok(None)
-            }
-            "ack" => {
-                let id = request.id.ok_or_else(|| Refusal::malformed("id", "missing"))?;
-                let id = self.app.shared.acknowledge(&self.user, &self.device, id)?;
-                let reference = request.reference.as_deref();
-                Ok(reference.map(|_| result_frame(reference, StatusCode::OK, AckResult { id })))
-            }
-            "disposition" => {
-                let data = request.data.ok_or_else(|| Refusal::malformed("data", "missing"))?;
-                let told =
-                    signals::disposition(&self.app, &self.user, Some(Arc::clone(&self.device)), data.get().as_bytes())?;
-                self.in_flight.push(Box::pin(async move { (request.reference, told.await) }));
-                Ok(None)
-            }
-            "composing" => {
-                let data = request.data.ok_or_else(|| Refusal::malformed("data", "missing"))?;
-                let told =
-                    signals::composing(&self.app, &self.user, Some(Arc::clone(&self.device)), data.get().as_bytes())?;
-                self.in_flight.push(Box::pin(async move { (request.reference, told.await) }));
-                Ok(None)
-            }
-            "presence" | "subscription" | "authorization" => Err(Refusal::NotOffered),
-            _ => Err(Refusal::malformed("type", "no such request")),
+        if request.kind == "ack" {
+            let id = request.id.ok_or_else(|| Refusal::malformed("id", "missing"))?;
+            let id = self.app.shared.acknowledge(&self.user, &self.device, id)?;
+            let reference = request.reference.as_deref();
+            return Ok(reference.map(|_| result_frame(reference, StatusCode::OK, AckResult { id })));
         }
+        if self.in_flight.len() >= MAX_IN_FLIGHT {
+            return Err(Refusal::Busy);
+        }
+        let reference = request.reference.clone();
+        let in_flight: InFlight = match self.call(&request)? {
+            Call::Message(answer) => Box::pin(async move {
+                let Answer { status, result, .. } = answer.await;
+                result_frame(reference.as_deref(), status, result)
+            }),
+            Call::Presence(answer) => Box::pin(async move {
+                let presence::Answer { status, result } = answer.await;
+                result_frame(reference.as_deref(), status, result)
+            }),
+        };
+        self.in_flight.push(in_flight);
+        Ok(None)
+    }
+
+    fn call(&self, request: &Request<'_>) -> Result<Call, Refusal> {
+        let (app, user, device) = (&self.app, &self.user, Some(Arc::clone(&self.device)));
+        let data =
+            || request.data.map(|data| data.get().as_bytes()).ok_or_else(|| Refusal::malformed("data", "missing"));
+        Ok(match request.kind.as_str() {
+            "message" => {
+                let submitted = messages::submit(app, user, device, mapping::parse(data()?)?)?;
+                Call::Message(Box::pin(submitted.answer()))
+            }
+            "disposition" => Call::Message(Box::pin(signals::disposition(app, user, device, data()?)?)),
+            "composing" => Call::Message(Box::pin(signals::composing(app, user, device, data()?)?)),
+            "presence" => {
+                let device = Device::new(&self.device).map_err(|error| Refusal::malformed("device", error))?;
+                Call::Presence(presence::set(app, user, device, data()?)?)
+            }
+            "subscription" => Call::Presence(presence::watch(app, user, data()?)?),
+            "unsubscription" => {
+                let Unsubscribe { id } = mapping::parse_json(data()?)?;
+                Call::Presence(presence::end(app, user, &id)?)
+            }
+            "authorization" => Call::Presence(presence::decide(app, user, data()?)?),
+            _ => return Err(Refusal::malformed("type", "no such request")),
+        })
     }
 }
+
+/// A call under way.
+enum Call {
+    Message(Pin<Box<dyn Future<Output = Answer> + Send>>),
+    Presence(presence::Answering),
+}
+
+/// What `DELETE /v1/subscriptions/{id}` has in its path.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Unsubscribe {
+    id: String,
+}
+
+/// Requests of one socket whose results are awaited: a client that sends more without reading waits for none of them.
+const MAX_IN_FLIGHT: usize = 1024;
 
 const PROTOCOL: &str = "interlingua.v1";
 

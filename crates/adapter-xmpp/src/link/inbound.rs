@@ -22,7 +22,7 @@ use crate::mapping::{error, message, signal};
 use crate::presence::{self, Received};
 
 /// What is translated for the users behind the gateway (XEP-0030).
-const FEATURES: &[&str] = &[ns::CHAT_STATES, ns::RECEIPTS, ns::CHAT_MARKERS];
+pub(crate) const FEATURES: &[&str] = &[ns::CHAT_STATES, ns::RECEIPTS, ns::CHAT_MARKERS];
 
 /// The way of stanzas into the gateway.
 pub(crate) struct Inbound {
@@ -256,6 +256,9 @@ impl Inbound {
             return None;
         }
         let to = iq.to().and_then(|to| Jid::parse(to).ok());
+        if to.as_ref().is_some_and(|to| to.resource().is_some() && !to.is_domain()) {
+            return presence::contact().answer(iq);
+        }
         if to.is_some_and(|to| self.is_gateway(&to)) {
             let utc = DateTime::from_system_time(wall)?;
             return self.info.answer(iq, EntityTime { utc: utc.as_str(), tzo: "+00:00" });

@@ -1,7 +1,7 @@
 //! The I/O shell: one connection to the server at a time, made again when it breaks.
 
 mod backoff;
-mod inbound;
+pub(crate) mod inbound;
 mod outbound;
 mod replies;
 mod sent;

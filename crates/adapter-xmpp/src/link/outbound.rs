@@ -167,11 +167,8 @@ impl Outbound {
 
     /// There is no link and none in sight: what the hub can keep does not wait here (DESIGN A5).
     pub(crate) fn give_back(&mut self) {
-        let (kept, waiting): (VecDeque<_>, _) =
-            self.waiting.drain(..).partition(|delivery| !delivery.operation.kind().is_presence());
-        self.waiting = waiting;
-        self.waiting_due = self.waiting.iter().map(|delivery| delivery.deadline).min();
-        for delivery in kept {
+        self.waiting_due = None;
+        for delivery in self.waiting.drain(..) {
             delivery.settle(Failure::new(Side::Far, Cause::LinkDown));
         }
     }

@@ -6,7 +6,7 @@ use super::watch::{Effect, Known, Tell};
 use adapter_api::{InstanceName, Settle};
 use impp_model::{
     AuthorizeOperation, Basic, Cause, Endpoint, Failure, News, NotifyOperation, Operation, PresenceInfo, PresenceTuple,
-    Side, Standing, SubscribeOperation, SubscriptId, TransId, Wish,
+    Side, SubscribeOperation, TransId, Wish,
 };
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ impl Engine<'_> {
             return self.tell_published(pair);
         }
         let operation = self.subscribe(pair, wish);
-        self.send(operation, near.clone(), Sent::Far(pair.clone(), wish));
+        self.send(operation, near.clone(), Sent::Far(pair.clone(), wish, self.tries));
     }
 
     fn subscribe(&mut self, pair: &Pair, wish: Wish) -> Operation {
@@ -51,24 +51,24 @@ impl Engine<'_> {
             allow,
             trans_id: self.trans_id(),
         }));
-        self.send(operation, self.way_back(pair), Sent::Authorize);
+        self.send(operation, self.way_back(pair), Sent::Authorize(pair.clone(), allow, self.tries));
     }
 
     fn tell_near(&mut self, pair: &Pair, near: &InstanceName, tell: Tell) {
-        let Tell { id, standing, before, state } = tell;
+        let Tell { before, state, .. } = tell.clone();
         let by_device = self.capabilities(near).is_some_and(|near| near.devices);
         match state {
             Some(state) if by_device => {
                 let before = before.map(|before| self.read(&before));
                 for tuple in changes(before.as_deref(), &self.read(&state)) {
-                    self.notify(pair, &id, standing.clone(), News::Device(Box::new(tuple)));
+                    self.notify(pair, &tell, News::Device(Box::new(tuple)));
                 }
             }
             Some(state) => {
                 let state = self.read(&state);
-                self.notify(pair, &id, standing, News::Whole(state));
+                self.notify(pair, &tell, News::Whole(state));
             }
-            None => self.notify(pair, &id, standing, News::Nothing),
+            None => self.notify(pair, &tell, News::Nothing),
         }
     }
 
@@ -87,16 +87,16 @@ impl Engine<'_> {
         }
     }
 
-    fn notify(&mut self, pair: &Pair, id: &SubscriptId, standing: Standing, news: News) {
+    fn notify(&mut self, pair: &Pair, tell: &Tell, news: News) {
         let operation = Operation::Notify(Box::new(NotifyOperation {
             target: Endpoint::bare(pair.target.clone()),
             watcher: Endpoint::bare(pair.watcher.clone()),
-            subscript_id: Some(id.clone()),
+            subscript_id: Some(tell.id.clone()),
             trans_id: self.trans_id(),
-            standing,
+            standing: tell.standing.clone(),
             news,
         }));
-        self.send(operation, self.way_back(pair), Sent::Tell(pair.clone(), id.clone()));
+        self.send(operation, self.way_back(pair), Sent::Tell(pair.clone(), Box::new(tell.clone()), self.tries));
     }
 
     /// The instance that what comes from the presentity comes in through.

@@ -3,6 +3,7 @@
 //! One task, the [`Engine`](engine::Engine), holds a [`Watch`](watch::Watch) for each (WATCHER, PRESENTITY) and the records
 //! of them in the store. Adapters reach it as they reach the rest of the hub, by submitting operations.
 
+mod again;
 mod carry; // RFC 3859 §3.1
 mod engine;
 mod pair;

@@ -168,6 +168,13 @@ mod tests {
         Entry::new(place, None, sides, watch)
     }
 
+    // checks: REQ-2.2.2
+    #[test]
+    fn what_is_kept_for_each_pair_is_small() {
+        assert!(std::mem::size_of::<Entry>() <= 96, "{}", std::mem::size_of::<Entry>());
+        assert_eq!(std::mem::size_of::<(Timestamp, Key)>(), 16);
+    }
+
     #[test]
     fn pairs_are_found_by_presentity_and_by_due_time_and_leave_nothing_behind() {
         let mut pairs = Pairs::default();

@@ -183,6 +183,16 @@ mod tests {
         }
     }
 
+    // checks: REQ-2.2.2
+    #[test]
+    fn what_is_kept_for_each_dialog_is_small() {
+        assert_eq!(std::mem::size_of::<Packed>(), 32);
+        assert!(std::mem::size_of::<(EventId, super::super::Watching)>() <= 112);
+        assert!(std::mem::size_of::<(EventId, super::super::Watched)>() <= 152);
+        let octets = Packed::from(&Dialog { routes: Vec::new(), ..dialog(7) }).text.len();
+        assert!(octets < 100, "{octets}");
+    }
+
     #[test]
     fn a_dialog_comes_back_as_it_was_put_in() {
         for number in [0, 1] {

@@ -14,7 +14,7 @@ use crate::cli::Ended;
 use crate::output;
 use world::World;
 
-/// Start a gateway on loopback with simulated peers, and send messages between all of them
+/// Start a gateway on loopback with simulated peers, and send messages and presence between all of them
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// End after the report, with status 0 if everything was as expected
@@ -59,17 +59,33 @@ impl Side {
         }
     }
 
+    /// The status text that watchers of this user see.
+    fn note(self) -> &'static str {
+        match self {
+            Self::Sip => "Grüße vom Balkon",
+            Self::Xmpp => "im Garten",
+            Self::Native => "at home 🏡",
+        }
+    }
+
     fn address(self) -> String {
         format!("{}@{}", self.user(), self.domain())
     }
 }
 
-/// A message as a user got it.
+/// A message as a user got it, or a contact's presence as it saw it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Heard {
     by: Side,
     from: String,
     text: String,
+}
+
+impl Heard {
+    /// That `by` saw `of` there, with this status text.
+    fn seen(by: Side, of: String, note: &str) -> Self {
+        Self { by, from: of, text: format!("there: {note}") }
+    }
 }
 
 /// What a sender is told of its message.

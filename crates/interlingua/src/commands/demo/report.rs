@@ -1,4 +1,4 @@
-//! The report: a message for every ordered pair, and an unknown user on every side.
+//! The report: a message for every ordered pair, an unknown user on every side, and the presence of each for each other.
 
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,12 @@ pub(super) async fn run(world: &mut World) -> Result<bool> {
     for (from, to) in [(Side::Sip, Side::Xmpp), (Side::Xmpp, Side::Native), (Side::Native, Side::Sip)] {
         all += 1;
         good += usize::from(refuse(world, from, to).await?);
+    }
+    for of in Side::ALL {
+        for watcher in Side::ALL.into_iter().filter(|watcher| *watcher != of) {
+            all += 1;
+            good += usize::from(watch(world, of, watcher).await?);
+        }
     }
     output::text(&format!("{good} of {all} as expected"))?;
     Ok(good == all)
@@ -74,6 +80,33 @@ async fn refuse(world: &World, from: Side, to: Side) -> Result<bool> {
         None => (false, "untold", "no such user, and sender not told".to_owned()),
     };
     line(from, to, what, took, &why(trace.as_ref(), &words))?;
+    Ok(good)
+}
+
+/// The presence of a user, for a watcher: asked for, allowed and seen with its status text.
+async fn watch(world: &mut World, of: Side, watcher: Side) -> Result<bool> {
+    let expected = Heard::seen(watcher, of.address(), of.note());
+    let start = Instant::now();
+    let World { users, heard, .. } = &mut *world;
+    users.watch(watcher, &of.address()).await?;
+    let seen = async {
+        // Whoever is there may be told of more than once.
+        while let Some(seen) = heard.recv().await {
+            if seen == expected {
+                return true;
+            }
+        }
+        false
+    };
+    let good = tokio::time::timeout(PATIENCE, seen).await.unwrap_or(false);
+    let (what, detail) = if good { ("seen", expected.text.as_str()) } else { ("unseen", "nothing was told") };
+    let of_pair = |row: &interwork::Subscription| {
+        row.watcher.to_string() == watcher.address() && row.presentity.to_string() == of.address()
+    };
+    let (_, rows) = world.gateway.core.subscriptions(None, 16).await;
+    let standing = rows.iter().find(|row| of_pair(row));
+    let standing = standing.map_or("no subscription".to_owned(), |row| format!("{}, {}", row.authorization, row.state));
+    line(of, watcher, what, start.elapsed(), &format!("presence; {standing}; {detail}"))?;
     Ok(good)
 }
 

@@ -1,4 +1,4 @@
-//! A SIP user agent on a UDP socket: sends MESSAGE, answers MESSAGE for one user and 404 for others.
+//! A SIP user agent on a UDP socket: sends MESSAGE and SUBSCRIBE, answers MESSAGE and SUBSCRIBE for one user and 404 for others.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adapter_sip::mapping::address::from_sip_uri;
-use anyhow::{Context, Result};
+use adapter_sip::mapping::presence::{ACCEPT, Document, EVENT, InDialog, Notification, from_notify, to_notify};
+use anyhow::{Context, Result, bail};
 use bytes::Bytes;
+use impp_model::{Basic, Device, LangText, PresenceInfo, PresenceTuple};
 use parking_lot::Mutex;
 use sip_proto::build::{RequestBuilder, ResponseBuilder, TopVia};
 use sip_proto::header_id::HeaderId;
@@ -22,7 +24,12 @@ use super::{Heard, Side, Told};
 
 /// The user agent.
 pub(super) struct SipUser {
-    socket: Arc<UdpSocket>,
+    line: Arc<Line>,
+}
+
+/// The way of requests to the gateway.
+struct Line {
+    socket: UdpSocket,
     local: SocketAddr,
     gateway: SocketAddr,
     waiting: Waiting,
@@ -37,6 +44,12 @@ const T1: Duration = Duration::from_millis(500);
 /// Enough repetitions for a person to have given up: 500 ms, 1 s, 2 s, 4 s.
 const TRIES: u32 = 4;
 
+/// The tag of the user's end of all dialogs.
+const OWN_TAG: &str = "demo";
+
+/// Seconds of a subscription.
+const EXPIRES: &str = "600";
+
 /// The largest datagram.
 const MAX_DATAGRAM: usize = 65_535;
 
@@ -46,28 +59,54 @@ const ANSWERED: usize = 64;
 impl SipUser {
     pub(super) fn start(socket: UdpSocket, gateway: SocketAddr, ears: mpsc::Sender<Heard>) -> Result<Self> {
         let local = socket.local_addr()?;
-        let user = Self { socket: Arc::new(socket), local, gateway, waiting: Waiting::default() };
-        let (socket, waiting) = (user.socket.clone(), user.waiting.clone());
-        tokio::spawn(async move { Agent { socket, waiting, ears, answered: VecDeque::new() }.run().await });
-        Ok(user)
+        let line = Arc::new(Line { socket, local, gateway, waiting: Waiting::default() });
+        let agent = Agent { line: line.clone(), ears, answered: VecDeque::new() };
+        tokio::spawn(agent.run());
+        Ok(Self { line })
     }
 
-    /// Sends one MESSAGE over UDP, repeating it until a final response.
     pub(super) async fn send(&self, to: &str, text: &str) -> Result<Told> {
-        let (local, domain) = to.rsplit_once('@').context("no address")?;
-        let target = SipUriBuilder::new(Scheme::Sip, Some(local), domain).build();
+        let body = Bytes::copy_from_slice(text.as_bytes());
+        self.line.ask(request(Method::Message, to)?.body("text/plain;charset=UTF-8", body)).await
+    }
+
+    /// Subscribes to somebody's presence (RFC 3856).
+    pub(super) async fn watch(&self, target: &str) -> Result<()> {
+        let subscribe = request(Method::Subscribe, target)?
+            .header(HeaderId::Contact, &self.line.contact())
+            .header(HeaderId::Event, EVENT)
+            .header(HeaderId::Accept, ACCEPT)
+            .header(HeaderId::Expires, EXPIRES);
+        match self.line.ask(subscribe).await? {
+            Told::Accepted(_) => Ok(()),
+            Told::Refused(words) => bail!("SUBSCRIBE was refused: {words}"),
+        }
+    }
+}
+
+/// A request of the user outside a dialog.
+fn request(method: Method, to: &str) -> Result<RequestBuilder> {
+    let (local, domain) = to.rsplit_once('@').context("no address")?;
+    let target = SipUriBuilder::new(Scheme::Sip, Some(local), domain).build();
+    Ok(RequestBuilder::new(method, &target)
+        .header(HeaderId::MaxForwards, "70")
+        .header(HeaderId::From, &format!("<sip:{}>;tag={}", Side::Sip.address(), random_text()))
+        .header(HeaderId::To, &format!("<{target}>"))
+        .header(HeaderId::CallId, &random_text())
+        .cseq(1))
+}
+
+impl Line {
+    fn contact(&self) -> String {
+        format!("<sip:{}@{}>", Side::Sip.user(), self.local)
+    }
+
+    /// Sends one request over UDP, repeating it until a final response.
+    async fn ask(&self, request: RequestBuilder) -> Result<Told> {
         let branch = format!("z9hG4bK{}", random_text());
-        let from = format!("<sip:{}>;tag={}", Side::Sip.address(), random_text());
         let sent_by = self.local.to_string();
         let via = TopVia { transport: "UDP", sent_by: &sent_by, branch: &branch, rport: true, alias: false };
-        let request = RequestBuilder::new(Method::Message, &target)
-            .header(HeaderId::MaxForwards, "70")
-            .header(HeaderId::From, &from)
-            .header(HeaderId::To, &format!("<{target}>"))
-            .header(HeaderId::CallId, &random_text())
-            .cseq(1)
-            .body("text/plain;charset=UTF-8", Bytes::copy_from_slice(text.as_bytes()))
-            .encode(&via);
+        let request = request.encode(&via);
         let (sender, mut response) = oneshot::channel();
         self.waiting.lock().insert(branch.clone(), sender);
         for attempt in 0..TRIES {
@@ -82,8 +121,7 @@ impl SipUser {
 }
 
 struct Agent {
-    socket: Arc<UdpSocket>,
-    waiting: Waiting,
+    line: Arc<Line>,
     ears: mpsc::Sender<Heard>,
     answered: VecDeque<(String, Bytes)>,
 }
@@ -91,7 +129,7 @@ struct Agent {
 impl Agent {
     async fn run(mut self) {
         let mut buffer = vec![0; MAX_DATAGRAM];
-        while let Ok((length, source)) = self.socket.recv_from(&mut buffer).await {
+        while let Ok((length, source)) = self.line.socket.recv_from(&mut buffer).await {
             let octets = Bytes::copy_from_slice(buffer.get(..length).unwrap_or_default());
             let Ok(message) = Message::parse(octets) else { continue };
             let Ok(branch) = message.top_via().map(|via| via.branch().unwrap_or_default().to_owned()) else { continue };
@@ -104,7 +142,7 @@ impl Agent {
     }
 
     fn tell(&self, branch: &str, status: u16, response: &Message) {
-        let Some(waiting) = self.waiting.lock().remove(branch) else { return };
+        let Some(waiting) = self.line.waiting.lock().remove(branch) else { return };
         let words = format!("{status} {}", response.reason().unwrap_or_default());
         let told = if status < 300 { Told::Accepted(words) } else { Told::Refused(words) };
         // Nobody waits any more: the demonstration is over.
@@ -116,16 +154,86 @@ impl Agent {
         let response = match known {
             Some(response) => response,
             None => {
-                let status = self.take(request).await;
-                let response = ResponseBuilder::new(request, status).source(source).to_tag(&random_text()).encode();
+                let response = match request.method() {
+                    Some(Method::Subscribe) => self.subscribed(request).source(source).encode(),
+                    Some(Method::Notify) => {
+                        let status = self.notified(request).await;
+                        ResponseBuilder::new(request, status).source(source).to_tag(OWN_TAG).encode()
+                    }
+                    Some(_) | None => {
+                        let status = self.take(request).await;
+                        ResponseBuilder::new(request, status).source(source).to_tag(&random_text()).encode()
+                    }
+                };
                 self.answered.truncate(ANSWERED);
                 self.answered.push_front((branch.to_owned(), response.clone()));
                 response
             }
         };
-        if let Err(error) = self.socket.send_to(&response, source).await {
+        if let Err(error) = self.line.socket.send_to(&response, source).await {
             tracing::warn!(%error, "the SIP user could not answer");
         }
+    }
+
+    /// Everybody may watch the user: a NOTIFY with its state follows the answer.
+    fn subscribed<'a>(&self, request: &'a Message) -> ResponseBuilder<'a> {
+        let Some((notify, expires)) = self.notify(request) else {
+            return ResponseBuilder::new(request, 404).to_tag(OWN_TAG);
+        };
+        let line = self.line.clone();
+        tokio::spawn(async move {
+            if let Err(error) = line.ask(notify).await {
+                tracing::warn!(%error, "the SIP user could not notify");
+            }
+        });
+        ResponseBuilder::new(request, 200)
+            .to_tag(OWN_TAG)
+            .header(HeaderId::Contact, &self.line.contact())
+            .header(HeaderId::Expires, &expires)
+    }
+
+    /// The NOTIFY that answers a SUBSCRIBE, and for how long that is.
+    fn notify(&self, request: &Message) -> Option<(RequestBuilder, String)> {
+        let key = request.verify().ok()?;
+        let [presentity, watcher] = [request.request_uri()?, key.from.uri].map(|uri| from_sip_uri(uri).ok());
+        let (presentity, watcher) = (presentity?, watcher?);
+        if presentity.address.local() != Side::Sip.user() {
+            return None;
+        }
+        let expires = request.only(HeaderId::Expires).ok().flatten().unwrap_or(EXPIRES).to_owned();
+        let subscription =
+            if expires == "0" { "terminated;reason=timeout".into() } else { format!("active;expires={expires}") };
+        let notes = vec![LangText { language: None, text: Side::Sip.note().to_owned() }];
+        let tuple = PresenceTuple { notes, ..PresenceTuple::new(Device::new("demo").ok(), Basic::Open) };
+        let info = PresenceInfo { tuples: vec![tuple], ..PresenceInfo::default() };
+        let document = Document::of_info(&info, &presentity.address, None).ok()?.value;
+        let target = request.addresses(HeaderId::Contact).next()?.ok()?.uri;
+        let cseq = request.cseq().ok()?.number;
+        let contact = self.line.contact();
+        let dialog = InDialog {
+            target,
+            call_id: request.call_id().ok()?.as_str(),
+            from_tag: OWN_TAG,
+            to_tag: key.from.tag().unwrap_or_default(),
+            contact: contact.trim_matches(['<', '>']),
+            // One NOTIFY for each SUBSCRIBE: its numbers do for both.
+            cseq,
+            max_forwards: 70,
+        };
+        let notification = Notification { presentity, watcher, subscription, document: Some(document) };
+        Some((to_notify(&notification, &dialog), expires))
+    }
+
+    /// Whom the user watches is heard of when it is there.
+    async fn notified(&self, request: &Message) -> u16 {
+        let Ok(notification) = from_notify(request) else { return 400 };
+        let info = notification.document.and_then(|document| document.to_info(None).ok());
+        let Some(info) = info.map(|mapped| mapped.value).filter(PresenceInfo::is_open) else { return 200 };
+        let note = info.tuples.iter().flat_map(|tuple| &tuple.notes).chain(&info.notes).next();
+        let note = note.map(|note| note.text.as_str()).unwrap_or_default();
+        // The demonstration may be over: then nobody listens.
+        let _ = self.ears.send(Heard::seen(Side::Sip, notification.presentity.address.to_string(), note)).await;
+        200
     }
 
     /// The status for a request; a message for the user is heard.

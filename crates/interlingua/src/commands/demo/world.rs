@@ -45,6 +45,17 @@ impl Users {
     }
 }
 
+impl Users {
+    /// Subscribes the user of `watcher` to somebody's presence.
+    pub(super) async fn watch(&self, watcher: Side, target: &str) -> Result<()> {
+        match watcher {
+            Side::Sip => self.sip.watch(target).await,
+            Side::Xmpp => self.xmpp.watch(target).await,
+            Side::Native => self.native.watch(target).await,
+        }
+    }
+}
+
 /// Messages that nobody has looked at yet; a person at the demonstration sends fewer.
 const HEARD: usize = 64;
 
@@ -135,6 +146,8 @@ level = "warn"
 [adapter.sip]
 type = "sip"
 listen = ["udp:127.0.0.1:0", "tcp:127.0.0.1:0"]
+[adapter.sip.presence]
+notify_interval = "0s"
 [adapter.xmpp]
 type = "xmpp-component"
 connect = "{xmpp}"

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use xmpp_proto::component::{ComponentServer, LinkConfig, Output, Secret, ServerConfig};
 use xmpp_proto::jid::Jid;
 use xmpp_proto::ns;
-use xmpp_proto::stanza::{Condition, Iq, Message, MessageType, Stanza, error_reply};
+use xmpp_proto::stanza::{Condition, Iq, Message, MessageType, Presence, PresenceType, Stanza, error_reply};
 
 use super::world::random_text;
 use super::{Heard, Side, Told};
@@ -72,6 +72,19 @@ impl XmppDomain {
         let told = tokio::time::timeout(patience, error).await;
         self.shared.waiting.lock().remove(&id);
         Ok(told.ok().and_then(Result::ok).map(Told::Refused))
+    }
+}
+
+impl XmppDomain {
+    /// Asks for the presence of `target` (RFC 6121 §3.1.1).
+    pub(super) async fn watch(&self, target: &str) -> Result<()> {
+        let (_, domain) = target.rsplit_once('@').context("no address")?;
+        let link = self.shared.links.lock().get(domain).cloned().context("no link to that domain")?;
+        let subscribe = Presence::new(Some(PresenceType::Subscribe))
+            .with_from(Side::Xmpp.address())
+            .with_to(target.to_owned())
+            .with_id(random_text());
+        link.send(subscribe.into_element()).await.context("the link has closed")
     }
 }
 
@@ -134,7 +147,7 @@ impl Connection {
                     }
                 }
                 Output::Stanza(element) => {
-                    if let Some(answer) = self.shared.handle(element).await {
+                    for answer in self.shared.handle(element).await {
                         // A link that is closing takes no answers; its peer has gone.
                         let _ = self.machine.send(&answer, Instant::now());
                     }
@@ -156,12 +169,40 @@ async fn sleep_until(timeout: Option<Instant>) {
 
 impl Shared {
     /// What the server and its user answer, in the order in which stanzas come (RFC 6120 §10.1).
-    async fn handle(&self, element: Element) -> Option<Element> {
+    async fn handle(&self, element: Element) -> Vec<Element> {
         match Stanza::from_element(element) {
-            Ok(Stanza::Message(message)) => self.handle_message(message).await,
-            Ok(Stanza::Iq(iq)) => answer_iq(&iq),
-            Ok(Stanza::Presence(_)) => None,
-            Err(rejected) => rejected.reply(),
+            Ok(Stanza::Message(message)) => self.handle_message(message).await.into_iter().collect(),
+            Ok(Stanza::Iq(iq)) => answer_iq(&iq).into_iter().collect(),
+            Ok(Stanza::Presence(presence)) => self.handle_presence(&presence).await,
+            Err(rejected) => rejected.reply().into_iter().collect(),
+        }
+    }
+
+    /// Everybody may watch the user (RFC 6121 §3.1.3, §4.3.2); whom it watches is heard of.
+    async fn handle_presence(&self, presence: &Presence) -> Vec<Element> {
+        let (Some(from), Some(to)) = (presence.from(), presence.to()) else { return Vec::new() };
+        let back = |kind, own: String| Presence::new(kind).with_from(own).with_to(from.to_owned());
+        let device = format!("{}/demo", Side::Xmpp.address());
+        let state = back(None, device).with_status(Side::Xmpp.note(), None).into_element();
+        match presence.kind() {
+            Some(PresenceType::Subscribe) => {
+                vec![back(Some(PresenceType::Subscribed), to.to_owned()).into_element(), state]
+            }
+            Some(PresenceType::Probe) => vec![state],
+            None => {
+                let note = presence.statuses().next().map(|status| status.text.into_owned()).unwrap_or_default();
+                let of = Jid::parse(from).map(|from| from.to_bare().as_str().to_owned()).unwrap_or_default();
+                // The demonstration may be over: then nobody listens.
+                let _ = self.ears.send(Heard::seen(Side::Xmpp, of, &note)).await;
+                Vec::new()
+            }
+            Some(
+                PresenceType::Subscribed
+                | PresenceType::Unsubscribe
+                | PresenceType::Unsubscribed
+                | PresenceType::Unavailable
+                | PresenceType::Error,
+            ) => Vec::new(),
         }
     }
 

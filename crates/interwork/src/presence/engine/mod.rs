@@ -4,14 +4,15 @@ mod listing;
 mod operations; // RFC 3859 §3.1
 mod turn;
 
+use super::again::Again;
 use super::pair::Pair;
 use super::pairs::{Entry, Pairs};
 use super::record;
-use super::watch::{Authorization, Known, Sides};
+use super::watch::{Authorization, Known, Sides, Tell};
 use super::{Event, PresenceLimits};
 use crate::core::Core;
 use adapter_api::{InstanceName, PeerState, PresenceCapabilities, Settlement, Token};
-use impp_model::{Address, Cause, Device, Failure, Outcome, PresenceInfo, Side, SubscriptId, Wish};
+use impp_model::{Address, Cause, Device, Failure, Outcome, PresenceInfo, Side, Wish};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -28,7 +29,7 @@ pub(crate) struct Engine<'a> {
     inbox: mpsc::UnboundedSender<Event>,
     events: mpsc::UnboundedReceiver<Event>,
     queued: Arc<AtomicUsize>,
-    pairs: Pairs,
+    pub(super) pairs: Pairs,
     /// Peers that could not be reached, of instances that call them as needed.
     missed: BTreeSet<(InstanceName, String)>,
     /// What PRESENTITIES of instances that publish have told, device by device.
@@ -37,16 +38,21 @@ pub(crate) struct Engine<'a> {
     pub(super) next_token: Token,
     pub(super) outcomes: Arc<Outcomes>,
     turn: Turn,
+    pub(super) again: Again,
+    /// Of what is sent again at this moment.
+    pub(super) tries: u8,
     /// The last states that were read: who tells all watchers needs only these.
     pub(super) read: [(Known, Arc<PresenceInfo>); 2],
 }
 
 /// An operation that this task has sent.
+///
+/// The number says how often the same has failed before.
 pub(super) enum Sent {
-    Far(Pair, Wish),
-    Tell(Pair, SubscriptId),
+    Far(Pair, Wish, u8),
+    Tell(Pair, Box<Tell>, u8),
     Check(Pair),
-    Authorize,
+    Authorize(Pair, bool, u8),
 }
 
 /// The way of outcomes back to the task.
@@ -61,6 +67,9 @@ impl Settlement for Outcomes {
 
 /// Events taken in one turn: they share one commit.
 const BATCH: usize = 1024;
+
+/// After a start links are made and adapters read their dialogs; before that nothing could be asked.
+const LINKS_COME_UP: Duration = Duration::from_secs(1);
 
 /// Unreachable peers that are remembered; those of further ones hear of changes when there are some.
 const MAX_MISSED: usize = 10_000;
@@ -84,6 +93,8 @@ impl<'a> Engine<'a> {
             sent: HashMap::new(),
             next_token: 0,
             turn: Turn::default(),
+            again: Again::default(),
+            tries: 0,
             read: std::array::from_fn(|_| (Known::from(&PresenceInfo::default()), Arc::default())),
         };
         engine.restore();
@@ -94,7 +105,8 @@ impl<'a> Engine<'a> {
     pub(crate) async fn run(mut self) {
         let mut batch = Vec::new();
         loop {
-            let wake = self.pairs.next_due().map(|due| due.since(self.core.timestamp()));
+            let due = [self.pairs.next_due(), self.again.next_due()].into_iter().flatten().min();
+            let wake = due.map(|due| due.since(self.core.timestamp()));
             tokio::select! {
                 1.. = self.events.recv_many(&mut batch, BATCH) => {}
                 () = pause(wake) => {}
@@ -105,6 +117,7 @@ impl<'a> Engine<'a> {
             self.handle_timeouts();
             self.commit().await;
             self.act();
+            self.send_again();
         }
     }
 
@@ -116,7 +129,8 @@ impl<'a> Engine<'a> {
         if unreadable > 0 {
             tracing::error!(unreadable, "subscriptions are not understood; they stay stored");
         }
-        let (now, count) = (self.core.timestamp(), records.len());
+        // The time of this moment: a long start must not leave everything due at once.
+        let (now, count) = (self.core.timestamp().after(LINKS_COME_UP), records.len());
         let pace = Duration::from_secs(1) / self.limits.restart_rate.max(1);
         let mut last = None;
         for (number, mut record) in (0u32..).zip(records) {
@@ -162,17 +176,21 @@ impl<'a> Engine<'a> {
         let Some(sent) = self.sent.remove(&token) else { return };
         let failure = if let Outcome::Failure(failure) = outcome { Some(&**failure) } else { None };
         let now = self.core.timestamp();
+        let gone = failure.is_some_and(|failure| failure.cause == Cause::NotFound);
+        if let Some(failure) = failure.filter(|_| !gone) {
+            self.failed(&sent, failure);
+        }
         let (pair, effects) = match sent {
-            Sent::Authorize => return,
-            Sent::Far(pair, wish) => {
+            Sent::Authorize(..) => return,
+            Sent::Far(pair, wish, _) => {
                 let Some(entry) = self.touch(&pair) else { return };
                 let effects = entry.watch.handle_far_outcome(wish, failure, now);
                 (pair, effects)
             }
             // The adapter says so of a subscription that is gone, and of nothing else.
-            Sent::Tell(pair, id) if failure.is_some_and(|failure| failure.cause == Cause::NotFound) => {
+            Sent::Tell(pair, tell, _) if gone => {
                 let Some(entry) = self.touch(&pair) else { return };
-                let effects = entry.watch.handle_near_gone(&id);
+                let effects = entry.watch.handle_near_gone(&tell.id);
                 (pair, effects)
             }
             Sent::Tell(..) => return,
@@ -263,6 +281,12 @@ impl<'a> Engine<'a> {
         let near = self.capabilities(near);
         let (checked, devices) = near.map_or((false, false), |near| (near.checked, near.devices));
         Sides { refreshed: near.is_none_or(|near| !near.refreshed), checked, polls: self.limits.polls, devices }
+    }
+
+    /// The instance a pair's watcher comes in through.
+    pub(super) fn near_of(&self, pair: &Pair) -> InstanceName {
+        let known = self.pairs.get(pair).map(|entry| self.pairs.name(entry.near));
+        known.or_else(|| self.core.near_of(&pair.watcher)).unwrap_or_else(|| "".into())
     }
 
     pub(super) fn far_of(&self, pair: &Pair) -> Option<InstanceName> {

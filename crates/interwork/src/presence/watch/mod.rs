@@ -230,6 +230,13 @@ impl Watch {
         }));
     }
 
+    /// What to tell one subscription that could not be told `tell`; none when it is gone.
+    pub(crate) fn tell_again(&self, tell: &Tell, now: Timestamp) -> Option<Tell> {
+        let near = self.near().iter().find(|near| near.id == tell.id)?;
+        let (before, state) = (tell.before.clone(), self.tellable());
+        Some(Tell { id: tell.id.clone(), standing: self.standing(near, now), before, state })
+    }
+
     /// Tells every subscription of the near side that it is over.
     fn end_all(&mut self, reason: EndReason, effects: &mut Vec<Effect>) {
         let (before, state) = (self.info.clone(), self.info().map(|info| Known::from(&closed(&info))));
