@@ -176,6 +176,7 @@ fn read_presence(
     let presentity = end(&from)?.address;
     let watcher = jid("to", presence.to())?.as_ref().map(end).transpose()?.unwrap_or_else(|| setting.receiver.clone());
     let told = xmpp_presence::from_stanza(presence, &from)
+        .map_err(|protected| protected.failure())?
         .ok_or_else(|| Stop::Nothing("the stanza tells no availability".to_owned()))?;
     let mut states = earlier.unwrap_or_else(|| notice(presentity.clone(), watcher, Mapped::default()));
     states.dropped.extend(told.dropped);
