@@ -292,6 +292,20 @@ fn read_cpim(input: &[u8], setting: &Setting) -> Result<Mapped<Carried>, Stop> {
     Ok(notice(source.address, watcher, info))
 }
 
+/// The message/cpim object that the input is or a MESSAGE request holds, octet for octet.
+pub(super) fn object(from: Protocol, input: &[u8]) -> Option<Bytes> {
+    match from {
+        Protocol::Cpim => Some(Bytes::copy_from_slice(input)),
+        Protocol::Sip => {
+            let request = Message::parse(Bytes::copy_from_slice(input)).ok()?;
+            let content_type = request.only(HeaderId::ContentType).ok().flatten()?;
+            let is_object = cpim::MediaType::parse(content_type).is_some_and(|media| media.is(cpim::MEDIA_TYPE));
+            is_object.then(|| Bytes::copy_from_slice(request.body()))
+        }
+        Protocol::Xmpp | Protocol::Native | Protocol::Pidf => None,
+    }
+}
+
 /// Whom a signed object names; it is looked at, not taken apart.
 fn signed_ends(input: &[u8]) -> Option<(Endpoint, Endpoint)> {
     let package = Package::parse(input).ok().filter(|package| package.class() == Class::Signed)?;
@@ -306,7 +320,7 @@ fn read_pidf(input: &[u8], setting: &Setting) -> Result<Mapped<Carried>, Stop> {
     let presentity = address(entity).or_else(|| xmpp_address(entity));
     let malformed = || Failure::new(Side::Near, Cause::AddressMalformed).with_text("the entity names no presentity");
     let mut info = pidf::mapping::to_info(&parsed.presence, setting.date_time().as_ref());
-    info.value.pidf = std::str::from_utf8(input).is_ok().then(|| Bytes::copy_from_slice(input));
+    info.value.pidf = pidf::to_utf8(input, None).ok().map(|text| Bytes::from(text.into_owned()));
     Ok(notice(presentity.ok_or_else(malformed)?, setting.receiver.clone(), info))
 }
 
