@@ -287,6 +287,20 @@ fn rfc3862_s2_2_an_object_goes_on_in_its_own_octets() {
 }
 
 #[test]
+fn rfc6120_s4_8_3_an_element_of_another_namespace_is_no_stanza() {
+    for name in ["message", "presence"] {
+        let stanza = |namespace: &str| {
+            format!("<{name} xmlns='{namespace}' from='a@b.example' to='c@d.example'><body>x</body></{name}>")
+        };
+        let refused = run(Protocol::Xmpp, Protocol::Sip, &stanza("foo"));
+        assert!(matches!(refused, Translation::Refused { reason: "bad_request", .. }), "{refused:?}");
+        for namespace in ["jabber:client", "jabber:server", "jabber:component:accept"] {
+            output(Protocol::Xmpp, Protocol::Sip, &stanza(namespace));
+        }
+    }
+}
+
+#[test]
 fn the_command_translates_presence() {
     let arguments = ["translate", "--from", "native", "--to", "xmpp", "--for", "romeo@example.net", "--json"];
     let run = run_with(&arguments, br#"{"basic":"open","show":"dnd","note":"n","priority":-1}"#);

@@ -223,6 +223,17 @@ mod tests {
         }
     }
 
+    #[test]
+    fn xml_s2_8_documents_of_other_1_x_versions_are_read() {
+        let document = |version: &str| {
+            format!(
+                "<?xml version='{version}'?><presence xmlns='urn:ietf:params:xml:ns:pidf' entity='pres:a@b.example'/>"
+            )
+        };
+        assert!(crate::parse(document("1.1").as_bytes()).is_ok());
+        assert!(crate::parse(document("2.0").as_bytes()).is_err());
+    }
+
     // checks: PD-24
     #[test]
     fn rfc3863_s4_1_the_declaration_names_the_encoding_that_is_written() {

@@ -126,6 +126,10 @@ fn read_xmpp(input: &[u8], setting: &Setting) -> Result<Mapped<Carried>, Stop> {
     let mut first = None;
     let mut states: Option<Mapped<Carried>> = None;
     for element in elements(input.trim_ascii())? {
+        // RFC 6120 §4.8.3: elsewhere the name is another's.
+        if ![ns::CLIENT, ns::SERVER, ns::COMPONENT_ACCEPT].contains(&element.ns.as_str()) {
+            return Err(bad(format!("no stanza: the namespace is {}", element.ns)).into());
+        }
         let presence = match Stanza::from_element(element) {
             Ok(Stanza::Message(found)) if states.is_none() => {
                 first = Some(found);
