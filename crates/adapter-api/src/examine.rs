@@ -1,7 +1,7 @@
 //! Dry runs and probes, for `explain` and `doctor`.
 
 use crate::Hop;
-use impp_model::{Operation, domain::Domain};
+use impp_model::{Cause, Failure, Operation, domain::Domain};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -33,12 +33,20 @@ pub struct Findings {
     pub degraded: Vec<String>,
     /// Fields of the operation that would not arrive.
     pub dropped: Vec<String>,
+    /// Why the adapter would refuse the operation, if it would.
+    pub refused: Option<Cause>,
 }
 
 impl Findings {
     /// Adds one finding.
     pub fn add(&mut self, what: &str, value: impl Into<String>) {
         self.findings.push(Finding { what: what.into(), value: value.into() });
+    }
+
+    /// Says that the operation would be refused, and why.
+    pub fn refuse(&mut self, failure: &Failure) {
+        self.add("refused", failure.to_string());
+        self.refused = Some(failure.cause);
     }
 }
 

@@ -13,10 +13,13 @@ use adapter_api::{
     Shutdown,
 };
 use async_trait::async_trait;
-use impp_model::{Address, Cause, ComposingOperation, Failure, MessageOperation, Operation, Outcome, Proof, Side};
+use impp_model::{
+    Address, Cause, ComposingOperation, Failure, MessageOperation, Operation, Outcome, Proof, Retry, Side,
+};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -269,7 +272,7 @@ impl Shared {
         findings.add("acknowledgement", "the addressee's device");
         match self.addressee(operation).and_then(|user| mapping::to_event(operation, None).map(|mapped| (user, mapped)))
         {
-            Err(failure) => findings.add("refused", failure.to_string()),
+            Err(failure) => findings.refuse(&failure),
             Ok((user, mapped)) => {
                 findings.add("open streams", user.mailbox(|mailbox| mailbox.streams()).to_string());
                 findings.degraded = mapped.losses.iter().map(|(field, _)| (*field).to_owned()).collect();
@@ -287,6 +290,10 @@ fn give_up(user: &User, event: EventId, why: fn(Fate) -> Failure) {
     }
 }
 
+/// How long a message waits before it is seen again whether its addressee has a device: what a person who has just come back
+/// bears, and few tries for one who is away all day.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+
 /// What a sender hears when the deadline has passed.
 fn unconfirmed(fate: Fate) -> Failure {
     match fate {
@@ -294,7 +301,9 @@ fn unconfirmed(fate: Fate) -> Failure {
             .with_text("sent to a device, which has not acknowledged it: it may have arrived"),
         Fate::Unsent => Failure::new(Side::Far, Cause::Unconfirmed)
             .with_text("not sent to any device in time, and withdrawn: it will not arrive"),
+        // It waits for a device in the ledger, where there is one.
         Fate::NoDevice => Failure::new(Side::Far, Cause::RecipientUnavailable)
+            .with_retry(Retry::After(LOOK_AGAIN))
             .with_text("no device of the addressee was connected; withdrawn: it will not arrive"),
     }
 }

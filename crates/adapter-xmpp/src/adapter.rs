@@ -10,7 +10,7 @@ use adapter_api::{
 };
 use async_trait::async_trait;
 use bytes::BytesMut;
-use impp_model::{MessageOperation, Operation};
+use impp_model::{Cause, Failure, MessageOperation, Operation, Side};
 
 use crate::capabilities::capabilities;
 use crate::config::{Acknowledge, Config, Settings};
@@ -105,7 +105,7 @@ fn dry_subscription(operation: &Operation, gateway: &str, findings: &mut Finding
             }
             findings.add("authorization", "the contact's subscribed");
         }
-        Err(failure) => findings.add("mapping", format!("refused: {failure}")),
+        Err(failure) => findings.refuse(&failure),
     }
 }
 
@@ -117,16 +117,17 @@ fn dry_message(operation: &MessageOperation, gateway: &str, limit: usize, findin
             findings.add("destination", mapped.value.to().unwrap_or_default());
             let mut octets = BytesMut::new();
             if let Err(error) = e2e::write(&mut octets, &mapped.value, operation) {
-                findings.add("mapping", format!("refused: {error}"));
-                return;
+                return findings.refuse(&e2e::failure(error));
             }
-            let fits = if octets.len() > limit { "refused as too large: " } else { "" };
-            findings.add("size", format!("{fits}{} of at most {limit} octets", octets.len()));
+            findings.add("size", format!("{} of at most {limit} octets", octets.len()));
+            if octets.len() > limit {
+                findings.refuse(&Failure::new(Side::Ours, Cause::TooLarge));
+            }
             findings.degraded.extend(mapped.degraded.into_iter().map(String::from));
             findings.dropped.extend(mapped.dropped.into_iter().map(String::from));
         }
         Ok(None) => findings.add("mapping", "an empty message: no stanza is sent"),
-        Err(error) => findings.add("mapping", format!("refused: {error}")),
+        Err(error) => findings.refuse(&error.failure()),
     }
 }
 

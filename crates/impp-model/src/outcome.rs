@@ -239,6 +239,8 @@ causes! {
     RelayDenied = "relay-denied", Retry::Never;
     /// A policy rule of this gateway refuses it.
     PolicyDenied = "policy-denied", Retry::Never;
+    /// An operator took it out of the queue.
+    Withdrawn = "withdrawn", Retry::Never;
     /// No adapter serves the addressee's domain for this source.
     NoRoute = "no-route", Retry::Never;
     /// A name server failed; the domain may well exist.

@@ -86,6 +86,10 @@ pub fn main() -> ExitCode {
         Ok(Ended::Refused) => ExitCode::FAILURE,
         Ok(Ended::Misused) => ExitCode::from(2),
         Err(error) => {
+            // A script that asked for JSON gets it, whatever happened.
+            if std::env::args().any(|argument| argument == "--json") {
+                let _ = crate::output::json(&serde_json::json!({ "error": format!("{error:#}") }));
+            }
             crate::output::diagnose(&format!("interlingua: {error:#}"));
             ExitCode::FAILURE
         }

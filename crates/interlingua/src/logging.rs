@@ -14,7 +14,7 @@ static FILTER: OnceLock<SetFilter> = OnceLock::new();
 
 /// Starts logging as `[log]` says; RUST_LOG wins over its level.
 pub(crate) fn start(config: &Log) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(&config.level));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| filter(&config.level));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(stderr().is_terminal());
     // A second start, as in tests, keeps the first.
     let set: SetFilter = match config.format {
@@ -37,9 +37,16 @@ pub(crate) fn start(config: &Log) {
 /// Goes on at another `[log] level`, unless RUST_LOG says which.
 pub(crate) fn set_level(level: &str) {
     if let (Some(set), Err(_)) = (FILTER.get(), EnvFilter::try_from_default_env()) {
-        set(EnvFilter::new(level));
+        set(filter(level));
     }
 }
+
+/// The level as configured; the database below speaks of its own housekeeping only when something is wrong.
+fn filter(level: &str) -> EnvFilter {
+    EnvFilter::new(format!("{QUIET},{level}"))
+}
+
+const QUIET: &str = "fjall=warn,lsm_tree=warn";
 
 fn keep_going(result: Result<(), tracing_subscriber::reload::Error>) {
     if let Err(error) = result {

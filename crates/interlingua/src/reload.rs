@@ -92,13 +92,38 @@ impl Reloader {
     }
 }
 
-impl ops::Reload for Reloader {
+impl ops::Configured for Reloader {
+    fn show(&self) -> Value {
+        // It can be written as JSON: it was read from it.
+        let mut shown = serde_json::to_value(&*self.running.lock()).unwrap_or_default();
+        hide_secrets(&mut shown, &Key::default());
+        shown
+    }
+
     fn reload(&self) -> Result<Value, Value> {
         match tell(self.reload()) {
             Ok(Reloaded { applied, restart, warnings }) => {
                 Ok(json!({ "applied": applied, "restart": restart, "warnings": warnings }))
             }
             Err(report) => Err(json!({ "problems": report.problems })),
+        }
+    }
+}
+
+/// What stands for a secret.
+const HIDDEN: &str = "(hidden)";
+
+fn hide_secrets(value: &mut Value, key: &Key) {
+    match value {
+        Value::Object(fields) => fields.iter_mut().for_each(|(name, value)| hide_secrets(value, &key.name(name))),
+        Value::Array(items) => {
+            items.iter_mut().enumerate().for_each(|(number, item)| hide_secrets(item, &key.index(number)));
+        }
+        Value::Null => {}
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            if key.is_secret() {
+                *value = HIDDEN.into();
+            }
         }
     }
 }

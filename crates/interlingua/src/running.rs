@@ -104,7 +104,7 @@ impl Running {
             core: core.clone(),
             tls,
             readiness,
-            reload: reloader.clone(),
+            configured: reloader.clone(),
             token: admin_token(checked)?,
             version: env!("CARGO_PKG_VERSION"),
         };

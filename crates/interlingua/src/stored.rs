@@ -44,11 +44,14 @@ impl Place {
             OpenError::DataDir(DataDirError::InUse { .. }) => "stop it first; a data_dir serves one process",
             OpenError::DataDir(DataDirError::Newer { .. }) => "run the version that wrote it, or a newer one",
             OpenError::DataDir(DataDirError::Older { .. }) => "start a version in between once, to migrate it",
-            OpenError::DataDir(_) | OpenError::Engine(_) | OpenError::Io(_) | _ => {
+            OpenError::DataDir(DataDirError::Io { .. }) | OpenError::Io(_) => {
+                "make it a folder that the user of the gateway can write to"
+            }
+            OpenError::DataDir(_) | OpenError::Engine(_) | _ => {
                 "see deploy/docs/operating.md, \"Looking after the store\""
             }
         };
-        anyhow::Error::new(error).context(format!("data_dir {}: {remedy}", self.path.display()))
+        anyhow::Error::new(error).context(format!("gateway.data_dir {}: {remedy}", self.path.display()))
     }
 }
 

@@ -76,6 +76,19 @@ fn a_message_is_explained_without_sending_it() {
     assert_eq!(refused.code, 1);
     assert!(refused.stdout.contains("relay-denied"), "{}", refused.stdout);
     assert_eq!(run(&["explain", "romeo@sip.example", "@", "--config", config]).code, 1);
+    // What the adapter would refuse is refused.
+    let ghost = run(&["explain", "romeo@sip.example", "ghost@native.example", "--config", config, "--json"]);
+    assert_eq!((ghost.code, text(&ghost.json(), "verdict")), (1, "item-not-found"), "{}", ghost.stdout);
+}
+
+#[test]
+fn whoever_asks_for_json_gets_it_when_something_fails_too() {
+    let failed = run(&["status", "--admin", "http://127.0.0.1:9", "--json"]);
+    assert_eq!(failed.code, 1);
+    assert!(text(&failed.json(), "error").contains("--admin"), "{}", failed.stdout);
+    let failed = run(&["explain", "a b", "c@d", "--config", "nowhere.toml", "--json"]);
+    assert!(failed.code == 1 && failed.json()["error"].is_string(), "{}", failed.stdout);
+    assert_eq!(run(&["status", "--admin", "foo"]).code, 2, "no URL");
 }
 
 const LINKS: &str = r#"

@@ -70,6 +70,14 @@ fn a_gateway_serves_until_sigterm_and_answers_the_commands() {
     assert_eq!((trace.code, text(&trace.json(), "trace")), (0, text(&sent.json(), "trace")));
     assert_eq!(run(&[&["trace", "0000"], &as_admin[..]].concat()).code, 1);
     assert_eq!(run(&["status", "--admin", &admin]).code, 1);
+    let at = admin.trim_start_matches("http://");
+    let answer = |path: &str| serving::admin(at, path).split_once("\r\n\r\n").unwrap().1.to_owned();
+    let shown: Value = serde_json::from_str(&answer("/api/v1/config")).unwrap();
+    assert_eq!(text(&shown["gateway"], "name"), "gw.example.net");
+    assert_eq!(text(&shown["adapter"]["native"]["user"][0], "token"), "(hidden)");
+    assert!(!shown.to_string().contains(CAROL));
+    let resolved: Value = serde_json::from_str(&answer("/api/v1/resolve?uri=im:carol@native.example")).unwrap();
+    assert_eq!((text(&resolved, "uri"), text(&resolved, "outcome")), ("im:carol@native.example", "local"));
 
     gateway.signal("HUP");
     gateway.until("configuration loaded anew");

@@ -508,7 +508,7 @@ impl Settlement for Core {
 }
 
 fn new_trace(id: TraceId, operation: &Operation, provenance: &Provenance) -> Trace {
-    let message_id = if let Operation::Message(message) = operation { message.message.id.clone() } else { None };
+    let message = if let Operation::Message(message) = operation { Some(message) } else { None };
     Trace {
         id,
         at: SystemTime::now(),
@@ -516,12 +516,14 @@ fn new_trace(id: TraceId, operation: &Operation, provenance: &Provenance) -> Tra
         adapter: provenance.adapter.clone(),
         peer: provenance.peer.clone(),
         proof: Some(provenance.proof),
-        message_id,
+        message_id: message.and_then(|message| message.message.id.clone()),
         from: operation.source().address.domain().clone(),
         to: operation.destination().address.domain().clone(),
         decision: None,
         outcome: None,
         took: None,
         events: Vec::new(),
+        thread: message.and_then(|message| message.message.thread.clone()),
+        trans_id: message.map(|message| message.trans_id.clone()),
     }
 }

@@ -82,7 +82,10 @@ impl Core {
         match &decision.result {
             Ok(choice) => match self.way_on(&operation, &choice.hop) {
                 Ok(hop) => {
-                    explanation.findings = self.dry_run(operation, choice.index, hop, &mut explanation.steps).await
+                    explanation.findings = self.dry_run(operation, choice.index, hop, &mut explanation.steps).await;
+                    if let Some(cause) = explanation.findings.refused {
+                        explanation.verdict = cause.code();
+                    }
                 }
                 Err(failure) => {
                     explanation.steps.push(failure.to_string());

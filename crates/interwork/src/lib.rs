@@ -44,6 +44,7 @@ pub use core::{Core, CoreConfig, DeliveryLimits, Instance, Storage};
 pub use counters::{Counters, Direction, Histogram, OperationKey, PairKey};
 pub use dns::{CountedDns, DnsCounts};
 pub use explain::{Explanation, Sample};
+pub use impp_resolve::Resolution;
 pub use peers::PeerProof;
 pub use policy::{Action, Policy, Relay, Rule};
 pub use presence::{PresenceLimits, Subscription, SubscriptionCounts};

@@ -4,7 +4,8 @@ use crate::core::Core;
 use crate::decisions::PairOfDomains;
 use crate::explain::not_found;
 use crate::routing::{Decision, Plan, Router};
-use adapter_api::{Hop, InstanceName, Target};
+use adapter_api::{Hop, InstanceName, Role, Target};
+use impp_model::uri::UriError;
 use impp_model::{Cause, Domain, Failure, Side};
 use impp_resolve::{
     Dns, Limits, Options, Outcome, Protocol, Reason, Resolution, Resolver, Service, SipLocation, Transport, locate_sip,
@@ -77,6 +78,20 @@ impl Locator {
 }
 
 impl Core {
+    /// RFC 3861 for an `im:` or `pres:` URI, with native discovery behind it, whatever routes say. Asks DNS.
+    pub async fn resolve(&self, uri: &str) -> Result<Resolution, UriError> {
+        let book = self.rulebook();
+        let local = book.configuration.domains.iter().filter(|entry| entry.role == Role::Local);
+        let options = Options {
+            supported: book.routing.supported.iter().filter_map(|label| Protocol::parse(label).ok()).collect(),
+            local_domains: local.map(|entry| entry.name.clone()).collect(),
+            limits: self.locator.limits.clone(),
+            ..Options::default()
+        };
+        let resolver = Resolver::new(self.locator.dns.clone(), options);
+        resolver.resolve_uri(uri, None, &mut |bound| self.locator.draw(bound)).await
+    }
+
     /// Decides about a pair of domains, with DNS where configuration does not suffice.
     pub(crate) async fn locate(&self, (near, from, to): &PairOfDomains) -> Decision {
         let mut steps = Vec::new();

@@ -7,6 +7,7 @@ use crate::retry::{asked_for, is_retryable, may_have_arrived, may_pass};
 use crate::waiting::{Owner, Try, Waiting};
 use adapter_api::{InstanceName, Settle, TraceId};
 use bytes::Bytes;
+use impp_model::datetime::DateTime;
 use impp_model::{Cause, Failure, Kind, Operation, Outcome, Side};
 use parking_lot::Mutex;
 use rand::rngs::SmallRng;
@@ -260,7 +261,7 @@ impl Core {
         let created = self.storage.clock.at(held.since);
         Entry {
             trace: held.trace.0,
-            operation: (*held.operation).clone(),
+            operation: stamped(&held.operation, class, created),
             origin: origin(&held.operation),
             near: Near { instance: held.from.as_str().into(), reply: Bytes::new() },
             hop: Some(held.hop.clone()).filter(|hop| !hop.is_empty()),
@@ -381,7 +382,7 @@ impl Core {
     /// Ends a waiting entry as failed, for an operator.
     pub fn give_up(&self, seq: Seq) -> Result<(), LedgerError> {
         self.storage.ledger.take(seq)?;
-        let failure = Failure::new(Side::Ours, Cause::PolicyDenied).with_text("taken out of the queue by an operator");
+        let failure = Failure::new(Side::Ours, Cause::Withdrawn).with_text("taken out of the queue by an operator");
         self.end_waiting(seq, End::Failed(Box::new(failure)));
         Ok(())
     }
@@ -482,6 +483,18 @@ impl Core {
         self.route(Waiting { trace, operation, near, peer: "".into(), owner, since: now, once: None, repeat });
         now
     }
+}
+
+/// The operation as it is kept: of a message that goes on late the addressee is told when it was sent.
+fn stamped(operation: &Operation, class: Class, taken: Timestamp) -> Operation {
+    let mut kept = operation.clone();
+    if let (Operation::Message(message), Class::Spool) = (&mut kept, class)
+        && message.message.sent.is_none()
+    {
+        let seconds = i64::try_from(taken.0 / 1_000).unwrap_or(i64::MAX);
+        message.message.sent = DateTime::from_epoch(seconds, 0);
+    }
+    kept
 }
 
 /// Only INSTANT MESSAGES count, and only their senders are told what becomes of them; bad news about one is missed.

@@ -3,7 +3,7 @@
 use crate::core::Core;
 use crate::routing::Decision;
 use adapter_api::{InstanceName, SourceProof, TraceId};
-use impp_model::{Domain, Kind, MessageId, Operation, Outcome};
+use impp_model::{Domain, Kind, MessageId, Operation, Outcome, Thread, TransId};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -41,6 +41,12 @@ pub struct Trace {
     pub took: Option<Duration>,
     /// What happened to it, in order.
     pub events: Vec<Event>,
+    /// The conversation it belongs to: of SIP, its Call-ID.
+    #[serde(default)]
+    pub thread: Option<Thread>,
+    /// What told it from other requests of its sender on the way in.
+    #[serde(default)]
+    pub trans_id: Option<TransId>,
 }
 
 /// One thing that happened to an operation.
@@ -67,9 +73,11 @@ impl Trace {
         self.events.push(Event { after, what: what.into(), reason: reason.into() });
     }
 
-    /// Whether its sender gave it this message id.
-    fn is_of(&self, message_id: &str) -> bool {
-        self.message_id.as_ref().is_some_and(|id| id.as_str() == message_id)
+    /// Whether its sender gave it this id: of the message, of the request, or of the conversation.
+    fn is_of(&self, id: &str) -> bool {
+        self.message_id.as_ref().is_some_and(|own| own.as_str() == id)
+            || self.trans_id.as_ref().is_some_and(|own| own.as_str() == id)
+            || self.thread.as_ref().is_some_and(|own| own.as_str() == id)
     }
 
     /// Notes the outcome that its sender hears, or that ends it.
@@ -80,7 +88,7 @@ impl Trace {
 }
 
 impl Core {
-    /// The trace with this id, or the newest whose sender gave it this message id. May read the disk for a second.
+    /// The trace with this id, or the newest whose sender gave it this id. May read the disk for a second.
     pub fn trace(&self, id: &str) -> Option<Trace> {
         let stored = || self.storage.traces.get(u64::from_str_radix(id, 16).ok()?);
         self.traces.find(id).or_else(stored).or_else(|| self.storage.traces.find(|trace: &Trace| trace.is_of(id)))
@@ -110,7 +118,7 @@ impl Core {
         if self.traces.has(id) {
             return;
         }
-        let message = if let Operation::Message(message) = &entry.operation { Some(&message.message) } else { None };
+        let message = if let Operation::Message(message) = &entry.operation { Some(message) } else { None };
         let mut trace = Trace {
             id,
             at: SystemTime::UNIX_EPOCH + Duration::from_millis(entry.created.0),
@@ -118,13 +126,15 @@ impl Core {
             adapter: InstanceName::from(&*entry.near.instance),
             peer: "".into(),
             proof: None,
-            message_id: message.and_then(|message| message.id.clone()),
+            message_id: message.and_then(|message| message.message.id.clone()),
             from: entry.operation.source().address.domain().clone(),
             to: entry.operation.destination().address.domain().clone(),
             decision: None,
             outcome: Some(Outcome::Indeterminant),
             took: None,
             events: Vec::new(),
+            thread: message.and_then(|message| message.message.thread.clone()),
+            trans_id: message.map(|message| message.trans_id.clone()),
         };
         trace.note("taken up", "");
         self.traces.add(trace);
@@ -208,7 +218,7 @@ impl Traces {
         self.shard(id).is_some_and(|shard| shard.lock().place(id).is_some())
     }
 
-    /// The trace with this id, or the newest whose sender gave it this message id.
+    /// The trace with this id, or the newest whose sender gave it this id.
     pub fn find(&self, id: &str) -> Option<Trace> {
         if let Ok(number) = u64::from_str_radix(id, 16) {
             let found = self.get(TraceId(number));
@@ -259,6 +269,8 @@ mod tests {
             outcome: None,
             took: None,
             events: Vec::new(),
+            thread: Some(format!("call-of-{message_id}").as_str().into()),
+            trans_id: Some(format!("branch-of-{message_id}").as_str().into()),
         }
     }
 
@@ -271,6 +283,9 @@ mod tests {
         traces.add(trace(23, "m2"));
         assert_eq!(traces.find("0000000000000007").map(|t| t.id.0), Some(7));
         assert_eq!(traces.find("m2").map(|t| t.id.0), Some(23));
+        for id in ["call-of-m2", "branch-of-m2"] {
+            assert_eq!(traces.find(id).map(|t| t.id.0), Some(23), "{id}");
+        }
         assert!(traces.find("m3").is_none());
     }
 

@@ -4,13 +4,19 @@
 
 mod common;
 
-use adapter_api::{HubCore, PeerState};
+use adapter_api::{Delivery, HubCore, PeerState};
 use common::{DELIVERED, PLENTY, Table, failure, from_sip, next, one, text_of, world, world_on};
-use impp_model::{Cause, Failure, Operation, Outcome, Side};
+use impp_model::{Cause, DateTime, Failure, Operation, Outcome, Side};
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Limits, MemoryStore, SteadyClock};
 use tokio::time::sleep;
+
+/// When a message says that it was sent.
+fn sent(delivery: &Delivery) -> Option<DateTime> {
+    let Operation::Message(message) = &*delivery.operation else { panic!("not a message") };
+    message.message.sent.clone()
+}
 
 // checks: IM-11
 #[tokio::test(start_paused = true)]
@@ -18,11 +24,16 @@ async fn what_may_pass_is_spooled_then_accepted_and_tried_again() {
     let world = world(Table::new(0), PLENTY);
     let running = world.run();
     let outcome = world.sip_sends("1");
-    one(&world.xmpp).settle(failure(Cause::Unconfirmed));
+    let first = one(&world.xmpp);
+    assert_eq!(sent(&first), None, "what goes on at once needs no time");
+    first.settle(failure(Cause::Unconfirmed));
     assert_eq!(outcome.await, Ok(Outcome::Indeterminant));
     assert_eq!(world.books(), [0, 0, 0, 0, 1]);
     let again = next(&world.xmpp).await;
     assert!(again.repeat, "the first may have arrived");
+    let taken = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let told = sent(&again).and_then(|sent| u64::try_from(sent.epoch_seconds()).ok()).unwrap();
+    assert!(taken.abs_diff(told) < 3600, "the addressee is told when it was sent: {told}, not {taken}");
     again.settle(failure(Cause::LinkDown));
     let again = next(&world.xmpp).await;
     assert_eq!(text_of(&again), "1");

@@ -10,7 +10,7 @@ use axum::routing::{delete, get, post};
 use axum::{Json, Router, middleware};
 use impp_model::Address;
 use interwork::{Core, Trace};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -25,16 +25,18 @@ pub struct Admin {
     pub tls: Arc<Tls>,
     /// Whether it is ready.
     pub readiness: Readiness,
-    /// How it takes over a changed configuration.
-    pub reload: Arc<dyn Reload>,
+    /// What it is configured with.
+    pub configured: Arc<dyn Configured>,
     /// The token to ask for; none only where the listener is on loopback.
     pub token: Option<AdminToken>,
     /// The program's version.
     pub version: &'static str,
 }
 
-/// How a gateway takes over a changed configuration.
-pub trait Reload: Send + Sync {
+/// What a gateway is configured with, and how it takes over a change.
+pub trait Configured: Send + Sync {
+    /// What is in use, as JSON with the keys of the file, defaults included; no secret is shown.
+    fn show(&self) -> Value;
     /// Reads the configuration again. As JSON, what changed; or why it is refused and nothing changed. Waits for the disk.
     fn reload(&self) -> Result<Value, Value>;
 }
@@ -52,6 +54,8 @@ pub fn router(admin: Admin) -> Router {
         .route("/api/v1/queue/{id}", delete(queue::give_up))
         .route("/api/v1/queue/{id}/retry", post(queue::retry))
         .route("/api/v1/subscriptions", get(subscriptions))
+        .route("/api/v1/config", get(configuration))
+        .route("/api/v1/resolve", get(resolve))
         .route("/api/v1/reload", post(reload))
         .route("/metrics", get(show_metrics))
         .route_layer(middleware::from_fn_with_state(admin.token.clone(), auth::require));
@@ -218,7 +222,7 @@ fn trace_json(core: &Core, trace: &Trace) -> Value {
         "trace": trace.id.to_string(),
         "at": trace.at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64(),
         "kind": trace.kind.label(),
-        "adapter": trace.adapter, "peer": trace.peer, "proof": trace.proof, "message_id": trace.message_id,
+        "adapter": trace.adapter, "peer": trace.peer, "proof": trace.proof, "message_id": trace.message_id, "thread": trace.thread, "trans_id": trace.trans_id,
         "from": trace.from.as_str(), "to": trace.to.as_str(),
         "steps": decision.map(|decision| &decision.steps),
         "chosen": decision.and_then(|decision| decision.result.as_ref().ok()),
@@ -234,8 +238,39 @@ fn trace_json(core: &Core, trace: &Trace) -> Value {
     })
 }
 
+async fn configuration(State(admin): State<Admin>) -> Json<Value> {
+    Json(admin.configured.show())
+}
+
+#[derive(Deserialize)]
+struct ResolveQuery {
+    uri: String,
+}
+
+#[derive(Serialize)]
+struct Resolved {
+    uri: String,
+    #[serde(flatten)]
+    resolution: interwork::Resolution,
+}
+
+/// RFC 3861 for an `im:` or `pres:` URI, as this gateway would decide at this moment.
+async fn resolve(State(admin): State<Admin>, Query(query): Query<ResolveQuery>) -> Response {
+    let uri = if query.uri.contains(':') { query.uri.clone() } else { format!("im:{}", query.uri) };
+    let resolved = tokio::time::timeout(RESOLVE_TIMEOUT, admin.core.resolve(&uri)).await;
+    match resolved {
+        Ok(Ok(resolution)) => Json(Resolved { uri: query.uri, resolution }).into_response(),
+        Ok(Err(error)) => refusal("uri", error),
+        Err(_) => (StatusCode::GATEWAY_TIMEOUT, Json(json!({ "problem": "the name servers did not answer in time" })))
+            .into_response(),
+    }
+}
+
+/// Name servers that do not answer are asked again for some seconds; nobody waits longer for a page.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(20);
+
 async fn reload(State(admin): State<Admin>) -> Response {
-    match tokio::task::spawn_blocking(move || admin.reload.reload()).await {
+    match tokio::task::spawn_blocking(move || admin.configured.reload()).await {
         Ok(Ok(done)) => Json(done).into_response(),
         Ok(Err(refused)) => (StatusCode::UNPROCESSABLE_ENTITY, Json(refused)).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),

@@ -7,7 +7,7 @@ mod metrics;
 mod queue;
 mod readiness;
 
-pub use api::{Admin, Reload, router};
+pub use api::{Admin, Configured, router};
 pub use auth::AdminToken;
 pub use readiness::Readiness;
 

@@ -9,7 +9,7 @@ use adapter_api::{
 };
 use impp_model::{Domain, Operation};
 use impp_resolve::{Dns, Zone};
-use interwork::{Core, CoreConfig, DeliveryLimits, Instance, Policy, PresenceLimits, RoutingConfig, Storage};
+use interwork::{Core, CoreConfig, DeliveryLimits, Instance, Policy, PresenceLimits, RoutingConfig, Rulebook, Storage};
 use serde_json::json;
 use store::{Ledger, Limits, MemoryStore, Shard, SteadyClock, TraceLimits, TraceLog};
 use tokio::sync::{mpsc, watch};
@@ -24,24 +24,26 @@ pub(crate) struct Gateway {
     tcp: SocketAddr,
     ws: SocketAddr,
     _stop: ShutdownTrigger,
-    _configuration: watch::Sender<Arc<Configuration>>,
 }
 
 impl Gateway {
     /// Starts it between the SIP peer, or `secured` in its place, and the XMPP server at `xmpp`.
     pub(crate) async fn start(given: &Given, sip: &SipPeer, secured: Option<&SecuredServer>, xmpp: SocketAddr) -> Self {
         let configuration = Arc::new(configuration(given, sip, secured));
-        let (sender, receiver) = watch::channel(Arc::clone(&configuration));
+        let sender = watch::Sender::new(Arc::clone(&configuration));
         let dns: Arc<dyn Dns> = Arc::new(zone(given, sip, secured));
         let nobody = || adapter_api::Tls::none(Domain::parse("gw.example.com").unwrap());
         let tls = secured.map_or_else(nobody, SecuredServer::trusted);
-        let context = Context { configuration: receiver, dns: Arc::clone(&dns), tls: Arc::new(tls) };
+        let context = Context { configuration: sender.subscribe(), dns: Arc::clone(&dns), tls: Arc::new(tls) };
         let instances = instances(given, xmpp, &context);
         let config = CoreConfig {
-            configuration,
-            routing: RoutingConfig { routes: vec![], supported: vec!["_sip".into(), "_xmpp".into()] },
-            policy: Policy::default(),
-            rates: interwork::RateLimits::default(),
+            rules: Rulebook {
+                configuration,
+                routing: RoutingConfig { routes: vec![], supported: vec!["_sip".into(), "_xmpp".into()] },
+                policy: Policy::default(),
+                rates: interwork::RateLimits::default(),
+            },
+            configuration: sender,
             delivery: DeliveryLimits { hold_timeout: given.hold, ..DeliveryLimits::default() },
             presence: PresenceLimits::default(),
             discovery: impp_resolve::Limits::default(),
@@ -65,7 +67,7 @@ impl Gateway {
             address
         };
         let (udp, tcp, ws) = (address("udp").await, address("tcp").await, address("ws").await);
-        Self { udp, tcp, ws, _stop: stop, _configuration: sender }
+        Self { udp, tcp, ws, _stop: stop }
     }
 
     /// Where it listens for SIP over WebSocket.

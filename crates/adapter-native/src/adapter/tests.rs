@@ -2,7 +2,6 @@ use super::*;
 use crate::users::Reader;
 use adapter_api::{Hop, Settle, TraceId, settle_channel};
 use impp_model::{Content, Endpoint, InstantMessage, MaxForwards};
-use std::time::Duration;
 use tokio::sync::oneshot;
 
 const CAROL: &str = "carol@native.example";
@@ -72,6 +71,7 @@ async fn without_any_device_the_addressee_is_unavailable_at_the_deadline() {
     let start = Instant::now();
     let failure = failure(f.deliver(CAROL, Content::text("hello"))).await;
     assert_eq!((failure.cause, failure.side), (Cause::RecipientUnavailable, Side::Far));
+    assert_eq!(failure.retry, Retry::After(LOOK_AGAIN), "where there is a ledger it waits there");
     assert!(failure.text.unwrap().contains("withdrawn"));
     let elapsed = start.elapsed();
     assert!(elapsed >= HOLD && elapsed < HOLD + Duration::from_millis(10), "{elapsed:?}");

@@ -40,7 +40,8 @@ fn cause_status(cause: Cause, full: bool) -> u16 {
         | Cause::PolicyViolation
         | Cause::SourceNotProven
         | Cause::RelayDenied
-        | Cause::PolicyDenied => 403,
+        | Cause::PolicyDenied
+        | Cause::Withdrawn => 403,
         // RFC 3261 §21.4.2, §21.4.8: 401 and 407 need a challenge, which this gateway can't make for the far side.
         Cause::NotAuthorized | Cause::RegistrationRequired => 403,
         Cause::RecipientUnavailable => by_device(480, 600),

@@ -481,7 +481,7 @@ fn count_losses<T>(hub: &Hub, mapped: &Mapped<T>) {
 }
 
 fn malformed(error: AddressError) -> Box<Failure> {
-    Box::new(Failure::new(Side::Far, Cause::AddressMalformed).with_text(error.to_string()))
+    Box::new(error.failure())
 }
 
 fn unconfirmed(why: &str) -> Failure {

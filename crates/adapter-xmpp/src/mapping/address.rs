@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use impp_model::address::TextError;
 use impp_model::domain::DomainError;
 use impp_model::uri::percent_encode;
-use impp_model::{Address, Device, Domain, Endpoint};
+use impp_model::{Address, Cause, Device, Domain, Endpoint, Failure, Side};
 use xmpp_proto::jid::{EdgeSpace, Jid, JidError, PartError, escape, unescape};
 
 /// Why an address has no counterpart.
@@ -30,6 +30,11 @@ pub enum AddressError {
 }
 
 impl AddressError {
+    /// What the sender of an operation to or from such an address is told.
+    pub fn failure(&self) -> Failure {
+        Failure::new(Side::Far, Cause::AddressMalformed).with_text(self.to_string())
+    }
+
     /// The class that `address` reports when a foreign address does not map to a JID.
     pub fn class(&self) -> &'static str {
         match self {

@@ -92,7 +92,7 @@ pub fn condition_of(cause: Cause) -> Condition {
         Cause::NotAllowed | Cause::RelayDenied => Condition::NotAllowed,
         Cause::NotAuthorized => Condition::NotAuthorized,
         // RFC 7572 §6; RFC 7247 §7.2: 413.
-        Cause::PolicyViolation | Cause::PolicyDenied | Cause::TooLarge => Condition::PolicyViolation,
+        Cause::PolicyViolation | Cause::PolicyDenied | Cause::Withdrawn | Cause::TooLarge => Condition::PolicyViolation,
         Cause::RecipientUnavailable => Condition::RecipientUnavailable,
         Cause::Redirect => Condition::Redirect,
         Cause::RegistrationRequired => Condition::RegistrationRequired,

@@ -60,7 +60,8 @@ pub fn run(args: &Args) -> Result<Ended> {
     } else {
         output::text(&describe(&explanation))?;
     }
-    Ok(Ended::well_if(explanation.decision.as_ref().is_some_and(|decision| decision.result.is_ok())))
+    let chosen = explanation.decision.as_ref().is_some_and(|decision| decision.result.is_ok());
+    Ok(Ended::well_if(chosen && explanation.findings.refused.is_none()))
 }
 
 fn describe(explanation: &Explanation) -> String {

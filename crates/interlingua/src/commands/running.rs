@@ -26,6 +26,12 @@ pub struct PeersArgs {
 /// Show who watches whom
 #[derive(Debug, clap::Args)]
 pub struct SubscriptionsArgs {
+    /// Only those with this address at one end
+    #[arg(long, value_name = "ADDRESS")]
+    of: Option<String>,
+    /// How many to show, at most 1000
+    #[arg(long, default_value_t = 100)]
+    count: usize,
     #[command(flatten)]
     admin: Admin,
 }
@@ -41,10 +47,15 @@ pub struct TraceArgs {
 
 /// List what waits to be tried again, or act on one entry of it
 #[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
 pub struct QueueArgs {
     #[command(subcommand)]
     action: Option<QueueAction>,
+    /// How many entries to show, at most 1000
+    #[arg(long, default_value_t = 100)]
+    count: usize,
+    /// Show those behind the entry of this number
+    #[arg(long, value_name = "ENTRY")]
+    after: Option<String>,
     #[command(flatten)]
     admin: Admin,
 }
@@ -61,8 +72,6 @@ enum QueueAction {
 struct QueueEntry {
     /// The entry's number, as `queue` lists it
     entry: String,
-    #[command(flatten)]
-    admin: Admin,
 }
 
 /// Have a running gateway read its configuration again; nothing changes if any of it is wrong
@@ -76,13 +85,19 @@ pub struct ReloadArgs {
 #[derive(Debug, clap::Args)]
 struct Admin {
     /// The admin API
-    #[arg(long = "admin", value_name = "URL", default_value = "http://127.0.0.1:8080", env = "INTERLINGUA_ADMIN")]
-    url: String,
+    #[arg(
+        long = "admin",
+        global = true,
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8080",
+        env = "INTERLINGUA_ADMIN"
+    )]
+    url: reqwest::Url,
     /// A file with the admin token; INTERLINGUA_ADMIN_TOKEN holds the token itself
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// Print one JSON object
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: bool,
 }
 
@@ -98,7 +113,8 @@ pub fn peers(args: &PeersArgs) -> Result<Ended> {
 
 /// Runs `subscriptions`.
 pub fn subscriptions(args: &SubscriptionsArgs) -> Result<Ended> {
-    args.admin.show("subscriptions", &[])
+    let count = ("count", args.count.to_string());
+    args.admin.list("subscriptions", &[count, ("of", args.of.clone().unwrap_or_default())])
 }
 
 /// Runs `trace`.
@@ -108,28 +124,35 @@ pub fn trace(args: &TraceArgs) -> Result<Ended> {
 
 /// Runs `reload`.
 pub fn reload(args: &ReloadArgs) -> Result<Ended> {
-    args.admin.ask(Method::POST, "reload", &[])
+    args.admin.ask(Method::POST, "reload", &[], &[])
 }
 
 /// Runs `queue`.
 pub fn queue(args: &QueueArgs) -> Result<Ended> {
     match &args.action {
-        None => args.admin.show("queue", &[]),
-        Some(QueueAction::Retry(of)) => of.admin.ask(Method::POST, "queue", &[&of.entry, "retry"]),
-        Some(QueueAction::Delete(of)) => of.admin.ask(Method::DELETE, "queue", &[&of.entry]),
+        None => args
+            .admin
+            .list("queue", &[("count", args.count.to_string()), ("after", args.after.clone().unwrap_or_default())]),
+        Some(QueueAction::Retry(of)) => args.admin.ask(Method::POST, "queue", &[&of.entry, "retry"], &[]),
+        Some(QueueAction::Delete(of)) => args.admin.ask(Method::DELETE, "queue", &[&of.entry], &[]),
     }
 }
 
 impl Admin {
     fn show(&self, call: &str, path: &[&str]) -> Result<Ended> {
-        self.ask(Method::GET, call, path)
+        self.ask(Method::GET, call, path, &[])
     }
 
-    fn ask(&self, method: Method, call: &str, path: &[&str]) -> Result<Ended> {
+    /// Shows what a query finds; what is empty in it is left out.
+    fn list(&self, call: &str, query: &[(&str, String)]) -> Result<Ended> {
+        let query: Vec<_> = query.iter().filter(|(_, value)| !value.is_empty()).cloned().collect();
+        self.ask(Method::GET, call, &[], &query)
+    }
+
+    fn ask(&self, method: Method, call: &str, path: &[&str], query: &[(&str, String)]) -> Result<Ended> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let Some(answer) = runtime.block_on(self.call(method, call, path))? else {
-            output::diagnose("there is no such thing, or it is too long ago");
-            return Ok(Ended::Refused);
+        let Some(answer) = runtime.block_on(self.call(method, call, path, query))? else {
+            bail!("there is no such thing, or it is too long ago");
         };
         if self.json {
             output::json(&answer)?;
@@ -139,8 +162,11 @@ impl Admin {
         Ok(Ended::Well)
     }
 
-    async fn call(&self, method: Method, call: &str, path: &[&str]) -> Result<Option<Value>> {
-        let mut url = reqwest::Url::parse(&self.url).with_context(|| format!("--admin {}", self.url))?;
+    async fn call(&self, method: Method, call: &str, path: &[&str], query: &[(&str, String)]) -> Result<Option<Value>> {
+        let mut url = self.url.clone();
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(["api", "v1", call]).extend(path);
         }
@@ -158,7 +184,9 @@ impl Admin {
                 bail!("refused, nothing has changed:\n{}", show::describe(&refused))
             }
             StatusCode::CONFLICT => bail!("{}", response.text().await.unwrap_or_default()),
+            StatusCode::UNAUTHORIZED if self.token()?.is_some() => bail!("this is not the gateway's admin token"),
             StatusCode::UNAUTHORIZED => bail!("the gateway wants its admin token: give --token-file"),
+            StatusCode::BAD_REQUEST => bail!("{}", response.text().await.unwrap_or_default()),
             status => bail!("{} answers {status}: is it the admin API? See --admin", self.url),
         }
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::server::Server;
 use crate::cli::Ended;
-use crate::output;
+use crate::{output, show};
 
 /// Print what arrives for a native user, and acknowledge it
 #[derive(Debug, clap::Args)]
@@ -59,15 +59,23 @@ async fn watch(args: &Args, client: &Client) -> Result<()> {
 fn as_json(received: &Received) -> Value {
     match &received.event {
         Incoming::Message(message) => json!({ "id": received.id, "type": "message", "data": message }),
-        Incoming::Other { kind, data } => json!({ "id": received.id, "type": kind, "data": data }),
+        Incoming::Other { kind, data } => json!({ "id": received.id, "type": kind, "data": parsed(data) }),
         _ => json!({ "id": received.id }),
     }
+}
+
+/// What the event says; as text if it is no JSON after all.
+fn parsed(data: &str) -> Value {
+    serde_json::from_str(data).unwrap_or_else(|_| data.into())
 }
 
 fn describe(event: &Incoming) -> String {
     match event {
         Incoming::Message(message) => describe_message(message),
-        Incoming::Other { kind, data } => output::foreign(&format!("[{kind}] {data}")),
+        Incoming::Other { kind, data } => {
+            let data = output::foreign(&show::describe(&parsed(data)));
+            format!("[{kind}]\n    {}", data.trim_end())
+        }
         _ => String::new(),
     }
 }

@@ -100,12 +100,7 @@ fn write_xmpp(from: Protocol, operation: &MessageOperation, setting: &Setting) -
 }
 
 fn write_e2e(operation: &MessageOperation, object: &[u8]) -> Result<Mapped<Bytes>, Stop> {
-    let jid = |end| {
-        let malformed = |error: adapter_xmpp::mapping::address::AddressError| {
-            Failure::new(Side::Far, Cause::AddressMalformed).with_text(error.to_string())
-        };
-        adapter_xmpp::mapping::address::to_jid(end).map_err(malformed)
-    };
+    let jid = |end| adapter_xmpp::mapping::address::to_jid(end).map_err(|error| error.failure());
     let (from, to) = (jid(&operation.source)?, jid(&operation.destination)?);
     let message = xmpp_proto::stanza::Message::new(xmpp_proto::stanza::MessageType::Normal);
     let message = message.with_from(from.as_str().to_owned()).with_to(to.as_str().to_owned());
