@@ -298,7 +298,7 @@ mod tests {
         }
     }
 
-    // checks: XE-02, XE-04, XE-05
+    // checks: XE-04, XE-05
     #[test]
     fn rfc3923_s7_protected_presence_is_refused_with_an_error() {
         let xml = "<presence xmlns='jabber:client' from='juliet@x.example/r' to='romeo@sip.example'>\

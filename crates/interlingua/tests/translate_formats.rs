@@ -293,7 +293,7 @@ fn rfc6120_s4_8_3_an_element_of_another_namespace_is_no_stanza() {
             format!("<{name} xmlns='{namespace}' from='a@b.example' to='c@d.example'><body>x</body></{name}>")
         };
         let refused = run(Protocol::Xmpp, Protocol::Sip, &stanza("foo"));
-        assert!(matches!(refused, Translation::Refused { reason: "bad_request", .. }), "{refused:?}");
+        assert!(matches!(refused, Translation::Refused { reason: "bad-request", .. }), "{refused:?}");
         for namespace in ["jabber:client", "jabber:server", "jabber:component:accept"] {
             output(Protocol::Xmpp, Protocol::Sip, &stanza(namespace));
         }

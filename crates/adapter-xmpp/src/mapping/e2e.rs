@@ -124,7 +124,7 @@ mod tests {
         assert!(matches!(encode(&mut out, &message, unseal(&binary).unwrap()), Err(NotCarriable::Character { .. })));
     }
 
-    // checks: XE-02, XE-05
+    // checks: XE-05
     #[test]
     fn rfc3923_s4_1_signed_presence_is_no_message() {
         let document = "Content-Type: application/pidf+xml\r\n\r\n<presence/>";

@@ -237,7 +237,7 @@ mod tests {
         assert_eq!(gone.value, PresenceTuple::new(None, Basic::Closed));
     }
 
-    // checks: XE-02, XE-04, XE-05
+    // checks: XE-04, XE-05
     #[test]
     fn rfc3923_s8_protected_presence_is_refused_and_not_replaced() {
         for kind in ["", " type='unavailable'"] {
