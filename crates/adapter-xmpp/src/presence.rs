@@ -46,6 +46,8 @@ pub(crate) enum Received {
     Operation(Box<Operation>),
     /// Word of a user that was asked after: whether it has a session, or else why that is not known.
     Word(Jid, Result<bool, Box<Failure>>),
+    /// What it tells cannot be passed on, and its sender is to know.
+    Refused(Box<Failure>),
     /// Nothing.
     Nothing,
 }
@@ -86,8 +88,9 @@ pub(crate) fn from_stanza(
             None => return Ok(Received::Nothing),
         },
         Some(PresenceType::Unavailable) | None => match presence::from_stanza(stanza, &from) {
-            Some(mapped) => notify(Standing::Active { expires: None }, News::Device(Box::new(mapped.value))),
-            None => return Ok(Received::Nothing),
+            Ok(Some(mapped)) => notify(Standing::Active { expires: None }, News::Device(Box::new(mapped.value))),
+            Ok(None) => return Ok(Received::Nothing),
+            Err(protected) => return Ok(Received::Refused(Box::new(protected.failure()))),
         },
     };
     Ok(Received::Operation(Box::new(operation)))
@@ -291,8 +294,17 @@ mod tests {
             format!("<presence xmlns='jabber:client' from='juliet@x.example/r' to='romeo@sip.example/d' {kind}/>");
         match read(&xml) {
             Received::Operation(operation) => *operation,
-            other @ (Received::Word(..) | Received::Nothing) => panic!("{other:?}"),
+            other @ (Received::Word(..) | Received::Refused(_) | Received::Nothing) => panic!("{other:?}"),
         }
+    }
+
+    // checks: XE-04, XE-05
+    #[test]
+    fn rfc3923_s7_protected_presence_is_refused_with_an_error() {
+        let xml = "<presence xmlns='jabber:client' from='juliet@x.example/r' to='romeo@sip.example'>\
+            <e2e xmlns='urn:ietf:params:xml:ns:xmpp-e2e'>x</e2e></presence>";
+        let Received::Refused(failure) = read(xml) else { panic!("not refused") };
+        assert_eq!(failure.cause, Cause::ServiceUnavailable);
     }
 
     fn written(operation: &Operation) -> Vec<(Option<String>, String, String)> {

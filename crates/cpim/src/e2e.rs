@@ -21,6 +21,9 @@ pub enum NotCarriable {
         /// Octets before it.
         at: usize,
     },
+    /// Signed presence, which no message carries (RFC 3923 §4.1).
+    #[error("the object is protected presence and no message")]
+    Presence,
     /// A CMS object in binary form (RFC 8551 §3.3), which is no text whatever its octets.
     #[error("the object is in binary form")]
     Binary,

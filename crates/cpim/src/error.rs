@@ -90,6 +90,9 @@ pub enum ErrorKind {
     /// RFC 3862 §2.4.
     #[error("the content has no Content-Type")]
     NoContentType,
+    /// RFC 3862 §2.4, RFC 2045 §5.1: another than one media type.
+    #[error("the Content-Type of the content is no media type, or stands there twice")]
+    ContentType,
     /// The profile demands a header that is not there.
     #[error("the {0} header is missing")]
     MissingHeader(CoreHeader),
@@ -112,7 +115,7 @@ pub enum ErrorKind {
         limit: usize,
     },
     /// A local limit.
-    #[error("more than {limit} headers, namespaces or required names")]
+    #[error("more than {limit} headers, parameters, namespaces or required names")]
     TooMany {
         /// The limit.
         limit: usize,
@@ -147,6 +150,7 @@ impl ErrorKind {
             Self::RequireSyntax => "E_REQUIRE_SYNTAX",
             Self::MimeHeader => "E_MIME",
             Self::NoContentType => "E_NO_CONTENT_TYPE",
+            Self::ContentType => "E_CONTENT_TYPE",
             Self::MissingHeader(_) => "E_MISSING_HEADER",
             Self::RepeatedHeader(_) => "E_DUP_HEADER",
             Self::NotCpim => "E_NOT_CPIM",
@@ -163,6 +167,7 @@ impl ErrorKind {
             self,
             Self::MimeHeader
                 | Self::NoContentType
+                | Self::ContentType
                 | Self::MissingHeader(_)
                 | Self::RepeatedHeader(_)
                 | Self::NotCpim

@@ -6,6 +6,9 @@ pub const MAX_OBJECT: usize = 4 * 1024 * 1024;
 /// Message headers of one object, so that nobody fills memory with spans; deployed messages have fewer than 20.
 pub const MAX_HEADERS: usize = 256;
 
+/// Parameters of one header; deployed headers have one, and each costs a fault of its own in reports.
+pub const MAX_PARAMS: usize = 16;
+
 /// Namespace declarations of one object, since each header walks them.
 pub const MAX_NAMESPACES: usize = 32;
 

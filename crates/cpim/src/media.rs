@@ -13,7 +13,8 @@ impl<'a> MediaType<'a> {
     /// Reads a Content-Type value; `None` without a type and subtype.
     pub fn parse(value: &'a str) -> Option<Self> {
         let (essence, params) = value.split_at_checked(value.find(';').unwrap_or(value.len()))?;
-        let essence = essence.trim_matches(is_blank);
+        // RFC 2045 §5.1: a comment may stand behind.
+        let essence = essence.split('(').next().unwrap_or_default().trim_matches(is_blank);
         let (kind, subtype) = essence.split_once('/')?;
         (is_token(kind) && is_token(subtype)).then_some(Self { essence, params })
     }
@@ -87,6 +88,7 @@ mod tests {
         assert_eq!(text.param("charset").as_deref(), Some("utf-8"));
         assert_eq!(text.param("FORMAT").as_deref(), Some("flowed"));
         assert_eq!(text.param("boundary"), None);
+        assert_eq!(MediaType::parse("text/plain (words); a=b").unwrap().essence(), "text/plain");
         for bad in ["", "text", "text/", "/plain", "te xt/plain", "text/plain/x"] {
             assert_eq!(MediaType::parse(bad), None, "{bad}");
         }

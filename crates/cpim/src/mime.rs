@@ -88,7 +88,13 @@ impl<'a> Entity<'a> {
         if !charset.as_deref().is_none_or(known) {
             return None;
         }
-        match self.decoded_body()? {
+        let ascii = charset.is_some_and(|charset| charset.eq_ignore_ascii_case("us-ascii"));
+        let decoded = self.decoded_body()?;
+        // RFC 2046 §4.1.2: octets beyond the set that is named are in another one.
+        if ascii && !decoded.is_ascii() {
+            return None;
+        }
+        match decoded {
             Cow::Borrowed(octets) => std::str::from_utf8(octets).ok().map(Cow::Borrowed),
             Cow::Owned(octets) => String::from_utf8(octets).ok().map(Cow::Owned),
         }
@@ -104,6 +110,16 @@ impl<'a> MimeHeader<'a> {
     /// The name as written.
     pub fn name(&self) -> &'a str {
         self.name
+    }
+
+    /// Lines that it stands on.
+    pub(crate) fn lines(&self) -> usize {
+        memchr::memchr_iter(b'\n', self.raw).count()
+    }
+
+    /// Octets of it, with its line end.
+    pub(crate) fn len(&self) -> usize {
+        self.name.len() + 1 + self.raw.len()
     }
 
     /// The value unfolded, without the white space around it; octets that are no UTF-8 are replaced.
@@ -192,6 +208,7 @@ mod tests {
         assert_eq!(encoded.as_deref(), Some("hello"));
         assert_eq!(text("text/plain; charset=utf-16", "x"), None);
         assert_eq!(text("text/html", "x"), None);
+        assert_eq!(text("text/plain; charset=US-ASCII", "\u{e9}"), None);
         assert_eq!(Entity::parse(b"Content-Type: text/plain\r\n\r\n\xff").unwrap().text(), None);
     }
 

@@ -148,7 +148,7 @@ impl<'a> Package<'a> {
     pub fn signed_part(&self) -> Result<SignedPart<'a>, ParseError> {
         let body = self.entity.body();
         let base = self.octets().len() - body.len();
-        let fault = ParseError { kind: ErrorKind::SignedParts, line: 1, octet: base };
+        let fault = self.body_error(ErrorKind::SignedParts);
         let value = self.entity.value(CONTENT_TYPE).unwrap_or_default();
         let boundary = MediaType::parse(&value).and_then(|media| media.param("boundary")).ok_or(fault)?;
         let (start, end) = first_part(body, &boundary).ok_or(fault)?;
@@ -161,8 +161,15 @@ impl<'a> Package<'a> {
         if self.class != Class::Plain {
             return Err(ParseError { kind: ErrorKind::NotCpim, line: 1, octet: 0 });
         }
-        let octet = self.octets().len() - self.entity.body().len();
-        self.entity.decoded_body().ok_or(ParseError { kind: ErrorKind::TransferEncoding, line: 1, octet })
+        self.entity.decoded_body().ok_or_else(|| self.body_error(ErrorKind::TransferEncoding))
+    }
+
+    /// A fault of the body, told at its start.
+    fn body_error(&self, kind: ErrorKind) -> ParseError {
+        let octets = self.octets();
+        let octet = octets.len() - self.entity.body().len();
+        let before = octets.get(..octet).unwrap_or_default();
+        ParseError { kind, line: 1 + memchr::memchr_iter(b'\n', before).count(), octet }
     }
 }
 
@@ -214,6 +221,16 @@ mod tests {
         assert_eq!(package.translatable(SignedPolicy::Refuse), Err(Untranslatable::Signed));
         let dropped = package.translatable(SignedPolicy::DropSignature).unwrap();
         assert_eq!(&dropped[..], b"From: <im:a@b>\r\n--bx");
+    }
+
+    #[test]
+    fn faults_of_the_body_are_told_with_the_line_it_begins_on() {
+        let encoded = b"Content-Type: message/cpim\r\nContent-Transfer-Encoding: base64\r\n\r\n!";
+        let error = Package::parse(encoded).unwrap().object().unwrap_err();
+        assert_eq!((error.kind, error.line, error.octet), (ErrorKind::TransferEncoding, 4, encoded.len() - 1));
+        let signed = b"Content-Type: multipart/signed;\r\n boundary=b\r\n\r\n--c\r\n";
+        let error = Package::parse(signed).unwrap().signed_part().unwrap_err();
+        assert_eq!((error.kind, error.line, error.octet), (ErrorKind::SignedParts, 4, signed.len() - 5));
     }
 
     // checks: SM-03

@@ -5,8 +5,9 @@ use impp_model::DateTime;
 use crate::chars;
 use crate::error::{Deviation, ErrorKind, ParseError, Remedy};
 use crate::header::{self, CoreHeader, Header, LANG};
-use crate::limits::{MAX_HEADERS, MAX_NAMESPACES, MAX_OBJECT, MAX_REQUIREMENTS};
+use crate::limits::{MAX_HEADERS, MAX_NAMESPACES, MAX_OBJECT, MAX_PARAMS, MAX_REQUIREMENTS};
 use crate::mailbox;
+use crate::media::MediaType;
 use crate::message::{Message, Requirement};
 use crate::mime::{CONTENT_TYPE, Entity};
 use crate::namespace::{self, NamespaceDeclaration};
@@ -128,9 +129,13 @@ impl<'a> Reader<'a> {
 
     /// Reads the parameters and returns what follows them.
     fn params(&mut self, header: &mut Header<'a>, text: &'a str, base: usize) -> Result<&'a str, ParseError> {
-        let mut rest = text;
+        let (mut rest, mut count) = (text, 0);
         while let Some(param) = rest.strip_prefix(';') {
             let at = base + text.len() - rest.len();
+            if count == MAX_PARAMS {
+                return Err(self.error(ErrorKind::TooMany { limit: MAX_PARAMS }, at));
+            }
+            count += 1;
             rest = match header::parse_param(param) {
                 Ok((param, after)) => {
                     self.allowed(header, param.name, rest.len() < text.len(), at);
@@ -256,9 +261,22 @@ impl<'a> Reader<'a> {
         let octets = self.octets.get(self.at..).unwrap_or_default();
         let content = Entity::parse_at(octets, self.line + 1, self.at)?;
         // RFC 3862 §2.4: no type is assumed.
-        match content.header(CONTENT_TYPE) {
-            Some(_) => Ok(content),
-            None => Err(ParseError { kind: ErrorKind::NoContentType, line: self.line + 1, octet: self.at }),
+        let (mut line, mut octet, mut found) = (self.line + 1, self.at, false);
+        for header in content.headers() {
+            if header.name().eq_ignore_ascii_case(CONTENT_TYPE) {
+                // RFC 2045 §5.1: one media type; of two, readers would choose differently.
+                if found || MediaType::parse(&header.value()).is_none() {
+                    return Err(ParseError { kind: ErrorKind::ContentType, line, octet });
+                }
+                found = true;
+            }
+            line += header.lines();
+            octet += header.len();
+        }
+        if found {
+            Ok(content)
+        } else {
+            Err(ParseError { kind: ErrorKind::NoContentType, line: self.line + 1, octet: self.at })
         }
     }
 
@@ -358,6 +376,13 @@ mod tests {
         let missing = error("A: b\r\n\r\nContent-ID: <a@b>\r\n\r\nhi");
         assert_eq!((missing.kind, missing.line, missing.octet), (ErrorKind::NoContentType, 3, 8));
         assert_eq!(error("A: b\r\n\r\n").kind, ErrorKind::NoContentType);
+        let typed = |types: &str| {
+            let error = error(&format!("A: b\r\n\r\nX: y\r\n z\r\n{types}\r\nhi"));
+            (error.kind, error.line, error.octet)
+        };
+        assert_eq!(typed("Content-Type: garbage\r\n"), (ErrorKind::ContentType, 5, 18));
+        assert_eq!(typed("Content-Type:\r\n"), (ErrorKind::ContentType, 5, 18));
+        assert_eq!(typed("Content-Type: a/b\r\ncontent-type: a/b\r\n"), (ErrorKind::ContentType, 6, 37));
         assert_eq!(error("A: b\r\n").kind, ErrorKind::NoSeparator);
         assert_eq!(error("").kind, ErrorKind::NoSeparator);
         // RFC 5438 §7.2.1.1: its example lacks the blank line, so that its Content-type is a message header.
@@ -395,6 +420,9 @@ mod tests {
         assert_eq!(kind("A: b\r\n".repeat(MAX_HEADERS + 1)), ErrorKind::TooMany { limit: MAX_HEADERS });
         let declarations = "NS: <urn:x:y>\r\n".repeat(MAX_NAMESPACES + 1);
         assert_eq!(kind(declarations), ErrorKind::TooMany { limit: MAX_NAMESPACES });
+        assert!(read(format!("A:{} b\r\n{CONTENT}", ";c=d".repeat(MAX_PARAMS)).as_bytes(), Profile::Base).0.is_ok());
+        let params = format!("A:{} b\r\n", ";c=d".repeat(MAX_PARAMS + 1));
+        assert_eq!(kind(params), ErrorKind::TooMany { limit: MAX_PARAMS });
         let required = format!("Require: {}a\r\n", "a,".repeat(MAX_REQUIREMENTS));
         assert_eq!(kind(required), ErrorKind::TooMany { limit: MAX_REQUIREMENTS });
     }

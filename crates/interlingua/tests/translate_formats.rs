@@ -150,6 +150,12 @@ fn rfc3923_s8_a_signed_object_passes_every_way_octet_for_octet() {
     let encoded = format!("Content-Transfer-Encoding: base64\r\n\r\n{}", text(object, "base64"));
     let octets = cpim::Entity::parse(encoded.as_bytes()).unwrap().decoded_body().unwrap().into_owned();
     assert_eq!((octets.as_slice(), text(&event, "body")), (body.as_bytes(), ""));
+    // RFC 3923 §4.1: signed presence is no message, whoever sends it.
+    let presence =
+        SIGNED.split_once("\r\nFrom").unwrap().0.replace("Message/CPIM\r\n", "application/pidf+xml\r\n\r\n<presence/>");
+    let presence = format!("{presence}\r\n--b\r\n\r\nsig\r\n--b--\r\n");
+    let refused = run(Protocol::Cpim, Protocol::Xmpp, &presence);
+    assert!(matches!(refused, Translation::Refused { .. }), "{refused:?}");
     // Signed content under headers that are not: neither taken apart nor shown without the signature.
     let inside = format!("From: <im:romeo@example.net>\r\nTo: <im:juliet@example.com>\r\n\r\n{SIGNED}");
     let refused = run(Protocol::Cpim, Protocol::Xmpp, &inside);
@@ -231,6 +237,67 @@ fn documents_pass_between_pidf_speakers_in_their_own_octets() {
     );
     let both = format!("{STANZA}{}", STANZA.replace("balcony", "chamber").replace("away", "dnd"));
     assert_eq!(tuples(&output(Protocol::Xmpp, Protocol::Pidf, &both)).len(), 2, "one document for all resources");
+}
+
+// checks: PD-02, PD-24, PR-15
+#[test]
+fn rfc3863_s4_1_a_document_of_another_encoding_goes_on_whole_in_utf_8() {
+    let document = |encoding: &str| {
+        format!(
+            "<?xml version='1.0'{encoding}?>\n<!-- mine --><presence xmlns='urn:ietf:params:xml:ns:pidf' entity='pres:a@example.com'>\
+         <tuple id='t'><status><basic>open</basic></status><x xmlns='urn:x'/><note>\u{e9}</note></tuple></presence>\n"
+        )
+    };
+    let latin = document(" encoding='ISO-8859-1'");
+    let latin: Vec<u8> = latin.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect();
+    let wide = format!("\u{feff}{}", document(" encoding='UTF-16'"));
+    let wide: Vec<u8> = wide.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for input in [latin, wide] {
+        for to in [Protocol::Pidf, Protocol::Cpim, Protocol::Sip] {
+            let told = translate(Protocol::Pidf, to, &input, &setting());
+            let Translation::Translated { output, dropped, .. } = told else { panic!("{told:?}") };
+            let ends = output.ends_with(&document(" encoding='UTF-8'"));
+            assert!(ends && dropped.is_empty(), "{to:?}: {output} {dropped:?}");
+        }
+    }
+}
+
+// checks: MF-05, MF-17, IM-18
+#[test]
+fn rfc3862_s2_2_an_object_goes_on_in_its_own_octets() {
+    let object = "DateTime: 2004-02-28T00:00:00Z\r\nTo: \"J\" <im:juliet@example.com>\r\nFrom: Romeo <im:romeo@example.net>\r\n\
+        NS: x <urn:x>\r\nx.A: \\u00e9\r\n\r\nContent-type: text/plain\r\nContent-Transfer-Encoding: base64\r\n\r\naGk=\r\n";
+    let request = format!(
+        "MESSAGE sip:juliet@example.com SIP/2.0\r\nVia: SIP/2.0/TCP a.example;branch=z9hG4bK1\r\nMax-Forwards: 70\r\n\
+         From: <sip:romeo@example.net>;tag=1\r\nTo: <sip:juliet@example.com>\r\nCall-ID: 1\r\nCSeq: 1 MESSAGE\r\n\
+         Content-Type: Message/CPIM\r\nContent-Length: {}\r\n\r\n{object}",
+        object.len()
+    );
+    let wrapped = format!("Content-Type: message/cpim\r\n\r\n{object}");
+    for (from, input, expected) in
+        [(Protocol::Cpim, object, object), (Protocol::Cpim, &wrapped, &wrapped), (Protocol::Sip, &request, object)]
+    {
+        match run(from, Protocol::Cpim, input) {
+            Translation::Translated { output, degraded, dropped } => {
+                assert_eq!((output.as_str(), degraded.len(), dropped.len()), (expected, 0, 0));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn rfc6120_s4_8_3_an_element_of_another_namespace_is_no_stanza() {
+    for name in ["message", "presence"] {
+        let stanza = |namespace: &str| {
+            format!("<{name} xmlns='{namespace}' from='a@b.example' to='c@d.example'><body>x</body></{name}>")
+        };
+        let refused = run(Protocol::Xmpp, Protocol::Sip, &stanza("foo"));
+        assert!(matches!(refused, Translation::Refused { reason: "bad-request", .. }), "{refused:?}");
+        for namespace in ["jabber:client", "jabber:server", "jabber:component:accept"] {
+            output(Protocol::Xmpp, Protocol::Sip, &stanza(namespace));
+        }
+    }
 }
 
 #[test]

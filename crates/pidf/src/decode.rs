@@ -43,6 +43,24 @@ pub(crate) fn decode<'a>(octets: &'a [u8], charset: Option<&str>) -> Result<Text
     Ok(Text { text: without_encoding(text), form, mark })
 }
 
+/// A document in UTF-8, otherwise as it came: borrowed where it was that already.
+///
+/// # Errors
+///
+/// An encoding that is not read, or octets that are not in it.
+pub fn to_utf8<'a>(octets: &'a [u8], charset: Option<&str>) -> Result<Cow<'a, [u8]>, ParseError> {
+    let decoded = decode(octets, charset)?;
+    if matches!(decoded.form, Form::Utf8 | Form::Ascii) && matches!(decoded.text, Cow::Borrowed(_)) {
+        return Ok(Cow::Borrowed(octets));
+    }
+    let text = characters(octets.get(decoded.mark..).unwrap_or_default(), decoded.form);
+    let mut text = text.unwrap_or_default().into_owned();
+    if let Some((start, end)) = declared_encoding(&text).map(|(_, start, end)| (start, end)) {
+        text.replace_range(start..end, "encoding='UTF-8'");
+    }
+    Ok(Cow::Owned(text.into_bytes()))
+}
+
 impl Text<'_> {
     /// Octets of the document before so many octets of the text.
     pub(crate) fn octet(&self, at: usize) -> usize {
@@ -203,6 +221,33 @@ mod tests {
             assert_eq!(text(&octets[2..], None), decoded.text);
             assert_eq!(decode(&octets[..octets.len() - 1], None).unwrap_err().octet, octets.len() - 2);
         }
+    }
+
+    #[test]
+    fn xml_s2_8_documents_of_other_1_x_versions_are_read() {
+        let document = |version: &str| {
+            format!(
+                "<?xml version='{version}'?><presence xmlns='urn:ietf:params:xml:ns:pidf' entity='pres:a@b.example'/>"
+            )
+        };
+        assert!(crate::parse(document("1.1").as_bytes()).is_ok());
+        assert!(crate::parse(document("2.0").as_bytes()).is_err());
+    }
+
+    // checks: PD-24
+    #[test]
+    fn rfc3863_s4_1_the_declaration_names_the_encoding_that_is_written() {
+        let written =
+            |octets: &[u8], charset| String::from_utf8(to_utf8(octets, charset).unwrap().into_owned()).unwrap();
+        let declared = b"<?xml version='1.0' encoding='ISO-8859-1' standalone='yes'?><a>\xE9</a>";
+        let expected = "<?xml version='1.0' encoding='UTF-8' standalone='yes'?><a>\u{E9}</a>";
+        assert_eq!(written(declared, None), expected);
+        assert_eq!(written(b"<a>\xE9</a>", Some("latin1")), "<a>\u{E9}</a>");
+        assert_eq!(written(b"\xFF\xFE<\0a\0/\0>\0", None), "<a/>");
+        for same in [&b"\xEF\xBB\xBF<a/>"[..], b"<?xml version='1.0' encoding='utf-8'?><a/>", b"<a/>"] {
+            assert!(matches!(to_utf8(same, None), Ok(Cow::Borrowed(octets)) if octets == same));
+        }
+        assert!(to_utf8(b"<a>\xE9</a>", None).is_err());
     }
 
     #[test]

@@ -58,6 +58,7 @@ mod write; // RFC 3863 §4.4
 
 pub use activity::Activity;
 pub use component::{Device, Person};
+pub use decode::to_utf8;
 pub use error::{EncodeError, ErrorKind, ParseError, Warning, WarningKind};
 pub use extension::{Extension, may_interpret, must_understand};
 pub use impp_model::Basic;

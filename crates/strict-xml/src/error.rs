@@ -21,7 +21,7 @@ pub enum XmlErrorKind {
     #[error("encoding is not UTF-8")]
     Encoding,
     /// RFC 6120 §11.5.
-    #[error("version is not 1.0")]
+    #[error("version is not 1.x")]
     Version,
     /// XML 1.0 §2.2.
     #[error("character is not allowed in XML")]

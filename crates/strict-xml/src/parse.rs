@@ -479,7 +479,7 @@ fn is_declaration(attr: &RawAttr<'_>) -> bool {
     attr.name.prefix == "xmlns" || (attr.name.prefix.is_empty() && attr.name.local == "xmlns")
 }
 
-/// Checks an XML declaration, between `<?` and `?>`: version 1.0, encoding UTF-8 or none, standalone either way.
+/// Checks an XML declaration, between `<?` and `?>`: version 1.x, encoding UTF-8 or none, standalone either way.
 pub(crate) fn check_declaration(inside: &str) -> Result<(), XmlErrorKind> {
     let mut scanner = TagScanner::new(inside, 2);
     let name = scanner.name().map_err(|error| error.kind)?;
@@ -494,7 +494,8 @@ pub(crate) fn check_declaration(inside: &str) -> Result<(), XmlErrorKind> {
             return Err(XmlErrorKind::Tag);
         }
         match (attr.name.local, attr.value) {
-            ("version", "1.0") => version = true,
+            // XML 1.0 §2.8: any 1.x is read as 1.0.
+            ("version", value) if is_version(value) => version = true,
             ("version", _) => return Err(XmlErrorKind::Version),
             ("encoding", value) if value.eq_ignore_ascii_case("utf-8") => {}
             ("encoding", _) => return Err(XmlErrorKind::Encoding),
@@ -503,4 +504,9 @@ pub(crate) fn check_declaration(inside: &str) -> Result<(), XmlErrorKind> {
         }
     }
     if version { Ok(()) } else { Err(XmlErrorKind::Version) }
+}
+
+fn is_version(value: &str) -> bool {
+    let minor = value.strip_prefix("1.").unwrap_or_default();
+    !minor.is_empty() && minor.bytes().all(|octet| octet.is_ascii_digit())
 }

@@ -105,7 +105,7 @@ fn faults_of_the_stream_tag() {
         (" <?xml version='1.0'?>", K::ProcessingInstruction),
         ("<?xml version='1.0'?><?xml version='1.0'?>", K::ProcessingInstruction),
         ("<?xml version='1.0' encoding='utf-16'?>", K::Encoding),
-        ("<?xml version='1.1'?>", K::Version),
+        ("<?xml version='2.0'?>", K::Version),
         ("<?pi x?>", K::ProcessingInstruction),
         ("<!DOCTYPE a>", K::Declaration),
         ("<s:s>", K::UndeclaredPrefix),

@@ -191,6 +191,7 @@ impl Inbound {
                 outbound.handle_word(&user, &word);
                 return done(None);
             }
+            Ok(Received::Refused(failure)) => return done(presence.error_reply(&error::to_stanza_error(&failure))),
             // XSU-018: presence to who cannot be is ignored.
             Ok(Received::Nothing) | Err(_) => return done(None),
         };

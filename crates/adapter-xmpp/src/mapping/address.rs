@@ -41,7 +41,12 @@ impl AddressError {
             Self::EdgeSpace(_) => "edge-space",
             Self::Jid(JidError::Local(part) | JidError::Domain(part) | JidError::Resource(part)) => match part {
                 PartError::TooLong { .. } => "length",
-                PartError::Empty | PartError::Character { .. } | PartError::Bidi | PartError::Label | _ => "precis",
+                PartError::Empty
+                | PartError::Character { .. }
+                | PartError::Bidi
+                | PartError::Unstable
+                | PartError::Label
+                | _ => "precis",
             },
             Self::Text(TextError::TooLong { .. }) | Self::Domain(DomainError::TooLong) => "length",
             Self::Jid(_) | Self::NoLocal | Self::Text(_) | Self::Domain(_) => "precis",

@@ -3,6 +3,7 @@
 use bytes::BytesMut;
 use cpim::e2e::{self, NotCarriable};
 use cpim::mapping::{seal, unseal};
+use cpim::{Entity, Package, Profile};
 use impp_model::{Cause, Failure, MessageOperation, Sealed, Side};
 use xmpp_proto::stanza;
 
@@ -47,8 +48,11 @@ fn envelope(mapped: &stanza::Message, operation: &MessageOperation) -> stanza::M
 ///
 /// # Errors
 ///
-/// An object that XML would change: the signature would fail. Nothing is appended then.
+/// Signed presence, and an object that XML would change: the signature would fail. Nothing is appended then.
 pub fn encode(out: &mut BytesMut, message: &stanza::Message, object: &[u8]) -> Result<(), NotCarriable> {
+    if holds_presence(object) {
+        return Err(NotCarriable::Presence);
+    }
     let mut inside = BytesMut::new();
     // RFC 3923 §3.1: in a CDATA section.
     e2e::wrap(&mut inside, object)?;
@@ -63,6 +67,19 @@ pub fn encode(out: &mut BytesMut, message: &stanza::Message, object: &[u8]) -> R
     out.extend_from_slice(&inside);
     out.extend_from_slice(END);
     Ok(())
+}
+
+/// Whether what is signed is a presence document, alone or in a message/cpim (RFC 3923 §4.1, RFC 3922 §5.1).
+fn holds_presence(object: &[u8]) -> bool {
+    let Ok(package) = Package::parse(object) else { return false };
+    let Ok(part) = package.signed_part() else { return false };
+    let Ok(entity) = Entity::parse(part.octets) else { return false };
+    let is_document = |entity: &Entity<'_>| entity.is("application/pidf+xml");
+    is_document(&entity) || {
+        let object = entity.decoded_body().filter(|_| entity.is(cpim::MEDIA_TYPE));
+        let read = object.as_deref().and_then(|object| cpim::Message::interpret(object, Profile::Gateway).ok());
+        read.is_some_and(|(read, _)| is_document(read.content()))
+    }
 }
 
 const END: &[u8] = b"</message>";
@@ -105,5 +122,20 @@ mod tests {
         );
         let binary = seal(b"Content-Type: application/pkcs7-mime\r\n\r\n\0"[..].into()).unwrap();
         assert!(matches!(encode(&mut out, &message, unseal(&binary).unwrap()), Err(NotCarriable::Character { .. })));
+    }
+
+    // checks: XE-05
+    #[test]
+    fn rfc3923_s4_1_signed_presence_is_no_message() {
+        let document = "Content-Type: application/pidf+xml\r\n\r\n<presence/>";
+        let within = format!("Content-Type: message/cpim\r\n\r\nFrom: <im:a@b>\r\nTo: <im:c@d>\r\n\r\n{document}");
+        for part in [document, &within] {
+            let object =
+                format!("Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n{part}\r\n--b\r\n\r\n--b--\r\n");
+            let mut out = BytesMut::new();
+            let message = stanza::Message::new(MessageType::Normal);
+            assert_eq!(encode(&mut out, &message, object.as_bytes()), Err(NotCarriable::Presence));
+            assert!(out.is_empty());
+        }
     }
 }

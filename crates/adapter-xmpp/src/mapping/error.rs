@@ -146,7 +146,7 @@ fn native_kind(failure: &Failure) -> Option<ErrorType> {
 /// An `xmpp:` URI, as RFC 6120 asks for, or a bare JID, as others write it.
 fn new_address(text: &str) -> Option<Address> {
     let jid = match XmppUri::parse(text) {
-        Ok(uri) => Jid::from_parts(Some(&uri.local?), uri.domain.as_str(), None).ok()?,
+        Ok(uri) => Jid::from_parts(Some(&uri.local?), uri.domain?.as_str(), None).ok()?,
         Err(_) => Jid::parse(text).ok()?,
     };
     address::from_jid(&jid).ok().map(|endpoint| endpoint.address)

@@ -187,7 +187,8 @@ pub fn to_stanza(
     }
     // A child says its language only where it differs from the stanza's.
     let own = |tag: Option<&'_ str>| tag.filter(|tag| Some(*tag) != language).map(str::to_owned);
-    for subject in &message.subjects {
+    let (subjects, poorer) = one_per_language(&message.subjects, language);
+    for subject in subjects {
         let tag = own(subject.language.as_ref().map(LanguageTag::as_str));
         out = out.with_subject(line_feeds(&subject.text).into_owned(), tag.as_deref());
     }
@@ -210,7 +211,25 @@ pub fn to_stanza(
     let named = message.id.as_ref().is_some_and(|id| id.as_str() == stamp.id);
     out = signal::ask(out, if named { message.receipts } else { Receipts::default() });
     out = annotation::write(out, message);
-    Ok(Some(Mapped { value: out, degraded: bodies.degraded, dropped: losses(message, named, bodies.dropped) }))
+    let mut degraded = bodies.degraded;
+    degraded.extend(poorer.then_some("subjects"));
+    Ok(Some(Mapped { value: out, degraded, dropped: losses(message, named, bodies.dropped) }))
+}
+
+/// RFC 6121 §5.2.4: the first subject of each language, and whether there are more; one without has the `stanza`'s.
+fn one_per_language<'a>(subjects: &'a [LangText], stanza: Option<&str>) -> (Vec<&'a LangText>, bool) {
+    let mut kept: Vec<&LangText> = Vec::new();
+    let key = |subject: &LangText| {
+        let own = subject.language.as_ref().map(LanguageTag::as_str);
+        own.or(stanza).map(str::to_ascii_lowercase)
+    };
+    for subject in subjects {
+        if kept.iter().all(|known| key(known) != key(subject)) {
+            kept.push(subject);
+        }
+    }
+    let poorer = kept.len() < subjects.len();
+    (kept, poorer)
 }
 
 /// Whether a message is complete without text: reactions and retractions are.

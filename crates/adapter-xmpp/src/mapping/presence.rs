@@ -4,7 +4,9 @@
 
 use std::fmt::Write as _;
 
-use impp_model::{Address, Basic, Device, Endpoint, LangText, LanguageTag, PresenceInfo, PresenceTuple, Show};
+use impp_model::{
+    Address, Basic, Cause, Device, Endpoint, Failure, LangText, LanguageTag, PresenceInfo, PresenceTuple, Show, Side,
+};
 use sha2::{Digest, Sha256};
 use strict_xml::SharedStr;
 use xmpp_proto::jid::Jid;
@@ -13,18 +15,40 @@ use xmpp_proto::stanza;
 use super::Mapped;
 use super::address::{AddressError, to_jid};
 
+/// Presence that is signed or enveloped (RFC 3923 §4): it is for its reader alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("end-to-end protected presence cannot be translated")]
+pub struct Protected;
+
+impl Protected {
+    /// What the sender is told.
+    pub fn failure(&self) -> Failure {
+        // RFC 3923 §7: of whoever does not take protected stanzas.
+        Failure::new(Side::Near, Cause::ServiceUnavailable).with_text(self.to_string())
+    }
+}
+
 /// The state that a presence stanza tells of the resource of `from`.
 ///
 /// `None` for all that is no availability: subscriptions, probes and errors never become a NOTIFICATION (RFC 8048 §6.2).
-pub fn from_stanza(presence: &stanza::Presence, from: &Jid) -> Option<Mapped<PresenceTuple>> {
+///
+/// # Errors
+///
+/// Protected presence, of which the stanza itself tells nothing.
+pub fn from_stanza(presence: &stanza::Presence, from: &Jid) -> Result<Option<Mapped<PresenceTuple>>, Protected> {
     let basic = match presence.kind() {
         None if presence.element().attr("type").is_none() => Basic::Open,
         Some(stanza::PresenceType::Unavailable) => Basic::Closed,
-        None | Some(_) => return None,
+        None | Some(_) => return Ok(None),
     };
+    // RFC 3923 §4.1, §8: the document is in the object, which is not to be replaced by one without signature.
+    if presence.payload("e2e", cpim::e2e::NAMESPACE).is_some() {
+        return Err(Protected);
+    }
     let open = basic == Basic::Open;
     let own = &presence.element().ns;
-    let priority = presence.payload("priority", own).map(|_| presence.priority());
+    // RFC 6121 §4.7.2.3: one that is none says nothing, not 0.
+    let priority = presence.payload("priority", own).and_then(|given| given.text().trim().parse().ok());
     let tuple = PresenceTuple {
         show: presence.show().filter(|_| open).map(from_show),
         priority: priority.filter(|_| open),
@@ -32,7 +56,8 @@ pub fn from_stanza(presence: &stanza::Presence, from: &Jid) -> Option<Mapped<Pre
         ..PresenceTuple::new(from.resource().and_then(|name| Device::new(name).ok()), basic)
     };
     let foreign = presence.payloads().any(|payload| payload.ns != *own);
-    Some(Mapped::without(tuple, [("extensions", foreign)]))
+    let unread = open && presence.payload("priority", own).is_some() && tuple.priority.is_none();
+    Ok(Some(Mapped::without(tuple, [("extensions", foreign), ("priority", unread)])))
 }
 
 /// The stanza that tells `to` the state of a device of `from`.
@@ -157,7 +182,7 @@ mod tests {
 
     fn read(text: &str) -> Option<Mapped<PresenceTuple>> {
         let (presence, from) = presence(text);
-        from_stanza(&presence, &from)
+        from_stanza(&presence, &from).unwrap()
     }
 
     fn romeo() -> (Address, Endpoint) {
@@ -203,8 +228,27 @@ mod tests {
         let negative =
             read("<presence from='j@example.com/b'><priority>-5</priority><show>online</show></presence>").unwrap();
         assert_eq!((negative.value.priority, negative.value.show), (Some(-5), None));
+        for bad in ["128", "x", ""] {
+            let told =
+                read(&format!("<presence from='j@example.com/b'><priority>{bad}</priority></presence>")).unwrap();
+            assert_eq!((told.value.priority, told.dropped), (None, vec!["priority"]), "{bad}");
+        }
         let gone = read("<presence from='j@example.com' type='unavailable'><show>dnd</show></presence>").unwrap();
         assert_eq!(gone.value, PresenceTuple::new(None, Basic::Closed));
+    }
+
+    // checks: XE-04, XE-05
+    #[test]
+    fn rfc3923_s8_protected_presence_is_refused_and_not_replaced() {
+        for kind in ["", " type='unavailable'"] {
+            let text = format!(
+                "<presence from='j@example.com/b'{kind}><e2e xmlns='urn:ietf:params:xml:ns:xmpp-e2e'>x</e2e></presence>"
+            );
+            let (presence, from) = presence(&text);
+            assert_eq!(from_stanza(&presence, &from), Err(Protected));
+        }
+        let failure = Protected.failure();
+        assert_eq!(crate::mapping::error::to_stanza_error(&failure).condition.as_str(), "service-unavailable");
     }
 
     // checks: PRS-040

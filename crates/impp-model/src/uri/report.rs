@@ -102,7 +102,7 @@ impl XmppUriReport {
                 valid: true,
                 auth: uri.auth,
                 local: uri.local,
-                domain: Some(uri.domain.to_string()),
+                domain: uri.domain.map(|domain| domain.to_string()),
                 resource: uri.resource,
                 query_type: uri.query_type,
                 pairs: uri.pairs,

@@ -4,15 +4,15 @@ use crate::domain::Domain;
 
 /// An `xmpp:` URI or IRI by RFC 5122 §2.2, its parts decoded.
 ///
-/// The parts are not checked against RFC 7622: that is for whoever makes a JID of them.
+/// Of RFC 7622 only the characters that no localpart holds are refused: the rest is for whoever makes a JID of the parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct XmppUri {
     /// The account to act as (RFC 5122 §2.3), as text.
     pub auth: Option<String>,
     /// The localpart.
     pub local: Option<String>,
-    /// The domainpart.
-    pub domain: Domain,
+    /// The domainpart; `None` without a path, which names nobody but the account to act as.
+    pub domain: Option<Domain>,
     /// The resourcepart.
     pub resource: Option<String>,
     /// What to do (RFC 5122 §2.5); an unknown one is to be ignored.
@@ -33,11 +33,10 @@ impl XmppUri {
         let start = text.len() - rest.len();
         check_chars(text, start, is_iri_char)?;
         let mut parts = Cursor { rest, at: start };
-        let auth = if parts.skip("//") { Some(parts.take_until(&['/', '?', '#'])?) } else { None };
-        if auth.is_some() {
-            parts.skip("/");
-        }
-        let (local, domain, resource) = parse_path(&mut parts)?;
+        let auth = if parts.skip("//") { Some(parse_auth(&mut parts)?) } else { None };
+        // RFC 5122 §2.2: behind an authority the path is optional.
+        let has_path = auth.is_none() || parts.skip("/");
+        let (local, domain, resource) = if has_path { parse_path(&mut parts)? } else { (None, None, None) };
         let (query_type, pairs) = parse_query(&mut parts)?;
         let fragment = if parts.skip("#") { Some(parts.take_until(&[])?) } else { None };
         Ok(Self { auth, local, domain, resource, query_type, pairs, fragment })
@@ -59,7 +58,27 @@ impl XmppUri {
 
 pub(super) const SCHEME: &str = "xmpp";
 
-type Path = (Option<String>, Domain, Option<String>);
+/// RFC 5122 §2.2: a node and a host, neither of which is optional here.
+fn parse_auth(parts: &mut Cursor<'_>) -> Result<String, UriError> {
+    let at = parts.at;
+    let raw = parts.raw_until(&['/', '?', '#']);
+    let (local, domain) = raw.split_once('@').ok_or(UriError::Mailbox { at: parts.at })?;
+    let (local, domain) = (parse_local(local, at)?, parse_domain(domain, parts.at - domain.len())?);
+    Ok(format!("{local}@{domain}"))
+}
+
+fn parse_local(raw: &str, at: usize) -> Result<String, UriError> {
+    let local = decode_part(raw, at)?.into_owned();
+    // RFC 7622 §3.3.1: characters that no localpart holds, percent-encoded or not.
+    let excluded = |c| matches!(c, '"' | '&' | '\'' | '/' | ':' | '<' | '>' | '@');
+    if local.is_empty() || local.contains(excluded) { Err(UriError::Local { at }) } else { Ok(local) }
+}
+
+fn parse_domain(raw: &str, at: usize) -> Result<Domain, UriError> {
+    Domain::parse_host(&decode_part(raw, at)?).map_err(|cause| UriError::Domain { at, cause })
+}
+
+type Path = (Option<String>, Option<Domain>, Option<String>);
 
 fn parse_path(parts: &mut Cursor<'_>) -> Result<Path, UriError> {
     let at = parts.at;
@@ -70,16 +89,11 @@ fn parse_path(parts: &mut Cursor<'_>) -> Result<Path, UriError> {
         None => (raw, None),
     };
     let (local, domain) = match bare.split_once('@') {
-        Some((local, domain)) => (Some(decode_part(local, at)?.into_owned()), domain),
+        Some((local, domain)) => (Some(parse_local(local, at)?), domain),
         None => (None, bare),
     };
-    if local.as_deref() == Some("") {
-        return Err(UriError::Local { at });
-    }
-    let domain_at = at + bare.len() - domain.len();
-    let domain = Domain::parse_host(&decode_part(domain, domain_at)?)
-        .map_err(|cause| UriError::Domain { at: domain_at, cause })?;
-    Ok((local, domain, resource))
+    let domain = parse_domain(domain, at + bare.len() - domain.len())?;
+    Ok((local, Some(domain), resource))
 }
 
 type Query = (Option<String>, Vec<(String, String)>);
@@ -143,10 +157,19 @@ mod tests {
         let uri = XmppUri::parse("XMPP://me@a.example/n%C3%B6@b.example/r/x?message;body=a%3Bb;k=#f").unwrap();
         assert_eq!(uri.auth.as_deref(), Some("me@a.example"));
         assert_eq!(uri.local.as_deref(), Some("nö"));
-        assert_eq!(uri.domain.as_str(), "b.example");
+        assert_eq!(uri.domain.as_ref().map(Domain::as_str), Some("b.example"));
         assert_eq!(uri.resource.as_deref(), Some("r/x"));
         assert_eq!(uri.pairs, [("body".into(), "a;b".into()), ("k".into(), String::new())]);
         assert_eq!(uri.fragment.as_deref(), Some("f"));
+    }
+
+    // checks: URI-11
+    #[test]
+    fn rfc5122_s2_3_an_authority_may_stand_alone() {
+        let uri = XmppUri::parse("xmpp://guest@example.com").unwrap();
+        assert_eq!((uri.auth.as_deref(), uri.domain, uri.local), (Some("guest@example.com"), None, None));
+        let asked = XmppUri::parse("xmpp://guest@example.com?message").unwrap();
+        assert_eq!((asked.domain, asked.query_type.as_deref()), (None, Some("message")));
     }
 
     #[test]
@@ -154,6 +177,11 @@ mod tests {
         let refused = |text| XmppUri::parse(text).unwrap_err();
         assert_eq!(refused("sip:a@b.example"), UriError::Scheme);
         assert_eq!(refused("xmpp:@b.example"), UriError::Local { at: 5 });
+        assert_eq!(refused("xmpp:///a@b.example"), UriError::Mailbox { at: 7 });
+        assert_eq!(refused("xmpp://b.example/a@b.example"), UriError::Mailbox { at: 16 });
+        assert_eq!(refused("xmpp://@b.example"), UriError::Local { at: 7 });
+        assert_eq!(refused("xmpp:a%40b@c.example"), UriError::Local { at: 5 });
+        assert!(matches!(refused("xmpp://a@b.example/"), UriError::Domain { at: 19, .. }));
         assert_eq!(refused("xmpp:a%zz@b.example"), UriError::Char { at: 6 });
         assert_eq!(refused("xmpp:a@b.example?message;subject"), UriError::Header { at: 25 });
         assert_eq!(refused("xmpp:a%00@b.example"), UriError::Control { at: 5 });

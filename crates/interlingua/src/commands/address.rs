@@ -147,10 +147,12 @@ fn read_jid(input: &str) -> Result<Name, Refused> {
 }
 
 fn read_xmpp_uri(input: &str) -> Result<Name, Refused> {
-    let uri = XmppUri::parse(input).map_err(|error| Refused { class: "bad-uri", text: error.to_string() })?;
+    let bad = |text: String| Refused { class: "bad-uri", text };
+    let uri = XmppUri::parse(input).map_err(|error| bad(error.to_string()))?;
+    let domain = uri.domain.ok_or_else(|| bad("no path: it names only the account to act as".to_owned()))?;
     let local = uri.local.map(|local| format!("{local}@")).unwrap_or_default();
     let resource = uri.resource.map(|resource| format!("/{resource}")).unwrap_or_default();
-    read_jid(&format!("{local}{}{resource}", uri.domain.to_unicode()))
+    read_jid(&format!("{local}{}{resource}", domain.to_unicode()))
 }
 
 /// As [`sip::from_sip_uri`], but also for a host without a user.

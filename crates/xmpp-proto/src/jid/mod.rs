@@ -64,6 +64,9 @@ pub enum PartError {
     /// RFC 5893 §2: right-to-left text mixed in a way that displays ambiguously.
     #[error("breaks the rule for right-to-left text")]
     Bidi,
+    /// RFC 8264 §7: text without a canonical form.
+    #[error("has no stable form")]
+    Unstable,
     /// RFC 5890 §2.3.2: a label that is no host name, A-label or U-label.
     #[error("not a domain name")]
     Label,

@@ -13,13 +13,30 @@ const EXCLUDED: [char; 8] = ['"', '&', '\'', '/', ':', '<', '>', '@'];
 
 /// RFC 7622 §3.3: UsernameCaseMapped, then the eight excluded characters, then the length.
 pub(super) fn enforce_local(text: &str) -> Result<Cow<'_, str>, PartError> {
-    let local = if text.is_ascii() { lower_case(text)? } else { UsernameCaseMapped::enforce(text).map_err(refusal)? };
+    let local = if text.is_ascii() { lower_case(text)? } else { case_mapped(text)? };
     // Width mapping can bring them in, so they are looked for in the result.
     if let Some(found) = local.chars().find(|c| EXCLUDED.contains(c)) {
         return Err(PartError::Character { found });
     }
     check_length(local)
 }
+
+/// RFC 8264 §7: the rules are applied until nothing changes; lower case may be what the class refuses, as where the
+/// tables know a capital letter only.
+fn case_mapped(text: &str) -> Result<Cow<'_, str>, PartError> {
+    let mut mapped = UsernameCaseMapped::enforce(text).map_err(refusal)?;
+    for _ in 0..MAX_REPEATS {
+        let again = UsernameCaseMapped::enforce(&*mapped).map_err(refusal)?.into_owned();
+        if again == *mapped {
+            return Ok(mapped);
+        }
+        mapped = again.into();
+    }
+    Err(PartError::Unstable)
+}
+
+/// RFC 8264 §7: how often the rules are applied again before text is refused.
+const MAX_REPEATS: usize = 3;
 
 /// RFC 7622 §3.4: OpaqueString, then the length.
 // DEVIATES RFC 8264 §9.10: code points that are unassigned in the tables of the crate (Unicode 6.3) pass, for clients

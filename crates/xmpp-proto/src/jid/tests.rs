@@ -73,6 +73,18 @@ fn rfc8265_s3_3_localparts_are_case_mapped_width_mapped_and_composed() {
     assert_eq!(refused("\u{5d0}b@example.net"), JidError::Local(PartError::Bidi));
 }
 
+// U+13EB is in the tables, its lower case U+ABBB is not.
+#[test]
+fn rfc8264_s7_what_enforcement_makes_is_enforceable() {
+    assert_eq!(refused("\u{13eb}@example.net"), JidError::Local(PartError::Character { found: '\u{abbb}' }));
+    assert_eq!(refused("\u{abbb}@example.net"), JidError::Local(PartError::Character { found: '\u{abbb}' }));
+    for c in ('\u{80}'..=char::MAX).filter(|c| c.is_alphabetic()) {
+        if let Ok(jid) = Jid::parse(&format!("{c}@example.net")) {
+            assert_eq!(Jid::parse(jid.as_str()), Ok(jid), "{c:?}");
+        }
+    }
+}
+
 // checks: ADR-030, ADR-032
 #[test]
 fn rfc7622_s3_2_domains_are_canonical() {

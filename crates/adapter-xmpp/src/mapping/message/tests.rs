@@ -186,6 +186,31 @@ fn rfc7572_s5_every_field_of_table_2_is_written() {
 
 // checks: IM-032, IM-038, ADR-011
 #[test]
+fn rfc6121_s5_2_4_one_subject_for_each_language() {
+    let subject = |language: Option<&str>, text: &str| LangText {
+        language: language.map(LanguageTag::from),
+        text: text.to_owned(),
+    };
+    let mut message = InstantMessage::new(Content::text("a"));
+    message.subjects = vec![
+        subject(Some("cs"), "1"),
+        subject(Some("CS"), "2"),
+        subject(None, "3"),
+        subject(None, "4"),
+        subject(Some("en"), "5"),
+    ];
+    let Mapped { value, degraded, dropped } = written(message.clone());
+    let subjects = "<subject xml:lang='cs'>1</subject><subject>3</subject>";
+    assert_eq!(value, format!("{HEAD}>{subjects}<subject xml:lang='en'>5</subject><body>a</body></message>"));
+    assert_eq!((degraded, dropped), (vec!["subjects"], vec![]));
+    message.content.language = Some("en".into());
+    assert!(
+        written(message).value.contains(&format!("{subjects}<body>")),
+        "a subject without language has the stanza's"
+    );
+}
+
+#[test]
 fn rfc7572_s5_devices_become_resources() {
     let mut operation = operation(InstantMessage::new(Content::text("x")));
     operation.source = from_jid(&Jid::parse("o\\27malley@example.net/dr4 hcr").unwrap()).unwrap();

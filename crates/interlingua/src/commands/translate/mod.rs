@@ -180,6 +180,11 @@ fn show(translation: &Translation) -> Result<()> {
 /// Translates one message or presence notification.
 pub fn translate(from: Protocol, to: Protocol, input: &[u8], setting: &Setting) -> Translation {
     let result = read::read(from, input, setting).and_then(|read| {
+        // RFC 3862 §2.2, §6: an object goes on as it came.
+        if let Some(object) = (to == Protocol::Cpim).then(|| read::object(from, input)).flatten() {
+            let output = String::from_utf8(object.into()).map_err(|_| binary())?;
+            return Ok(Translation::Translated { output, degraded: Vec::new(), dropped: Vec::new() });
+        }
         let Mapped { value: carried, degraded, dropped } = read;
         let mut losses = Mapped { value: (), degraded, dropped };
         let written = match carried {

@@ -126,6 +126,10 @@ fn read_xmpp(input: &[u8], setting: &Setting) -> Result<Mapped<Carried>, Stop> {
     let mut first = None;
     let mut states: Option<Mapped<Carried>> = None;
     for element in elements(input.trim_ascii())? {
+        // RFC 6120 §4.8.3: elsewhere the name is another's.
+        if ![ns::CLIENT, ns::SERVER, ns::COMPONENT_ACCEPT].contains(&element.ns.as_str()) {
+            return Err(bad(format!("no stanza: the namespace is {}", element.ns)).into());
+        }
         let presence = match Stanza::from_element(element) {
             Ok(Stanza::Message(found)) if states.is_none() => {
                 first = Some(found);
@@ -176,6 +180,7 @@ fn read_presence(
     let presentity = end(&from)?.address;
     let watcher = jid("to", presence.to())?.as_ref().map(end).transpose()?.unwrap_or_else(|| setting.receiver.clone());
     let told = xmpp_presence::from_stanza(presence, &from)
+        .map_err(|protected| protected.failure())?
         .ok_or_else(|| Stop::Nothing("the stanza tells no availability".to_owned()))?;
     let mut states = earlier.unwrap_or_else(|| notice(presentity.clone(), watcher, Mapped::default()));
     states.dropped.extend(told.dropped);
@@ -291,6 +296,20 @@ fn read_cpim(input: &[u8], setting: &Setting) -> Result<Mapped<Carried>, Stop> {
     Ok(notice(source.address, watcher, info))
 }
 
+/// The message/cpim object that the input is or a MESSAGE request holds, octet for octet.
+pub(super) fn object(from: Protocol, input: &[u8]) -> Option<Bytes> {
+    match from {
+        Protocol::Cpim => Some(Bytes::copy_from_slice(input)),
+        Protocol::Sip => {
+            let request = Message::parse(Bytes::copy_from_slice(input)).ok()?;
+            let content_type = request.only(HeaderId::ContentType).ok().flatten()?;
+            let is_object = cpim::MediaType::parse(content_type).is_some_and(|media| media.is(cpim::MEDIA_TYPE));
+            is_object.then(|| Bytes::copy_from_slice(request.body()))
+        }
+        Protocol::Xmpp | Protocol::Native | Protocol::Pidf => None,
+    }
+}
+
 /// Whom a signed object names; it is looked at, not taken apart.
 fn signed_ends(input: &[u8]) -> Option<(Endpoint, Endpoint)> {
     let package = Package::parse(input).ok().filter(|package| package.class() == Class::Signed)?;
@@ -305,7 +324,7 @@ fn read_pidf(input: &[u8], setting: &Setting) -> Result<Mapped<Carried>, Stop> {
     let presentity = address(entity).or_else(|| xmpp_address(entity));
     let malformed = || Failure::new(Side::Near, Cause::AddressMalformed).with_text("the entity names no presentity");
     let mut info = pidf::mapping::to_info(&parsed.presence, setting.date_time().as_ref());
-    info.value.pidf = std::str::from_utf8(input).is_ok().then(|| Bytes::copy_from_slice(input));
+    info.value.pidf = pidf::to_utf8(input, None).ok().map(|text| Bytes::from(text.into_owned()));
     Ok(notice(presentity.ok_or_else(malformed)?, setting.receiver.clone(), info))
 }
 
