@@ -32,7 +32,8 @@ async fn prx_02_pending_stays_silent() {
     play(SUITE, "PRX-02").await;
 }
 
-// checks: XSU-006, PRS-013, PRS-014, PRS-042, PRS-045
+// checks: XSU-006
+// checks: PRS-013, PRS-014, PRS-042, PRS-045
 #[tokio::test]
 async fn prx_03_first_active_notify_subscribed_then_presence() {
     play(SUITE, "PRX-03").await;
@@ -116,7 +117,8 @@ async fn prx_24_timer_n() {
     play(SUITE, "PRX-24").await;
 }
 
-// checks: EVT-003, EVT-032, EVT-035, PRS-030, PRS-031, EVT-020, EVT-021, EVT-025
+// checks: EVT-003, EVT-032, EVT-035
+// checks: PRS-030, PRS-031, EVT-020, EVT-021, EVT-025
 #[tokio::test]
 async fn prs_01_subscribe_200_pending_notify_at_once_xmpp_subscribe() {
     play(SUITE, "PRS-01").await;
