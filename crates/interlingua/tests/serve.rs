@@ -68,6 +68,9 @@ fn a_gateway_serves_until_sigterm_and_answers_the_commands() {
     assert_eq!((status.code, status.json()["ready"].as_bool()), (0, Some(true)), "{}", status.stdout);
     let trace = run(&[&["trace", text(&sent.json(), "trace")], &as_admin[..]].concat());
     assert_eq!((trace.code, text(&trace.json(), "trace")), (0, text(&sent.json(), "trace")));
+    assert_eq!((text(&trace.json(), "near_link"), text(&trace.json(), "acknowledge")), ("repeatable", "device"));
+    let by_request = run(&[&["trace", text(&sent.json(), "trans_id")], &as_admin[..]].concat());
+    assert_eq!(text(&by_request.json(), "trace"), text(&sent.json(), "trace"));
     assert_eq!(run(&[&["trace", "0000"], &as_admin[..]].concat()).code, 1);
     assert_eq!(run(&["status", "--admin", &admin]).code, 1);
     let at = admin.trim_start_matches("http://");

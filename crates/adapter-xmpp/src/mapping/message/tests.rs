@@ -95,7 +95,7 @@ fn rfc7572_s4_every_field_of_table_1_is_taken() {
     assert_eq!(message.alternatives, []);
 }
 
-// checks: IM-010, ERR-007
+// checks: IM-010, ERR-007, XSU-017
 #[test]
 fn rfc7572_s4_types_decide_whether_a_message_is_taken() {
     let of_type = |kind| {

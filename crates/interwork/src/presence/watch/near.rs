@@ -160,10 +160,17 @@ impl Watch {
     fn cancel(&mut self, sides: Sides, effects: &mut Vec<Effect>) {
         let asked = self.authorization != Authorization::None;
         let dialog = !matches!(self.far, Far::Idle | Far::Waiting | Far::Frozen);
+        effects.push(Effect::Store);
+        // RFC 6121 §A.3.2: whose devices were there is told that they are gone.
+        if self.authorization == Authorization::Granted
+            && self.info.is_some()
+            && self.near().iter().any(Near::is_standing)
+        {
+            self.end_all(EndReason::Timeout, effects);
+        }
         self.near = Nears::default();
         self.authorization = Authorization::None;
         self.info = None;
-        effects.push(Effect::Store);
         if asked && (dialog || !sides.refreshed) {
             effects.push(Effect::Far(Wish::Cancel));
             self.rest();

@@ -205,7 +205,7 @@ fn x2s_rows() -> Vec<Row> {
         row("PRL-022", X2S, "active", vec![E::Time(refresh), E::Check(false), E::Time(540)], &["check", "tell active closed"], "granted idle"),
         row("PRL-023", X2S, "active", vec![E::Subscribe(Wish::Pause)], &[], "granted active"),
         row("PRL-023", X2S, "active", vec![E::Subscribe(Wish::Pause), E::Time(refresh), E::Check(false), E::Time(600), E::Subscribe(Wish::Fetch)], &["check", "tell active closed", "tell active empty", "far watch"], "granted asking"),
-        row("PRL-024", X2S, "active", vec![E::Subscribe(Wish::Cancel)], &["store", "far cancel"], "none leaving"),
+        row("PRL-024", X2S, "active", vec![E::Subscribe(Wish::Cancel)], &["store", "tell timeout closed", "far cancel"], "none leaving"),
         row("PRL-024", X2S, "pending", vec![E::Subscribe(Wish::Cancel), E::FarOutcome(Wish::Cancel, None)], &["store", "far cancel", "authorize false"], "none idle"),
         row("PRL-025", X2S, "none", vec![E::Subscribe(Wish::Cancel)], &["store", "authorize false"], "none idle"),
         row("PRL-026", X2S, "none", vec![E::Subscribe(Wish::Fetch), E::Notify(ended(R::Timeout), open())], &["far fetch", "tell timeout open"], "none idle"),
@@ -238,7 +238,7 @@ fn s2x_rows() -> Vec<Row> {
     ]
 }
 
-// checks: PRS-001, PRS-010, PRS-011, PRS-012, PRS-013, PRS-014, PRS-015, PRS-016, PRS-017, PRS-018, PRS-020, PRS-022, PRS-050, PRS-061, EVT-008, EVT-012, XSU-003, XSU-004
+// checks: PRS-001, PRS-010, PRS-011, PRS-012, PRS-013, PRS-014, PRS-015, PRS-016, PRS-017, PRS-018, PRS-020, PRS-022, PRS-050, PRS-061, EVT-008, EVT-012, XSU-003, XSU-004, XSU-009
 // checks: PRL-001, PRL-002, PRL-003, PRL-004, PRL-005, PRL-006, PRL-007, PRL-010, PRL-011, PRL-012, PRL-013, PRL-014, PRL-015, PRL-016
 // checks: PRL-017, PRL-018, PRL-019, PRL-020, PRL-021, PRL-022, PRL-023, PRL-024, PRL-025, PRL-026
 // checks: XSU-001, XM-18, XM-19, REQ-3.2.4, REQ-3.2.5, REQ-5.1.7, PR-11, MOD-03
