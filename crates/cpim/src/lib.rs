@@ -3,7 +3,8 @@
 //! Three ways to look at an object, none of which copies it:
 //! - [`RelayView`]: as a relay that may change nothing; takes anything, checks nothing, allocates nothing.
 //! - [`Message::parse`]: by the letter of RFC 3862 and of a [`Profile`]; the first difference is an error with its code,
-//!   line and octet.
+//!   line and octet. Where RFC 3862 contradicts itself, NS follows its examples (§3.4: a space behind the prefix) and a
+//!   formal name its grammar (§3.6: words with a space behind each, or a quoted string).
 //! - [`Message::interpret`]: as a gateway that has to translate; what has one defensible reading is read and listed as
 //!   a [`Deviation`], the rest is refused.
 //!

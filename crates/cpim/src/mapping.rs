@@ -27,8 +27,10 @@ use impp_model::{
     MessageId, MessageOperation, OutOfBand, Receipts, Relation, Sealed, Side, TransId,
 };
 
+use crate::chars::is_language_tag;
 use crate::draft::Draft;
 use crate::error::ParseError;
+use crate::header::CoreHeader;
 use crate::imdn::{self, Disposition, Dispositions, ImdnHeaders};
 use crate::mailbox::Mailbox;
 use crate::media::MediaType;
@@ -116,11 +118,14 @@ pub fn from_object(
         ..InstantMessage::new(content(entity)?)
     };
     let known = |header: &crate::Header<'_>| header.core().is_some() || header.namespace() == Some(imdn::NAMESPACE);
+    let ignored = |core| message.headers().iter().any(|header| header.is_ignored() && header.core() == Some(core));
     let lost = [
         ("to", message.to().count() > 1),
         ("cc", message.cc().next().is_some()),
         ("formal_name", message.froms().chain(message.to()).any(|mailbox| mailbox.formal_name.is_some())),
         ("extensions", message.headers().iter().any(|header| !known(header))),
+        ("subjects", ignored(CoreHeader::Subject)),
+        ("sent", ignored(CoreHeader::DateTime)),
     ];
     let max_forwards = MaxForwards::INITIAL;
     Ok(Mapped::without(MessageOperation { source, destination, max_forwards, trans_id, message: read }, lost))
@@ -176,7 +181,7 @@ fn receipts(wanted: Dispositions) -> Receipts {
 fn content(entity: &Entity<'_>) -> Result<Content, Refusal> {
     let language = entity.value("Content-Language");
     let language = language.as_deref().and_then(|tags| tags.split(',').next()).map(str::trim);
-    let language = language.filter(|tag| crate::chars::is_language_tag(tag)).map(LanguageTag::from);
+    let language = language.filter(|tag| is_language_tag(tag)).map(LanguageTag::from);
     if let Some(text) = entity.text() {
         return Ok(Content { language, ..Content::text(text.into_owned()) });
     }
@@ -202,7 +207,7 @@ pub fn to_object(operation: &MessageOperation, now: Option<&DateTime>) -> Result
         false => (&*message.content.media_type).into(),
     };
     let language = message.content.language.as_ref().map(LanguageTag::as_str);
-    let language = language.filter(|tag| crate::chars::is_language_tag(tag)).map(|tag| ("Content-Language", tag));
+    let language = language.filter(|tag| is_language_tag(tag)).map(|tag| ("Content-Language", tag));
     let body = if text { with_crlf(&message.content.octets) } else { Cow::Borrowed(&*message.content.octets) };
     let mut draft = Draft::with_content(&media, language.as_slice(), &body)?;
     draft.from = Some(Mailbox::new(operation.source.address.to_im_uri()));
@@ -230,13 +235,15 @@ pub fn to_object(operation: &MessageOperation, now: Option<&DateTime>) -> Result
     let mut mapped = Mapped::without(draft.encode()?, lost);
     // The text says in words what they say in fields.
     mapped.degraded.extend(message.relations.iter().map(Relation::field));
+    let odd = |subject: &LangText| subject.language.as_ref().is_some_and(|tag| !is_language_tag(tag.as_str()));
+    mapped.degraded.extend(message.subjects.iter().any(odd).then_some("subjects"));
     mapped.degraded.extend((!message.files.is_empty() && message.files.iter().all(named)).then_some("files"));
     Ok(mapped)
 }
 
 /// A subject as its header holds it, with its language; `None` for one of spaces, which no header can hold.
 pub fn subject(subject: &LangText) -> Option<(Option<String>, String)> {
-    let language = subject.language.as_ref().map(LanguageTag::as_str).filter(|tag| crate::chars::is_language_tag(tag));
+    let language = subject.language.as_ref().map(LanguageTag::as_str).filter(|tag| is_language_tag(tag));
     let text = representable(&subject.text);
     (!text.is_empty()).then(|| (language.map(str::to_owned), text.to_owned()))
 }
@@ -322,6 +329,20 @@ mod tests {
     }
 
     const TEXT: &str = "Content-Type: text/plain; charset=utf-8\r\n\r\nhello";
+
+    #[test]
+    fn headers_that_say_nothing_are_listed() {
+        let dropped = |headers: &str| {
+            let mut dropped = read(&with(headers, TEXT)).unwrap().dropped;
+            dropped.retain(|field| *field != "formal_name");
+            dropped
+        };
+        assert_eq!(dropped("Subject:;lang=f_r x\r\n"), ["subjects"]);
+        assert_eq!(dropped("DateTime: yesterday\r\n"), ["sent"]);
+        let mut operation = read(&with("Subject: x\r\n", TEXT)).unwrap().value;
+        operation.message.subjects[0].language = Some("f_r".into());
+        assert_eq!(to_object(&operation, None).unwrap().degraded, ["subjects"]);
+    }
 
     // checks: XM-05, XM-06, XM-07, CPX-001, CPX-002, CPX-003, CPX-004, CPX-005, CPM-001
     // checks: MF-52, REQ-4.1.1, REQ-4.1.2, REQ-4.1.6, REQ-4.1.10

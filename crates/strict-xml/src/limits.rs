@@ -36,7 +36,7 @@ impl Limits {
         self
     }
 
-    /// Sets how deep elements nest; the outermost is level 1.
+    /// Sets how deep elements nest, capped at 512; the outermost is level 1.
     #[must_use]
     pub const fn with_depth(mut self, depth: usize) -> Self {
         self.depth = if depth > MAX_DEPTH { MAX_DEPTH } else { depth };

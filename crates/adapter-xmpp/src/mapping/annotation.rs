@@ -9,6 +9,7 @@ use xmpp_proto::{ns, stanza};
 
 use super::address::{from_jid, to_jid};
 use super::e2e;
+use super::xhtml::XHTML_IM;
 
 /// The schemes of sealed content that a stanza can carry: what XEP-0380 §3.2 lists, and RFC 3923.
 pub const SEALS: &[&str] =
@@ -86,6 +87,14 @@ pub(super) fn hints(message: &stanza::Message) -> Hints {
         no_copy: has("no-copy"),
         store: has("store"),
     }
+}
+
+/// Whether a mapping reads an element beside the body, or it is one hop's own.
+pub(super) fn is_read(payload: &Element) -> bool {
+    let ours = [ns::DELAY, ns::CHAT_STATES, ns::RECEIPTS, ns::CHAT_MARKERS, ns::HINTS, ns::STANZA_ID, ns::CORRECTION];
+    let others = [ns::REPLY, ns::FALLBACK, ns::REACTIONS, ns::RETRACT, ns::ENCRYPTION, ns::SHIM, ns::OOB, ns::CARBONS];
+    let namespace = payload.ns.as_str();
+    ours.contains(&namespace) || others.contains(&namespace) || SEALS.contains(&namespace) || namespace == XHTML_IM
 }
 
 /// XEP-0066 §3.

@@ -8,9 +8,9 @@ use impp_model::{
     Cause, Content, DateTime, Failure, InstantMessage, LangText, LanguageTag, MessageId, MessageOperation, OutOfBand,
     Receipts, Relation, Side, Thread, TransId,
 };
-use strict_xml::{Element, SharedStr};
+use strict_xml::{Element, SharedStr, is_xml_char};
 use xmpp_proto::jid::{Jid, JidError};
-use xmpp_proto::stanza;
+use xmpp_proto::{ns, stanza};
 
 use super::address::{AddressError, from_jid, to_jid};
 use super::annotation::{self, Encryption};
@@ -101,6 +101,7 @@ pub fn from_stanza(
     let source = from_jid(from).map_err(|error| Refusal::Unmappable { attribute: "from", error })?;
     let destination = from_jid(to).map_err(|error| Refusal::Unmappable { attribute: "to", error })?;
     let headers = hops::headers(message);
+    let lost = lost(message, &others);
     let message = InstantMessage {
         id: message.id().filter(|id| !id.is_empty()).map(MessageId::from),
         thread: message.thread().map(|thread| Thread::from(thread.id.as_str())),
@@ -116,7 +117,23 @@ pub fn from_stanza(
         ..InstantMessage::new(content)
     };
     let max_forwards = hops::max_forwards(&headers);
-    Ok(Some(Mapped::whole(MessageOperation { source, destination, max_forwards, trans_id, message })))
+    let operation = MessageOperation { source, destination, max_forwards, trans_id, message };
+    Ok(Some(Mapped::without(operation, lost)))
+}
+
+/// What a stanza with text says that the operation does not.
+fn lost(message: &stanza::Message, others: &[Content]) -> [(&'static str, bool); 6] {
+    let bodies = message.bodies().filter(|body| !body.text.is_empty()).count();
+    let told = others.iter().filter(|other| *other.media_type == *Content::TEXT).count() + usize::from(bodies > 0);
+    let unread = |payload: &Element| !annotation::is_read(payload);
+    [
+        ("alternatives", told < bodies),
+        ("composing", message.payloads().any(|payload| payload.ns == *ns::CHAT_STATES)),
+        ("extensions", message.payloads().any(unread)),
+        ("thread.parent", message.thread().is_some_and(|thread| thread.parent.is_some())),
+        ("sent", message.delay().is_some_and(|delay| DateTime::parse(delay.stamp).is_err())),
+        ("type", message.kind() == stanza::MessageType::Headline),
+    ]
 }
 
 /// What a stanza needs beside the operation.
@@ -212,7 +229,10 @@ pub fn to_stanza(
     out = signal::ask(out, if named { message.receipts } else { Receipts::default() });
     out = annotation::write(out, message);
     let mut degraded = bodies.degraded;
-    degraded.extend(poorer.then_some("subjects"));
+    // XML 1.0 §2.2: other characters become U+FFFD.
+    let changed = |text: &str| !text.chars().all(is_xml_char);
+    degraded.extend((poorer || message.subjects.iter().any(|it| changed(&it.text))).then_some("subjects"));
+    degraded.extend(message.content.as_text().is_some_and(changed).then_some("content"));
     Ok(Some(Mapped { value: out, degraded, dropped: losses(message, named, bodies.dropped) }))
 }
 

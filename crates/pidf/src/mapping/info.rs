@@ -22,9 +22,12 @@ pub fn to_info(presence: &Presence, now: Option<&DateTime>) -> Mapped<PresenceIn
     let tuples = one_per_device(known);
     let told = tuples.len();
     let info = PresenceInfo { tuples, notes: notes(&presence.notes), pidf: None };
+    let repeated = |given: &[Note]| notes(given).len() < given.len();
+    let repeated = repeated(&presence.notes) || presence.tuples.iter().any(|tuple| repeated(&tuple.notes));
     let activities = |person: &Person| person.element("activities", RPID).is_some();
     let lost = [
         ("tuple", told < presence.tuples.len()),
+        ("notes", repeated),
         ("device", !presence.devices.is_empty()),
         ("person", presence.persons.iter().any(|person| !activities(person))),
         ("extensions", !presence.extensions.is_empty() || presence.tuples.iter().any(has_extensions)),
@@ -135,7 +138,7 @@ mod tests {
              <contact priority='0.5'>im:a@b.example</contact><note xml:lang='en'>one</note><note xml:lang='EN'>two</note>\
              <note>three</note><timestamp>2024-01-01T00:00:00Z</timestamp></tuple>",
         );
-        assert_eq!((degraded, dropped), (vec![], vec![]));
+        assert_eq!((degraded, dropped), (vec![], vec!["notes"]), "two are of one language");
         let tuple = &info.tuples[0];
         assert_eq!((tuple.device.as_ref().map(Device::as_str), tuple.show), (Some("a b"), Some(Show::Dnd)));
         assert_eq!((tuple.priority, tuple.contact.as_deref()), (Some(64), Some("im:a@b.example")));

@@ -48,6 +48,32 @@ fn written(message: InstantMessage) -> Mapped<String> {
 
 const HEAD: &str = "<message from='romeo@example.net' to='juliet@example.com' id='i1'";
 
+#[test]
+fn what_a_stanza_says_beside_the_operation_is_listed() {
+    let losses = |head: &str, children: &str| {
+        let message = stanza(&format!("<message from='a@b.example' to='c@d.example'{head}>{children}</message>"));
+        let (from, to) = addresses(&message).unwrap();
+        from_stanza(&message, &from, &to, TransId::from("t1")).unwrap().unwrap().dropped
+    };
+    let body = |rest: &str| format!("<body>x</body>{rest}");
+    assert_eq!(losses("", &body("<foo xmlns='urn:x'/>")), ["extensions"]);
+    assert_eq!(losses("", &body("<nick xmlns='http://jabber.org/protocol/nick'>n</nick>")), ["extensions"]);
+    assert_eq!(losses("", &body("<active xmlns='http://jabber.org/protocol/chatstates'/>")), ["composing"]);
+    assert_eq!(losses("", &body("<body>y</body>")), ["alternatives"]);
+    assert_eq!(losses(" type='headline'", &body("")), ["type"]);
+    assert_eq!(losses("", &body("<thread parent='p'>t</thread>")), ["thread.parent"]);
+    assert_eq!(losses("", &body("<delay xmlns='urn:xmpp:delay' stamp='x'/>")), ["sent"]);
+    let read = "<body xml:lang='cs'>y</body><no-store xmlns='urn:xmpp:hints'/><x xmlns='jabber:x:oob'><url>u</url></x>";
+    assert_eq!(losses(" type='chat'", &body(read)), [""; 0]);
+}
+
+#[test]
+fn xml_s2_2_characters_that_xml_lacks_are_listed() {
+    let mut message = InstantMessage::new(Content::text("a\u{1}"));
+    message.subjects = vec![LangText { language: None, text: "\u{2}".to_owned() }];
+    assert_eq!(written(message).degraded, ["subjects", "content"]);
+}
+
 // checks: IM-001, IM-002, IM-003, IM-004, IM-006, IM-007
 #[test]
 fn rfc7572_s4_every_field_of_table_1_is_taken() {

@@ -324,6 +324,9 @@ fn read_pidf(input: &[u8], setting: &Setting) -> Result<Mapped<Carried>, Stop> {
     let presentity = address(entity).or_else(|| xmpp_address(entity));
     let malformed = || Failure::new(Side::Near, Cause::AddressMalformed).with_text("the entity names no presentity");
     let mut info = pidf::mapping::to_info(&parsed.presence, setting.date_time().as_ref());
+    // The reader kept the first of them.
+    let repeated = parsed.warnings.iter().any(|warning| warning.kind == pidf::WarningKind::DuplicateTupleId);
+    info.dropped.extend(repeated.then_some("tuple"));
     info.value.pidf = pidf::to_utf8(input, None).ok().map(|text| Bytes::from(text.into_owned()));
     Ok(notice(presentity.ok_or_else(malformed)?, setting.receiver.clone(), info))
 }
