@@ -10,9 +10,9 @@ import urllib.request
 
 from gateway import BASE, RUN
 
-DIRECTORY, MANAGEMENT = BASE + 400, BASE + 401
-HTTP, TLS = BASE + 402, BASE + 403
-NAMES, NAMES_MANAGEMENT = BASE + 404, BASE + 405
+DIRECTORY, MANAGEMENT = BASE + 500, BASE + 501
+HTTP, TLS = BASE + 502, BASE + 503
+NAMES, NAMES_MANAGEMENT = BASE + 504, BASE + 505
 FOLDER = os.path.join(RUN, "pebble")
 # Seconds: renewed after two thirds of it.
 LIFE = 21
