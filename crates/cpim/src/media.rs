@@ -68,7 +68,7 @@ fn without_backslashes(text: &str) -> String {
 
 /// RFC 2045 §5.1: any printable ASCII but the special characters.
 pub(crate) fn is_token(text: &str) -> bool {
-    let token = |octet: u8| octet.is_ascii_graphic() && !br#"()<>@,;:\"/[]?="#.contains(&octet);
+    let token = |octet: u8| matches!(octet, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'0'..=b'9' | b'A'..=b'Z' | b'^'..=b'~');
     !text.is_empty() && text.bytes().all(token)
 }
 

@@ -260,24 +260,20 @@ impl<'a> Reader<'a> {
     fn content(&self) -> Result<Entity<'a>, ParseError> {
         let octets = self.octets.get(self.at..).unwrap_or_default();
         let content = Entity::parse_at(octets, self.line + 1, self.at)?;
+        let mut types =
+            content.headers().iter().enumerate().filter(|(_, header)| header.name().eq_ignore_ascii_case(CONTENT_TYPE));
         // RFC 3862 §2.4: no type is assumed.
-        let (mut line, mut octet, mut found) = (self.line + 1, self.at, false);
-        for header in content.headers() {
-            if header.name().eq_ignore_ascii_case(CONTENT_TYPE) {
-                // RFC 2045 §5.1: one media type; of two, readers would choose differently.
-                if found || MediaType::parse(&header.value()).is_none() {
-                    return Err(ParseError { kind: ErrorKind::ContentType, line, octet });
-                }
-                found = true;
-            }
-            line += header.lines();
-            octet += header.len();
-        }
-        if found {
-            Ok(content)
-        } else {
-            Err(ParseError { kind: ErrorKind::NoContentType, line: self.line + 1, octet: self.at })
-        }
+        let Some((first, header)) = types.next() else {
+            return Err(ParseError { kind: ErrorKind::NoContentType, line: self.line + 1, octet: self.at });
+        };
+        // RFC 2045 §5.1: one media type; of two, readers would choose differently.
+        let wrong =
+            if MediaType::parse(&header.value()).is_none() { Some(first) } else { types.next().map(|(at, _)| at) };
+        let Some(at) = wrong else { return Ok(content) };
+        let before = content.headers().iter().take(at);
+        let (line, octet) = before
+            .fold((self.line + 1, self.at), |(line, octet), header| (line + header.lines(), octet + header.len()));
+        Err(ParseError { kind: ErrorKind::ContentType, line, octet })
     }
 
     fn note(&mut self, oddity: Option<(ErrorKind, usize, Remedy)>, base: usize) {
