@@ -5,6 +5,7 @@
 // One JSON line for each phase. Loopback only, one thread. In the first two the gateway is started and killed here: --gateway COMMAND.
 #define GWBENCH_PARTS
 #include "../interop/lab/load/gwbench.c"
+#include "link.h"
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -20,10 +21,9 @@ typedef struct {
 
 static Pair *sips, *xmpps; // SIP watchers w0.. of contacts c0.., XMPP watchers j0.. of presentities r0..
 static long number = 100000, in_flight = 256, rest = 40, published;
-static int port = 25400, version, need, refresh, gateway_pid, terminated, second_probes;
+static int version, need, gateway_pid, terminated;
 static long done, probed, asked, refused, again;
 static char etag[64], *command, *pids, watched_domain[64] = "xmpp.test", *mode = "scale";
-static X far_side = {.fd = -1};
 static uint64_t *took;
 
 static const char *header(const char *m, const char *name, char *o, size_t oc) {
@@ -217,33 +217,6 @@ static void take_datagrams(void) {
 }
 
 // ---- XMPP
-static void link_up(void) {
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int one = 1, size = 4 << 20, listener = socket(AF_INET, SOCK_STREAM, 0);
-    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, 4);
-    if (bind(listener, (void *)&a, sizeof a) || listen(listener, 4))
-        die("bind stub");
-    struct pollfd p = {listener, POLLIN, 0};
-    if (poll(&p, 1, 90000) <= 0) {
-        fprintf(stderr, "no component connected\n");
-        exit(2);
-    }
-    far_side.fd = accept(listener, 0, 0);
-    close(listener);
-    far_side.n = far_side.on = 0;
-    xwait(&far_side, "<stream:stream", NULL);
-    usleep(20000);
-    far_side.n = 0;
-    xsay(&far_side, "<?xml version='1.0'?><stream:stream xmlns='jabber:component:accept' "
-                    "xmlns:stream='http://etherx.jabber.org/streams' id='abc123' from='sip.test'>");
-    xwait(&far_side, "</handshake>", NULL);
-    far_side.n = 0;
-    xsay(&far_side, "<handshake/>");
-    fcntl(far_side.fd, F_SETFL, O_NONBLOCK);
-    setsockopt(far_side.fd, IPPROTO_TCP, TCP_NODELAY, &one, 4);
-    setsockopt(far_side.fd, SOL_SOCKET, SO_RCVBUF, &size, 4);
-}
-
 static void tell(long i) { // contact cI's state, to its watcher
     char b[512];
     xput(&far_side, b, snprintf(b, sizeof b, "<presence from='c%ld@xmpp.test/desk' to='w%ld@sip.test'><show>away</show>"

@@ -39,7 +39,7 @@ use tokio::sync::watch;
 /// What the hub is made from.
 #[derive(Debug, Clone)]
 pub struct CoreConfig {
-    /// What may change while it runs.
+    /// What it begins with of what may change while it runs; see [`Core::rulebook`].
     pub rules: Rulebook,
     /// Where the adapters learn of changes.
     pub configuration: watch::Sender<Arc<Configuration>>,
@@ -110,7 +110,6 @@ pub struct Core {
     pub(crate) config: CoreConfig,
     pub(crate) adapters: Vec<Arc<dyn Adapter>>,
     pub(crate) candidates: Vec<Candidate>,
-    pub(crate) configuration: watch::Sender<Arc<Configuration>>,
     pub(crate) locator: Locator,
     pub(crate) rules: ArcSwap<Rulebook>,
     pub(crate) rates: ArcSwap<Rates>,
@@ -173,7 +172,6 @@ impl Core {
             me: me.clone(),
             rates: ArcSwap::from_pointee(Rates::new(config.rules.rates)),
             rules: ArcSwap::from_pointee(config.rules.clone()),
-            configuration: config.configuration.clone(),
             config,
             adapters: instances.into_iter().map(|instance| instance.adapter).collect(),
             candidates,
@@ -483,7 +481,7 @@ impl HubCore for Core {
     }
 
     fn configuration(&self) -> watch::Receiver<Arc<Configuration>> {
-        self.configuration.subscribe()
+        self.config.configuration.subscribe()
     }
 
     fn commit(&self) {

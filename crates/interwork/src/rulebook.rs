@@ -46,7 +46,7 @@ impl Core {
         }
         // Look-ups that began before may still end: their decisions are of an older edition.
         self.decisions.write().renew();
-        self.configuration.send_if_modified(|known| {
+        self.config.configuration.send_if_modified(|known| {
             let is_new = !Arc::ptr_eq(known, &configuration);
             *known = configuration;
             is_new
