@@ -1,7 +1,7 @@
 //! The routes of DESIGN B4.
 
 use crate::auth::{self, AdminToken};
-use crate::{Readiness, metrics, queue};
+use crate::{Readiness, certificates, console, metrics, queue};
 use adapter_api::{InstanceName, PeerState, Registration};
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
@@ -54,15 +54,19 @@ pub fn router(admin: Admin) -> Router {
         .route("/api/v1/queue/{id}", delete(queue::give_up))
         .route("/api/v1/queue/{id}/retry", post(queue::retry))
         .route("/api/v1/subscriptions", get(subscriptions))
+        .route("/api/v1/certificates", get(certificates::list))
         .route("/api/v1/config", get(configuration))
         .route("/api/v1/resolve", get(resolve))
         .route("/api/v1/reload", post(reload))
         .route("/metrics", get(show_metrics))
         .route_layer(middleware::from_fn_with_state(admin.token.clone(), auth::require));
+    let open = admin.token.is_none();
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
+        .merge(console::routes())
         .merge(guarded)
+        .layer(middleware::from_fn(move |request, next| console::protect(open, request, next)))
         .with_state(admin)
 }
 

@@ -1,8 +1,10 @@
-//! The admin API and the metrics of a running gateway (DESIGN B4).
+//! The admin API, the metrics and the console of a running gateway (DESIGN B4).
 
 mod api;
 mod auth;
+mod certificates;
 mod connection;
+mod console;
 mod metrics;
 mod queue;
 mod readiness;
