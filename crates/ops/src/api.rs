@@ -3,7 +3,7 @@
 use crate::audit::Audit;
 use crate::auth::{self, Guard, Origin, Right, Tokens};
 use crate::problem::Problem;
-use crate::{Readiness, events, openapi, queue, state, ways};
+use crate::{Readiness, certificates, console, events, openapi, queue, state, ways};
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
@@ -66,6 +66,7 @@ const CALLS: &[Call] = &[
     call("/api/v1/status", LOOK, || get(state::status)),
     call("/api/v1/peers", LOOK, || get(state::peers)),
     call("/api/v1/domains", LOOK, || get(state::domains)),
+    call("/api/v1/certificates", LOOK, || get(certificates::list)),
     call("/api/v1/config", LOOK, || get(state::configuration)),
     call("/api/v1/subscriptions", LOOK, || get(state::subscriptions)),
     call("/api/v1/events", LOOK, || get(events::stream)),
@@ -84,7 +85,7 @@ const MAX_BODY: usize = 16 * 1024;
 
 /// The routes, for [`crate::serve`] and for tests.
 pub fn router(admin: Admin) -> Router {
-    let mut router = Router::new();
+    let mut router = console::routes();
     for call in CALLS {
         let mut route = (call.route)();
         if let Some(right) = call.right {
@@ -96,8 +97,9 @@ pub fn router(admin: Admin) -> Router {
         }
         router = router.route(call.path, route);
     }
-    let bounded = router.layer(middleware::from_fn(bounded)).layer(DefaultBodyLimit::max(MAX_BODY));
-    bounded.fallback(unknown).with_state(admin)
+    let bounded = router.fallback(unknown).layer(middleware::from_fn(bounded)).layer(DefaultBodyLimit::max(MAX_BODY));
+    let open = admin.tokens.full.is_none();
+    bounded.layer(middleware::from_fn(move |request, next| console::protect(open, request, next))).with_state(admin)
 }
 
 async fn unknown() -> Response {

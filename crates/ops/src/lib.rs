@@ -1,9 +1,11 @@
-//! The admin API and the metrics of a running gateway (DESIGN B4).
+//! The admin API, the metrics and the console of a running gateway (DESIGN B4).
 
 mod api;
 mod audit;
 mod auth;
+mod certificates;
 mod connection;
+mod console;
 mod events;
 mod metrics;
 mod openapi;

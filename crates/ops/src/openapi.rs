@@ -15,6 +15,7 @@ use utoipa::{Modify, OpenApi, openapi};
         crate::state::status,
         crate::state::peers,
         crate::state::domains,
+        crate::certificates::list,
         crate::state::configuration,
         crate::state::subscriptions,
         crate::events::stream,
