@@ -167,11 +167,21 @@ pub fn queue(args: &QueueArgs) -> Result<Ended> {
 impl Admin {
     /// Whether it answers well at this path, and in what words.
     async fn health(&self, path: &str) -> Result<(bool, String)> {
-        let client = reqwest::Client::builder().no_proxy().timeout(HEALTH_TIMEOUT).build()?;
+        let (client, url) = self.client()?;
         let hint = || format!("is a gateway running with its admin API at {}? See --admin", self.url);
-        let response = client.get(self.url.join(path)?).send().await.with_context(hint)?;
+        let request = client.timeout(HEALTH_TIMEOUT).build()?.get(url.join(path)?);
+        let response = request.send().await.with_context(hint)?;
         let good = response.status().is_success();
         Ok((good, response.text().await.with_context(hint)?.trim().to_owned()))
+    }
+
+    /// What to connect with, and the URL that everything is below.
+    fn client(&self) -> Result<(reqwest::ClientBuilder, reqwest::Url)> {
+        let client = reqwest::Client::builder().no_proxy();
+        if self.url.scheme() == "unix" {
+            return Ok((client.unix_socket(self.url.path()), reqwest::Url::parse("http://localhost/")?));
+        }
+        Ok((client, self.url.clone()))
     }
 
     fn show(&self, call: &str, path: &[&str]) -> Result<Ended> {
@@ -198,12 +208,7 @@ impl Admin {
     }
 
     async fn call(&self, method: Method, call: &str, path: &[&str], query: &[(&str, String)]) -> Result<Option<Value>> {
-        let mut client = reqwest::Client::builder().no_proxy();
-        let mut url = self.url.clone();
-        if self.url.scheme() == "unix" {
-            client = client.unix_socket(self.url.path());
-            url = reqwest::Url::parse("http://localhost/")?;
-        }
+        let (client, mut url) = self.client()?;
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }

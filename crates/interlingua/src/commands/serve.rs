@@ -1,6 +1,7 @@
 //! `interlingua serve`
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
