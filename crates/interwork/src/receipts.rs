@@ -324,7 +324,8 @@ fn date_time(at: Timestamp) -> Option<DateTime> {
 impl Core {
     /// Passes on what a peer says about messages, as far as their senders asked for it.
     pub(crate) fn pass_on(&self, waiting: Waiting) {
-        let Operation::Disposition(word) = &*waiting.operation else { return self.route(waiting) };
+        let operation = waiting.operation.clone();
+        let Operation::Disposition(word) = &*operation else { return self.route(waiting) };
         if word.disposition.failure().is_none() {
             self.confirm(word);
         }
@@ -336,7 +337,7 @@ impl Core {
         if words.is_empty() {
             // CMP-026: nobody waits for it. Its sender has done right, and hears nothing else.
             self.counters.loss(&near, "disposition", Carries::Dropped);
-            self.traces.update(trace, |record| record.end("not asked for", &Outcome::HandedOver));
+            self.end_trace(trace, "not asked for", &Outcome::HandedOver, Some(&operation));
             if let Owner::Sender(settle) = owner {
                 settle.settle(Outcome::HandedOver);
             }
