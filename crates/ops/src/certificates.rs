@@ -1,12 +1,20 @@
 //! The gateway's own certificates.
 
 use crate::api::Admin;
+use crate::problem::Problem;
 use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime};
 
 /// Each certificate with the names that it proves and how long it lasts; below zero, how long ago it ended.
+#[utoipa::path(
+    get, path = "/api/v1/certificates", tag = "state", security((), ("token" = [])),
+    responses(
+        (status = 200, description = "The certificates", body = Object),
+        (status = 401, description = "No token, or not this gateway's", body = Problem),
+    )
+)]
 pub(crate) async fn list(State(admin): State<Admin>) -> Json<Value> {
     let now = SystemTime::now();
     let rows = admin.tls.certificates().into_iter().map(|certificate| {

@@ -1,10 +1,11 @@
 //! What browsers must be told, and what is not done for them: an admin API that asks for no token on loopback would else
 //! answer to any page that an operator happens to look at.
 
+use crate::problem::Problem;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use std::net::IpAddr;
 
 /// What a page of this server may load and do: its own files and its own API, in no frame.
@@ -23,7 +24,7 @@ const HEADERS: [(HeaderName, &str); 6] = [
 /// Refuses what a foreign page sends, and adds the headers that keep browsers in bounds to every answer.
 pub(crate) async fn protect(open: bool, request: Request, next: Next) -> Response {
     let mut response = match trespass(request.headers(), open) {
-        Some(reason) => (StatusCode::FORBIDDEN, reason).into_response(),
+        Some(reason) => Problem::new(reason).with(StatusCode::FORBIDDEN),
         None => next.run(request).await,
     };
     let headers = response.headers_mut();
@@ -41,11 +42,11 @@ fn trespass(headers: &HeaderMap, open: bool) -> Option<&'static str> {
     if let Some(origin) = text(header::ORIGIN)
         && origin.split_once("://").is_none_or(|(_, from)| from != host)
     {
-        return Some("this API answers to its own page only\n");
+        return Some("this API answers to its own page only");
     }
     // A name that a foreign page's owner has pointed at loopback (DNS rebinding).
     if open && !host.is_empty() && !is_loopback(host) {
-        return Some("without admin.token_file this API is asked by a loopback address or as localhost\n");
+        return Some("without admin.token_file this API is asked by a loopback address or as localhost");
     }
     None
 }
