@@ -7,11 +7,13 @@ use crate::dispatch::hop_name;
 use crate::dns::{CountedDns, DnsCounts};
 use crate::inflight::InFlight;
 use crate::journal::Young;
+use crate::live::Live;
 use crate::locate::Locator;
 use crate::notice::NoticePace;
 use crate::once::{AfterCrash, Repeats};
 use crate::order::Order;
 use crate::pace::Paces;
+use crate::pace_book::PaceBook;
 use crate::peers::{PeerProof, Proofs, Registrations};
 use crate::presence::{Engine, KeptState, Presence, PresenceLimits, Subscription, SubscriptionCounts};
 use crate::rates::Rates;
@@ -125,12 +127,14 @@ pub struct Core {
     pub(crate) after_crash: AfterCrash,
     pub(crate) notices: NoticePace,
     pub(crate) paces: Paces,
+    pub(crate) pace_book: PaceBook,
     pub(crate) storage: Storage,
     pub(crate) retries: Retries,
     pub(crate) presence: Presence,
     pub(crate) counters: Counters,
     pub(crate) dns_counts: Arc<DnsCounts>,
     pub(crate) traces: Traces,
+    pub(crate) live: Live,
     peers: Mutex<BTreeMap<(InstanceName, String), (PeerState, SystemTime)>>,
     pub(crate) proofs: Proofs,
     registrations: Registrations,
@@ -167,6 +171,7 @@ impl Core {
         let now = now();
         let time = storage.clock.at(now);
         let asked = Asked::open(storage.ledger.store().clone(), time);
+        let paces = PaceBook::open(&**storage.ledger.store());
         let after_crash = AfterCrash::new(storage.ledger.begin(time), now);
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
@@ -186,13 +191,15 @@ impl Core {
             twins: Repeats::default(),
             after_crash,
             notices: NoticePace::default(),
-            paces: Paces::default(),
+            paces,
+            pace_book: PaceBook::default(),
             storage,
             retries: Retries::new(seed),
             presence: Presence::new(),
             counters: Counters::default(),
             dns_counts,
             traces,
+            live: Live::default(),
             peers: Mutex::default(),
             proofs: Proofs::default(),
             registrations: Registrations::default(),
@@ -241,6 +248,7 @@ impl Core {
         while self.is_busy() && tokio::time::Instant::now() < end {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        self.keep_paces(true);
         self.inflight.len() + self.waiting.lock().len()
     }
 
@@ -371,7 +379,7 @@ impl Core {
             reason: failure.cause.code(),
         });
         let outcome = Outcome::from(failure);
-        self.traces.update(trace, |record| record.end("refused", &outcome));
+        self.end_trace(trace, "refused", &outcome, Some(&operation));
         settle.settle(outcome.clone());
         if let Some(once) = once {
             self.forget_failed(&operation, &outcome);
@@ -406,7 +414,7 @@ impl Core {
         let (outcome_label, reason) = (outcome.label(), outcome.reason());
         let (adapter, direction) = (near.clone(), Direction::In);
         self.counters.operation(OperationKey { adapter, direction, kind, outcome: outcome_label, reason });
-        self.traces.update(trace, |record| record.outcome = Some(outcome.clone()));
+        self.end_trace(trace, outcome_label, outcome, None);
     }
 }
 
@@ -465,6 +473,8 @@ impl HubCore for Core {
         if !same && (peers.len() < MAX_PEERS || peers.contains_key(&key)) {
             tracing::info!(%adapter, peer, ?state, "peer");
             peers.insert(key, (state, SystemTime::now()));
+            drop(peers);
+            self.peer_told(adapter, peer, state);
         }
     }
 

@@ -123,7 +123,8 @@ impl Core {
                         Origin::Gateway | Origin::Warning => self.report_told(&ended, &outcome),
                     }
                 }
-                if !matches!(outcome, Outcome::Success(_) | Outcome::HandedOver) {
+                // What is refused for good says nothing about how fast the hop can be tried.
+                if matches!(&outcome, Outcome::Failure(failure) if may_pass(failure)) {
                     self.paces.broken_off(&held.hop);
                 }
                 return self.tried(held.trace, attempt, outcome);
@@ -250,7 +251,7 @@ impl Core {
     /// The ledger holds it durably: it is accepted.
     pub(crate) fn spooled(&self, ended: &Ended, near: Settle, seq: Seq) {
         tracing::info!(trace = %ended.trace, entry = %seq, from = %ended.from, to = %ended.to, "spooled");
-        self.traces.update(ended.trace, |record| record.end("spooled", &Outcome::Indeterminant));
+        self.end_trace(ended.trace, "spooled", &Outcome::Indeterminant, Some(&ended.operation));
         near.settle(Outcome::Indeterminant);
         self.answer_twins(ended.once, &Outcome::Indeterminant);
         self.retries.look();
@@ -330,15 +331,18 @@ impl Core {
         let origin = entry.as_ref().map_or(Origin::Peer, |entry| entry.origin);
         let about = entry.filter(|entry| entry.origin == Origin::Peer).and_then(|entry| {
             let near = InstanceName::from(&*entry.near.instance);
-            recall(&entry.operation, entry.trace, &near, entry.created)
+            let about = recall(&entry.operation, entry.trace, &near, entry.created)?;
+            Some((about, Arc::new(entry.operation)))
         });
-        if let Some((_, about)) = &about {
-            self.traces.update(TraceId(about.trace), |record| match &end {
-                End::Failed(failure) => record.end("failed", &Outcome::Failure(failure.clone())),
-                End::Expired => record.note("expired", ""),
+        if let Some(((_, about), operation)) = &about {
+            let (trace, operation) = (TraceId(about.trace), Some(operation));
+            match &end {
+                End::Failed(failure) => self.end_trace(trace, "failed", &Outcome::Failure(failure.clone()), operation),
+                End::Expired => self.end_trace(trace, "expired", &Outcome::Indeterminant, operation),
                 End::Delivered(_) | End::HandedOver => {}
-            });
+            }
         }
+        let about = about.map(|(about, _)| about);
         self.conclude(seq, origin, end, about);
     }
 
@@ -400,6 +404,7 @@ impl Core {
             }
             self.storage.ledger.checkpoint(self.timestamp(), false);
             self.storage.traces.sweep(self.timestamp());
+            self.keep_paces(false);
             let pause = self.pause(rest_until.saturating_duration_since(now));
             tokio::select! {
                 Some((seq, claim)) = claimed.recv() => {

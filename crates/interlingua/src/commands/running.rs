@@ -1,6 +1,7 @@
-//! `interlingua status`, `peers`, `trace`: a running gateway asked through its admin API.
+//! `interlingua health`, `status`, `peers`, `trace`: a running gateway asked through its admin API.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use reqwest::{Method, StatusCode};
@@ -8,6 +9,16 @@ use serde_json::Value;
 
 use crate::cli::Ended;
 use crate::{output, show};
+
+/// Say whether a running gateway is alive, or ready; for health checks, without a token
+#[derive(Debug, clap::Args)]
+pub struct HealthArgs {
+    /// Ready, not only alive: listeners open, component links have been up, not stopping
+    #[arg(long)]
+    ready: bool,
+    #[command(flatten)]
+    admin: Admin,
+}
 
 /// Show what a running gateway is doing
 #[derive(Debug, clap::Args)]
@@ -84,7 +95,7 @@ pub struct ReloadArgs {
 /// Where the admin API is.
 #[derive(Debug, clap::Args)]
 struct Admin {
-    /// The admin API
+    /// The admin API, as a URL or a socket file: unix:/run/interlingua/admin.sock
     #[arg(
         long = "admin",
         global = true,
@@ -94,12 +105,27 @@ struct Admin {
     )]
     url: reqwest::Url,
     /// A file with the admin token; INTERLINGUA_ADMIN_TOKEN holds the token itself
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", value_parser = readable)]
     token_file: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long, global = true)]
     json: bool,
 }
+
+/// Runs `health`.
+pub fn health(args: &HealthArgs) -> Result<Ended> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (good, text) = runtime.block_on(args.admin.health(if args.ready { "readyz" } else { "healthz" }))?;
+    if args.admin.json {
+        output::json(&serde_json::json!({ "ok": good, "state": text }))?;
+    } else {
+        output::text(&text)?;
+    }
+    Ok(Ended::well_if(good))
+}
+
+/// A health check that takes longer than a supervisor waits is a failure.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Runs `status`.
 pub fn status(args: &StatusArgs) -> Result<Ended> {
@@ -139,6 +165,25 @@ pub fn queue(args: &QueueArgs) -> Result<Ended> {
 }
 
 impl Admin {
+    /// Whether it answers well at this path, and in what words.
+    async fn health(&self, path: &str) -> Result<(bool, String)> {
+        let (client, url) = self.client()?;
+        let hint = || format!("is a gateway running with its admin API at {}? See --admin", self.url);
+        let request = client.timeout(HEALTH_TIMEOUT).build()?.get(url.join(path)?);
+        let response = request.send().await.with_context(hint)?;
+        let good = response.status().is_success();
+        Ok((good, response.text().await.with_context(hint)?.trim().to_owned()))
+    }
+
+    /// What to connect with, and the URL that everything is below.
+    fn client(&self) -> Result<(reqwest::ClientBuilder, reqwest::Url)> {
+        let client = reqwest::Client::builder().no_proxy();
+        if self.url.scheme() == "unix" {
+            return Ok((client.unix_socket(self.url.path()), reqwest::Url::parse("http://localhost/")?));
+        }
+        Ok((client, self.url.clone()))
+    }
+
     fn show(&self, call: &str, path: &[&str]) -> Result<Ended> {
         self.ask(Method::GET, call, path, &[])
     }
@@ -163,14 +208,14 @@ impl Admin {
     }
 
     async fn call(&self, method: Method, call: &str, path: &[&str], query: &[(&str, String)]) -> Result<Option<Value>> {
-        let mut url = self.url.clone();
+        let (client, mut url) = self.client()?;
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(["api", "v1", call]).extend(path);
         }
-        let mut request = reqwest::Client::builder().no_proxy().build()?.request(method, url);
+        let mut request = client.build()?.request(method, url);
         if let Some(token) = self.token()? {
             request = request.bearer_auth(token);
         }
@@ -183,10 +228,13 @@ impl Admin {
                 let refused: Value = response.json().await.context("not an answer of the admin API")?;
                 bail!("refused, nothing has changed:\n{}", show::describe(&refused))
             }
-            StatusCode::CONFLICT => bail!("{}", response.text().await.unwrap_or_default()),
             StatusCode::UNAUTHORIZED if self.token()?.is_some() => bail!("this is not the gateway's admin token"),
             StatusCode::UNAUTHORIZED => bail!("the gateway wants its admin token: give --token-file"),
-            StatusCode::BAD_REQUEST => bail!("{}", response.text().await.unwrap_or_default()),
+            StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN | StatusCode::CONFLICT => {
+                let problem: Value = response.json().await.context("not an answer of the admin API")?;
+                let text = |name: &str| problem.get(name).and_then(Value::as_str).unwrap_or_default();
+                bail!("{}", [text("field"), text("problem")].join(": ").trim_start_matches(": "))
+            }
             status => bail!("{} answers {status}: is it the admin API? See --admin", self.url),
         }
     }
@@ -209,4 +257,12 @@ fn without_capabilities(mut answer: Value) -> Value {
         adapter.shift_remove("capabilities");
     }
     answer
+}
+
+/// A file that is there: what names none is wrong usage.
+pub(crate) fn readable(path: &str) -> Result<PathBuf, String> {
+    match std::fs::File::open(path) {
+        Ok(_) => Ok(path.into()),
+        Err(error) => Err(error.to_string()),
+    }
 }
