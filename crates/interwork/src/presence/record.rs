@@ -1,7 +1,7 @@
 //! A pair as the store has it.
 
 use super::pair::Pair;
-use super::watch::{Authorization, Known, Near, Watch};
+use super::watch::{Authorization, FAR_DURATION, Known, Near, Watch};
 use adapter_api::InstanceName;
 use impp_model::{Address, Basic, Device, PresenceInfo, PresenceTuple, SubscriptId};
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,6 @@ pub(crate) struct Record {
     near: InstanceName,
     authorization: Authorization,
     subscriptions: Vec<Near>,
-    far_until: Timestamp,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     devices: Vec<Option<Device>>,
 }
@@ -33,8 +32,7 @@ impl Record {
             near,
             authorization: watch.authorization(),
             subscriptions: watch.near().to_vec(),
-            far_until: watch.far_until(),
-            devices: watch.info().map(|info| open_devices(&info)).unwrap_or_default(),
+            devices: watch.open_devices(),
         }
     }
 
@@ -58,17 +56,16 @@ impl Record {
     }
 
     /// The pair, the watcher's instance and the machine, which asks the far side again at `ask`.
-    pub(crate) fn restore(self, ask: Timestamp) -> (Pair, InstanceName, Watch) {
+    ///
+    /// Refreshes are not written (DESIGN A6): what was there lasts as long again as a subscription that nobody refreshes.
+    pub(crate) fn restore(mut self, ask: Timestamp) -> (Pair, InstanceName, Watch) {
+        let until = ask.after(FAR_DURATION);
+        self.subscriptions.iter_mut().for_each(|near| near.until = near.until.max(until));
         let pair = Pair { target: self.target, watcher: self.watcher };
         let tuples: Vec<_> = self.devices.into_iter().map(|device| PresenceTuple::new(device, Basic::Open)).collect();
         let info = (!tuples.is_empty()).then(|| Known::from(&PresenceInfo { tuples, ..PresenceInfo::default() }));
-        (pair, self.near, Watch::restored(self.authorization, self.subscriptions, self.far_until, info, ask))
+        (pair, self.near, Watch::restored(self.authorization, self.subscriptions, until, info, ask))
     }
-}
-
-/// The devices that are there.
-pub(crate) fn open_devices(info: &PresenceInfo) -> Vec<Option<Device>> {
-    info.tuples.iter().filter(|tuple| tuple.basic == Basic::Open).map(|tuple| tuple.device.clone()).collect()
 }
 
 /// Every record of the store; those that are not understood are counted.

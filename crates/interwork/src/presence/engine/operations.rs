@@ -179,7 +179,7 @@ impl Engine<'_> {
 
     fn tell_state(&mut self, pair: &Pair, info: &Known) {
         let now = self.core.timestamp();
-        if let Some(entry) = self.pairs.get_mut(pair) {
+        if let Some(entry) = self.touch(pair) {
             let effects = entry.watch.handle_published(info, now);
             self.take(pair, effects);
         }

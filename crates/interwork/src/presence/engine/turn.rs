@@ -63,6 +63,8 @@ impl Engine<'_> {
         let Some(entry) = self.pairs.get(pair) else { return };
         let (near, over) = (self.pairs.name(entry.near), entry.watch.is_over());
         let told = effects.iter().any(|effect| matches!(effect, Effect::Tell(_)));
+        let earlier = self.turn.before.get(pair).and_then(Option::as_ref);
+        let changed = earlier.is_none_or(|earlier| !entry.watch.has_devices_of(&earlier.watch));
         for effect in effects {
             if effect == Effect::Store {
                 self.turn.dirty.insert(pair.clone(), true);
@@ -70,7 +72,8 @@ impl Engine<'_> {
                 self.turn.actions.push(Action::Effect(pair.clone(), near.clone(), effect));
             }
         }
-        if told {
+        // DESIGN A6: a refresh, or another state of the same devices, leaves the record as it is.
+        if told && changed {
             self.turn.dirty.entry(pair.clone()).or_insert(false);
         }
         if over {

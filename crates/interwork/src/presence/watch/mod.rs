@@ -9,7 +9,7 @@ mod near; // RFC 3859 §3.4, RFC 8048 §5.3
 mod nears;
 mod time; // RFC 6665 §4.1.2, RFC 8048 §8.1
 
-use impp_model::{Basic, EndReason, Failure, PresenceInfo, PresenceTuple, Standing, SubscriptId, Wish};
+use impp_model::{Basic, Device, EndReason, Failure, PresenceInfo, PresenceTuple, Standing, SubscriptId, Wish};
 use nears::Nears;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -186,13 +186,23 @@ impl Watch {
         self.far
     }
 
-    pub(crate) fn far_until(&self) -> Timestamp {
-        self.far_until
-    }
-
     /// The last state, whoever may see it; of a stale one only the devices are true.
     pub(crate) fn info(&self) -> Option<Arc<PresenceInfo>> {
         self.info.as_ref().map(Known::info)
+    }
+
+    /// The devices that are there, as far as is known.
+    pub(crate) fn open_devices(&self) -> Vec<Option<Device>> {
+        let open = |info: Arc<PresenceInfo>| {
+            let tuples = info.tuples.iter().filter(|tuple| tuple.basic == Basic::Open);
+            tuples.map(|tuple| tuple.device.clone()).collect()
+        };
+        self.info().map(open).unwrap_or_default()
+    }
+
+    /// Whether the same devices are there as were in an earlier state of the same record.
+    pub(crate) fn has_devices_of(&self, earlier: &Self) -> bool {
+        self.info == earlier.info || self.open_devices() == earlier.open_devices()
     }
 
     /// What may be told of the state at this moment.
