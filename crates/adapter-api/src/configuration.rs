@@ -3,6 +3,7 @@
 use crate::{InstanceName, Trunk};
 use impp_model::domain::Domain;
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ pub struct Configuration {
 }
 
 /// One `[[domain]]` table.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DomainEntry {
     /// The domain, by the name under which other networks know it.
     pub name: Domain,
@@ -41,7 +42,8 @@ pub struct DomainEntry {
 }
 
 /// Whether a known domain is one of ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Role {
     /// We speak for it towards other networks.
     Local,

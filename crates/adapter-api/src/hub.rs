@@ -43,7 +43,7 @@ impl fmt::Display for TraceId {
 }
 
 /// Who sent an operation, and how that was proven.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Provenance {
     /// The instance it came through.
     pub adapter: InstanceName,
@@ -95,7 +95,8 @@ impl SourceProof {
 }
 
 /// Whom a peer may name as a source.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SpeaksFor {
     /// Nobody.
     Nobody,

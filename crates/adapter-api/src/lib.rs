@@ -11,6 +11,9 @@ mod examine;
 mod hub;
 mod pattern;
 mod settle;
+#[cfg(feature = "testkit")]
+#[allow(clippy::wildcard_enum_match_arm, reason = "cases look for one kind of operation and pass over all others")]
+pub mod testkit;
 mod trunk;
 
 pub use capabilities::{
@@ -31,6 +34,11 @@ pub use transport::Tls;
 pub use trunk::{Credentials, Registration, Trunk};
 
 use async_trait::async_trait;
+
+/// Compiles and runs the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 /// One protocol instance: a table `[adapter.NAME]` of the configuration.
 #[async_trait]

@@ -1,6 +1,7 @@
 //! Sets of domains as an operator writes them.
 
 use impp_model::Domain;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
 
@@ -62,6 +63,18 @@ impl fmt::Display for DomainPattern {
     }
 }
 
+impl Serialize for DomainPattern {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for DomainPattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +86,8 @@ mod tests {
         assert!(!below.matches(&Domain::parse_host("bad.example").unwrap()));
         assert!(!below.matches(&Domain::parse_host("notbad.example").unwrap()));
         assert!("*bad.example".parse::<DomainPattern>().is_err());
+        assert_eq!(serde_json::to_string(&below).unwrap(), r#""*.bad.example""#);
+        assert_eq!(serde_json::from_str::<DomainPattern>(r#""*.bad.example""#).unwrap(), below);
         assert!("*".parse::<DomainPattern>().unwrap().matches(&Domain::parse_host("a.example").unwrap()));
     }
 }

@@ -1,5 +1,6 @@
 //! `[domain.trunk]`: how this gateway makes itself known to the server of a domain.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +34,8 @@ impl fmt::Debug for Credentials {
 }
 
 /// What became of the last try to register at a trunk's server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Registration {
     /// The server has it, for so many seconds from then.
     Held {

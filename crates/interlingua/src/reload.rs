@@ -72,6 +72,16 @@ impl Reloader {
         Ok(Reloaded { applied, restart, warnings })
     }
 
+    /// The same, written down and told to those who watch.
+    pub(crate) fn told(&self) -> Result<Reloaded, Report> {
+        let result = tell(self.reload());
+        match &result {
+            Ok(done) => self.core.reloaded(&done.applied, &done.restart, 0),
+            Err(report) => self.core.reloaded(&[], &[], report.problems.len()),
+        }
+        result
+    }
+
     /// The files of `[policy] blocklists` in use.
     pub(crate) fn blocklists(&self) -> Vec<PathBuf> {
         self.running.lock().policy.blocklists.clone()
@@ -101,7 +111,7 @@ impl ops::Configured for Reloader {
     }
 
     fn reload(&self) -> Result<Value, Value> {
-        match tell(self.reload()) {
+        match self.told() {
             Ok(Reloaded { applied, restart, warnings }) => {
                 Ok(json!({ "applied": applied, "restart": restart, "warnings": warnings }))
             }
@@ -129,7 +139,7 @@ fn hide_secrets(value: &mut Value, key: &Key) {
 }
 
 /// Writes down what became of a reload, whoever asked for it.
-pub(crate) fn tell(result: Result<Reloaded, Report>) -> Result<Reloaded, Report> {
+fn tell(result: Result<Reloaded, Report>) -> Result<Reloaded, Report> {
     match &result {
         Ok(Reloaded { applied, restart, warnings }) => {
             for warning in warnings {

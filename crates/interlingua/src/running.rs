@@ -1,8 +1,10 @@
 //! A running gateway: the one way in which `serve` and `demo` start, watch and stop it.
 
 use std::collections::BTreeMap;
+use std::fs::{File, Permissions};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,15 +15,15 @@ use adapter_api::{
 use anyhow::{Context, Result, anyhow};
 use impp_model::Operation;
 use interwork::Core;
-use ops::{Admin, AdminToken, Readiness};
+use ops::{Admin, AdminToken, Audit, Readiness, Tokens};
 use serde_json::Value;
 use store::Store;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::blocklists;
-use crate::config::Checked;
+use crate::config::{AdminListen, Checked};
 use crate::gateway::{Gateway, domains_of};
 use crate::reload::Reloader;
 use crate::stored::{Stored, flush};
@@ -31,7 +33,9 @@ pub(crate) struct Running {
     /// The hub.
     pub(crate) core: Arc<Core>,
     /// Where the admin API is served.
-    pub(crate) admin: SocketAddr,
+    pub(crate) admin: AdminListen,
+    /// Where changes are written down.
+    pub(crate) audit: Audit,
     /// How it takes over a changed configuration.
     pub(crate) reloader: Arc<Reloader>,
     store: Arc<dyn Store>,
@@ -100,16 +104,18 @@ impl Running {
         let lists = reloader.clone();
         background.spawn(async move { blocklists::watch(&lists).await });
         let (stop_admin, admin_stops) = watch::channel(false);
+        let audit = Audit::new(audit_file(checked)?);
         let admin = Admin {
             core: core.clone(),
             tls,
             readiness,
             configured: reloader.clone(),
-            token: admin_token(checked)?,
+            tokens: admin_tokens(checked)?,
+            audit: audit.clone(),
             version: env!("CARGO_PKG_VERSION"),
         };
         let admin = serve_admin(checked, admin, admin_stops, &mut background).await?;
-        Ok(Self { core, admin, reloader, store, observed, adapters, adapter_shutdown, background, stop_admin })
+        Ok(Self { core, admin, audit, reloader, store, observed, adapters, adapter_shutdown, background, stop_admin })
     }
 
     /// Waits until every listener is open and each component link has been up once; fails when an adapter can't start.
@@ -190,10 +196,22 @@ fn early_end(ended: Result<(InstanceName, Result<(), AdapterError>), tokio::task
     }
 }
 
-fn admin_token(checked: &Checked) -> Result<Option<AdminToken>> {
-    let Some(path) = &checked.config.admin.token_file else { return Ok(None) };
-    let text = std::fs::read_to_string(path).with_context(|| format!("admin.token_file: {}", path.display()))?;
-    Ok(Some(AdminToken::new(&text)))
+fn admin_tokens(checked: &Checked) -> Result<Tokens> {
+    let read = |key: &str, path: &Option<PathBuf>| {
+        let read =
+            |path: &PathBuf| std::fs::read_to_string(path).with_context(|| format!("admin.{key}: {}", path.display()));
+        path.as_ref().map(read).transpose().map(|text| text.map(|text: String| AdminToken::new(&text)))
+    };
+    let admin = &checked.config.admin;
+    Ok(Tokens { full: read("token_file", &admin.token_file)?, read: read("read_token_file", &admin.read_token_file)? })
+}
+
+fn audit_file(checked: &Checked) -> Result<Option<File>> {
+    let open = |path: &PathBuf| {
+        let file = File::options().append(true).create(true).open(path);
+        file.with_context(|| format!("admin.audit_file: cannot write {}", path.display()))
+    };
+    checked.config.admin.audit_file.as_ref().map(open).transpose()
 }
 
 async fn serve_admin(
@@ -201,11 +219,17 @@ async fn serve_admin(
     admin: Admin,
     mut stops: watch::Receiver<bool>,
     background: &mut JoinSet<()>,
-) -> Result<SocketAddr> {
-    let config = &checked.config.admin;
-    let remedy = || format!("admin.listen = \"{}\": choose another address, or stop what listens there", config.listen);
-    let listener = TcpListener::bind(config.listen).await.with_context(remedy)?;
-    let address = listener.local_addr()?;
+) -> Result<AdminListen> {
+    let listen = &checked.config.admin.listen;
+    let remedy = || format!("admin.listen = \"{listen}\": choose another address, or stop what listens there");
+    let (listener, at) = match listen {
+        AdminListen::Network(address) => {
+            let listener = TcpListener::bind(address).await.with_context(remedy)?;
+            let address = listener.local_addr()?;
+            (ops::Listener::Tcp(listener), AdminListen::Network(address))
+        }
+        AdminListen::Socket(path) => (ops::Listener::Unix(bind_socket(path).with_context(remedy)?), listen.clone()),
+    };
     background.spawn(async move {
         let stopped = async move {
             // An error means that the gateway is gone.
@@ -213,7 +237,18 @@ async fn serve_admin(
         };
         ops::serve(listener, admin, stopped).await;
     });
-    Ok(address)
+    Ok(at)
+}
+
+/// Opens a socket file for its owner and group, in place of one that nobody listens at any more.
+fn bind_socket(path: &Path) -> Result<UnixListener> {
+    let left_over = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
+    if left_over && std::os::unix::net::UnixStream::connect(path).is_err() {
+        std::fs::remove_file(path)?;
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, Permissions::from_mode(0o660))?;
+    Ok(listener)
 }
 
 /// The hub as adapters see it here: what they tell about themselves decides when the gateway is ready.

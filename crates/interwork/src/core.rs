@@ -7,6 +7,7 @@ use crate::dispatch::hop_name;
 use crate::dns::{CountedDns, DnsCounts};
 use crate::inflight::InFlight;
 use crate::journal::Young;
+use crate::live::Live;
 use crate::locate::Locator;
 use crate::notice::NoticePace;
 use crate::once::{AfterCrash, Repeats};
@@ -131,6 +132,7 @@ pub struct Core {
     pub(crate) counters: Counters,
     pub(crate) dns_counts: Arc<DnsCounts>,
     pub(crate) traces: Traces,
+    pub(crate) live: Live,
     peers: Mutex<BTreeMap<(InstanceName, String), (PeerState, SystemTime)>>,
     pub(crate) proofs: Proofs,
     registrations: Registrations,
@@ -193,6 +195,7 @@ impl Core {
             counters: Counters::default(),
             dns_counts,
             traces,
+            live: Live::default(),
             peers: Mutex::default(),
             proofs: Proofs::default(),
             registrations: Registrations::default(),
@@ -371,7 +374,7 @@ impl Core {
             reason: failure.cause.code(),
         });
         let outcome = Outcome::from(failure);
-        self.traces.update(trace, |record| record.end("refused", &outcome));
+        self.end_trace(trace, "refused", &outcome, Some(&operation));
         settle.settle(outcome.clone());
         if let Some(once) = once {
             self.forget_failed(&operation, &outcome);
@@ -406,7 +409,7 @@ impl Core {
         let (outcome_label, reason) = (outcome.label(), outcome.reason());
         let (adapter, direction) = (near.clone(), Direction::In);
         self.counters.operation(OperationKey { adapter, direction, kind, outcome: outcome_label, reason });
-        self.traces.update(trace, |record| record.outcome = Some(outcome.clone()));
+        self.end_trace(trace, outcome_label, outcome, None);
     }
 }
 
@@ -465,6 +468,8 @@ impl HubCore for Core {
         if !same && (peers.len() < MAX_PEERS || peers.contains_key(&key)) {
             tracing::info!(%adapter, peer, ?state, "peer");
             peers.insert(key, (state, SystemTime::now()));
+            drop(peers);
+            self.peer_told(adapter, peer, state);
         }
     }
 

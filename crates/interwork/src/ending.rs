@@ -84,10 +84,8 @@ impl Core {
     /// Counts, logs and traces an outcome.
     pub(crate) fn report(&self, ended: &Ended, outcome: &Outcome) {
         let took = self.count(ended, outcome);
-        self.traces.update(ended.trace, |record| {
-            record.end(outcome.label(), outcome);
-            record.took = Some(took);
-        });
+        self.traces.update(ended.trace, |record| record.took = Some(took));
+        self.end_trace(ended.trace, outcome.label(), outcome, Some(&ended.operation));
     }
 
     /// The same for the gateway's own word, in the trace of what it is about.

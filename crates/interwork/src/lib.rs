@@ -16,6 +16,7 @@ mod explain;
 mod flow;
 mod inflight; // RFC 3860 §3.4.1: the answer follows the indication
 mod journal;
+mod live;
 mod locate; // RFC 3861 §4, RFC 3263 §4, RFC 6120 §3.2
 mod notice; // RFC 3860 §3.4.1: the indication that comes late
 mod once;
@@ -45,6 +46,7 @@ pub use counters::{Counters, Direction, Histogram, OperationKey, PairKey};
 pub use dns::{CountedDns, DnsCounts};
 pub use explain::{Explanation, Sample};
 pub use impp_resolve::Resolution;
+pub use live::{Happening, MAX_VIEWERS, Missed, Passage, Viewer};
 pub use peers::PeerProof;
 pub use policy::{Action, Policy, Relay, Rule};
 pub use presence::{PresenceLimits, Subscription, SubscriptionCounts};

@@ -110,7 +110,7 @@ impl Core {
         let Some(about) = about else { return self.pass_on(waiting) };
         self.reverse(&about, failure);
         let outcome = Outcome::Success(Proof::Server);
-        self.traces.update(waiting.trace, |record| record.end("heard", &outcome));
+        self.end_trace(waiting.trace, "heard", &outcome, Some(&waiting.operation));
         if let Owner::Sender(near) = waiting.owner {
             near.settle(outcome);
         }

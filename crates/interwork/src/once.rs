@@ -134,9 +134,7 @@ impl Core {
 
     fn answer_twin(&self, trace: TraceId, near: Settle, outcome: Outcome) {
         tracing::debug!(%trace, outcome = outcome.label(), "a repeat, answered as the first was");
-        self.traces.update(trace, |record| {
-            record.end("repeat", &outcome);
-        });
+        self.end_trace(trace, "repeat", &outcome, None);
         near.settle(outcome);
     }
 }

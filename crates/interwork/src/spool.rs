@@ -250,7 +250,7 @@ impl Core {
     /// The ledger holds it durably: it is accepted.
     pub(crate) fn spooled(&self, ended: &Ended, near: Settle, seq: Seq) {
         tracing::info!(trace = %ended.trace, entry = %seq, from = %ended.from, to = %ended.to, "spooled");
-        self.traces.update(ended.trace, |record| record.end("spooled", &Outcome::Indeterminant));
+        self.end_trace(ended.trace, "spooled", &Outcome::Indeterminant, Some(&ended.operation));
         near.settle(Outcome::Indeterminant);
         self.answer_twins(ended.once, &Outcome::Indeterminant);
         self.retries.look();
@@ -330,15 +330,18 @@ impl Core {
         let origin = entry.as_ref().map_or(Origin::Peer, |entry| entry.origin);
         let about = entry.filter(|entry| entry.origin == Origin::Peer).and_then(|entry| {
             let near = InstanceName::from(&*entry.near.instance);
-            recall(&entry.operation, entry.trace, &near, entry.created)
+            let about = recall(&entry.operation, entry.trace, &near, entry.created)?;
+            Some((about, Arc::new(entry.operation)))
         });
-        if let Some((_, about)) = &about {
-            self.traces.update(TraceId(about.trace), |record| match &end {
-                End::Failed(failure) => record.end("failed", &Outcome::Failure(failure.clone())),
-                End::Expired => record.note("expired", ""),
+        if let Some(((_, about), operation)) = &about {
+            let (trace, operation) = (TraceId(about.trace), Some(operation));
+            match &end {
+                End::Failed(failure) => self.end_trace(trace, "failed", &Outcome::Failure(failure.clone()), operation),
+                End::Expired => self.end_trace(trace, "expired", &Outcome::Indeterminant, operation),
                 End::Delivered(_) | End::HandedOver => {}
-            });
+            }
         }
+        let about = about.map(|(about, _)| about);
         self.conclude(seq, origin, end, about);
     }
 

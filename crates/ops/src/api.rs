@@ -1,19 +1,18 @@
-//! The routes of DESIGN B4.
+//! The calls of DESIGN B4: one table of them, from which the routes are made.
 
-use crate::auth::{self, AdminToken};
-use crate::{Readiness, metrics, queue};
-use adapter_api::{InstanceName, PeerState, Registration};
-use axum::extract::{Path, Query, State};
+use crate::audit::Audit;
+use crate::auth::{self, Guard, Origin, Right, Tokens};
+use crate::problem::Problem;
+use crate::{Readiness, certificates, console, events, openapi, queue, state, ways};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
-use axum::{Json, Router, middleware};
-use impp_model::Address;
-use interwork::{Core, Trace};
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{MethodRouter, delete, get, post};
+use axum::{Extension, Router};
+use interwork::Core;
+use serde_json::Value;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 use transport::Tls;
 
 /// What the admin API shows.
@@ -27,8 +26,10 @@ pub struct Admin {
     pub readiness: Readiness,
     /// What it is configured with.
     pub configured: Arc<dyn Configured>,
-    /// The token to ask for; none only where the listener is on loopback.
-    pub token: Option<AdminToken>,
+    /// The tokens to ask for; none only where the listener is on loopback or a local socket.
+    pub tokens: Tokens,
+    /// Where changes are written down.
+    pub audit: Audit,
     /// The program's version.
     pub version: &'static str,
 }
@@ -41,247 +42,163 @@ pub trait Configured: Send + Sync {
     fn reload(&self) -> Result<Value, Value>;
 }
 
+/// One call of the API.
+struct Call {
+    /// As the OpenAPI document writes it.
+    path: &'static str,
+    /// What its caller must be allowed to; none for calls without a token.
+    right: Option<Right>,
+    route: fn() -> MethodRouter<Admin>,
+}
+
+const fn call(path: &'static str, right: Option<Right>, route: fn() -> MethodRouter<Admin>) -> Call {
+    Call { path, right, route }
+}
+
+const LOOK: Option<Right> = Some(Right::Look);
+const ALL: Option<Right> = Some(Right::All);
+
+const CALLS: &[Call] = &[
+    call("/healthz", None, || get(state::healthz)),
+    call("/readyz", None, || get(state::readyz)),
+    call("/metrics", LOOK, || get(state::show_metrics)),
+    call("/api/v1/openapi.json", LOOK, || get(openapi::document)),
+    call("/api/v1/status", LOOK, || get(state::status)),
+    call("/api/v1/peers", LOOK, || get(state::peers)),
+    call("/api/v1/domains", LOOK, || get(state::domains)),
+    call("/api/v1/certificates", LOOK, || get(certificates::list)),
+    call("/api/v1/config", LOOK, || get(state::configuration)),
+    call("/api/v1/subscriptions", LOOK, || get(state::subscriptions)),
+    call("/api/v1/events", LOOK, || get(events::stream)),
+    call("/api/v1/explain", LOOK, || get(ways::explain)),
+    call("/api/v1/resolve", LOOK, || get(ways::resolve)),
+    call("/api/v1/trace/{id}", LOOK, || get(ways::trace)),
+    call("/api/v1/traces", LOOK, || get(ways::traces)),
+    call("/api/v1/queue", LOOK, || get(queue::list)),
+    call("/api/v1/queue/{id}", ALL, || delete(queue::give_up)),
+    call("/api/v1/queue/{id}/retry", ALL, || post(queue::retry)),
+    call("/api/v1/reload", ALL, || post(state::reload)),
+];
+
+/// No call takes a body worth mentioning.
+const MAX_BODY: usize = 16 * 1024;
+
 /// The routes, for [`crate::serve`] and for tests.
 pub fn router(admin: Admin) -> Router {
-    let guarded = Router::new()
-        .route("/api/v1/status", get(status))
-        .route("/api/v1/peers", get(peers))
-        .route("/api/v1/domains", get(domains))
-        .route("/api/v1/explain", get(explain))
-        .route("/api/v1/trace/{id}", get(trace))
-        .route("/api/v1/traces", get(traces))
-        .route("/api/v1/queue", get(queue::list))
-        .route("/api/v1/queue/{id}", delete(queue::give_up))
-        .route("/api/v1/queue/{id}/retry", post(queue::retry))
-        .route("/api/v1/subscriptions", get(subscriptions))
-        .route("/api/v1/config", get(configuration))
-        .route("/api/v1/resolve", get(resolve))
-        .route("/api/v1/reload", post(reload))
-        .route("/metrics", get(show_metrics))
-        .route_layer(middleware::from_fn_with_state(admin.token.clone(), auth::require));
-    Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(readyz))
-        .merge(guarded)
-        .with_state(admin)
-}
-
-async fn readyz(State(admin): State<Admin>) -> Response {
-    if admin.readiness.is_ready(&admin.core) {
-        return "ready\n".into_response();
-    }
-    let missing = admin.readiness.missing();
-    let text =
-        if missing.is_empty() { "shutting down\n".to_owned() } else { format!("waits for {}\n", missing.join(", ")) };
-    (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
-}
-
-async fn status(State(admin): State<Admin>) -> Json<Value> {
-    let ledger = admin.core.ledger().totals();
-    let subscriptions = admin.core.subscriptions(None, 0).await.0;
-    Json(json!({
-        "version": admin.version,
-        "gateway": admin.core.rulebook().configuration.gateway.as_str(),
-        "uptime_seconds": admin.core.started().elapsed().unwrap_or_default().as_secs(),
-        "ready": admin.readiness.is_ready(&admin.core),
-        "waits_for": admin.readiness.missing(),
-        "held": admin.core.held(),
-        "subscriptions": subscriptions,
-        "ledger": {
-            "accepted": ledger.accepted(), "delivered": ledger.delivered, "handed_over": ledger.handed_over,
-            "failed": ledger.failed, "expired": ledger.expired, "pending": ledger.pending,
-            "reversed": ledger.reversed, "untold": ledger.untold,
-        },
-        "adapters": admin.core.instances().map(|(name, capabilities)| json!({
-            "name": name, "protocol": capabilities.protocol, "capabilities": capabilities,
-        })).collect::<Vec<_>>(),
-    }))
-}
-
-async fn peers(State(admin): State<Admin>) -> Json<Value> {
-    let row = |(adapter, peer, state, since): (_, String, PeerState, SystemTime)| json!({ "adapter": adapter, "peer": peer, "state": state, "since_seconds": since.elapsed().unwrap_or_default().as_secs() });
-    let proof = |proof: interwork::PeerProof| {
-        let since = proof.at.elapsed().unwrap_or_default().as_secs();
-        json!({ "adapter": proof.adapter, "peer": proof.peer, "proof": proof.proof, "protection": proof.protection, "since_seconds": since })
-    };
-    let proven: Vec<_> = admin.core.proofs().into_iter().map(proof).collect();
-    let registrations: Vec<_> = admin.core.registrations().into_iter().map(registration).collect();
-    let peers = admin.core.peers().into_iter().map(row).collect::<Vec<_>>();
-    Json(json!({ "peers": peers, "proven": proven, "registrations": registrations }))
-}
-
-fn registration((adapter, peer, last, at): (InstanceName, String, Registration, SystemTime)) -> Value {
-    let since = at.elapsed().unwrap_or_default().as_secs();
-    let (state, of_state) = match last {
-        Registration::Held { seconds } => ("held", json!({ "granted_seconds": seconds })),
-        Registration::Refused { status } => ("refused", json!({ "status": status })),
-        Registration::Unanswered => ("unanswered", json!({})),
-        Registration::Ended => ("ended", json!({})),
-    };
-    let mut row = json!({ "adapter": adapter, "peer": peer, "state": state, "since_seconds": since });
-    if let (Some(row), Value::Object(more)) = (row.as_object_mut(), of_state) {
-        row.extend(more);
-    }
-    row
-}
-
-#[derive(Deserialize)]
-struct SubscriptionsQuery {
-    of: Option<String>,
-    count: Option<usize>,
-}
-
-/// Pairs that one answer shows at the most.
-const MAX_SUBSCRIPTIONS: usize = 1_000;
-
-async fn subscriptions(State(admin): State<Admin>, Query(query): Query<SubscriptionsQuery>) -> Response {
-    let of = match query.of.as_deref().map(read_address).transpose() {
-        Ok(of) => of,
-        Err(error) => return refusal("of", error),
-    };
-    let count = query.count.unwrap_or(100).min(MAX_SUBSCRIPTIONS);
-    let (total, subscriptions) = admin.core.subscriptions(of, count).await;
-    Json(json!({ "total": total, "subscriptions": subscriptions })).into_response()
-}
-
-async fn domains(State(admin): State<Admin>) -> Json<Value> {
-    let entries = &admin.core.rulebook().configuration.domains;
-    let row = |entry: &adapter_api::DomainEntry| {
-        json!({
-            "name": entry.name.as_str(),
-            "role": match entry.role { adapter_api::Role::Local => "local", adapter_api::Role::Remote => "remote" },
-            "adapter": entry.adapter, "next_hop": entry.next_hop,
-            "trusted": entry.trusted.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        })
-    };
-    Json(json!({ "domains": entries.iter().map(row).collect::<Vec<_>>() }))
-}
-
-#[derive(Deserialize)]
-struct ExplainQuery {
-    from: String,
-    to: String,
-    /// Of a message when it does not say.
-    kind: Option<interwork::Sample>,
-}
-
-async fn explain(State(admin): State<Admin>, Query(query): Query<ExplainQuery>) -> Response {
-    match (read_address(&query.from), read_address(&query.to)) {
-        (Ok(from), Ok(to)) => {
-            let sample = query.kind.unwrap_or(interwork::Sample::Message);
-            Json(admin.core.explain(from, to, sample).await).into_response()
+    let mut router = console::routes();
+    for call in CALLS {
+        let mut route = (call.route)();
+        if let Some(right) = call.right {
+            let guard = Guard { tokens: admin.tokens.clone(), right };
+            route = route.layer(middleware::from_fn_with_state(guard, auth::require));
         }
-        (Err(error), _) => refusal("from", error),
-        (_, Err(error)) => refusal("to", error),
+        if call.right == ALL {
+            route = route.layer(middleware::from_fn_with_state(admin.audit.clone(), audited));
+        }
+        router = router.route(call.path, route);
     }
+    let bounded = router.fallback(unknown).layer(middleware::from_fn(bounded)).layer(DefaultBodyLimit::max(MAX_BODY));
+    let open = admin.tokens.full.is_none();
+    bounded.layer(middleware::from_fn(move |request, next| console::protect(open, request, next))).with_state(admin)
 }
 
-/// `local@domain`, or an `im:` or `pres:` URI; the URIs of a protocol are its adapter's business.
-fn read_address(text: &str) -> Result<Address, String> {
-    let scheme = text.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
-    match scheme.as_deref() {
-        Some("im") => Address::from_im_uri(text).map_err(|error| error.to_string()),
-        Some("pres") => Address::from_pres_uri(text).map_err(|error| error.to_string()),
-        Some("sip" | "sips" | "xmpp") => Err("give local@domain or an im: URI".to_owned()),
-        Some(_) | None => Address::parse_bare(text).map_err(|error| error.to_string()),
+async fn unknown() -> Response {
+    Problem::new("no such call; see /api/v1/openapi.json").with(StatusCode::NOT_FOUND)
+}
+
+/// Refuses what says that it is too long; what does not say is not read.
+async fn bounded(request: Request, next: Next) -> Response {
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if length.is_some_and(|length: usize| length > MAX_BODY) {
+        return Problem::new(format!("more than {MAX_BODY} octets")).with(StatusCode::PAYLOAD_TOO_LARGE);
     }
+    next.run(request).await
 }
 
-fn refusal(field: &str, error: impl std::fmt::Display) -> Response {
-    (StatusCode::BAD_REQUEST, Json(json!({ "field": field, "problem": error.to_string() }))).into_response()
+/// Writes down what was changed, by whom, and what came of it; strangers fill no file.
+async fn audited(
+    State(audit): State<Audit>,
+    origin: Option<Extension<Origin>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let who = origin.map_or_else(|| "unknown".to_owned(), |Extension(origin)| origin.to_string());
+    let what = format!("{} {}", request.method(), request.uri().path());
+    let response = next.run(request).await;
+    if response.status() != StatusCode::UNAUTHORIZED {
+        audit.note(&who, &what, response.status().as_str());
+    }
+    response
 }
 
-async fn trace(State(admin): State<Admin>, Path(id): Path<String>) -> Response {
-    // It may have to be looked for on the disk.
-    let core = admin.core.clone();
-    match tokio::task::spawn_blocking(move || admin.core.trace(&id)).await {
-        Ok(Some(trace)) => Json(trace_json(&core, &trace)).into_response(),
-        Ok(None) | Err(_) => {
-            (StatusCode::NOT_FOUND, Json(json!({ "problem": "no such trace, or too old" }))).into_response()
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::AdminToken;
+    use crate::testkit::{admin, ask, body, on};
+    use axum::http::Method;
+    use std::collections::BTreeSet;
+
+    #[tokio::test]
+    async fn every_call_is_described_and_every_description_is_of_a_call() {
+        let (mut served, router) = (BTreeSet::new(), router(admin()));
+        for call in CALLS {
+            let refused = ask(&router, on(Method::TRACE, call.path)).await;
+            assert_eq!(refused.status(), StatusCode::METHOD_NOT_ALLOWED);
+            let allowed = refused.headers().get(header::ALLOW).unwrap().to_str().unwrap().to_lowercase();
+            let methods = allowed.split(',').filter(|method| *method != "head");
+            served.extend(methods.map(|method| (call.path.to_owned(), method.to_owned())));
+        }
+        let document = body(ask(&router, on(Method::GET, "/api/v1/openapi.json")).await).await;
+        let paths = document["paths"].as_object().unwrap().iter();
+        let methods = |path: &String, methods: &Value| -> Vec<(String, String)> {
+            methods.as_object().unwrap().keys().map(|method| (path.clone(), method.clone())).collect()
+        };
+        let described: BTreeSet<_> = paths.flat_map(|(path, of)| methods(path, of)).collect();
+        assert_eq!(served, described);
+    }
+
+    #[tokio::test]
+    async fn without_the_right_there_is_401_or_403_and_nothing_else() {
+        let tokens = Tokens { full: Some(AdminToken::new("full")), read: Some(AdminToken::new("read")) };
+        let router = router(Admin { tokens, ..admin() });
+        for call in CALLS.iter().filter(|call| call.right.is_some()) {
+            for method in [Method::GET, Method::POST, Method::DELETE, Method::TRACE] {
+                let refused = ask(&router, on(method, call.path)).await;
+                assert_eq!(refused.status(), StatusCode::UNAUTHORIZED, "{}", call.path);
+                assert_eq!(body(refused).await, serde_json::json!({ "problem": "a bearer token is required" }));
+            }
+            let mut request = on(Method::POST, call.path);
+            request.headers_mut().insert(header::AUTHORIZATION, "Bearer read".parse().unwrap());
+            let answer = ask(&router, request).await.status();
+            let expected = if call.right == ALL { StatusCode::FORBIDDEN } else { StatusCode::METHOD_NOT_ALLOWED };
+            assert_eq!(answer, expected, "{}", call.path);
         }
     }
-}
 
-/// How many traces one answer shows at the most.
-const MAX_TRACES: usize = 1_000;
-
-#[derive(Deserialize)]
-struct TracesQuery {
-    count: Option<usize>,
-}
-
-async fn traces(State(admin): State<Admin>, Query(query): Query<TracesQuery>) -> Json<Value> {
-    let recent = admin.core.traces().recent(query.count.unwrap_or(50).min(MAX_TRACES));
-    Json(json!({ "traces": recent.iter().map(|trace| trace_json(&admin.core, trace)).collect::<Vec<_>>() }))
-}
-
-/// A trace; what its links confirm and repeat is what is configured at present.
-fn trace_json(core: &Core, trace: &Trace) -> Value {
-    let decision = trace.decision.as_deref();
-    json!({
-        "trace": trace.id.to_string(),
-        "at": trace.at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64(),
-        "kind": trace.kind.label(),
-        "adapter": trace.adapter, "peer": trace.peer, "proof": trace.proof, "message_id": trace.message_id, "thread": trace.thread, "trans_id": trace.trans_id,
-        "from": trace.from.as_str(), "to": trace.to.as_str(),
-        "steps": decision.map(|decision| &decision.steps),
-        "chosen": decision.and_then(|decision| decision.result.as_ref().ok()),
-        "near_link": core.repetition(&trace.adapter),
-        "acknowledge": decision.and_then(|decision| core.acknowledgement(decision, &trace.to)),
-        "outcome": trace.outcome.as_ref().map(|outcome| json!({
-            "label": outcome.label(), "reason": outcome.reason(), "detail": outcome,
-        })),
-        "events": trace.events.iter().map(|event| json!({
-            "after_ms": event.after.as_secs_f64() * 1000.0, "what": event.what, "reason": event.reason,
-        })).collect::<Vec<_>>(),
-        "took_ms": trace.took.map(|took| took.as_secs_f64() * 1000.0),
-    })
-}
-
-async fn configuration(State(admin): State<Admin>) -> Json<Value> {
-    Json(admin.configured.show())
-}
-
-#[derive(Deserialize)]
-struct ResolveQuery {
-    uri: String,
-}
-
-#[derive(Serialize)]
-struct Resolved {
-    uri: String,
-    #[serde(flatten)]
-    resolution: interwork::Resolution,
-}
-
-/// RFC 3861 for an `im:` or `pres:` URI, as this gateway would decide at this moment.
-async fn resolve(State(admin): State<Admin>, Query(query): Query<ResolveQuery>) -> Response {
-    let uri = if query.uri.contains(':') { query.uri.clone() } else { format!("im:{}", query.uri) };
-    let resolved = tokio::time::timeout(RESOLVE_TIMEOUT, admin.core.resolve(&uri)).await;
-    match resolved {
-        Ok(Ok(resolution)) => Json(Resolved { uri: query.uri, resolution }).into_response(),
-        Ok(Err(error)) => refusal("uri", error),
-        Err(_) => (StatusCode::GATEWAY_TIMEOUT, Json(json!({ "problem": "the name servers did not answer in time" })))
-            .into_response(),
-    }
-}
-
-/// Name servers that do not answer are asked again for some seconds; nobody waits longer for a page.
-const RESOLVE_TIMEOUT: Duration = Duration::from_secs(20);
-
-async fn reload(State(admin): State<Admin>) -> Response {
-    match tokio::task::spawn_blocking(move || admin.configured.reload()).await {
-        Ok(Ok(done)) => Json(done).into_response(),
-        Ok(Err(refused)) => (StatusCode::UNPROCESSABLE_ENTITY, Json(refused)).into_response(),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
-}
-
-async fn show_metrics(State(admin): State<Admin>) -> Response {
-    const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    let subscriptions = admin.core.subscription_counts().await;
-    match metrics::render(admin.core.clone(), admin.tls.clone(), subscriptions, admin.version) {
-        Ok(text) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    #[tokio::test]
+    async fn what_is_wrong_with_a_request_is_said_as_json() {
+        let router = router(admin());
+        for (path, field) in [
+            ("/api/v1/explain", Some("query")),
+            ("/api/v1/explain?from=a&to=b@c.example", Some("from")),
+            ("/api/v1/explain?from=a@b.example&to=b@c.example&kind=letter", Some("query")),
+            ("/api/v1/resolve?uri=sip:a@b.example", Some("uri")),
+            ("/api/v1/subscriptions?of=%00", Some("of")),
+            ("/api/v1/traces?count=many", Some("query")),
+            ("/api/v1/queue?after=x", Some("after")),
+        ] {
+            let answer = ask(&router, on(Method::GET, path)).await;
+            assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{path}");
+            let said = body(answer).await;
+            assert_eq!(said["field"].as_str(), field, "{path} {said}");
+            assert!(!said["problem"].as_str().unwrap().is_empty(), "{said}");
+        }
+        let unknown = ask(&router, on(Method::GET, "/api/v1/nothing")).await;
+        assert_eq!(unknown.status(), StatusCode::NOT_FOUND);
+        assert!(body(unknown).await["problem"].is_string());
+        let mut long = on(Method::POST, "/api/v1/reload");
+        long.headers_mut().insert(header::CONTENT_LENGTH, "16385".parse().unwrap());
+        assert_eq!(ask(&router, long).await.status(), StatusCode::PAYLOAD_TOO_LARGE);
     }
 }

@@ -1,23 +1,55 @@
 //! From a listener to calls: connections bounded in number and in the time that a request may take to arrive.
 
-use axum::Router;
+use crate::auth::Origin;
 use axum::body::Body;
 use axum::http::Request;
+use axum::{Extension, Router};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::future::Future;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
+/// Where the admin API listens.
+#[derive(Debug)]
+pub enum Listener {
+    /// An address and port.
+    Tcp(TcpListener),
+    /// A socket file; who may open it may do everything.
+    Unix(UnixListener),
+}
+
+enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Listener {
+    async fn accept(&self) -> io::Result<(Stream, Origin)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, from) = listener.accept().await?;
+                Ok((Stream::Tcp(stream), Origin::Network(from)))
+            }
+            Self::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                let user = stream.peer_cred().ok().map(|peer| peer.uid());
+                Ok((Stream::Unix(stream), Origin::Socket(user)))
+            }
+        }
+    }
+}
+
 /// Serves until `stop` is done, then until the requests under way are answered or [`DRAIN`] is over.
-pub(crate) async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()> + Send) {
+pub(crate) async fn serve(listener: Listener, router: Router, stop: impl Future<Output = ()> + Send) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let (stopping, stops) = watch::channel(false);
     tokio::pin!(stop);
@@ -30,10 +62,13 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stop: impl Futu
         tokio::select! {
             () = &mut stop => break,
             (place, accepted) = next => match accepted {
-                Ok((stream, _)) => {
-                    let (router, stops) = (router.clone(), stops.clone());
+                Ok((stream, origin)) => {
+                    let (router, stops) = (router.clone().layer(Extension(origin)), stops.clone());
                     tokio::spawn(async move {
-                        serve_connection(stream, router, stops).await;
+                        match stream {
+                            Stream::Tcp(stream) => serve_connection(stream, router, stops).await,
+                            Stream::Unix(stream) => serve_connection(stream, router, stops).await,
+                        }
                         drop(place);
                     });
                 }
@@ -130,7 +165,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let router = Router::new().route("/x", axum::routing::get(|| async { "yes" }));
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let serving = tokio::spawn(serve(listener, router, async move { drop(stopped.await) }));
+        let serving = tokio::spawn(serve(Listener::Tcp(listener), router, async move { drop(stopped.await) }));
         let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
         stream.write_all(b"GET /x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
         let mut answer = String::new();

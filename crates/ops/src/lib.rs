@@ -1,20 +1,31 @@
-//! The admin API and the metrics of a running gateway (DESIGN B4).
+//! The admin API, the metrics and the console of a running gateway (DESIGN B4).
 
 mod api;
+mod audit;
 mod auth;
+mod certificates;
 mod connection;
+mod console;
+mod events;
 mod metrics;
+mod openapi;
+mod problem;
 mod queue;
 mod readiness;
+mod state;
+#[cfg(test)]
+mod testkit;
+mod ways;
 
 pub use api::{Admin, Configured, router};
-pub use auth::AdminToken;
+pub use audit::Audit;
+pub use auth::{AdminToken, Tokens};
+pub use connection::Listener;
 pub use readiness::Readiness;
 
 use std::future::Future;
-use tokio::net::TcpListener;
 
 /// Serves the admin API until `stop` is done; requests under way are answered first.
-pub async fn serve(listener: TcpListener, admin: Admin, stop: impl Future<Output = ()> + Send) {
+pub async fn serve(listener: Listener, admin: Admin, stop: impl Future<Output = ()> + Send) {
     connection::serve(listener, router(admin), stop).await;
 }

@@ -1,28 +1,41 @@
 //! What waits in the ledger: listed, tried at once, given up.
 
 use crate::api::Admin;
+use crate::problem::{Asked, Problem};
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use store::{Class, Item, LedgerError, Origin, Seq, Timestamp};
+use utoipa::IntoParams;
 
 /// How many entries one answer shows at the most.
 const MAX_ENTRIES: usize = 1_000;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Page {
+    /// How many, at most 1,000; 100 when this is left out.
     count: Option<usize>,
+    /// Those behind the entry of this number.
     after: Option<String>,
 }
 
-/// The entries by age, those after the number `after`.
-pub(crate) async fn list(State(admin): State<Admin>, Query(page): Query<Page>) -> Response {
+/// What waits in the ledger, by age.
+#[utoipa::path(
+    get, path = "/api/v1/queue", tag = "queue", params(Page), security((), ("token" = [])),
+    responses(
+        (status = 200, description = "Totals and entries", body = Object),
+        (status = 400, description = "Malformed; the answer names the field", body = Problem),
+        (status = 401, description = "No token, or not this gateway's", body = Problem),
+    )
+)]
+pub(crate) async fn list(State(admin): State<Admin>, Asked(page): Asked<Page>) -> Response {
     let after = match page.after.as_deref().map(str::parse).transpose() {
         Ok(after) => after,
-        Err(_) => return problem(StatusCode::BAD_REQUEST, "after is the number of an entry"),
+        Err(_) => return Problem::of("after", "not the number of an entry").bad_request(),
     };
     let (ledger, now) = (admin.core.ledger(), admin.core.timestamp());
     let count = page.count.unwrap_or(100).min(MAX_ENTRIES);
@@ -33,26 +46,46 @@ pub(crate) async fn list(State(admin): State<Admin>, Query(page): Query<Page>) -
 }
 
 /// Makes an entry due at once.
+#[utoipa::path(
+    post, path = "/api/v1/queue/{id}/retry", tag = "changes", security((), ("token" = [])),
+    params(("id" = String, Path, description = "The entry's number")),
+    responses(
+        (status = 200, description = "Done", body = Object),
+        (status = 401, description = "No token, or not this gateway's", body = Problem),
+        (status = 403, description = "The token may only look", body = Problem),
+        (status = 404, description = "No such entry", body = Problem),
+        (status = 409, description = "It is being tried at this moment", body = Problem),
+    )
+)]
 pub(crate) async fn retry(State(admin): State<Admin>, Path(id): Path<String>) -> Response {
     answer(&id, |seq| admin.core.retry(seq))
 }
 
-/// Ends an entry as failed.
+/// Gives an entry up: it ends as failed, and its sender is told.
+#[utoipa::path(
+    delete, path = "/api/v1/queue/{id}", tag = "changes", security((), ("token" = [])),
+    params(("id" = String, Path, description = "The entry's number")),
+    responses(
+        (status = 200, description = "Done", body = Object),
+        (status = 401, description = "No token, or not this gateway's", body = Problem),
+        (status = 403, description = "The token may only look", body = Problem),
+        (status = 404, description = "No such entry", body = Problem),
+        (status = 409, description = "It is being tried at this moment", body = Problem),
+    )
+)]
 pub(crate) async fn give_up(State(admin): State<Admin>, Path(id): Path<String>) -> Response {
     answer(&id, |seq| admin.core.give_up(seq))
 }
 
 fn answer(id: &str, change: impl FnOnce(Seq) -> Result<(), LedgerError>) -> Response {
-    let Ok(seq) = id.parse() else { return problem(StatusCode::NOT_FOUND, "no such entry") };
+    let Ok(seq) = id.parse() else { return Problem::new("no such entry").with(StatusCode::NOT_FOUND) };
     match change(seq) {
         Ok(()) => Json(json!({ "entry": seq.to_string() })).into_response(),
-        Err(LedgerError::Unknown(_)) => problem(StatusCode::NOT_FOUND, "no such entry, perhaps not any longer"),
-        Err(error) => problem(StatusCode::CONFLICT, &error.to_string()),
+        Err(LedgerError::Unknown(_)) => {
+            Problem::new("no such entry, perhaps not any longer").with(StatusCode::NOT_FOUND)
+        }
+        Err(error) => Problem::new(error.to_string()).with(StatusCode::CONFLICT),
     }
-}
-
-fn problem(status: StatusCode, text: &str) -> Response {
-    (status, Json(json!({ "problem": text }))).into_response()
 }
 
 fn entry(item: &Item, now: Timestamp) -> Value {

@@ -16,6 +16,7 @@ mod portable;
 mod queue;
 mod seal;
 mod survey;
+mod sync;
 mod traces;
 mod watermark;
 

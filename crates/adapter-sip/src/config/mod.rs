@@ -150,9 +150,11 @@ fn default_digest() -> Vec<DigestAlgorithm> {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Requests that are remembered in each direction, unanswered or kept for retransmissions; more are answered with
-    /// 503. Default: 262144.
+    /// Requests under way in each direction; more are answered with 503. Default: 262144.
     pub transactions: usize,
+    /// Requests that came over UDP and are answered: each is kept 32 s for retransmissions, so this bears a 32nd part of it
+    /// each second. Beyond it, or where their answers take 512 octets for each, new ones are answered with 503. Default: 1048576.
+    pub answered: usize,
     /// Messages that wait to be sent, all peers together; more are refused. Default: 8192.
     pub queue: usize,
     /// Messages that wait for the answer to an earlier one to the same URI. Default: 100.
@@ -171,6 +173,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             transactions: sip_proto::transaction::MAX_TRANSACTIONS,
+            answered: sip_proto::transaction::MAX_ANSWERED,
             queue: 8192,
             queue_per_uri: 100,
             connections: 4096,
@@ -334,6 +337,7 @@ impl Config {
         let limits = &self.limits;
         let counts = [
             ("limits.transactions", limits.transactions),
+            ("limits.answered", limits.answered),
             ("limits.queue", limits.queue),
             ("limits.queue_per_uri", limits.queue_per_uri),
             ("limits.connections", limits.connections),

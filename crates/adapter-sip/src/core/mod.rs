@@ -222,7 +222,7 @@ impl Core {
             refusals: accepts::Refusals::load(hub.kept(), inbound::unix_now()),
             typing: typing::Typing::default(),
             client: Client::new(Timers::default(), config.limits.transactions),
-            server: Server::new(Timers::default(), config.limits.transactions),
+            server: Server::new(Timers::default(), config.limits.transactions, config.limits.answered),
             unanswered: 0,
             answers,
             datagrams,

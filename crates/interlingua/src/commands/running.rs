@@ -84,7 +84,7 @@ pub struct ReloadArgs {
 /// Where the admin API is.
 #[derive(Debug, clap::Args)]
 struct Admin {
-    /// The admin API
+    /// The admin API, as a URL or a socket file: unix:/run/interlingua/admin.sock
     #[arg(
         long = "admin",
         global = true,
@@ -94,7 +94,7 @@ struct Admin {
     )]
     url: reqwest::Url,
     /// A file with the admin token; INTERLINGUA_ADMIN_TOKEN holds the token itself
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", value_parser = readable)]
     token_file: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long, global = true)]
@@ -163,14 +163,19 @@ impl Admin {
     }
 
     async fn call(&self, method: Method, call: &str, path: &[&str], query: &[(&str, String)]) -> Result<Option<Value>> {
+        let mut client = reqwest::Client::builder().no_proxy();
         let mut url = self.url.clone();
+        if self.url.scheme() == "unix" {
+            client = client.unix_socket(self.url.path());
+            url = reqwest::Url::parse("http://localhost/")?;
+        }
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(["api", "v1", call]).extend(path);
         }
-        let mut request = reqwest::Client::builder().no_proxy().build()?.request(method, url);
+        let mut request = client.build()?.request(method, url);
         if let Some(token) = self.token()? {
             request = request.bearer_auth(token);
         }
@@ -183,10 +188,13 @@ impl Admin {
                 let refused: Value = response.json().await.context("not an answer of the admin API")?;
                 bail!("refused, nothing has changed:\n{}", show::describe(&refused))
             }
-            StatusCode::CONFLICT => bail!("{}", response.text().await.unwrap_or_default()),
             StatusCode::UNAUTHORIZED if self.token()?.is_some() => bail!("this is not the gateway's admin token"),
             StatusCode::UNAUTHORIZED => bail!("the gateway wants its admin token: give --token-file"),
-            StatusCode::BAD_REQUEST => bail!("{}", response.text().await.unwrap_or_default()),
+            StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN | StatusCode::CONFLICT => {
+                let problem: Value = response.json().await.context("not an answer of the admin API")?;
+                let text = |name: &str| problem.get(name).and_then(Value::as_str).unwrap_or_default();
+                bail!("{}", [text("field"), text("problem")].join(": ").trim_start_matches(": "))
+            }
             status => bail!("{} answers {status}: is it the admin API? See --admin", self.url),
         }
     }
@@ -209,4 +217,12 @@ fn without_capabilities(mut answer: Value) -> Value {
         adapter.shift_remove("capabilities");
     }
     answer
+}
+
+/// A file that is there: what names none is wrong usage.
+pub(crate) fn readable(path: &str) -> Result<PathBuf, String> {
+    match std::fs::File::open(path) {
+        Ok(_) => Ok(path.into()),
+        Err(error) => Err(error.to_string()),
+    }
 }

@@ -1,7 +1,6 @@
 //! `interlingua serve`
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -10,7 +9,6 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::Ended;
 use crate::config::{self, Checked};
-use crate::reload::{self, Reloader};
 use crate::running::Running;
 use crate::stored::Stored;
 use crate::{logging, output};
@@ -84,18 +82,19 @@ async fn until_stopped(gateway: &mut Running, signals: &mut Signals) -> Result<(
             () = gateway.adapter_failed() => {}
             signal = signals.next() => match signal {
                 Asked::Stop => return Ok(()),
-                Asked::Reload => reload(&gateway.reloader).await,
+                Asked::Reload => reload(gateway).await,
             },
         }
     }
 }
 
 /// systemd's `Type=notify-reload` wants to hear of the beginning and the end.
-async fn reload(reloader: &Arc<Reloader>) {
+async fn reload(gateway: &Running) {
     notify(NotifyState::Reloading);
-    let reloader = reloader.clone();
+    let (reloader, audit) = (gateway.reloader.clone(), gateway.audit.clone());
     // It reads files; what came of it stands in the log.
-    let _ = tokio::task::spawn_blocking(move || reload::tell(reloader.reload())).await;
+    let reload = move || audit.note("signal", "reload", if reloader.told().is_ok() { "done" } else { "refused" });
+    let _ = tokio::task::spawn_blocking(reload).await;
     notify(NotifyState::Ready);
 }
 

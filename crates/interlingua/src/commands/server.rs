@@ -15,7 +15,7 @@ pub(crate) struct Server {
     #[arg(long, env = "INTERLINGUA_TOKEN", hide_env_values = true)]
     token: Option<String>,
     /// A file with the user's token; it goes before --token and the environment
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = super::running::readable)]
     token_file: Option<PathBuf>,
 }
 

@@ -57,18 +57,80 @@ impl Default for StoreLimits {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {
-    /// Where HTTP is served: the API at /api/v1, and /metrics, /healthz, /readyz.
+    /// Where HTTP is served: the API at /api/v1, and /metrics, /healthz, /readyz. An address and port, or a socket file as
+    /// `unix:/run/interlingua/admin.sock`; who may open that file, its owner and its group, may do everything.
     #[schemars(with = "String")]
-    pub listen: SocketAddr,
-    /// The file with the bearer token that requests must carry. Required unless `listen` is a loopback address.
+    pub listen: AdminListen,
+    /// The file with the bearer token that requests must carry and that gives all rights. Required unless `listen` is a
+    /// loopback address or a socket file.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"admin.token")]
     pub token_file: Option<PathBuf>,
+    /// The file with a second token, for screens and scrapers: it changes nothing and is shown no user's address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"admin-read.token")]
+    pub read_token_file: Option<PathBuf>,
+    /// A file that each change made through the API, a signal or the command line is appended to: who, what, result, as
+    /// one JSON object a line. They stand in the log, too, under the target `audit`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"/var/log/interlingua/audit.log")]
+    pub audit_file: Option<PathBuf>,
 }
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)), token_file: None }
+        let listen = AdminListen::Network(SocketAddr::from(([127, 0, 0, 1], 8080)));
+        Self { listen, token_file: None, read_token_file: None, audit_file: None }
+    }
+}
+
+/// Where the admin API is served.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum AdminListen {
+    /// An address and port.
+    Network(SocketAddr),
+    /// A socket file.
+    Socket(PathBuf),
+}
+
+impl AdminListen {
+    const SCHEME: &str = "unix:";
+
+    /// Whether only this machine can reach it.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Network(address) => address.ip().is_loopback(),
+            Self::Socket(_) => true,
+        }
+    }
+}
+
+impl TryFrom<String> for AdminListen {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        const REMEDY: &str = "neither address nor socket file; write \"127.0.0.1:8080\", \"[::1]:8080\" or \"unix:/run/interlingua/admin.sock\"";
+        match text.strip_prefix(Self::SCHEME) {
+            Some(path) if path.starts_with('/') => Ok(Self::Socket(path.into())),
+            Some(_) => Err(REMEDY),
+            None => text.parse().map(Self::Network).map_err(|_| REMEDY),
+        }
+    }
+}
+
+impl From<AdminListen> for String {
+    fn from(listen: AdminListen) -> Self {
+        listen.to_string()
+    }
+}
+
+impl std::fmt::Display for AdminListen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Network(address) => address.fmt(f),
+            Self::Socket(path) => write!(f, "{}{}", Self::SCHEME, path.display()),
+        }
     }
 }
 

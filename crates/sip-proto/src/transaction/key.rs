@@ -7,6 +7,13 @@ use std::hash::{BuildHasherDefault, DefaultHasher, Hasher};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(u64, u64);
 
+impl Key {
+    /// A number that is as good as any hash of the key.
+    pub(super) fn hash(self) -> u64 {
+        self.0
+    }
+}
+
 /// Makes [`Key`]s that no peer can predict, so that none can aim at another's transaction.
 #[derive(Debug, Clone)]
 pub struct Keys {

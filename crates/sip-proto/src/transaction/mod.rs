@@ -4,6 +4,7 @@
 //! Neither reads a clock, owns a socket or allocates for a single transaction beyond the octets it may have to repeat.
 //! After every `handle_*` call and every command, drain `poll_output`, then re-arm from `poll_timeout`.
 
+mod answered; // RFC 3261 §17.2.2: Timer J
 mod client; // RFC 3261 §17.1.2
 mod key; // RFC 3261 §17.1.3, §17.2.3
 mod server; // RFC 3261 §17.2.2, §8.2.2.2, RFC 4320 §4
@@ -27,8 +28,17 @@ pub enum Reliability {
     Reliable,
 }
 
-/// How many transactions each table holds before it refuses more.
+/// How many requests of ours are remembered, and how many of others are unanswered, before more are refused.
 ///
-/// At 5,000 requests a second over UDP, Timer J keeps 160,000 answered ones; this leaves room for bursts and bounds the
-/// memory to some hundred megabytes.
+/// At 30,000 requests a second over UDP, Timer K keeps 150,000 of ours that are answered; this leaves room for bursts.
 pub const MAX_TRANSACTIONS: usize = 262_144;
+
+/// How many requests of others are remembered over UDP after their answer, before new ones are refused.
+///
+/// Timer J keeps each for 32 seconds: this bears 32,768 a second for ever. At [`OCTETS_PER_ANSWER`] it is half a gibibyte.
+pub const MAX_ANSWERED: usize = 1 << 20;
+
+/// Octets that the answers take together, for each one allowed by a table's limit.
+///
+/// A 200 to a MESSAGE over one hop has about 340; 150 more are keys, route and place. Fewer long ones fill the table.
+pub const OCTETS_PER_ANSWER: usize = 512;

@@ -1,5 +1,6 @@
 //! RFC 3261 §17.2.2, RFC 4320: non-INVITE server transactions.
 
+use super::answered::Answered;
 use super::key::KeyMap;
 use super::slab::Slab;
 use super::timers::Deadlines;
@@ -16,13 +17,13 @@ use std::time::Instant;
 /// repeats its answer when the INVITE is repeated. The caller drops every ACK.
 #[derive(Debug)]
 pub struct Server<U, R> {
-    records: Slab<Record<U, R>>,
+    records: Slab<Record<U, R>>, // the unanswered ones
     by_key: KeyMap<Handle>,
     by_merge_key: KeyMap<Handle>,
     outputs: VecDeque<ServerOutput<R>>,
     limit: usize,
-    trying: Deadlines,   // RFC 4320 §4.1
-    lifetime: Deadlines, // Timer J
+    trying: Deadlines,     // RFC 4320 §4.1
+    answered: Answered<R>, // Timer J
 }
 
 /// What the caller has to do.
@@ -60,21 +61,15 @@ pub enum RequestMatch<U> {
 struct Record<U, R> {
     key: Key,
     merge_key: Option<Key>,
-    state: State<U>,
+    user: U,
+    trying: Option<Bytes>, // the 100 that was sent
     route: R,
     reliability: Reliability,
 }
 
-#[derive(Debug)]
-enum State<U> {
-    Trying(U),
-    Proceeding(U, Bytes),
-    Completed(Bytes),
-}
-
 impl<U, R: Clone> Server<U, R> {
-    /// An empty table that refuses more than `limit` transactions.
-    pub fn new(timers: Timers, limit: usize) -> Self {
+    /// An empty table that refuses requests beyond `limit` unanswered ones, and those for whose answers `answered` has no room.
+    pub fn new(timers: Timers, limit: usize, answered: usize) -> Self {
         Self {
             records: Slab::new(),
             by_key: KeyMap::default(),
@@ -82,13 +77,13 @@ impl<U, R: Clone> Server<U, R> {
             outputs: VecDeque::new(),
             limit,
             trying: Deadlines::new(timers.trying_after()),
-            lifetime: Deadlines::new(timers.lifetime()),
+            answered: Answered::new(timers.lifetime(), answered),
         }
     }
 
     /// How many transactions are remembered, answered ones included.
     pub fn len(&self) -> usize {
-        self.records.len()
+        self.records.len() + self.answered.len()
     }
 
     /// Whether nothing is remembered.
@@ -98,20 +93,12 @@ impl<U, R: Clone> Server<U, R> {
 
     /// Whether a request with this key is remembered (RFC 3261 §9.2: what a CANCEL asks).
     pub fn knows(&self, key: &Key) -> bool {
-        self.by_key.contains_key(key)
+        self.by_key.contains_key(key) || self.answered.knows(key)
     }
 
     /// What the caller kept of an unanswered request.
     pub fn user(&self, handle: Handle) -> Option<&U> {
-        match &self.records.get(handle)?.state {
-            State::Trying(user) | State::Proceeding(user, _) => Some(user),
-            State::Completed(_) => None,
-        }
-    }
-
-    /// Where the responses to a request go.
-    pub fn route(&self, handle: Handle) -> Option<&R> {
-        self.records.get(handle).map(|record| &record.route)
+        self.records.get(handle).map(|record| &record.user)
     }
 
     /// Takes a request whose responses go by `route`.
@@ -130,13 +117,14 @@ impl<U, R: Clone> Server<U, R> {
         if self.handle_retransmission(&key) {
             return RequestMatch::Repeated;
         }
-        if merge_key.is_some_and(|merge_key| self.by_merge_key.contains_key(&merge_key)) {
+        if merge_key.is_some_and(|merge_key| self.knows_merged(&merge_key)) {
             return RequestMatch::Merged(user);
         }
-        if self.len() >= self.limit {
+        // What is admitted has room for its answer, so that none is ever forgotten early.
+        if self.records.len() >= self.limit || !self.answered.has_room(self.records.len()) {
             return RequestMatch::Full(user);
         }
-        let handle = self.records.insert(Record { key, merge_key, state: State::Trying(user), route, reliability });
+        let handle = self.records.insert(Record { key, merge_key, user, trying: None, route, reliability });
         self.by_key.insert(key, handle);
         if let Some(merge_key) = merge_key {
             self.by_merge_key.insert(merge_key, handle);
@@ -147,16 +135,19 @@ impl<U, R: Clone> Server<U, R> {
 
     /// Answers a request with this key again, if it is remembered; saves judging it a second time.
     pub fn handle_retransmission(&mut self, key: &Key) -> bool {
-        let Some(&handle) = self.by_key.get(key) else { return false };
-        self.repeat(handle);
+        match self.by_key.get(key) {
+            Some(&handle) => self.repeat_trying(handle),
+            None => match self.answered.response(key) {
+                Some((response, route)) => self.outputs.push_back(ServerOutput::Transmit { response, route }),
+                None => return false,
+            },
+        }
         true
     }
 
     /// Does what is due at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some(handle) = self.lifetime.pop_due(now) {
-            self.forget(handle);
-        }
+        self.answered.handle_timeout(now);
         while let Some(handle) = self.trying.pop_due(now) {
             if self.is_trying(handle) {
                 self.outputs.push_back(ServerOutput::TryingDue { handle });
@@ -167,31 +158,19 @@ impl<U, R: Clone> Server<U, R> {
     /// Sends 100 (Trying), the only provisional response there is (RFC 4320 §4.1).
     pub fn respond_trying(&mut self, handle: Handle, response: Bytes) {
         let Some(record) = self.records.get_mut(handle) else { return };
-        record.state = match std::mem::replace(&mut record.state, State::Completed(Bytes::new())) {
-            State::Trying(user) | State::Proceeding(user, _) => State::Proceeding(user, response.clone()),
-            completed @ State::Completed(_) => {
-                record.state = completed;
-                return;
-            }
-        };
-        let route = record.route.clone();
-        self.outputs.push_back(ServerOutput::Transmit { response, route });
+        record.trying = Some(response);
+        self.repeat_trying(handle);
     }
 
     /// Sends the final response and gives back what the caller kept; a second final response is dropped.
     pub fn respond(&mut self, handle: Handle, response: Bytes, now: Instant) -> Option<U> {
-        let record = self.records.get_mut(handle)?;
-        let user = match std::mem::replace(&mut record.state, State::Completed(response.clone())) {
-            State::Trying(user) | State::Proceeding(user, _) => user,
-            completed @ State::Completed(_) => {
-                record.state = completed;
-                return None;
-            }
-        };
-        let (route, reliability) = (record.route.clone(), record.reliability);
-        match reliability {
-            Reliability::Unreliable => self.lifetime.arm(handle, now),
-            Reliability::Reliable => self.forget(handle),
+        let Record { key, merge_key, user, route, reliability, .. } = self.records.remove(handle)?;
+        self.by_key.remove(&key);
+        if let Some(merge_key) = merge_key {
+            self.by_merge_key.remove(&merge_key);
+        }
+        if reliability == Reliability::Unreliable {
+            self.answered.keep(key, merge_key, route.clone(), &response, now);
         }
         self.outputs.push_back(ServerOutput::Transmit { response, route });
         Some(user)
@@ -205,38 +184,22 @@ impl<U, R: Clone> Server<U, R> {
     /// When to call [`handle_timeout`](Self::handle_timeout).
     pub fn poll_timeout(&mut self) -> Option<Instant> {
         let records = &self.records;
-        let trying = self.trying.next(|handle| matches!(records.get(handle), Some(r) if r.is_trying()));
-        let lifetime = self.lifetime.next(|handle| records.get(handle).is_some());
-        [trying, lifetime].into_iter().flatten().min()
+        let trying = self.trying.next(|handle| records.get(handle).is_some_and(|record| record.trying.is_none()));
+        [trying, self.answered.poll_timeout()].into_iter().flatten().min()
     }
 
-    fn repeat(&mut self, handle: Handle) {
-        let Some(record) = self.records.get(handle) else { return };
-        match &record.state {
-            State::Trying(_) => {}
-            State::Proceeding(_, response) | State::Completed(response) => {
-                let (response, route) = (response.clone(), record.route.clone());
-                self.outputs.push_back(ServerOutput::Transmit { response, route });
-            }
-        }
+    fn knows_merged(&self, merge_key: &Key) -> bool {
+        self.by_merge_key.contains_key(merge_key) || self.answered.knows_merged(merge_key)
+    }
+
+    fn repeat_trying(&mut self, handle: Handle) {
+        let Some(Record { trying: Some(response), route, .. }) = self.records.get(handle) else { return };
+        let (response, route) = (response.clone(), route.clone());
+        self.outputs.push_back(ServerOutput::Transmit { response, route });
     }
 
     fn is_trying(&self, handle: Handle) -> bool {
-        self.records.get(handle).is_some_and(Record::is_trying)
-    }
-
-    fn forget(&mut self, handle: Handle) {
-        let Some(record) = self.records.remove(handle) else { return };
-        self.by_key.remove(&record.key);
-        if let Some(merge_key) = record.merge_key {
-            self.by_merge_key.remove(&merge_key);
-        }
-    }
-}
-
-impl<U, R> Record<U, R> {
-    fn is_trying(&self) -> bool {
-        matches!(self.state, State::Trying(_))
+        self.records.get(handle).is_some_and(|record| record.trying.is_none())
     }
 }
 
@@ -257,7 +220,7 @@ mod tests {
 
     impl Rig {
         fn new(limit: usize) -> Self {
-            Self { table: Table::new(Timers::default(), limit), keys: Keys::new([0, 0]), now: origin() }
+            Self { table: Table::new(Timers::default(), limit, 10), keys: Keys::new([0, 0]), now: origin() }
         }
 
         fn request(&mut self, branch: &[u8], reliability: Reliability) -> RequestMatch<&'static str> {
@@ -365,18 +328,29 @@ mod tests {
         let handle = new(rig.request(b"z9hG4bK1", Reliability::Unreliable));
         assert!(rig.table.knows(&rig.keys.server(b"z9hG4bK1", b"peer.example", b"MESSAGE")));
         assert!(!rig.table.knows(&rig.keys.server(b"z9hG4bK1", b"peer.example", b"CANCEL")));
-        assert_eq!((rig.table.user(handle), rig.table.route(handle)), (Some(&"user"), Some(&"peer")));
+        assert_eq!(rig.table.user(handle), Some(&"user"));
     }
 
     #[test]
     fn a_full_table_refuses_new_requests_and_still_repeats_answers() {
         let mut rig = Rig::new(1);
         let handle = new(rig.request(b"z9hG4bK1", Reliability::Unreliable));
-        let key = rig.keys.server(b"z9hG4bK3", b"peer.example", b"MESSAGE");
-        let refused = rig.table.handle_request(key, None, "peer", Reliability::Unreliable, "third", rig.now);
-        assert_eq!(refused, RequestMatch::Full("third"));
+        let other = |rig: &mut Rig, branch: &[u8]| {
+            let key = rig.keys.server(branch, b"peer.example", b"MESSAGE");
+            rig.table.handle_request(key, None, "peer", Reliability::Unreliable, "other", rig.now)
+        };
+        assert_eq!(other(&mut rig, b"z9hG4bK3"), RequestMatch::Full("other"));
         rig.table.respond(handle, "200".into(), rig.now);
+        // Answered ones are bounded on their own: nine more, and then none before Timer J of the first.
+        for branch in 0..9_u8 {
+            let handle = new(other(&mut rig, &[branch]));
+            rig.table.respond(handle, "202".into(), rig.now);
+        }
+        assert_eq!(other(&mut rig, b"z9hG4bK3"), RequestMatch::Full("other"));
         assert_eq!(rig.request(b"z9hG4bK1", Reliability::Unreliable), RequestMatch::Repeated);
-        assert_eq!(rig.sent(), ["200", "200"]);
+        let sent = rig.sent();
+        assert_eq!((sent.first(), sent.last(), sent.len()), (Some(&"200".into()), Some(&"200".into()), 11));
+        rig.advance(32_000);
+        new(other(&mut rig, b"z9hG4bK3"));
     }
 }

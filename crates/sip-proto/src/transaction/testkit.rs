@@ -1,8 +1,8 @@
 //! A client table and a server table joined by a network that loses, delays and reorders; in virtual time.
 
 use super::{
-    Client, ClientOutput, Keys, MAX_TRANSACTIONS, Reliability, RequestMatch, ResponseMatch, Server, ServerOutput,
-    Timers,
+    Client, ClientOutput, Keys, MAX_ANSWERED, MAX_TRANSACTIONS, Reliability, RequestMatch, ResponseMatch, Server,
+    ServerOutput, Timers,
 };
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -48,7 +48,7 @@ impl Pair {
     fn new(seed: u64, network: Network, answer_after: Duration) -> Self {
         Self {
             client: Client::new(Timers::default(), MAX_TRANSACTIONS),
-            server: Server::new(Timers::default(), MAX_TRANSACTIONS),
+            server: Server::new(Timers::default(), MAX_TRANSACTIONS, MAX_ANSWERED),
             keys: Keys::new([seed, !seed]),
             network,
             answer_after,

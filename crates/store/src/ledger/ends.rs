@@ -271,45 +271,29 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testkit::{JULIET, ROMEO, key, recall};
     use super::*;
-    use impp_model::{Proof, Receipts};
-
-    fn recall(source: &str) -> Recall {
-        let end = |text: &str| Endpoint::bare(text.parse().unwrap());
-        Recall {
-            trace: 1,
-            near: "sip".into(),
-            source: end(source),
-            destination: end("b@xmpp.example"),
-            message_id: None,
-            trans_id: "t".into(),
-            created: Timestamp(1),
-            receipts: Receipts::default(),
-            return_path: None,
-        }
-    }
+    use impp_model::Proof;
 
     #[test]
     fn what_names_a_person_leaves_a_record_and_the_rest_stays() {
-        let key = |id: &str| OnceKey::new(&"a@sip.example".parse().unwrap(), id);
         let end = |id: &str, source: &str| StoredEnd {
             end: End::Delivered(Proof::Server),
             once: Some(key(id)),
-            recall: Some((key(id), recall(source))),
+            recall: Some((key(id), recall(1, source))),
         };
-        let stored =
-            StoredEnds { until: Timestamp(9), ends: vec![end("1", "a@sip.example"), end("2", "c@sip.example")] };
+        let stored = StoredEnds { until: Timestamp(9), ends: vec![end("1", ROMEO), end("2", "c@sip.example")] };
         let value = encode(&stored).unwrap();
         let is = |name: &'static str| move |end: &Endpoint| end.address.to_string() == name;
         assert!(without_recalls(&value, is("d@sip.example")).is_none());
-        let (removed, rest) = without_recalls(&value, is("a@sip.example")).unwrap();
+        let (removed, rest) = without_recalls(&value, is(ROMEO)).unwrap();
         let rest: StoredEnds = entry::decode(&rest.unwrap()).unwrap();
         assert_eq!((removed, rest.ends.len(), rest.until), (1, 2, Timestamp(9)));
         let left: Vec<_> = rest.ends.into_iter().map(|end| (end.once, end.recall.map(|(_, recall)| recall))).collect();
-        assert_eq!(left, [(Some(key("1")), None), (Some(key("2")), Some(recall("c@sip.example")))]);
-        assert_eq!(without_recalls(&value, is("b@xmpp.example")).unwrap().0, 2, "an addressee, too");
-        let single = encode(&StoredRecall { recall: recall("a@sip.example"), until: Timestamp(9) }).unwrap();
-        assert_eq!(without_recalls(&single, is("a@sip.example")), Some((1, None)));
+        assert_eq!(left, [(Some(key("1")), None), (Some(key("2")), Some(recall(1, "c@sip.example")))]);
+        assert_eq!(without_recalls(&value, is(JULIET)).unwrap().0, 2, "an addressee, too");
+        let single = encode(&StoredRecall { recall: recall(1, ROMEO), until: Timestamp(9) }).unwrap();
+        assert_eq!(without_recalls(&single, is(ROMEO)), Some((1, None)));
     }
 
     #[test]

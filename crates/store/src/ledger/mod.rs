@@ -11,10 +11,14 @@ mod ends;
 mod entry;
 mod hashing;
 mod index;
+#[cfg(test)]
+mod interleavings;
 mod passing;
 mod recall;
 mod recovery;
 mod schedule;
+#[cfg(test)]
+mod testkit;
 mod time;
 mod totals;
 mod upkeep;
@@ -37,10 +41,9 @@ pub use window::{Seen, WindowLimits};
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use crate::api::{Batch, Committed, Completion, Expect, Store, StoreError, Urgency};
 use crate::key::{Fence, Shard, Table};
+use crate::sync::Mutex;
 use ends::Lane;
 use index::{Index, Slot};
 use passing::Passing;

@@ -101,40 +101,26 @@ impl Recalls {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testkit::{ROMEO, key, recall};
     use super::*;
-
-    fn recall(trace: u64) -> Recall {
-        let end = |text: &str| Endpoint::bare(text.parse().unwrap());
-        Recall {
-            trace,
-            near: "sip".into(),
-            source: end("a@sip.example"),
-            destination: end("b@xmpp.example"),
-            message_id: None,
-            trans_id: "t".into(),
-            created: Timestamp(1),
-            receipts: Receipts::default(),
-            return_path: None,
-        }
-    }
 
     #[test]
     fn one_is_taken_once_in_its_time_and_the_bound_holds() {
-        let (mut recalls, key) = (Recalls::default(), |id: &str| OnceKey::new(&"a@sip.example".parse().unwrap(), id));
-        recalls.insert(key("1"), recall(1), Timestamp(10), None);
-        recalls.insert(key("2"), recall(2), Timestamp(20), Shard::new(3));
+        let mut recalls = Recalls::default();
+        recalls.insert(key("1"), recall(1, ROMEO), Timestamp(10), None);
+        recalls.insert(key("2"), recall(2, ROMEO), Timestamp(20), Shard::new(3));
         assert!(recalls.take(key("1"), Timestamp(10), |_| true).is_none());
         assert!(recalls.take(key("2"), Timestamp(10), |_| false).is_none());
-        let known = Known { recall: recall(2), until: Timestamp(20), stored: Shard::new(3) };
+        let known = Known { recall: recall(2, ROMEO), until: Timestamp(20), stored: Shard::new(3) };
         assert_eq!(recalls.take(key("2"), Timestamp(10), |_| true), Some(known));
         assert!(recalls.take(key("2"), Timestamp(10), |_| true).is_none());
-        recalls.insert(key("2"), recall(3), Timestamp(30), Shard::new(3));
+        recalls.insert(key("2"), recall(3, ROMEO), Timestamp(30), Shard::new(3));
         recalls.sweep(Timestamp(20), 10);
         assert_eq!(recalls.known.len(), 1, "the older place is not the newer's");
         recalls.sweep(Timestamp(30), 10);
         assert_eq!(recalls.known.len(), 0);
         for number in 0..=MAX_RECALLS {
-            recalls.insert(key(&number.to_string()), recall(4), Timestamp(99), None);
+            recalls.insert(key(&number.to_string()), recall(4, ROMEO), Timestamp(99), None);
         }
         recalls.sweep(Timestamp(40), 10);
         assert_eq!((recalls.known.len(), recalls.order.len()), (MAX_RECALLS, MAX_RECALLS));

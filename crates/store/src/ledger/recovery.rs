@@ -310,55 +310,14 @@ pub(crate) fn walk(
 
 #[cfg(test)]
 mod tests {
+    use super::super::testkit::{JULIET, NOW, ROMEO, key, recall};
     use super::*;
-    use crate::{DataDir, FjallStore, Ledger, MIGRATIONS, Near, Options, Urgency};
-    use impp_model::{Content, Endpoint, InstantMessage, MaxForwards, MessageOperation, Operation, Proof};
+    use crate::{DataDir, FjallStore, Ledger, MIGRATIONS, Options, Urgency};
+    use impp_model::Proof;
     use std::sync::Arc;
 
-    const NOW: Timestamp = Timestamp(1_800_000_000_000);
-
     fn entry() -> Entry {
-        let end = |address: &str| Endpoint::bare(address.parse().unwrap());
-        Entry {
-            trace: 7,
-            operation: Operation::Message(Box::new(MessageOperation {
-                source: end("romeo@sip.example"),
-                destination: end("juliet@xmpp.example"),
-                max_forwards: MaxForwards::INITIAL,
-                trans_id: "t".into(),
-                message: InstantMessage::new(Content::text("hi")),
-            })),
-            origin: Origin::Peer,
-            near: Near { instance: "sip".into(), reply: Bytes::new() },
-            hop: None,
-            class: Class::Spool,
-            created: NOW,
-            expires: NOW.after(Duration::from_secs(3600)),
-            warn: None,
-            next_try: NOW,
-            attempts: 0,
-            uncertain: false,
-            once: None,
-        }
-    }
-
-    fn recall() -> Recall {
-        let Operation::Message(message) = entry().operation else { panic!("it is a message") };
-        Recall {
-            trace: 8,
-            near: "sip".into(),
-            source: message.source,
-            destination: message.destination,
-            message_id: None,
-            trans_id: "t".into(),
-            created: NOW,
-            receipts: impp_model::Receipts::default(),
-            return_path: None,
-        }
-    }
-
-    fn key(id: &str) -> OnceKey {
-        OnceKey::new(&"romeo@sip.example".parse().unwrap(), id)
+        super::super::testkit::entry(ROMEO, JULIET)
     }
 
     /// As format 1 has it: a message that was claimed twice, one that was delivered, one that could be reversed.
@@ -374,7 +333,7 @@ mod tests {
         batch.put(Table::Progress, seq.key(), entry::encode(&progress, 0).unwrap());
         let ended = SingleEnd { end: End::Delivered(Proof::Server), until };
         batch.put(Table::Window, key("delivered").key(), entry::encode(&ended, 0).unwrap());
-        let recall = StoredRecall { recall: recall(), until };
+        let recall = StoredRecall { recall: recall(8, ROMEO), until };
         batch.put(Table::Window, key("reversible").recall_key(), entry::encode(&recall, 0).unwrap());
         commit_and_wait(&store, batch).unwrap();
         seq
@@ -398,7 +357,7 @@ mod tests {
         let claimed = claimed.recv().unwrap().unwrap();
         assert_eq!((claimed.attempts, claimed.edition, claimed.repeat), (3, 1, true));
         assert_eq!(ledger.enter(key("delivered"), NOW), crate::Seen::Done(End::Delivered(Proof::Server)));
-        assert_eq!(ledger.recall(key("reversible"), NOW, |_| true), Some(recall()));
+        assert_eq!(ledger.recall(key("reversible"), NOW, |_| true), Some(recall(8, ROMEO)));
         let (sender, ended) = std::sync::mpsc::sync_channel(1);
         ledger.settle(seq, End::Expired, NOW, Urgency::Urgent, move |result| sender.send(result).unwrap()).unwrap();
         ended.recv().unwrap().unwrap();

@@ -5,13 +5,16 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 
+use super::super::AdminListen;
 use super::super::problem::Key;
 use super::Check;
 
 impl Check<'_> {
     pub(super) fn listeners(&mut self) {
         let mut taken: BTreeMap<(Layer, SocketAddr), Key> = BTreeMap::new();
-        taken.insert((Layer::Stream, self.config.admin.listen), Key::parse("admin.listen"));
+        if let AdminListen::Network(address) = self.config.admin.listen {
+            taken.insert((Layer::Stream, address), Key::parse("admin.listen"));
+        }
         for (key, listen) in self.all_listens() {
             if (listen.starts_with("tls:") || listen.starts_with("wss:")) && self.has_no_certificate() {
                 let remedy = "name a certificate and its key in [tls]: certificates = [{ certificate = \"gw.pem\", \

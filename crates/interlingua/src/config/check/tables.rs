@@ -1,6 +1,7 @@
 //! The single tables, and the names of adapters.
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use tracing_subscriber::EnvFilter;
@@ -91,26 +92,45 @@ impl Check<'_> {
     }
 
     fn admin(&mut self) {
-        let key = Key::parse("admin.token_file");
-        match &self.config.admin.token_file {
-            Some(path) => match std::fs::read_to_string(path) {
-                Ok(token) if token.trim().is_empty() => {
-                    self.problem(
-                        key,
-                        "the file is empty",
-                        "write a long random token into it, as from `openssl rand -hex 32`",
-                    );
+        let admin = &self.config.admin;
+        let (token, read) = (Key::parse("admin.token_file"), Key::parse("admin.read_token_file"));
+        let read_token =
+            |path: &Option<PathBuf>| path.as_ref().map(|path| (path.clone(), std::fs::read_to_string(path)));
+        let (full, look) = (read_token(&admin.token_file), read_token(&admin.read_token_file));
+        let same = |(_, a): &(_, io::Result<String>), (_, b): &(_, io::Result<String>)| matches!((a, b), (Ok(a), Ok(b)) if a.trim() == b.trim());
+        if full.as_ref().zip(look.as_ref()).is_some_and(|(full, look)| same(full, look)) {
+            let remedy = "write another long random token into it, as from `openssl rand -hex 32`";
+            self.problem(read.clone(), "the same token as in token_file, which gives all rights", remedy);
+        }
+        match (&full, &look) {
+            (None, _) if !admin.listen.is_local() => {
+                let remedy = "set token_file, or listen on 127.0.0.1 or a socket file";
+                self.problem(token.clone(), "missing: admin.listen is not a loopback address", remedy);
+            }
+            (None, Some(_)) => {
+                let remedy = "set token_file, too";
+                self.warning(read.clone(), "no effect: without token_file everybody may do everything", remedy);
+            }
+            (None, None) | (Some(_), _) => {}
+        }
+        for (key, token) in [(token, full), (read, look)] {
+            match token {
+                Some((_, Ok(text))) if text.trim().is_empty() => {
+                    let remedy = "write a long random token into it, as from `openssl rand -hex 32`";
+                    self.problem(key, "the file is empty", remedy);
                 }
-                Ok(_) => {}
-                Err(error) => {
+                Some((path, Err(error))) => {
                     let remedy = "create the file with a long random token, readable by the gateway's user";
                     self.problem(key, format!("cannot read {}: {error}", path.display()), remedy);
                 }
-            },
-            None if self.config.admin.listen.ip().is_loopback() => {}
-            None => {
-                let remedy = "set token_file, or listen on 127.0.0.1";
-                self.problem(key, "missing: admin.listen is not a loopback address", remedy);
+                Some((_, Ok(_))) | None => {}
+            }
+        }
+        if let Some(path) = &self.config.admin.audit_file {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            if folder.is_some_and(|folder| !folder.is_dir()) {
+                let problem = format!("no folder for {}", path.display());
+                self.problem(Key::parse("admin.audit_file"), problem, "create the folder, or name another file");
             }
         }
     }

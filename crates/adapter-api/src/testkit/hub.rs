@@ -1,0 +1,146 @@
+//! A hub that hands everything to the kit, and keeps records as the store does.
+
+use crate::{
+    AdapterState, Carries, Configuration, DomainEntry, HubCore, InstanceName, PeerState, Provenance, Role, Settle,
+    StateDone, TraceId,
+};
+use impp_model::{Domain, Operation, Outcome, Proof};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+
+/// What the adapter handed in.
+#[derive(Debug)]
+pub struct Submitted {
+    /// The operation.
+    pub operation: Operation,
+    /// Who sent it, as the adapter says.
+    pub provenance: Arc<Provenance>,
+    /// The answer, if [`KitHub::answers`] is none; else it has been given.
+    pub settle: Option<Settle>,
+}
+
+/// A hub for tests: what is submitted comes out of the receiver that [`KitHub::new`] gives.
+pub struct KitHub {
+    submitted: mpsc::UnboundedSender<Submitted>,
+    answers: Mutex<Option<Outcome>>,
+    traces: AtomicU64,
+    losses: Mutex<Vec<(String, Carries)>>,
+    records: Arc<Records>,
+    listening: watch::Sender<Option<SocketAddr>>,
+    configuration: watch::Sender<Arc<Configuration>>,
+}
+
+impl KitHub {
+    /// A hub whose adapter `instance` serves `domain`, with the records of an earlier life.
+    pub fn new(
+        instance: &InstanceName,
+        domain: &Domain,
+        records: Arc<Records>,
+    ) -> (Arc<Self>, mpsc::UnboundedReceiver<Submitted>) {
+        let (submitted, receiver) = mpsc::unbounded_channel();
+        let entry = DomainEntry {
+            name: domain.clone(),
+            own_name: None,
+            role: Role::Local,
+            adapter: Some(instance.clone()),
+            next_hop: None,
+            trusted: Vec::new(),
+        };
+        let mut configuration = Configuration::new(domain.clone(), vec![entry]);
+        configuration.hold_timeout = Duration::from_secs(2);
+        let hub = Self {
+            submitted,
+            answers: Mutex::new(Some(Outcome::Success(Proof::Recipient))),
+            traces: AtomicU64::new(1),
+            losses: Mutex::default(),
+            records,
+            listening: watch::Sender::new(None),
+            configuration: watch::Sender::new(Arc::new(configuration)),
+        };
+        (Arc::new(hub), receiver)
+    }
+
+    /// From here on each submission is answered like this at once; none leaves the answer to whoever reads the submission.
+    pub fn answers(&self, outcome: Option<Outcome>) {
+        *lock(&self.answers) = outcome;
+    }
+
+    /// The fields that the adapter counted as lost.
+    pub fn losses(&self) -> Vec<(String, Carries)> {
+        lock(&self.losses).clone()
+    }
+
+    /// The first address at which the adapter listens. Cancel-safe.
+    pub async fn listening_at(&self) -> Option<SocketAddr> {
+        let mut listening = self.listening.subscribe();
+        listening.wait_for(Option::is_some).await.ok().and_then(|address| *address)
+    }
+}
+
+impl HubCore for KitHub {
+    fn submit(&self, operation: Operation, provenance: Arc<Provenance>, settle: Settle) -> TraceId {
+        let trace = TraceId(self.traces.fetch_add(1, Ordering::Relaxed));
+        let answer = lock(&self.answers).clone();
+        let settle = match answer {
+            Some(outcome) => {
+                settle.settle(outcome);
+                None
+            }
+            None => Some(settle),
+        };
+        // A test that no longer looks has ended.
+        let _ = self.submitted.send(Submitted { operation, provenance, settle });
+        trace
+    }
+
+    fn peer_changed(&self, _: &InstanceName, _: &str, _: PeerState) {}
+
+    fn translation_loss(&self, _: &InstanceName, field: &str, how: Carries) {
+        lock(&self.losses).push((field.to_owned(), how));
+    }
+
+    fn configuration(&self) -> watch::Receiver<Arc<Configuration>> {
+        self.configuration.subscribe()
+    }
+
+    fn state(&self) -> Option<Arc<dyn AdapterState>> {
+        Some(Arc::clone(&self.records) as _)
+    }
+
+    fn listening(&self, _: &InstanceName, _: &str, address: SocketAddr) {
+        self.listening.send_if_modified(|first| first.is_none() && first.replace(address).is_none());
+    }
+}
+
+/// The records of adapters, in memory: they outlive a [`KitHub`] as a disk outlives a process.
+#[derive(Debug, Default)]
+pub struct Records(Mutex<Kept>);
+
+/// By instance and key.
+type Kept = BTreeMap<(InstanceName, Vec<u8>), Vec<u8>>;
+
+impl AdapterState for Records {
+    fn put(&self, instance: &InstanceName, key: &[u8], value: Option<Vec<u8>>, done: StateDone) {
+        let key = (instance.clone(), key.to_vec());
+        match value {
+            Some(value) => lock(&self.0).insert(key, value),
+            None => lock(&self.0).remove(&key),
+        };
+        done(true);
+    }
+
+    fn all(&self, instance: &InstanceName) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let records = lock(&self.0);
+        let own = records.iter().filter(|((owner, _), _)| owner == instance);
+        own.map(|((_, key), value)| (key.clone(), value.clone())).collect()
+    }
+}
+
+/// What a test holds while it panics is still worth showing.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
