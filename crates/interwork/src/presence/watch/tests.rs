@@ -356,3 +356,28 @@ fn who_subscribes_anew_before_the_end_is_known_is_asked_for_again() {
     assert_eq!(play.on(E::FarOutcome(Wish::Cancel, None)), ["far watch"]);
     assert_eq!(play.state(), "asked asking");
 }
+
+// checks: PRS-052
+#[test]
+fn rfc6121_s4_3_2_a_probe_is_answered_as_a_server_does() {
+    let mut play = Play::new(Sides { polls: false, ..X2S });
+    assert_eq!(play.on(E::Subscribe(Wish::Fetch)), ["authorize false"], "who may not watch");
+    let mut play = Play::new(X2S);
+    play.reach("active");
+    play.on(E::Notify(active(), device("b", Basic::Open)));
+    assert_eq!(play.on(E::Subscribe(Wish::Fetch)), ["tell active open+open", "far watch"], "each device");
+    play.on(E::Notify(active(), News::Whole(Arc::new(closed(&PresenceInfo::default())))));
+    assert_eq!(play.on(E::Subscribe(Wish::Fetch)), ["tell active closed", "far watch"], "nobody is there");
+}
+
+// checks: XSU-013
+#[test]
+fn rfc6121_s4_3_1_whoever_comes_online_again_has_his_contacts_probed() {
+    let mut play = Play::new(S2X);
+    play.reach("active");
+    play.on(E::Subscribe(Wish::Pause));
+    assert_eq!(
+        play.on(E::Subscribe(Wish::Watch(secs(3600)))),
+        ["store", "authorize true", "tell active empty", "far fetch"]
+    );
+}
