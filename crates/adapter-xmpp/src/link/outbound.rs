@@ -354,7 +354,7 @@ impl Outbound {
         let (begin, proven) = (out.len(), self.presence == ProofOfPresence::Needed && !is_check(operation));
         for (number, stanza) in (1..).zip(&stanzas) {
             let before = out.len();
-            stanza::encode(out, stanza);
+            e2e::encode(out, stanza, &stanza.ns);
             if out.len() - before > self.max_stanza {
                 out.truncate(before);
                 return settle.settle(Failure::new(Side::Far, Cause::TooLarge));
