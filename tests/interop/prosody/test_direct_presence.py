@@ -78,7 +78,7 @@ def baresip(monkeypatch, name):
 
 
 def test_baresip_watches_xmpp(gw, bob, name, baresip):
-    client = baresip("--contact", "sip:bob@xmpp.test", "--cmd", "contacts", "--cmd", "contacts", "--gap", "4", "--seconds", "9")
+    client = baresip("--contact", "sip:bob@xmpp.test", "--cmd", "contacts", "--cmd", "contacts", "--gap", "9", "--seconds", "13")
     jid = f"{name}@sip.test"
     assert bob.told("subscribe", jid)
     bob.presence("subscribed", jid)
