@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
-    address, check, config, demo, explain, inspect, resolve, running, send, serve, store, translate, watch,
+    address, check, config, demo, explain, inspect, manual, resolve, running, send, serve, store, translate, watch,
 };
+use crate::examples;
 
 /// A gateway between instant-messaging networks: SIP/SIMPLE, XMPP and a native protocol.
 #[derive(Debug, Parser)]
@@ -31,6 +32,7 @@ enum Command {
     Explain(explain::Args),
     Send(send::Args),
     Watch(watch::Args),
+    Health(running::HealthArgs),
     Status(running::StatusArgs),
     Peers(running::PeersArgs),
     Subscriptions(running::SubscriptionsArgs),
@@ -39,6 +41,8 @@ enum Command {
     Reload(running::ReloadArgs),
     Store(store::Args),
     Config(config::Args),
+    Completions(manual::CompletionsArgs),
+    Man(manual::ManArgs),
 }
 
 /// How a command that ran to its end ended.
@@ -59,9 +63,15 @@ impl Ended {
     }
 }
 
+/// The whole command line with its help; each command with its examples.
+pub(crate) fn command() -> clap::Command {
+    examples::attach(Cli::command())
+}
+
 /// Reads the command line, runs the command and says how it ended.
 pub fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let given = Cli::from_arg_matches(&command().get_matches()).unwrap_or_else(|error| error.exit());
+    let result = match given.command {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Demo(args) => demo::run(&args),
@@ -72,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Send(args) => send::run(&args),
         Command::Watch(args) => watch::run(&args),
+        Command::Health(args) => running::health(&args),
         Command::Status(args) => running::status(&args),
         Command::Peers(args) => running::peers(&args),
         Command::Subscriptions(args) => running::subscriptions(&args),
@@ -80,6 +91,8 @@ pub fn main() -> ExitCode {
         Command::Reload(args) => running::reload(&args),
         Command::Store(args) => store::run(&args),
         Command::Config(args) => config::run(&args),
+        Command::Completions(args) => manual::completions(&args),
+        Command::Man(args) => manual::man(&args),
     };
     match result {
         Ok(Ended::Well) => ExitCode::SUCCESS,

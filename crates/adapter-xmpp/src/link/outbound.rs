@@ -329,7 +329,7 @@ impl Outbound {
         };
         for stanza in &stanzas {
             let before = out.len();
-            stanza::encode(out, stanza);
+            e2e::encode(out, stanza, &stanza.ns);
             if out.len() - before > self.max_stanza {
                 out.truncate(before);
                 return settle.settle(Failure::new(Side::Far, Cause::TooLarge));

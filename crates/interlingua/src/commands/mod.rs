@@ -6,6 +6,7 @@ pub mod config;
 pub mod demo;
 pub mod explain;
 pub mod inspect;
+pub mod manual;
 pub mod resolve;
 pub mod running;
 pub mod send;

@@ -10,11 +10,11 @@ use impp_model::{
 };
 use sip_proto::build::ResponseBuilder;
 use sip_proto::event::{NEVER_TOO_BRIEF, Notice, Notifier, State, SubscriptionState};
-use sip_proto::header::MediaType;
 use sip_proto::header_id::HeaderId;
 use sip_proto::message::Message;
 use sip_proto::transaction::{Key, RequestMatch};
 
+use super::dialog::accepts;
 use super::dialog::{Dialog, Role, contact_of, routes_of};
 use super::{DEFAULT_EXPIRES, EventId, Sent, Watching};
 use crate::core::Core;
@@ -167,6 +167,7 @@ impl Core {
             cseq: 0,
             reserved: super::dialog::BLOCK,
             remote_cseq: 0,
+            protected: super::dialog::Protections::default(),
         };
         dialog.refresh(request);
         Ok(dialog)
@@ -201,13 +202,24 @@ impl Core {
             // The hub takes this as word that the subscription is gone.
             return delivery.settle(Failure::new(Side::Far, Cause::NotFound));
         };
-        let body = self.body(notify);
+        let body = self.body(notify).filter(|body| self.takes(&id, body));
         if let Some(watching) = self.events.watchers.get_mut(&id) {
             let last = matches!(notify.standing, Standing::Ended { .. });
             watching.machine.notify(Notice { subscription: subscription_state(&notify.standing), last, body });
         }
         delivery.settle(Outcome::Success(Proof::Server));
         self.send_due_notify(&id, now);
+    }
+
+    /// EVT-031: the watcher's SUBSCRIBE says which documents it takes; another one is kept back, and so is what it says.
+    fn takes(&self, id: &EventId, body: &Document) -> bool {
+        let essence = body.media_type.split(';').next().unwrap_or_default().trim();
+        let dialog = || self.events.watchers.get(id).and_then(|watching| watching.dialog.open());
+        let taken = essence.eq_ignore_ascii_case(ACCEPT) || dialog().is_some_and(|it| it.protected.take(essence));
+        if !taken {
+            self.hub.translation_loss("sealed", Carries::Dropped);
+        }
+        taken
     }
 
     fn body(&mut self, notify: &NotifyOperation) -> Option<Document> {
@@ -295,12 +307,7 @@ pub(super) fn dialog_of(request: &Message) -> (String, Option<String>) {
 
 /// RFC 3856 §6.5, §6.4: without Accept it is the package's own type; RFC 6665 §4.1.2.1.
 fn accepts_presence(request: &Message) -> bool {
-    let mut accepted = request.values(HeaderId::Accept).peekable();
-    let Ok(own) = MediaType::parse(ACCEPT) else { return false };
-    accepted.peek().is_none()
-        || accepted
-            .filter_map(Result::ok)
-            .any(|range| own.is_within(range.split(';').next().unwrap_or_default().trim()))
+    request.values(HeaderId::Accept).next().is_none() || accepts(request, ACCEPT)
 }
 
 pub(super) fn expires_of(request: &Message) -> Result<u32, ()> {

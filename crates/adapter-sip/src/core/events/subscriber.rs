@@ -78,6 +78,7 @@ impl Core {
             cseq: 0,
             reserved: 0,
             remote_cseq: 0,
+            protected: super::dialog::Protections::default(),
         };
         let fetch = expires == 0;
         let watched =

@@ -7,7 +7,7 @@ use slab::Slab;
 use std::hash::BuildHasher;
 
 use super::EventId;
-use super::dialog::Dialog;
+use super::dialog::{Dialog, Protections};
 
 /// A [`Dialog`] in one piece; its numbers apart, for they change with each request.
 #[derive(Debug, Clone)]
@@ -16,6 +16,7 @@ pub(super) struct Packed {
     cseq: u32,
     reserved: u32,
     remote_cseq: u32,
+    protected: Protections,
 }
 
 /// What goes with a dialog.
@@ -54,6 +55,7 @@ impl Packed {
             cseq: self.cseq,
             reserved: self.reserved,
             remote_cseq: self.remote_cseq,
+            protected: self.protected,
         })
     }
 
@@ -85,7 +87,7 @@ impl From<&Dialog> for Packed {
             text.push_str(part);
         }
         let (cseq, reserved, remote_cseq) = (dialog.cseq, dialog.reserved, dialog.remote_cseq);
-        Self { text: text.into(), cseq, reserved, remote_cseq }
+        Self { text: text.into(), cseq, reserved, remote_cseq, protected: dialog.protected }
     }
 }
 
@@ -180,6 +182,7 @@ mod tests {
             cseq: number,
             reserved: 1000,
             remote_cseq: 7,
+            protected: Protections::default(),
         }
     }
 

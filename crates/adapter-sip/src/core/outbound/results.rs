@@ -218,13 +218,19 @@ impl Core {
                 self.try_next(id, now);
                 true
             }
+            // Nothing else says the same as a protected object.
+            Operation::Message(message) => {
+                if let Some(sealed) = &message.message.sealed {
+                    self.note_refusal(Kind::of(sealed), &message.destination.address);
+                }
+                false
+            }
             Operation::Composing(told) => {
                 self.note_refusal(Kind::Composing, &told.destination.address);
                 self.typing.refused(&told.source.address, &told.destination.address);
                 false
             }
-            Operation::Message(_)
-            | Operation::Disposition(_)
+            Operation::Disposition(_)
             | Operation::Subscribe(_)
             | Operation::Notify(_)
             | Operation::Authorize(_)
