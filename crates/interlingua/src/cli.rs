@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    address, check, config, demo, explain, inspect, resolve, running, send, serve, store, translate, watch,
+    address, check, config, demo, doctor, explain, inspect, resolve, running, send, serve, store, translate, watch,
 };
 
 /// A gateway between instant-messaging networks: SIP/SIMPLE, XMPP and a native protocol.
@@ -29,6 +29,7 @@ enum Command {
     Translate(translate::Args),
     Resolve(resolve::Args),
     Explain(explain::Args),
+    Doctor(doctor::Args),
     Send(send::Args),
     Watch(watch::Args),
     Status(running::StatusArgs),
@@ -70,6 +71,7 @@ pub fn main() -> ExitCode {
         Command::Translate(args) => translate::run(&args),
         Command::Resolve(args) => resolve::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Send(args) => send::run(&args),
         Command::Watch(args) => watch::run(&args),
         Command::Status(args) => running::status(&args),
