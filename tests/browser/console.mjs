@@ -30,7 +30,7 @@ async function open(gateway, { hash = "", answers = [], ...options } = {}) {
   const context = await browser.newContext({ viewport: DESK, bypassCSP: false, ...options });
   const page = await context.newPage();
   page.complaints = [];
-  page.on("console", (message) => message.type() === "error" && !["404", ...answers].some((code) => message.text().includes(code)) && page.complaints.push(message.text()));
+  page.on("console", (message) => message.type() === "error" && !answers.some((code) => message.text().includes(code)) && page.complaints.push(message.text()));
   page.on("pageerror", (error) => page.complaints.push(String(error)));
   page.on("request", (request) => request.url().startsWith(gateway.admin) || page.complaints.push(`asks for ${request.url()}`));
   await page.goto(`${gateway.admin}/${hash}`);

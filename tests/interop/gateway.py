@@ -81,12 +81,12 @@ adapter = "server"
 
 
 class Gateway:
-    def __init__(self, text):
+    def __init__(self, text, name="gateway"):
         os.makedirs(RUN, exist_ok=True)
-        self.config = os.path.join(RUN, "gateway.toml")
+        self.config = os.path.join(RUN, f"{name}.toml")
         with open(self.config, "w") as f:
             f.write(text)
-        self.log = open(os.path.join(RUN, "log", "gateway.log"), "ab")
+        self.log = open(os.path.join(RUN, "log", f"{name}.log"), "ab")
         self.process = subprocess.Popen([os.environ["INTERLINGUA"], "serve", "--config", self.config],
                                         stdout=self.log, stderr=self.log)
 
@@ -107,7 +107,7 @@ class Gateway:
     def wait_ready(self, seconds=20):
         end = time.time() + seconds
         while not self.is_ready():
-            assert self.process.poll() is None, f"the gateway ended with {self.process.returncode}; see gateway.log"
+            assert self.process.poll() is None, f"the gateway ended with {self.process.returncode}; see its log"
             assert time.time() < end, "the gateway is not ready"
             time.sleep(0.05)
 

@@ -21,7 +21,7 @@ pub enum LineError {
         /// Counted from the verb, which is 0.
         field: usize,
     },
-    /// More than [`MAX_LINE_LEN`].
+    /// More than MAX_LINE_LEN octets.
     #[error("a line of more than {MAX_LINE_LEN} octets")]
     TooLong,
 }

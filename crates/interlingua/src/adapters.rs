@@ -16,6 +16,7 @@ pub const FACTORIES: &[Factory] = &[
     factory::<adapter_xmpp::server::Config>("xmpp", "xmpp"),
     factory::<adapter_xmpp::Config>("xmpp-component", "office"),
     factory::<adapter_native::Config>("native", "native"),
+    factory::<adapter_external::Config>("external", "irc"),
 ];
 
 /// How one type of adapter is configured and made.
@@ -60,7 +61,7 @@ macro_rules! crates {
         }
     )*};
 }
-crates!(adapter_sip, adapter_xmpp, adapter_xmpp::server, adapter_native);
+crates!(adapter_sip, adapter_xmpp, adapter_xmpp::server, adapter_native, adapter_external);
 
 const fn factory<C: Crate>(type_name: &'static str, example_name: &'static str) -> Factory {
     Factory { type_name, example_name, schema: C::json_schema, read: read_one::<C> }

@@ -2,11 +2,13 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
-    address, check, config, demo, doctor, explain, inspect, resolve, running, send, serve, store, translate, watch,
+    address, check, config, demo, doctor, explain, inspect, manual, resolve, running, send, serve, store, translate,
+    watch,
 };
+use crate::examples;
 
 /// A gateway between instant-messaging networks: SIP/SIMPLE, XMPP and a native protocol.
 #[derive(Debug, Parser)]
@@ -32,6 +34,7 @@ enum Command {
     Doctor(doctor::Args),
     Send(send::Args),
     Watch(watch::Args),
+    Health(running::HealthArgs),
     Status(running::StatusArgs),
     Peers(running::PeersArgs),
     Subscriptions(running::SubscriptionsArgs),
@@ -40,6 +43,8 @@ enum Command {
     Reload(running::ReloadArgs),
     Store(store::Args),
     Config(config::Args),
+    Completions(manual::CompletionsArgs),
+    Man(manual::ManArgs),
 }
 
 /// How a command that ran to its end ended.
@@ -60,9 +65,15 @@ impl Ended {
     }
 }
 
+/// The whole command line with its help; each command with its examples.
+pub(crate) fn command() -> clap::Command {
+    examples::attach(Cli::command())
+}
+
 /// Reads the command line, runs the command and says how it ended.
 pub fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let given = Cli::from_arg_matches(&command().get_matches()).unwrap_or_else(|error| error.exit());
+    let result = match given.command {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Demo(args) => demo::run(&args),
@@ -74,6 +85,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => doctor::run(&args),
         Command::Send(args) => send::run(&args),
         Command::Watch(args) => watch::run(&args),
+        Command::Health(args) => running::health(&args),
         Command::Status(args) => running::status(&args),
         Command::Peers(args) => running::peers(&args),
         Command::Subscriptions(args) => running::subscriptions(&args),
@@ -82,6 +94,8 @@ pub fn main() -> ExitCode {
         Command::Reload(args) => running::reload(&args),
         Command::Store(args) => store::run(&args),
         Command::Config(args) => config::run(&args),
+        Command::Completions(args) => manual::completions(&args),
+        Command::Man(args) => manual::man(&args),
     };
     match result {
         Ok(Ended::Well) => ExitCode::SUCCESS,

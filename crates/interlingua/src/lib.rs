@@ -8,6 +8,7 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 mod doctor;
+mod examples;
 mod gateway;
 mod logging;
 mod output;

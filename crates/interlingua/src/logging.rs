@@ -15,7 +15,7 @@ static FILTER: OnceLock<SetFilter> = OnceLock::new();
 /// Starts logging as `[log]` says; RUST_LOG wins over its level.
 pub(crate) fn start(config: &Log) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| filter(&config.level));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(stderr().is_terminal());
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(colours());
     // A second start, as in tests, keeps the first.
     let set: SetFilter = match config.format {
         LogFormat::Text => {
@@ -32,6 +32,11 @@ pub(crate) fn start(config: &Log) {
         }
     };
     let _ = FILTER.set(set);
+}
+
+/// Only for a person at a terminal, and not for one who asks for none (the convention NO_COLOR).
+fn colours() -> bool {
+    stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Goes on at another `[log] level`, unless RUST_LOG says which.

@@ -1,14 +1,15 @@
 //! Which messages somebody wants word about, and what has been told (RFC 5438 §7.2, DESIGN A5).
 //!
 //! Each asker's message is kept under sender, addressee and id until every report it asked for was made, at most
-//! [`KEEP`] and [`MAX_ASKED`]; on disk, too, so that a report after a restart still finds its way.
+//! [`KEEP`]; on disk, too, so that a report after a restart still finds its way. Nobody's messages push out those of others:
+//! of one sender there are [`MAX_OF_ONE`], and of [`MAX_ASKED`] in all the domain that has most makes room.
 
 use crate::core::Core;
 use crate::waiting::{Owner, Waiting};
 use adapter_api::{Carries, Settle, Settlement, Token};
 use impp_model::{
-    Address, Cause, DateTime, Device, DispositionOperation, Failure, MessageId, MessageOperation, Operation, Outcome,
-    Receipts, Report, ReturnPath, Side,
+    Address, Cause, DateTime, Device, DispositionOperation, Domain, Failure, MessageId, MessageOperation, Operation,
+    Outcome, Receipts, Report, ReturnPath, Side,
 };
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,8 @@ use store::{Batch, Completion, Fence, OnceKey, Pair, Recall, Shard, Store, Table
 
 /// Messages that somebody waits for word about; some 300 octets each.
 const MAX_ASKED: usize = 65_536;
+/// Those of one sender: more than a person writes within the time in which others read.
+const MAX_OF_ONE: usize = 1_024;
 /// CMP-026: how long word about a message can come; people read on Monday what came on Friday.
 const KEEP: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Earlier messages of a conversation that one word can speak of.
@@ -41,7 +44,18 @@ struct Book {
     names: HashMap<(Pair, MessageId), u64>,
     /// The numbers of one conversation's messages, in their order.
     pairs: HashMap<Pair, BTreeSet<u64>>,
+    /// Those of one sender, and of all senders of one domain.
+    shares: HashMap<Share, BTreeSet<u64>>,
+    /// The domains by how many they have.
+    largest: BTreeSet<(usize, Domain)>,
     next: u64,
+}
+
+/// Who has messages in the table.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Share {
+    Sender(u128),
+    Domain(Domain),
 }
 
 /// What is kept of one message.
@@ -55,6 +69,9 @@ struct Entry {
     sent: DateTime,
     at: Timestamp,
     return_path: Option<ReturnPath>,
+    /// Its sender as a hash, which names nobody, and the sender's domain; none in records of earlier versions.
+    #[serde(default)]
+    sender: Option<(u128, Domain)>,
 }
 
 impl Asked {
@@ -98,6 +115,10 @@ impl Asked {
             sent,
             at: now,
             return_path: message.message.return_path.clone(),
+            sender: Some((
+                Pair::new(&message.source.address, &message.source.address).to_bits(),
+                message.source.address.domain().clone(),
+            )),
         };
         self.forget_old(now);
         let mut table = self.table.lock();
@@ -105,9 +126,7 @@ impl Asked {
         if let Some(old) = table.names.get(&(pair, id.clone())).copied() {
             self.erase(table.remove(old));
         }
-        if table.entries.len() >= MAX_ASKED
-            && let Some(oldest) = table.entries.keys().next().copied()
-        {
+        if let Some(oldest) = table.in_the_way_of(&entry) {
             self.erase(table.remove(oldest));
         }
         let number = table.next;
@@ -225,7 +244,42 @@ impl Entry {
 }
 
 impl Book {
+    /// The message that has to go before one more is taken in.
+    fn in_the_way_of(&self, entry: &Entry) -> Option<u64> {
+        let numbers_of = |share: Share| self.shares.get(&share);
+        let own = entry.sender.as_ref().and_then(|(sender, _)| numbers_of(Share::Sender(*sender)));
+        if let Some(own) = own.filter(|own| own.len() >= MAX_OF_ONE) {
+            return own.first().copied();
+        }
+        if self.entries.len() < MAX_ASKED {
+            return None;
+        }
+        let most = self.largest.last().and_then(|(_, domain)| numbers_of(Share::Domain(domain.clone()))?.first());
+        most.or_else(|| self.entries.keys().next()).copied()
+    }
+
+    /// Changes what a message's sender and his domain have.
+    fn share(&mut self, sender: Option<&(u128, Domain)>, change: impl Fn(&mut BTreeSet<u64>)) {
+        let Some((sender, domain)) = sender else { return };
+        for share in [Share::Sender(*sender), Share::Domain(domain.clone())] {
+            let numbers = self.shares.entry(share.clone()).or_default();
+            let before = numbers.len();
+            change(numbers);
+            let after = numbers.len();
+            if after == 0 {
+                self.shares.remove(&share);
+            }
+            if let Share::Domain(domain) = share {
+                self.largest.remove(&(before, domain.clone()));
+                self.largest.extend((after > 0).then_some((after, domain)));
+            }
+        }
+    }
+
     fn insert(&mut self, number: u64, entry: Entry) {
+        self.share(entry.sender.as_ref(), |numbers| {
+            numbers.insert(number);
+        });
         let pair = Pair::from_bits(entry.pair);
         self.names.insert((pair, entry.id.clone()), number);
         self.pairs.entry(pair).or_default().insert(number);
@@ -234,6 +288,9 @@ impl Book {
 
     fn remove(&mut self, number: u64) -> Option<(u64, Entry)> {
         let entry = self.entries.remove(&number)?;
+        self.share(entry.sender.as_ref(), |numbers| {
+            numbers.remove(&number);
+        });
         let pair = Pair::from_bits(entry.pair);
         self.names.remove(&(pair, entry.id.clone()));
         if let Some(numbers) = self.pairs.get_mut(&pair) {
@@ -386,7 +443,10 @@ mod tests {
             "late reports without an entry are dropped"
         );
         assert_eq!(asked.word(&word("m1", Disposition::Displayed, false), NOW).len(), 1);
-        assert!(asked.table.lock().entries.is_empty() && asked.table.lock().pairs.is_empty());
+        let table = asked.table.lock();
+        assert!(
+            table.entries.is_empty() && table.pairs.is_empty() && table.shares.is_empty() && table.largest.is_empty()
+        );
     }
 
     // checks: CMP-022
@@ -420,15 +480,40 @@ mod tests {
         assert!(third.table.lock().entries.is_empty());
     }
 
+    fn note_from(asked: &Asked, source: &str, id: usize) {
+        asked.note(&MessageOperation { source: end(source), ..message(&id.to_string(), BOTH) }, NOW);
+    }
+
+    fn is_known(asked: &Asked, source: &str, id: usize) -> bool {
+        let pair = Pair::new(&end(source).address, &end("juliet@xmpp.example").address);
+        asked.table.lock().names.contains_key(&(pair, id.to_string().into()))
+    }
+
     #[test]
-    fn the_table_is_bounded() {
-        let (_, asked) = asked();
-        for number in 0..=MAX_ASKED {
-            asked.note(&message(&number.to_string(), BOTH), NOW);
+    fn one_sender_pushes_out_his_own_and_one_domain_its_own() {
+        let (store, asked) = asked();
+        note_from(&asked, "mercutio@sip.example", 0);
+        for number in 0..=MAX_OF_ONE {
+            note_from(&asked, "romeo@sip.example", number);
+        }
+        assert_eq!(asked.table.lock().entries.len(), MAX_OF_ONE + 1);
+        assert!(is_known(&asked, "mercutio@sip.example", 0) && !is_known(&asked, "romeo@sip.example", 0));
+        assert!(is_known(&asked, "romeo@sip.example", 1));
+        // The same after a restart.
+        drop(asked);
+        let asked = Asked::open(store, NOW);
+        note_from(&asked, "romeo@sip.example", MAX_OF_ONE + 1);
+        assert!(!is_known(&asked, "romeo@sip.example", 1) && is_known(&asked, "romeo@sip.example", 2));
+        let others = |number: usize| format!("user{}@mass.example", number % 1_000);
+        for number in 0..MAX_ASKED {
+            note_from(&asked, &others(number), number);
         }
         assert_eq!(asked.table.lock().entries.len(), MAX_ASKED);
-        assert_eq!(asked.word(&word("0", Disposition::Delivered, false), NOW), []);
-        assert_eq!(asked.word(&word("1", Disposition::Delivered, false), NOW).len(), 1);
+        assert!(is_known(&asked, "mercutio@sip.example", 0) && is_known(&asked, "romeo@sip.example", 2));
+        assert!(!is_known(&asked, &others(0), 0) && is_known(&asked, &others(MAX_ASKED - 1), MAX_ASKED - 1));
+        let table = asked.table.lock();
+        assert_eq!(table.largest.iter().map(|(count, _)| count).sum::<usize>(), MAX_ASKED);
+        assert_eq!(table.largest.len(), 2);
     }
 
     // checks: IMDN-003

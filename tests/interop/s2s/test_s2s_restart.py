@@ -1,4 +1,4 @@
-"""Prosody stopped and started in the middle of a flow over server-to-server TLS: each message once, in order, or told."""
+"""A server, or the gateway, stopped and started in the middle of a flow over server-to-server TLS: each message once, in order, or told."""
 import os
 import shutil
 import threading
@@ -7,70 +7,124 @@ import time
 import pytest
 
 import gateway
-from gateway import RUN, Gateway
+from gateway import NATIVE, RUN, TOKENS, Gateway
 from peers import SipUser, XmppUser, lab
+from s2s.conftest import environment, s2s_configuration
+from socketuser import SocketUser
 
 MESSAGES, RATE = 1000, 50
-# what Prosody acknowledged and had not yet written to its client when it stopped
-LOST_IN_PROSODY = 5
+# what a server acknowledged and had not yet written to its client when it stopped, or wrote to a stream that was closing
+LOST_IN_SERVER = 5
+SERVERS = {"prosody": "bob@xmpp.test", "ejabberd": "dan@ejabberd.test"}
 
 
 @pytest.fixture(scope="module")
 def mode():
-    before = {name: os.environ.get(name) for name in ("LAB_PROSODY_MODE", "LAB_S2S")}
-    os.environ.update(LAB_PROSODY_MODE="s2s", LAB_S2S="tls")
+    before = environment(LAB_PROSODY_MODE="s2s", LAB_EJABBERD_MODE="s2s", LAB_S2S="tls")
     lab("down")
     lab("up")
     yield
     lab("down")
-    for name, value in before.items():
-        os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+    environment(**before)
 
 
-def restart(after, pause):
-    time.sleep(after)
-    lab("down", "prosody")
-    time.sleep(pause)
-    lab("up", "prosody")
+@pytest.fixture
+def gw(mode):
+    """A gateway with a spool, and a function that restarts it."""
+    shutil.rmtree(f"{RUN}/gateway", ignore_errors=True)
+    text = s2s_configuration().replace('name = "gw.test"', f'name = "gw.test"\ndata_dir = "{RUN}/gateway"', 1)
+    running = [Gateway(text)]
+    running[0].wait_ready()
+
+    def restart(pause):
+        assert running.pop().stop() == 0
+        time.sleep(pause)
+        running.append(Gateway(text))
+        running[0].wait_ready()
+
+    yield running, restart
+    assert running.pop().stop() == 0
+
+
+def flow(send, trouble):
+    """Sends at a steady rate while `trouble` is made after six seconds."""
+    worker = threading.Timer(6, trouble)
+    worker.start()
+    start = time.time()
+    for number in range(MESSAGES):
+        time.sleep(max(0, start + number / RATE - time.time()))
+        send(number, f"flow {number:04}")
+    worker.join()
+
+
+def wait(test, seconds):
+    end = time.time() + seconds
+    while not test() and time.time() < end:
+        time.sleep(0.2)
 
 
 @pytest.mark.timeout(240)
+@pytest.mark.parametrize("server", SERVERS)
 # checks: IM-13
-def test_a_restart_of_the_peer_delivers_or_tells(mode, capsys):
-    from s2s.conftest import s2s_configuration
-    shutil.rmtree(f"{RUN}/gateway", ignore_errors=True)
-    text = s2s_configuration().replace('name = "gw.test"', f'name = "gw.test"\ndata_dir = "{RUN}/gateway"', 1)
-    gw = Gateway(text)
-    gw.wait_ready()
-    inbox, bob = SipUser("alice"), XmppUser("bob@xmpp.test")
+def test_a_restart_of_the_peer_delivers_or_tells(gw, server, capsys):
+    running, _ = gw
+
+    def trouble():
+        lab("down", server)
+        time.sleep(3)
+        lab("up", server)
+
+    inbox, user = SipUser("alice"), XmppUser(SERVERS[server])
     # straight to the gateway: Kamailio's two workers may swap messages that stand close together
     sip = SipUser("alice", proxy=f"127.0.0.1:{gateway.SIP}", register=False)
     try:
-        trouble = threading.Thread(target=restart, args=(6, 3))
-        trouble.start()
-        calls, start = [], time.time()
-        for number in range(MESSAGES):
-            time.sleep(max(0, start + number / RATE - time.time()))
-            calls.append(sip.send("sip:bob@xmpp.test", f"flow {number:04}", call_id=f"s2s-{number}@127.0.0.1"))
-        trouble.join()
+        calls = []
+        flow(lambda n, body: calls.append(sip.send(f"sip:{user.jid}", body, call_id=f"{server}-{n}@127.0.0.1")), trouble)
         finals = [sip.final(call, 40) for call in calls]
         assert None not in finals, f"{finals.count(None)} senders were told nothing"
         accepted = [f"flow {n:04}" for n, final in enumerate(finals) if final.startswith("2")]
-        end = time.time() + 90
-        while gw.json("/api/v1/status")["ledger"]["pending"] and time.time() < end:
-            time.sleep(0.2)
+        wait(lambda: not running[0].json("/api/v1/status")["ledger"]["pending"], 90)
         time.sleep(1)
-        got = [m["body"] for m in bob.inbox.items if m["type"] != "error" and m["body"].startswith("flow ")]
+        got = [m["body"] for m in user.inbox.items if m["type"] != "error" and m["body"].startswith("flow ")]
         notices = sum(b"was not delivered" in m.body for m in inbox.inbox.items if m.method == "MESSAGE")
         missing = set(accepted) - set(got)
         with capsys.disabled():
-            print(f"\nrestart over s2s: {MESSAGES} sent at {RATE}/s, {len(accepted)} accepted, {len(got)} delivered, "
+            print(f"\nrestart of {server} over s2s: {MESSAGES} sent at {RATE}/s, {len(accepted)} accepted, {len(got)} delivered, "
                   f"{len(missing)} accepted and not delivered, {notices} notices, {len(got) - len(set(got))} twice")
-        assert len(missing) <= notices + LOST_IN_PROSODY, (sorted(missing)[:5], notices)
+        assert len(missing) <= notices + LOST_IN_SERVER, (sorted(missing)[:5], notices)
         first = sorted(set(got), key=got.index)
         assert first == sorted(first), "out of order"
-        assert len(got) - len(set(got)) <= gw.metric("interlingua_repeats_total"), "a repeat that was not flagged"
+        assert len(got) - len(set(got)) <= running[0].metric("interlingua_repeats_total"), "a repeat that was not flagged"
+        assert len(got) > MESSAGES / 4, "the flow did not come back"
     finally:
-        for user in (sip, inbox, bob):
+        for user in (sip, inbox, user):
             user.close()
-        assert gw.stop() == 0
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("server", SERVERS)
+# checks: IM-13
+def test_a_restart_of_the_gateway_loses_nothing_that_a_server_sends(gw, server, capsys):
+    _, restart = gw
+    user, carol = XmppUser(SERVERS[server]), SocketUser("carol@native.test", TOKENS["carol"], NATIVE)
+    try:
+        flow(lambda n, body: user.send(carol.address, body, id=f"{server}-{n}"), lambda: restart(2))
+
+        def fates():
+            got = [data["body"] for kind, data in list(carol.inbox.items) if kind == "message"]
+            told = {m["id"] for m in list(user.inbox.items) if m["type"] == "error"}
+            open_ = [n for n in range(MESSAGES) if f"flow {n:04}" not in set(got) and f"{server}-{n}" not in told]
+            return got, told, open_
+
+        wait(lambda: not fates()[2], 60)
+        got, told, missing = fates()
+        with capsys.disabled():
+            print(f"\nrestart of the gateway, from {server}: {MESSAGES} sent at {RATE}/s, {len(set(got))} delivered, "
+                  f"{len(told)} told, {len(missing)} neither, {len(got) - len(set(got))} twice")
+        assert len(missing) <= LOST_IN_SERVER, missing[:5]
+        first = sorted(set(got), key=got.index)
+        assert first == sorted(first), "out of order"
+        assert len(set(got)) > MESSAGES / 4, "the flow did not come back"
+    finally:
+        user.close()
+        carol.close()

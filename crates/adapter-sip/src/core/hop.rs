@@ -131,6 +131,17 @@ pub(crate) fn via_name(transport: Transport) -> &'static str {
     }
 }
 
+/// Whether nothing goes in clear on a way.
+pub(crate) fn is_secure(hop: &Hop) -> bool {
+    match hop {
+        Hop::Fixed(text) => {
+            FixedHop::parse(text).is_some_and(|hop| hop.secure || hop.transport.is_some_and(Transport::is_secure))
+        }
+        Hop::Located { targets, .. } => targets.iter().all(|target| target.transport.is_some_and(Transport::is_secure)),
+        Hop::Link => false,
+    }
+}
+
 /// The servers that the hub's routing found, without those that this version can't reach.
 pub(crate) fn located_places(hop: &Hop) -> Result<Arc<[Place]>, Box<Failure>> {
     let Hop::Located { targets, .. } = hop else {

@@ -108,17 +108,9 @@ pub fn to_report(
     let own_id = ids.call_id();
     let notice = request.report(notification, status, &own_id, now.clone()).map_err(|_| Unreportable::NotDue)?;
     let body = notice.draft.encode().map_err(|_| Unreportable::NotDue)?.freeze();
-    let request = head(&target(word), &word.source, &word.destination, word.max_forwards, ids, &own_id).cseq(CSEQ);
+    let target = to_sip_uri(&target(word));
+    let request = head(&target, &word.source, &word.destination, word.max_forwards, ids, &own_id).cseq(CSEQ);
     Ok(request.body(cpim::MEDIA_TYPE, body))
-}
-
-/// Where a report goes: to the top of the route that the message recorded, else to its sender (RFC 5438 §7.2.1).
-pub fn target(word: &DispositionOperation) -> String {
-    let route = word.return_path.as_ref().and_then(cpim::request_of).and_then(|request| {
-        let top: Mailbox<'static> = request.record_route.into_iter().next()?;
-        from_sip_uri(&top.uri).ok()
-    });
-    to_sip_uri(route.as_ref().unwrap_or(&word.destination))
 }
 
 /// The MESSAGE that tells whether somebody is composing (RFC 3994 §3), but for its Via.
@@ -131,11 +123,20 @@ pub fn to_status(told: &ComposingOperation, ids: &RequestIds, call_id: &str) -> 
 }
 
 /// The end that a request about an operation goes to.
-pub fn destination(operation: &Operation) -> Option<(String, &Endpoint)> {
+pub fn destination(operation: &Operation) -> Option<Endpoint> {
     match operation {
-        Operation::Message(message) => Some((to_sip_uri(&message.destination), &message.destination)),
-        Operation::Disposition(word) => Some((target(word), &word.destination)),
-        Operation::Composing(told) => Some((to_sip_uri(&told.destination), &told.destination)),
+        Operation::Message(message) => Some(message.destination.clone()),
+        Operation::Disposition(word) => Some(target(word)),
+        Operation::Composing(told) => Some(told.destination.clone()),
         Operation::Subscribe(_) | Operation::Notify(_) | Operation::Authorize(_) | Operation::Publish(_) | _ => None,
     }
+}
+
+/// RFC 5438 §7.2.1: a report goes to the top of the route that the message recorded, else to its sender.
+fn target(word: &DispositionOperation) -> Endpoint {
+    let route = word.return_path.as_ref().and_then(cpim::request_of).and_then(|request| {
+        let top: Mailbox<'static> = request.record_route.into_iter().next()?;
+        from_sip_uri(&top.uri).ok()
+    });
+    route.unwrap_or_else(|| word.destination.clone())
 }

@@ -158,7 +158,7 @@ impl Gateway {
 
     /// The same for one that an earlier try may have brought there.
     pub fn repeat(&self, hop: Hop, change: impl FnOnce(&mut MessageOperation)) -> oneshot::Receiver<Outcome> {
-        self.hand_over(Instant::now() + PATIENCE, true, hop, change)
+        self.hand_over(Instant::now() + PATIENCE, true, hop, message_of(true, change))
     }
 
     pub fn deliver_until(
@@ -167,32 +167,37 @@ impl Gateway {
         hop: Hop,
         change: impl FnOnce(&mut MessageOperation),
     ) -> oneshot::Receiver<Outcome> {
-        self.hand_over(deadline, false, hop, change)
+        self.hand_over(deadline, false, hop, message_of(false, change))
     }
 
-    fn hand_over(
+    pub fn hand_over(
         &self,
         deadline: Instant,
         repeat: bool,
         hop: Hop,
-        change: impl FnOnce(&mut MessageOperation),
+        operation: Operation,
     ) -> oneshot::Receiver<Outcome> {
-        let end = |text: &str| Endpoint::bare(text.parse().unwrap());
-        let mut operation = MessageOperation {
-            source: end("juliet@example.com"),
-            destination: end("romeo@example.net"),
-            max_forwards: MaxForwards(70),
-            trans_id: if repeat { 0 } else { NEXT.fetch_add(1, Ordering::Relaxed) }.to_string().into(),
-            message: InstantMessage::new(Content::text("hi")),
-        };
-        change(&mut operation);
         let (settle, outcome) = settle_channel();
-        let operation = Arc::new(Operation::Message(Box::new(operation)));
+        let operation = Arc::new(operation);
         let delivery =
             Delivery { trace: TraceId(2), operation, repeat, edition: 0, hop: Arc::new(hop), deadline, settle };
         self.adapter.deliver(delivery).unwrap();
         outcome
     }
+}
+
+/// A message to Romeo; repeats are of one and the same.
+fn message_of(repeat: bool, change: impl FnOnce(&mut MessageOperation)) -> Operation {
+    let end = |text: &str| Endpoint::bare(text.parse().unwrap());
+    let mut operation = MessageOperation {
+        source: end("juliet@example.com"),
+        destination: end("romeo@example.net"),
+        max_forwards: MaxForwards(70),
+        trans_id: if repeat { 0 } else { NEXT.fetch_add(1, Ordering::Relaxed) }.to_string().into(),
+        message: InstantMessage::new(Content::text("hi")),
+    };
+    change(&mut operation);
+    Operation::Message(Box::new(operation))
 }
 
 /// Makes each message of a test one of its own.

@@ -1,8 +1,12 @@
 //! Deliveries to SIP peers.
 
-use crate::kit::{FakeDns, Gateway, Peer, Wire, cause, outcome, status, text};
+use crate::kit::{FakeDns, Gateway, PATIENCE, Peer, Wire, cause, outcome, status, text};
 use adapter_api::{Examine, Hop, Target, Transport};
-use impp_model::{Cause, Content, MessageId, Outcome, Proof, Thread};
+use cpim::imdn::ImdnRequest;
+use impp_model::{
+    Cause, Content, DateTime, Disposition, DispositionOperation, Endpoint, MaxForwards, MessageId, Operation, Outcome,
+    Proof, Thread,
+};
 use impp_resolve::{Name, Record, Srv};
 use serde_json::json;
 use sip_proto::header_id::HeaderId;
@@ -455,6 +459,53 @@ async fn what_a_connection_has_no_room_for_is_refused_and_the_rest_is_sent() {
         }
     }
     assert!(delivered > 60 && delivered + refused == 120, "{delivered} delivered, {refused} refused");
+}
+
+/// A report of Juliet's for Romeo about a message of this id that recorded `route`.
+fn report(id: &str, route: &str) -> Operation {
+    let end = |address: &str| Endpoint::bare(address.parse().unwrap());
+    let object = format!(
+        "From: <sip:romeo@example.net>\r\nTo: <sip:juliet@example.com>\r\nDateTime: 2026-11-22T12:00:00Z\r\nNS: imdn <urn:ietf:params:imdn>\r\n\
+         imdn.Message-ID: {id}\r\nimdn.Disposition-Notification: positive-delivery\r\nimdn.IMDN-Record-Route: <{route}>\r\n\r\n\
+         Content-Type: text/plain\r\n\r\nhi"
+    );
+    let asked = ImdnRequest::of(&cpim::Message::parse(object.as_bytes(), cpim::Profile::Base).unwrap()).unwrap();
+    Operation::Disposition(Box::new(DispositionOperation {
+        source: end("juliet@example.com"),
+        destination: end("romeo@example.net"),
+        max_forwards: MaxForwards(70),
+        message_id: Some(id.into()),
+        trans_id: id.into(),
+        accepted: DateTime::from_epoch(1_795_348_800, 0).unwrap(),
+        disposition: Disposition::Delivered,
+        and_earlier: false,
+        return_path: adapter_sip::mapping::cpim::return_path(&asked),
+    }))
+}
+
+// checks: IMDN-005
+#[tokio::test]
+async fn rfc5438_s7_2_1_a_report_goes_to_the_server_of_the_route_in_whatever_domain() {
+    let (own, other) = (Peer::bind().await, Peer::bind().await);
+    let srv = Srv { priority: 0, weight: 0, port: other.address.port(), target: Name::parse("p1.relay.test").unwrap() };
+    let records = vec![("_sip._udp.relay.test", Record::Srv(srv)), ("p1.relay.test", Record::A(Ipv4Addr::LOCALHOST))];
+    let gateway = Gateway::start_with(json!({}), FakeDns(records)).await;
+    for (id, route, peer) in [("m1", "im:relay@relay.test", &other), ("m2", "im:relay@example.net", &own)] {
+        let settled = gateway.hand_over(Instant::now() + PATIENCE, false, own.hop(), report(id, route));
+        let (request, from) = peer.receive_from().await;
+        assert_eq!(request.request_uri(), Some(route.replace("im:", "sip:").as_str()));
+        assert_eq!(request.verify().unwrap().to.uri, "sip:romeo@example.net");
+        peer.answer(from, &request, 200).await;
+        assert_eq!(outcome(settled).await, Outcome::Success(Proof::Recipient));
+    }
+    // Where the hub chose TLS a route in another domain is looked up for TLS, and there is none.
+    let secure = gateway.hand_over(
+        Instant::now() + PATIENCE,
+        false,
+        Hop::Fixed("sips:127.0.0.1:9".into()),
+        report("m3", "im:relay@relay.test"),
+    );
+    assert_eq!(cause(secure).await, Cause::RemoteNotFound);
 }
 
 #[cfg(target_os = "linux")]

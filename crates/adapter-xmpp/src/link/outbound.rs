@@ -100,6 +100,11 @@ impl Outbound {
         self.waiting.is_empty() && self.sent.len() == 0 && !self.replies.is_waiting()
     }
 
+    /// Whether something was sent whose outcome is open.
+    pub(crate) fn is_unproven(&self) -> bool {
+        self.sent.len() > 0
+    }
+
     /// When to call [`expire`](Self::expire) or [`pump`](Self::pump) at the latest.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let barriers = self.link.as_ref().and_then(|link| link.barriers.poll_timeout());

@@ -1,13 +1,14 @@
 //! Two gateways.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use adapter_api::{SourceProof, SpeaksFor};
 use impp_model::{Cause, Failure, Outcome, Proof, Side};
 use serde_json::json;
 use transport::tls::testkit::{Authority, Variant};
 
-use crate::kit::{Names, Org, certificate, org, outcome};
+use crate::kit::{Names, Org, Relay, certificate, org, outcome};
 
 const A: &str = "a.example";
 const B: &str = "b.example";
@@ -153,7 +154,39 @@ async fn a_gateway_that_comes_back_is_called_again() {
     // Each try fails at once, until the pause after the first failure is over.
     while again.submitted.is_empty() {
         drop(a.send(B, "three"));
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(again.received().await.body, "three");
+}
+
+// checks: SMG-002, XST-016
+#[tokio::test]
+async fn xep0198_s5_severed_streams_are_resumed_in_both_roles_and_nothing_overtakes() {
+    const ROUNDS: usize = 3;
+    const EACH: usize = 20;
+    let (ca, names) = (Authority::new("CA"), Arc::<Names>::default());
+    let mut a = org(A, &certificate(&ca, A, &Variant::default()), &ca, &names, json!({})).await;
+    let mut b = org(B, &certificate(&ca, B, &Variant::default()), &ca, &names, json!({})).await;
+    let relays = [Relay::to(a.plain).await, Relay::to(b.plain).await];
+    names.set(A, relays[0].port, false);
+    names.set(B, relays[1].port, false);
+    exchange(&mut a, &mut b).await;
+    let arrivals = [a.arrivals(ROUNDS * EACH), b.arrivals(ROUNDS * EACH)];
+    let mut told = Vec::new();
+    for number in 0..ROUNDS * EACH {
+        // Some before the break, some while the streams are made again.
+        if number % EACH == EACH / 2 {
+            relays.iter().for_each(Relay::sever);
+        }
+        told.push(a.send(B, &number.to_string()));
+        told.push(b.send(A, &number.to_string()));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    for arrivals in arrivals {
+        let expected: Vec<_> = (0..ROUNDS * EACH).map(|number| number.to_string()).collect();
+        assert_eq!(arrivals.await.unwrap(), expected);
+    }
+    for told in told {
+        assert_eq!(outcome(told).await, Outcome::Success(Proof::Server));
+    }
 }

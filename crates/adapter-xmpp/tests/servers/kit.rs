@@ -13,12 +13,12 @@ use adapter_xmpp::server::Config;
 use async_trait::async_trait;
 use impp_model::{
     Address, Cause, Content, Disposition, DispositionOperation, Domain, Endpoint, Failure, InstantMessage, MaxForwards,
-    MessageOperation, Operation, Outcome, Side, TransId,
+    MessageOperation, Operation, Outcome, Proof, Side, TransId,
 };
 use impp_resolve::{Answer, Dns, DnsError, Name, Record, RecordType, Srv};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -292,6 +292,23 @@ impl Org {
         timeout(PATIENCE, self.submitted.recv()).await.expect("something comes in").unwrap()
     }
 
+    /// Takes over what comes in and confirms it: the bodies in their order, each once, as the hub knows a repeat by its id.
+    pub fn arrivals(&mut self, count: usize) -> JoinHandle<Vec<String>> {
+        let mut submitted = std::mem::replace(&mut self.submitted, mpsc::unbounded_channel().1);
+        tokio::spawn(async move {
+            let mut bodies = Vec::new();
+            while bodies.len() < count {
+                let Submitted { body, settle, .. } =
+                    timeout(PATIENCE, submitted.recv()).await.expect("something comes in").unwrap();
+                settle.settle(Outcome::Success(Proof::Recipient));
+                if !bodies.contains(&body) {
+                    bodies.push(body);
+                }
+            }
+            bodies
+        })
+    }
+
     /// Asserts that nothing came in.
     pub async fn received_nothing(&mut self) {
         let came = timeout(A_MOMENT, self.submitted.recv()).await;
@@ -311,6 +328,40 @@ fn endpoint(domain: &str, user: &str) -> Endpoint {
 
 pub async fn outcome(outcome: oneshot::Receiver<Outcome>) -> Outcome {
     timeout(PATIENCE, outcome).await.expect("settled in time").unwrap()
+}
+
+/// Carries connections to a server until it is told to sever them.
+pub struct Relay {
+    pub port: u16,
+    sever: watch::Sender<()>,
+}
+
+impl Relay {
+    pub async fn to(target: SocketAddr) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (sever, severed) = watch::channel(());
+        tokio::spawn(async move {
+            loop {
+                let (mut near, _) = listener.accept().await.unwrap();
+                let mut severed = severed.clone();
+                severed.mark_unchanged();
+                tokio::spawn(async move {
+                    let mut far = TcpStream::connect(target).await.unwrap();
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                        _ = severed.changed() => {}
+                    }
+                });
+            }
+        });
+        Self { port, sever }
+    }
+
+    /// Neither side hears of an end of its stream.
+    pub fn sever(&self) {
+        self.sever.send_replace(());
+    }
 }
 
 /// A peer that says what it likes.

@@ -11,8 +11,9 @@ use crate::doctor::{self, Report};
 use crate::{config, output};
 
 /// Look at DNS, certificates and peers as they are at this moment: a verdict for each, and what to do
+///
+/// It sends no message and may run beside the gateway.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// The domains to look at, own or foreign, or the gateway's name; all that are configured if none is given
     #[arg(value_name = "DOMAIN", value_parser = domain)]
@@ -24,12 +25,6 @@ pub struct Args {
     #[arg(long)]
     json: bool,
 }
-
-const EXAMPLES: &str = "Examples:
-  interlingua doctor --config gateway.toml
-  interlingua doctor partner.example --config gateway.toml --json
-
-It sends no message and may run beside the gateway. Exit status 1 when any verdict is fail.";
 
 fn domain(text: &str) -> Result<Domain, String> {
     Domain::parse_host(text).map_err(|error| error.to_string())

@@ -7,6 +7,7 @@ pub mod demo;
 pub mod doctor;
 pub mod explain;
 pub mod inspect;
+pub mod manual;
 pub mod resolve;
 pub mod running;
 pub mod send;

@@ -1,6 +1,7 @@
-//! `interlingua status`, `peers`, `trace`: a running gateway asked through its admin API.
+//! `interlingua health`, `status`, `peers`, `trace`: a running gateway asked through its admin API.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use reqwest::{Method, StatusCode};
@@ -8,6 +9,16 @@ use serde_json::Value;
 
 use crate::cli::Ended;
 use crate::{output, show};
+
+/// Say whether a running gateway is alive, or ready; for health checks, without a token
+#[derive(Debug, clap::Args)]
+pub struct HealthArgs {
+    /// Ready, not only alive: listeners open, component links have been up, not stopping
+    #[arg(long)]
+    ready: bool,
+    #[command(flatten)]
+    admin: Admin,
+}
 
 /// Show what a running gateway is doing
 #[derive(Debug, clap::Args)]
@@ -101,6 +112,21 @@ struct Admin {
     json: bool,
 }
 
+/// Runs `health`.
+pub fn health(args: &HealthArgs) -> Result<Ended> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (good, text) = runtime.block_on(args.admin.health(if args.ready { "readyz" } else { "healthz" }))?;
+    if args.admin.json {
+        output::json(&serde_json::json!({ "ok": good, "state": text }))?;
+    } else {
+        output::text(&text)?;
+    }
+    Ok(Ended::well_if(good))
+}
+
+/// A health check that takes longer than a supervisor waits is a failure.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Runs `status`.
 pub fn status(args: &StatusArgs) -> Result<Ended> {
     args.admin.show("status", &[])
@@ -139,6 +165,25 @@ pub fn queue(args: &QueueArgs) -> Result<Ended> {
 }
 
 impl Admin {
+    /// Whether it answers well at this path, and in what words.
+    async fn health(&self, path: &str) -> Result<(bool, String)> {
+        let (client, url) = self.client()?;
+        let hint = || format!("is a gateway running with its admin API at {}? See --admin", self.url);
+        let request = client.timeout(HEALTH_TIMEOUT).build()?.get(url.join(path)?);
+        let response = request.send().await.with_context(hint)?;
+        let good = response.status().is_success();
+        Ok((good, response.text().await.with_context(hint)?.trim().to_owned()))
+    }
+
+    /// What to connect with, and the URL that everything is below.
+    fn client(&self) -> Result<(reqwest::ClientBuilder, reqwest::Url)> {
+        let client = reqwest::Client::builder().no_proxy();
+        if self.url.scheme() == "unix" {
+            return Ok((client.unix_socket(self.url.path()), reqwest::Url::parse("http://localhost/")?));
+        }
+        Ok((client, self.url.clone()))
+    }
+
     fn show(&self, call: &str, path: &[&str]) -> Result<Ended> {
         self.ask(Method::GET, call, path, &[])
     }
@@ -163,12 +208,7 @@ impl Admin {
     }
 
     async fn call(&self, method: Method, call: &str, path: &[&str], query: &[(&str, String)]) -> Result<Option<Value>> {
-        let mut client = reqwest::Client::builder().no_proxy();
-        let mut url = self.url.clone();
-        if self.url.scheme() == "unix" {
-            client = client.unix_socket(self.url.path());
-            url = reqwest::Url::parse("http://localhost/")?;
-        }
+        let (client, mut url) = self.client()?;
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }

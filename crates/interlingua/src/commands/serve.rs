@@ -1,9 +1,11 @@
 //! `interlingua serve`
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use interwork::Core;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -43,6 +45,7 @@ async fn serve(checked: &Checked, file: &Path) -> Result<()> {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), gateway = %checked.config.gateway.name, "starting");
     let stored = Stored::open(&checked.config)?;
     let mut gateway = Running::start(checked, stored, Some(file.to_owned())).await?;
+    watchdog(gateway.core.clone());
     tracing::info!(address = %gateway.admin, "admin API, metrics and health checks");
     let stopped = tokio::select! {
         result = gateway.listening() => result.map(|_| false)?,
@@ -96,6 +99,23 @@ async fn reload(gateway: &Running) {
     let reload = move || audit.note("signal", "reload", if reloader.told().is_ok() { "done" } else { "refused" });
     let _ = tokio::task::spawn_blocking(reload).await;
     notify(NotifyState::Ready);
+}
+
+/// Tells systemd's watchdog that the hub still answers, three times as often as it wants to hear it.
+fn watchdog(core: Arc<Core>) {
+    let Some(patience) = sd_notify::watchdog_enabled() else { return };
+    tracing::debug!(?patience, "systemd's watchdog is told");
+    tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(patience / 3);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            // Both wait for locks that every message takes: what is stuck there is restarted.
+            let (held, totals) = (core.held(), core.ledger().totals());
+            tracing::trace!(held, accepted = totals.accepted(), "alive");
+            notify(NotifyState::Watchdog);
+        }
+    });
 }
 
 fn notify(state: NotifyState<'_>) {

@@ -19,7 +19,12 @@ pub(super) async fn domain(checked: &Checked, gateway: &Gateway, domain: &Domain
         }
     };
     report.add(domain.as_str(), route);
-    for check in probed.findings.checks {
+    let mut checks = probed.findings.checks;
+    if checks.is_empty() {
+        // Adapters of other processes tell facts without verdicts.
+        checks.extend(probed.findings.findings.into_iter().map(|finding| Check::ok(finding.what, finding.value)));
+    }
+    for check in checks {
         report.add(domain.as_str(), check);
     }
 }

@@ -116,7 +116,7 @@ impl Watch {
             | Output::Refused { .. }
             | Output::Verified { .. }
             | Output::Managed { .. }
-            | Output::Resumed
+            | Output::Resumed { .. }
             | Output::Settle
             | Output::Acked(_)
             | Output::Lost(_)

@@ -98,7 +98,10 @@ pub enum Output {
         id: SharedStr,
     },
     /// The session goes on, with the pairs it had; what was not acknowledged is sent again.
-    Resumed,
+    Resumed {
+        /// The session's [`id`](Session::id).
+        id: SharedStr,
+    },
     /// The peer waits for an acknowledgement: settle, by committing it, what is not.
     Settle,
     /// The peer has taken responsibility for the stanza.

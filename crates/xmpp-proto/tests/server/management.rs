@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use strict_xml::SharedStr;
 use xmpp_proto::management::{ACK_TIMEOUT, ManagementConfig};
 use xmpp_proto::server::{Flow, NotSent, OutgoingStream, Output, Proof, Security, ServerConfig, Session};
 use xmpp_proto::stream::StreamCondition;
@@ -141,13 +142,16 @@ fn xep0198_s5_a_broken_stream_goes_on_and_nothing_is_lost_or_doubled() {
     assert_eq!(ours.unacked().collect::<Vec<_>>(), [1, 2]);
     assert_eq!(ours.deadline(), ends.now + ManagementConfig::RESUME_FOR);
 
-    let id = theirs.id().to_owned();
+    let id = SharedStr::from(theirs.id().to_owned());
     let (mut ends, [at_caller, at_called]) = again(ours, server(CALLED), &ends);
     assert!(!at_caller.iter().any(|event| matches!(event, Output::Proven { flow: Flow::Sending, .. })));
-    assert!(at_called.contains(&Output::Resume { id: id.into() }), "{at_called:?}");
+    assert!(at_called.contains(&Output::Resume { id: id.clone() }), "{at_called:?}");
     ends.called.handle_session(Some(theirs), ends.now).unwrap();
     let [at_caller, at_called] = ends.exchange();
-    assert_eq!(at_caller, [Output::Resumed, proven(Flow::Sending, forth(), Proof::Certificate), Output::Acked(1)]);
+    assert_eq!(
+        at_caller,
+        [Output::Resumed { id }, proven(Flow::Sending, forth(), Proof::Certificate), Output::Acked(1)]
+    );
     assert_eq!(bodies(&at_called), ["on the way"]);
     assert_eq!(numbers(&at_called), [2]);
     settle(&mut ends, &at_called);

@@ -6,11 +6,12 @@ mod tries;
 
 use super::Core;
 use super::events::Sent;
-use super::hop::located_places;
+use super::hop::{is_secure, located_places};
 use super::peers::Peers;
 use super::queues::{Queues, Turn};
 use super::route::Place;
 use crate::ids::{Recent, RequestIds};
+use crate::mapping::address::to_sip_uri;
 use crate::mapping::signal;
 use adapter_api::{Delivery, Hop, Hub, PeerState, TraceId, settle_channel};
 use hops::KnownHop;
@@ -52,6 +53,8 @@ struct Outbound {
     delivery: Delivery,
     /// A request of a dialog, whose answer is the dialog's business.
     event: Option<Sent>,
+    /// Whose servers its request goes to.
+    domain: Domain,
     uri: Arc<str>,
     active: bool,  // it is this one's turn at the URI
     looking: bool, // its hop is being looked up
@@ -144,10 +147,12 @@ impl Core {
 
     /// Takes one that needs a request.
     pub(in crate::core) fn enqueue(&mut self, delivery: Delivery) {
-        let Some((uri, _)) = signal::destination(&delivery.operation) else {
+        let Some(end) = signal::destination(&delivery.operation) else {
             return delivery.settle(Failure::new(Side::Ours, Cause::NotImplemented));
         };
-        let uri: Arc<str> = uri.into();
+        let domain = end.address.domain();
+        let delivery = Delivery { hop: self.hop_to(domain, &delivery), ..delivery };
+        let uri: Arc<str> = to_sip_uri(&end).into();
         let id = self.next_id();
         let outbounds = &mut self.outbounds;
         let turn = outbounds.queues.enter(&uri, id);
@@ -156,7 +161,24 @@ impl Core {
                 Failure::new(Side::Ours, Cause::Overload).with_text("too many messages wait for this addressee");
             return delivery.settle(failure);
         }
-        self.enter(id, delivery, uri, turn == Turn::Now);
+        self.enter(id, delivery, domain.clone(), uri, turn == Turn::Now);
+    }
+
+    /// The way to where a delivery's request goes: that of the hub, unless a report goes back by a route in another domain.
+    fn hop_to(&self, domain: &Domain, delivery: &Delivery) -> Arc<Hop> {
+        if domain == delivery.operation.destination().address.domain() {
+            return delivery.hop.clone();
+        }
+        let configuration = self.context.configuration.borrow();
+        let entry = configuration.renamed(self.hub.instance(), domain).or_else(|| configuration.domain(domain));
+        let ours = entry.is_none_or(|entry| entry.adapter.as_ref().is_none_or(|name| name == self.hub.instance()));
+        let secure = is_secure(&delivery.hop);
+        let hop = match entry.and_then(|entry| entry.next_hop.clone()) {
+            Some(hop) => Hop::Fixed(hop),
+            None => Hop::Fixed(format!("{}:{domain}", if secure { "sips" } else { "sip" }).into()),
+        };
+        // What is another network's, and what would go in clear where the hub chose TLS, stays on the way to the sender.
+        if ours && (is_secure(&hop) || !secure) { Arc::new(hop) } else { delivery.hop.clone() }
     }
 
     /// Sends a request of a dialog; what comes of it goes to the dialog.
@@ -176,7 +198,8 @@ impl Core {
         // Requests of a dialog wait for nobody: each dialog sends one at a time.
         let uri: Arc<str> = format!("event {id}").into();
         self.outbounds.queues.enter(&uri, id);
-        self.enter(id, delivery, uri, true);
+        let domain = delivery.operation.destination().address.domain().clone();
+        self.enter(id, delivery, domain, uri, true);
         if let Some(outbound) = self.outbounds.entries.get_mut(&id) {
             outbound.event = Some(sent);
             outbound.request = Some(request);
@@ -184,13 +207,14 @@ impl Core {
         }
     }
 
-    fn enter(&mut self, id: Id, delivery: Delivery, uri: Arc<str>, active: bool) {
+    fn enter(&mut self, id: Id, delivery: Delivery, domain: Domain, uri: Arc<str>, active: bool) {
         let outbounds = &mut self.outbounds;
         outbounds.deadlines.insert((delivery.deadline, id));
         let doubtful = delivery.repeat;
         let outbound = Outbound {
             delivery,
             event: None,
+            domain,
             uri,
             active,
             looking: false,

@@ -83,7 +83,7 @@ impl Core {
         let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return };
         tracing::debug!(trace = %outbound.delivery.trace, hop = %attempt.place.address, reason = failure.cause.code(), "no way");
         outbound.last = Some(Box::new(failure));
-        let domain = outbound.delivery.operation.destination().address.domain();
+        let domain = &outbound.domain;
         let peers = &mut self.outbounds.peers;
         peers.servers.down(attempt.place.address, now);
         peers.note(&self.hub, domain, PeerState::Down);
@@ -127,7 +127,7 @@ impl Core {
         let Some(attempt) = outbound.attempt.filter(|attempt| !attempt.heard && attempt.silent_until <= now) else {
             return;
         };
-        let domain = outbound.delivery.operation.destination().address.domain();
+        let domain = &outbound.domain;
         self.outbounds.peers.servers.down(attempt.place.address, now);
         self.outbounds.peers.note(&self.hub, domain, PeerState::Down);
     }
@@ -138,7 +138,7 @@ impl Core {
             return self.errand_answered(id, status, response, now);
         };
         let Some(attempt) = outbound.attempt.take() else { return };
-        let domain = outbound.delivery.operation.destination().address.domain().clone();
+        let domain = outbound.domain.clone();
         if matches!(status, 401 | 407) && self.prove_again(id, &domain, response, now) {
             return;
         }

@@ -11,7 +11,7 @@ use crate::mapping::message::Form;
 use crate::mapping::{Mapped, message, signal};
 use adapter_api::{Carries, Delivery, Hop, Transport};
 use bytes::Bytes;
-use impp_model::{Cause, DateTime, Failure, MessageOperation, Operation, Outcome, Side};
+use impp_model::{Cause, DateTime, Domain, Failure, MessageOperation, Operation, Outcome, Side};
 use sip_proto::build::{RequestBuilder, TopVia};
 use sip_proto::transaction::{Handle, Refused};
 use std::sync::Arc;
@@ -35,8 +35,7 @@ pub(crate) fn fits_datagram(octets: usize) -> bool {
 }
 
 /// RFC 5922 §7.3: whom the server of a delivery must prove to be, and on whose behalf we come.
-fn ends(delivery: &Delivery) -> Ends {
-    let destination = delivery.operation.destination().address.domain();
+fn ends(delivery: &Delivery, destination: &Domain) -> Ends {
     let peer = match &*delivery.hop {
         Hop::Located { domain, .. } => Arc::from([domain.clone()]),
         Hop::Fixed(text) => FixedHop::parse(text).map_or_else(Arc::default, |hop| hop.peer(destination)),
@@ -175,10 +174,9 @@ impl Core {
             return Err(Box::new(Failure::new(Side::Ours, Cause::NotImplemented)));
         };
         let number = request.cseq_number().unwrap_or(CSEQ).saturating_add(outbound.proofs);
-        let delivery = &outbound.delivery;
-        let (hop, operation) = (delivery.hop.clone(), delivery.operation.clone());
+        let (hop, domain) = (outbound.delivery.hop.clone(), outbound.domain.clone());
         let hop = if let Hop::Fixed(text) = &*hop { Some(&**text) } else { None };
-        Ok(self.dress(request.cseq(number), hop, operation.destination().address.domain()))
+        Ok(self.dress(request.cseq(number), hop, &domain))
     }
 
     /// The form that a message goes in, the same for every try.
@@ -237,8 +235,8 @@ impl Core {
         if place.transport == Transport::Udp {
             return self.datagrams.route(place.address);
         }
-        let delivery = &self.outbounds.entries.get(&id)?.delivery;
-        let ends = place.transport.is_secure().then(|| ends(delivery));
+        let outbound = self.outbounds.entries.get(&id)?;
+        let ends = place.transport.is_secure().then(|| ends(&outbound.delivery, &outbound.domain));
         let connection = self.streams.connect(&Peering { address: place.address, transport: place.transport, ends })?;
         Some(Route::Stream { connection, reopen: None })
     }

@@ -114,6 +114,7 @@ impl Core {
             return;
         }
         let (Some(stream), Some(route)) = (self.streams.get_mut(&id), self.routes.get_mut(&back)) else { return };
+        stream.has_spoken = true;
         let Some(inbound) = stream.inbound.get(&pair) else { return };
         let taken = inbound.handle(element, number.unwrap_or(0), &mut route.outbound, now, SystemTime::now());
         if let Some(reply) = taken.reply {
@@ -186,7 +187,7 @@ impl Core {
             Machine::In(_) | Machine::Out(_) | Machine::Calling(_) | Machine::Called => None,
         });
         let (other, session) = found?;
-        self.pause_ways(other);
+        self.pause_ways(other, session.id(), now);
         self.touched_streams.insert(other);
         Some(session)
     }

@@ -29,6 +29,8 @@ pub(super) struct Route {
     pub(super) is_alone: bool,
     /// To be resumed by the next stream.
     pub(super) session: Option<Session>,
+    /// What was sent over a stream that broke is confirmed, or sent again, when that is resumed: until then nothing overtakes it.
+    awaits: Option<Awaited>,
     backoff: Backoff,
     /// After a failure nothing is tried before this, and all that comes fails alike.
     barred: Option<(Instant, Failure)>,
@@ -38,6 +40,15 @@ pub(super) struct Route {
 
 /// As long as a restart of a server takes; after that it is called when there is something to send.
 const MISSED_FOR: Duration = Duration::from_secs(60);
+
+/// The session of a broken stream, and how long it is waited for.
+struct Awaited {
+    session: String,
+    until: Instant,
+}
+
+/// Shorter than a sender is held: then what is open is told as unconfirmed, and the hub sends it anew in its order.
+const RESUME_PATIENCE: Duration = Duration::from_millis(1500);
 
 /// How far the way to a domain is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +95,17 @@ impl Route {
         self.outbound.shut_down();
     }
 
+    /// Whether a session is still waited for.
+    fn await_resumption(&mut self, now: Instant) {
+        let Some(awaited) = &self.awaits else { return };
+        if awaited.until <= now {
+            self.outbound.link_lost();
+        }
+        if !self.outbound.is_unproven() {
+            self.awaits = None;
+        }
+    }
+
     fn wants_way(&self) -> bool {
         self.outbound.wants_link() || !self.replies.is_empty()
     }
@@ -111,6 +133,7 @@ impl Core {
                 known: Vec::new(),
                 is_alone: false,
                 session: None,
+                awaits: None,
                 backoff: Backoff::default(),
                 barred: None,
                 missed_until: None,
@@ -155,8 +178,10 @@ impl Core {
     pub(super) fn pump(&mut self, pair: &Pair, now: Instant) {
         let Some(route) = self.routes.get_mut(pair) else { return };
         route.outbound.expire(now);
+        route.await_resumption(now);
         let is_missed = route.missed_until.is_some_and(|until| now < until);
-        if route.way == Way::None && (route.wants_way() || route.session.is_some() || is_missed) {
+        let wants_way = route.wants_way() && route.awaits.is_none() || route.session.is_some() || is_missed;
+        if route.way == Way::None && wants_way {
             self.find_way(pair, now);
         }
         if let Some(Way::Open(id)) = self.routes.get(pair).map(|route| route.way) {
@@ -175,7 +200,8 @@ impl Core {
             self.routes.remove(pair);
             return self.timers.set(Timer::Route(pair.clone()), None);
         }
-        let due = [route.outbound.next_timeout(), barred].into_iter().flatten().min();
+        let awaited = route.awaits.as_ref().map(|awaited| awaited.until);
+        let due = [route.outbound.next_timeout(), barred, awaited].into_iter().flatten().min();
         self.timers.set(Timer::Route(pair.clone()), due);
     }
 
@@ -259,9 +285,11 @@ impl Core {
 
     /// The stream may carry the pair.
     pub(super) fn way_found(&mut self, id: ConnectionId, pair: &Pair, now: Instant) {
-        let is_managed = self.streams.get(&id).is_some_and(super::Stream::is_managed);
+        let Some(stream) = self.streams.get(&id).filter(|stream| !self.is_undecided(stream)) else { return };
+        let is_managed = stream.is_managed();
         let Some(route) = self.routes.get_mut(pair) else { return };
-        if matches!(route.way, Way::Open(open) if open != id) {
+        route.await_resumption(now);
+        if route.awaits.is_some() || matches!(route.way, Way::Open(open) if open != id) {
             return;
         }
         route.way = Way::Open(id);
@@ -276,20 +304,46 @@ impl Core {
         self.touched_routes.insert(pair.clone());
     }
 
-    /// The stream of these routes has become one that acknowledges: what is open on it was not counted.
+    /// The stream has become one that acknowledges: what is open on it was not counted.
     pub(super) fn became_managed(&mut self, id: ConnectionId, now: Instant) {
+        self.reopen(id, None, now);
+    }
+
+    /// Whether a server that called may yet ask for acknowledgements, or resume, as it does before its first stanza; what
+    /// was sent to it before would not be counted.
+    fn is_undecided(&self, stream: &super::Stream) -> bool {
+        let is_new = matches!(stream.machine, Machine::In(_)) && !stream.has_spoken && !stream.is_managed();
+        is_new && self.server.management.is_some()
+    }
+
+    /// What was sent over the stream may still be acknowledged, when its session goes on.
+    pub(super) fn pause_ways(&mut self, id: ConnectionId, session: &str, now: Instant) {
         for (pair, route) in self.routes.iter_mut().filter(|(_, route)| route.is_over(id)) {
-            route.outbound.link_lost();
-            route.outbound.managed_link_up(now);
+            route.outbound.link_paused();
+            route.way = Way::None;
+            let until = now + RESUME_PATIENCE;
+            route.awaits = route.outbound.is_unproven().then(|| Awaited { session: session.to_owned(), until });
             self.touched_routes.insert(pair.clone());
         }
     }
 
-    /// What was sent over the stream may still be acknowledged.
-    pub(super) fn pause_ways(&mut self, id: ConnectionId) {
-        for route in self.routes.values_mut().filter(|route| route.is_over(id)) {
-            route.outbound.link_paused();
-            route.way = Way::None;
+    /// A session goes on over this stream, which has written again what was not acknowledged.
+    pub(super) fn resumed(&mut self, id: ConnectionId, session: &str, now: Instant) {
+        tracing::info!(stream = id, "stream resumed");
+        self.reopen(id, Some(session), now);
+    }
+
+    fn reopen(&mut self, id: ConnectionId, session: Option<&str>, now: Instant) {
+        let pairs = self.streams.get(&id).map(super::Stream::sending).unwrap_or_default();
+        for pair in pairs {
+            let Some(route) = self.routes.get_mut(&pair) else { continue };
+            if route.awaits.as_ref().is_some_and(|awaited| Some(awaited.session.as_str()) == session) {
+                route.awaits = None;
+            }
+            if route.is_over(id) {
+                route.outbound.link_lost();
+            }
+            self.way_found(id, &pair, now);
         }
     }
 
@@ -369,7 +423,8 @@ impl Core {
             Machine::In(stream) => !stream.is_closed() && stream.pairs(Sending).any(|(proven, _)| proven == *pair),
             Machine::Out(stream) => !stream.is_closed() && stream.pairs(Sending).any(|(proven, _)| proven == *pair),
         };
-        self.streams.iter().find(|(_, stream)| carries(&stream.machine)).map(|(id, _)| *id)
+        let mut open = self.streams.iter().filter(|(_, stream)| !self.is_undecided(stream));
+        open.find(|(_, stream)| carries(&stream.machine)).map(|(id, _)| *id)
     }
 }
 

@@ -27,6 +27,8 @@ pub(super) struct Stream {
     pub(super) inbound: BTreeMap<Pair, Inbound>,
     /// Stanzas handed in and not settled.
     pub(super) open: usize,
+    /// A stanza has come.
+    pub(super) has_spoken: bool,
     /// Octets came that are dealt with, and the peer is not read from.
     is_held: bool,
     /// Why the stream failed, for those who wait for it.
@@ -83,6 +85,7 @@ impl Stream {
             tls_version: "",
             inbound: BTreeMap::new(),
             open: 0,
+            has_spoken: false,
             is_held: false,
             fault: None,
             is_over: false,
@@ -122,6 +125,15 @@ impl Stream {
             Machine::Calling(_) | Machine::Called => false,
             Machine::In(stream) => stream.is_managed(),
             Machine::Out(stream) => stream.is_managed(),
+        }
+    }
+
+    /// The pairs that it may carry from here.
+    pub(super) fn sending(&self) -> Vec<Pair> {
+        match &self.machine {
+            Machine::Calling(_) | Machine::Called => Vec::new(),
+            Machine::In(stream) => stream.pairs(Flow::Sending).map(|(pair, _)| pair).collect(),
+            Machine::Out(stream) => stream.pairs(Flow::Sending).map(|(pair, _)| pair).collect(),
         }
     }
 
@@ -253,7 +265,7 @@ impl Core {
                 self.became_managed(id, now);
             }
             Output::Resume { id: session } => self.resume(id, &session, now),
-            Output::Resumed => tracing::info!(stream = id, "stream resumed"),
+            Output::Resumed { id: session } => self.resumed(id, &session, now),
             Output::Settle => self.hub.commit(),
             Output::Acked(token) => self.acked(token, true),
             Output::Lost(token) => self.acked(token, false),
@@ -332,11 +344,11 @@ impl Core {
         let fault = stream.fault.take().unwrap_or_else(|| "the stream ended".to_owned());
         match (&stream.machine, session) {
             (Machine::In(_) | Machine::Called, Some(session)) => {
-                self.pause_ways(id);
+                self.pause_ways(id, session.id(), now);
                 self.keep_session(session);
             }
             (Machine::Calling(_) | Machine::Out(_), Some(session)) => {
-                self.pause_ways(id);
+                self.pause_ways(id, session.id(), now);
                 self.resume_later(session, now);
             }
             (_, None) => {}

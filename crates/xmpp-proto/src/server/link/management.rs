@@ -78,9 +78,9 @@ impl Link {
     pub(in crate::server) fn adopt(&mut self, session: Session, h: u32, now: Instant) {
         self.bidi = session.bidi;
         let (sending, receiving) = (session.sending, session.receiving);
-        let id = Some(session.id);
-        self.managed = Some(Managed { management: session.management, id, resume_for: session.resume_for });
-        self.events.push_back(Output::Resumed);
+        let id = session.id;
+        self.events.push_back(Output::Resumed { id: id.clone() });
+        self.managed = Some(Managed { management: session.management, id: Some(id), resume_for: session.resume_for });
         for (pairs, flow) in [(&sending, Flow::Sending), (&receiving, Flow::Receiving)] {
             for (pair, by) in pairs.iter().filter(|(pair, _)| !self.pairs(flow).is_proven(pair)).collect::<Vec<_>>() {
                 self.prove(flow, pair, by);

@@ -1,0 +1,133 @@
+//! An example or more for every command: help and manual pages show them, a test reads each of them as a command line.
+
+/// By command: what to type after `interlingua`, and what it is for.
+const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
+    ("serve", &[("serve --config gw.toml", "run until SIGTERM; SIGHUP reloads")]),
+    (
+        "check",
+        &[
+            ("check --config gw.toml", "all problems at once, with remedies"),
+            ("check --config gw.toml --json", "the same for a program"),
+        ],
+    ),
+    ("demo", &[("demo", "show everything, then serve the console"), ("demo --exit", "end after the report")]),
+    (
+        "address",
+        &[
+            ("address 'sip:o%27hara@sip.example.com' --to xmpp", "the JID of a SIP user"),
+            ("address juliet@example.org --to sip --json", "the SIP URI of a JID"),
+        ],
+    ),
+    (
+        "inspect",
+        &[
+            ("inspect cpim < message.cpim", "read one message/cpim object"),
+            ("inspect uri --json", "read a URI from standard input"),
+        ],
+    ),
+    ("translate", &[("translate --from sip --to xmpp < request.sip", "what a SIP request becomes in XMPP")]),
+    (
+        "resolve",
+        &[
+            ("resolve im:juliet@example.org", "which protocol serves the domain, and where"),
+            ("resolve im:romeo@sip.example.com --zone example.zone", "try records before they are published"),
+        ],
+    ),
+    (
+        "explain",
+        &[
+            ("explain romeo@sip.example.com juliet@example.org --config gw.toml", "where a message would go, and why"),
+            (
+                "explain romeo@sip.example.com juliet@example.org --kind presence --config gw.toml",
+                "the same for a subscription",
+            ),
+        ],
+    ),
+    (
+        "doctor",
+        &[
+            ("doctor --config gw.toml", "DNS, certificates and peers of every domain; the records to publish"),
+            ("doctor partner.example --config gw.toml --json", "one domain, known or not, for a program"),
+        ],
+    ),
+    ("send", &[("send romeo@sip.example.com 'Good morrow' --token-file carol.token", "send one message as carol")]),
+    ("watch", &[("watch --token-file carol.token", "print what arrives for carol")]),
+    (
+        "health",
+        &[
+            ("health", "exit 0 if the gateway is alive"),
+            ("health --ready --admin http://127.0.0.1:8080", "exit 0 if it can do its work"),
+        ],
+    ),
+    (
+        "status",
+        &[
+            ("status", "what a gateway on this host does"),
+            ("status --admin unix:/run/interlingua/admin.sock", "over its socket file"),
+        ],
+    ),
+    ("peers", &[("peers", "who can be reached, and how each has proven itself")]),
+    ("subscriptions", &[("subscriptions --of romeo@sip.example.com", "whom he watches, and who him")]),
+    ("trace", &[("trace 189b877fcef8e4a1", "where one message went; also by Call-ID or stanza id")]),
+    (
+        "queue",
+        &[
+            ("queue", "what waits to be tried again"),
+            ("queue retry 000e68819e6dab41", "try one entry at once"),
+            ("queue delete 000e68819e6dab41", "give it up; its sender is told"),
+        ],
+    ),
+    ("reload", &[("reload", "read the configuration again; all of it or nothing")]),
+    (
+        "store",
+        &[
+            ("store check --config gw.toml", "look for damage; the gateway must be stopped"),
+            ("store export --config gw.toml --content --output store.jsonl", "everything, to be imported elsewhere"),
+        ],
+    ),
+    (
+        "config",
+        &[("config reference", "every key with its default"), ("config schema", "the JSON schema, for editors")],
+    ),
+    ("completions", &[("completions bash", "for /usr/share/bash-completion/completions/interlingua")]),
+    ("man", &[("man", "the manual page; `man -l -` shows it"), ("man explain", "the page of one command")]),
+];
+
+/// Puts the examples behind the help of each command.
+pub(crate) fn attach(command: clap::Command) -> clap::Command {
+    EXAMPLES.iter().fold(command, |command, (name, examples)| {
+        command.mut_subcommand(name, |command| command.after_help(text(examples)))
+    })
+}
+
+fn text(examples: &[(&str, &str)]) -> String {
+    let lines = examples.iter().map(|(line, what)| format!("  interlingua {line}\n      {what}\n"));
+    format!("Examples:\n{}", lines.collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli;
+
+    #[test]
+    fn every_command_has_an_example() {
+        for command in cli::command().get_subcommands().filter(|command| command.get_name() != "help") {
+            assert!(EXAMPLES.iter().any(|(name, _)| *name == command.get_name()), "{}", command.get_name());
+        }
+    }
+
+    #[test]
+    fn every_example_is_a_command_line() {
+        for (line, _) in EXAMPLES.iter().flat_map(|(_, examples)| *examples) {
+            let typed = line.split(" < ").next().unwrap();
+            // quotes hold no space but in the text of `send`
+            let words: Vec<_> =
+                typed.replace("'Good morrow'", "Good_morrow").replace('\'', "").split(' ').map(str::to_owned).collect();
+            let parsed = cli::command().try_get_matches_from([vec!["interlingua".to_owned()], words].concat());
+            // the files that it names are not here
+            let missing = |error: &clap::Error| error.kind() == clap::error::ErrorKind::ValueValidation;
+            assert!(parsed.as_ref().err().is_none_or(missing), "{line}: {parsed:?}");
+        }
+    }
+}
