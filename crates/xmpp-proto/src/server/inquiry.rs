@@ -170,6 +170,7 @@ mod tests {
         b"<?xml version='1.0'?><stream:stream xmlns='jabber:server' xmlns:db='jabber:server:dialback' \
         xmlns:stream='http://etherx.jabber.org/streams' id='1' from='b.example' to='a.example' version='1.0'>";
 
+    #[allow(clippy::disallowed_methods, reason = "time is an argument; a test takes its origin once")]
     fn inquiry() -> (Inquiry, Instant) {
         let domain = |text: &str| Domain::parse(text).unwrap();
         let now = Instant::now();
