@@ -62,6 +62,7 @@ pub(crate) struct Listener {
 fn acme_settings(acme: &crate::config::Acme) -> transport::acme::AcmeSettings {
     use crate::config::AcmeChallenge;
     use transport::acme::{AcmeSettings, Challenge};
+    let external_account = acme.external_account.as_ref().map(crate::config::ExternalAccount::settings);
     AcmeSettings {
         directory: acme.directory.clone(),
         contact: acme.contact.clone(),
@@ -73,6 +74,7 @@ fn acme_settings(acme: &crate::config::Acme) -> transport::acme::AcmeSettings {
         listen: acme.listen(),
         folder: acme.folder.clone(),
         certificate: acme.certificate(),
+        external_account,
     }
 }
 

@@ -13,6 +13,7 @@ use crate::notice::NoticePace;
 use crate::once::{AfterCrash, Repeats};
 use crate::order::Order;
 use crate::pace::Paces;
+use crate::pace_book::PaceBook;
 use crate::peers::{PeerProof, Proofs, Registrations};
 use crate::presence::{Engine, KeptState, Presence, PresenceLimits, Subscription, SubscriptionCounts};
 use crate::rates::Rates;
@@ -126,6 +127,7 @@ pub struct Core {
     pub(crate) after_crash: AfterCrash,
     pub(crate) notices: NoticePace,
     pub(crate) paces: Paces,
+    pub(crate) pace_book: PaceBook,
     pub(crate) storage: Storage,
     pub(crate) retries: Retries,
     pub(crate) presence: Presence,
@@ -169,6 +171,7 @@ impl Core {
         let now = now();
         let time = storage.clock.at(now);
         let asked = Asked::open(storage.ledger.store().clone(), time);
+        let paces = PaceBook::open(&**storage.ledger.store());
         let after_crash = AfterCrash::new(storage.ledger.begin(time), now);
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
@@ -188,7 +191,8 @@ impl Core {
             twins: Repeats::default(),
             after_crash,
             notices: NoticePace::default(),
-            paces: Paces::default(),
+            paces,
+            pace_book: PaceBook::default(),
             storage,
             retries: Retries::new(seed),
             presence: Presence::new(),
@@ -244,6 +248,7 @@ impl Core {
         while self.is_busy() && tokio::time::Instant::now() < end {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        self.keep_paces(true);
         self.inflight.len() + self.waiting.lock().len()
     }
 

@@ -23,6 +23,7 @@ mod once;
 mod onward;
 mod order;
 mod pace;
+mod pace_book;
 mod peers;
 mod policy;
 mod presence; // RFC 3859 §3.4

@@ -326,6 +326,11 @@ impl Core {
                     self.hub.peer_proven(domain.as_str(), "certificate", protection);
                 }
             }
+            StreamEvent::Overtaken { connection, by, address } => {
+                self.streams.overtaken(connection, by, address);
+                self.streams.close(connection);
+                self.handle_broken_connection(connection, End::Overtaken, now);
+            }
             StreamEvent::Closed { connection, end } => {
                 self.streams.close(connection);
                 self.handle_broken_connection(connection, end, now);

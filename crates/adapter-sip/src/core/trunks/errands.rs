@@ -144,7 +144,8 @@ impl Core {
         }
         let peer = FixedHop::parse(hop).map_or_else(Arc::default, |hop| hop.peer(domain));
         let ends = place.transport.is_secure().then_some(Ends { peer, source: None });
-        let connection = self.streams.connect(&Peering { address: place.address, transport: place.transport, ends })?;
+        let peering = Peering { address: place.address, transport: place.transport, ends };
+        let connection = self.streams.connect(&peering, Vec::new())?;
         Some(Route::Stream { connection, reopen: None })
     }
 
