@@ -1,6 +1,6 @@
 //! One SIP instance as the hub sees it.
 
-use crate::config::{Config, LargeMessages, Wrapping};
+use crate::config::{Approval, Config, LargeMessages, Wrapping};
 use crate::core::{
     self, FixedHop, MAX_UNSAFE_REQUEST, Place, Probe, Setup, describe_trunk, fits_datagram, located_places, via_name,
 };
@@ -210,7 +210,12 @@ impl SipAdapter {
         findings.add("presentity", address::to_sip_uri(&operation.target));
         let domain = operation.target.address.domain();
         if self.config.presence.agent.contains(domain) {
-            return findings.add("request", "none: users of this domain publish here (PUBLISH)");
+            findings.add("request", "none: users of this domain publish here (PUBLISH)");
+            let approved = match self.config.presence.agent_approval {
+                Approval::Contacts => "the presentity watches, or has watched, the watcher (agent_approval)",
+                Approval::Everyone => "everyone whom the policy admits (agent_approval)",
+            };
+            return findings.add("authorization", approved);
         }
         findings
             .add("request", "SUBSCRIBE, Event: presence, refreshed before its end once the watcher answers a probe");

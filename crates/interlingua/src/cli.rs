@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
-    address, check, config, demo, explain, inspect, manual, resolve, running, send, serve, store, translate, watch,
+    adapter, address, check, config, demo, explain, inspect, manual, resolve, running, send, serve, store, translate,
+    watch,
 };
 use crate::examples;
 
@@ -41,6 +42,7 @@ enum Command {
     Reload(running::ReloadArgs),
     Store(store::Args),
     Config(config::Args),
+    Adapter(adapter::Args),
     Completions(manual::CompletionsArgs),
     Man(manual::ManArgs),
 }
@@ -91,6 +93,7 @@ pub fn main() -> ExitCode {
         Command::Reload(args) => running::reload(&args),
         Command::Store(args) => store::run(&args),
         Command::Config(args) => config::run(&args),
+        Command::Adapter(args) => adapter::run(&args),
         Command::Completions(args) => manual::completions(&args),
         Command::Man(args) => manual::man(&args),
     };

@@ -24,7 +24,7 @@ use tokio::time::{sleep_until, timeout};
 use crate::config::Settings;
 pub(crate) use backoff::Backoff;
 pub(crate) use inbound::{Inbound, Settled};
-pub(crate) use outbound::{HIGH_WATER, Outbound, Verdict};
+pub(crate) use outbound::{HIGH_WATER, Outbound, ProofOfPresence, Verdict};
 
 /// What the adapter's handle shares with its link.
 #[derive(Debug, Default)]
@@ -110,7 +110,13 @@ impl Link {
         });
         let domain = settings.domain.clone();
         let inbound = Inbound::new(hub.clone(), provenance, Some(domain.clone()), limit, rand::random(), settlements);
-        let outbound = Outbound::new(domain, settings.acknowledge, settings.limits.max_stanza, Instant::now());
+        let outbound = Outbound::new(
+            domain,
+            settings.acknowledge,
+            ProofOfPresence::Needless,
+            settings.limits.max_stanza,
+            Instant::now(),
+        );
         let batch = Vec::with_capacity(BATCH);
         Self { settings, dns, hub, shutdown, shared, queue, batch, replies, outbound, inbound, unreachable: false }
     }

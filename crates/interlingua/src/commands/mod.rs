@@ -1,5 +1,6 @@
 //! The commands, one module each.
 
+pub mod adapter;
 pub mod address;
 pub mod check;
 pub mod config;

@@ -121,7 +121,8 @@ impl Core {
     pub(super) fn dress(&mut self, request: RequestBuilder, hop: Option<&str>, domain: &Domain) -> RequestBuilder {
         // RFC 3261 §8.1.2: a proxy written with `lr` stands in Route; requests of a dialog have the dialog's.
         let proxy = hop.filter(|_| !request.has(HeaderId::Route));
-        let proxy = proxy.filter(|text| FixedHop::parse(text).is_some_and(|hop| hop.route));
+        let has_lr = |text: &str| text.as_bytes().windows(LR.len()).any(|part| part.eq_ignore_ascii_case(LR));
+        let proxy = proxy.filter(|text| has_lr(text) && FixedHop::parse(text).is_some_and(|hop| hop.route));
         let request = match proxy {
             Some(text) => request.header(HeaderId::Route, &format!("<{text}>")),
             None => request,
@@ -134,6 +135,9 @@ impl Core {
         self.trunks.challenged(domain, tries, response)
     }
 }
+
+/// What the parameter looks like in every hop that has it.
+const LR: &[u8] = b";lr";
 
 /// Where a domain without `next_hop` is looked for (RFC 3263 §4).
 fn default_hop(domain: &Domain) -> Arc<str> {
