@@ -89,6 +89,7 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         "config",
         &[("config reference", "every key with its default"), ("config schema", "the JSON schema, for editors")],
     ),
+    ("adapter", &[("adapter new parrot", "a small adapter in Rust, to be made one for a protocol of your own")]),
     ("completions", &[("completions bash", "for /usr/share/bash-completion/completions/interlingua")]),
     ("man", &[("man", "the manual page; `man -l -` shows it"), ("man explain", "the page of one command")]),
 ];
