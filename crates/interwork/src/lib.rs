@@ -46,7 +46,7 @@ pub use blocklist::{Blocklist, BlocklistError};
 pub use core::{Core, CoreConfig, DeliveryLimits, Instance, Storage};
 pub use counters::{Counters, Direction, Histogram, OperationKey, PairKey};
 pub use dns::{CountedDns, DnsCounts};
-pub use explain::{Explanation, Sample};
+pub use explain::{Explanation, Probed, Sample};
 pub use impp_resolve::Resolution;
 pub use live::{Happening, MAX_VIEWERS, Missed, Passage, Viewer};
 pub use peers::PeerProof;

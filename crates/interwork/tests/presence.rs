@@ -10,7 +10,7 @@ use impp_model::{
     AuthorizeOperation, Basic, Device, EndReason, Endpoint, News, NotifyOperation, Operation, Outcome, PresenceInfo,
     PresenceTuple, Proof, Standing, SubscribeOperation, Wish,
 };
-use interwork::Subscription;
+use interwork::{Direction, Subscription};
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Limits, MemoryStore, SteadyClock};
@@ -155,6 +155,12 @@ async fn rfc8048_s5_2_a_standing_watcher_hears_of_each_device_and_of_the_end() {
     hub.submit("sip", notify(ROMEO, JULIET, rejected, News::Nothing)).await;
     assert_eq!(hub.next(&hub.world.xmpp).await, ["rejected b Closed", "authorize false"]);
     assert!(hub.subscriptions().await.is_empty());
+    let counted = |adapter: &str, direction| -> u64 {
+        let operations = hub.world.core.counters().operations();
+        let fits = operations.iter().filter(|(key, _)| key.adapter.as_str() == adapter && key.direction == direction);
+        fits.map(|(_, count)| count).sum()
+    };
+    assert_eq!([counted("xmpp", Direction::In), counted("sip", Direction::In)], [1, 3], "each once");
 }
 
 // checks: PRS-031, PRS-032, PRS-047, PRS-056
