@@ -284,7 +284,8 @@ impl Shared {
                 operation: Some(write_operation(&operation)?),
                 hop: Some(write_hop(&hop)),
             }),
-            Examine::Probe { domain } => wire::examine::Request::Probe(domain.to_string()),
+            // The process finds the way by itself.
+            Examine::Probe { domain, .. } => wire::examine::Request::Probe(domain.to_string()),
             _ => return None,
         };
         let (sender, receiver) = oneshot::channel();

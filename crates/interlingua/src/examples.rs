@@ -43,6 +43,13 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
             ),
         ],
     ),
+    (
+        "doctor",
+        &[
+            ("doctor --config gw.toml", "DNS, certificates and peers of every domain; the records to publish"),
+            ("doctor partner.example --config gw.toml --json", "one domain, known or not, for a program"),
+        ],
+    ),
     ("send", &[("send romeo@sip.example.com 'Good morrow' --token-file carol.token", "send one message as carol")]),
     ("watch", &[("watch --token-file carol.token", "print what arrives for carol")]),
     (
