@@ -104,7 +104,10 @@ pub fn to_stanza(tuple: &PresenceTuple, from: &Address, to: &Endpoint) -> Result
     if let Some(show) = tuple.show.filter(|_| open) {
         out = out.with_show(to_show(show));
     }
-    for note in &tuple.notes {
+    // RFC 6121 §4.7.2.2: one status for each language, as the first note says.
+    let told =
+        |number: usize, note: &LangText| tuple.notes.iter().take(number).all(|first| first.language != note.language);
+    for (_, note) in tuple.notes.iter().enumerate().filter(|(number, note)| told(*number, note)) {
         let text = note.text.replace("\r\n", "\n").replace('\r', "\n");
         out = out.with_status(text, note.language.as_ref().map(LanguageTag::as_str));
     }
@@ -340,6 +343,20 @@ mod tests {
         assert_eq!(written(&info).0, [format!("<presence type='unavailable' {ROMEO}/>")]);
         info.notes.push(note(None, "In Tokyo"));
         assert_eq!(written(&info), (vec![], vec!["notes"]));
+    }
+
+    // checks: XSU-016
+    #[test]
+    fn rfc6121_s4_7_2_one_show_and_one_status_for_each_language() {
+        let notes =
+            vec![note(None, "here"), note(Some("cs"), "tady"), note(None, "twice"), note(Some("cs"), "dvakrát")];
+        let both = PresenceTuple { show: Some(Show::Away), priority: Some(-128), notes, ..tuple("a", Basic::Open) };
+        let (stanzas, _) = written(&PresenceInfo { tuples: vec![both], ..PresenceInfo::default() });
+        assert_eq!(
+            stanzas,
+            ["<presence from='romeo@example.net/a' to='juliet@example.com'><show>away</show><status>here</status>\
+              <status xml:lang='cs'>tady</status><priority>-128</priority></presence>"]
+        );
     }
 
     #[test]

@@ -18,6 +18,7 @@ use super::dialog::accepts;
 use super::dialog::{Dialog, Role, contact_of, routes_of};
 use super::{DEFAULT_EXPIRES, EventId, Sent, Watching};
 use crate::core::Core;
+use crate::core::auth::speaks_for;
 use crate::core::inbound::Pending;
 use crate::mapping::address::from_sip_uri;
 use crate::mapping::presence::{ACCEPT, Document, EVENT, InDialog, Notification, to_notify};
@@ -54,6 +55,8 @@ impl Core {
             let response = ResponseBuilder::new(request, 423).header(HeaderId::MinExpires, &least.to_string());
             return self.send_built(&pending, response, now);
         }
+        // RFC 6665 §4.2.1.4: shorter than was asked for, never longer.
+        let expires = expires.min(self.events.max_expires.max(least));
         let (call_id, to_tag) = dialog_of(request);
         match to_tag {
             Some(tag) => match self.events.find(&call_id, &tag) {
@@ -125,6 +128,9 @@ impl Core {
             RequestMatch::Full(pending) => return self.answer_overload(&pending, now),
         };
         self.unanswered += 1;
+        if expires > 0 && speaks_for(&provenance, &dialog.watcher.address) {
+            self.approve_contact(&dialog.watcher, &dialog.target);
+        }
         let wish = if expires == 0 { Wish::Fetch } else { Wish::Watch(seconds(expires)) };
         let trans_id = self.events.trans_id();
         let (watcher, target) = (dialog.watcher.clone(), dialog.target.clone());

@@ -59,9 +59,20 @@ impl Packed {
         })
     }
 
-    /// Takes a dialog that was opened and changed.
+    /// Takes a dialog that was opened and changed; mostly its numbers alone have.
     pub(super) fn close(&mut self, dialog: &Dialog) {
-        *self = dialog.into();
+        let Dialog { call_id, own_tag, remote_tag, remote_target, routes, .. } = dialog;
+        let mut parts = self.text.split(SEPARATOR);
+        let mut same = |part: &str| parts.next() == Some(part);
+        let named = same(call_id) && same(own_tag);
+        // Nobody's address changes within a dialog.
+        let ends = parts.by_ref().take(2).count() == 2;
+        let rest = [remote_tag, remote_target].into_iter().chain(routes).map(String::as_str);
+        if named && ends && parts.eq(rest) {
+            (self.cseq, self.reserved, self.remote_cseq) = (dialog.cseq, dialog.reserved, dialog.remote_cseq);
+        } else {
+            *self = dialog.into();
+        }
     }
 
     fn is(&self, call_id: &str, own_tag: &str) -> bool {

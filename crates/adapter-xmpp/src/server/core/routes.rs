@@ -14,7 +14,7 @@ use super::super::connection::ConnectionId;
 use super::streams::Machine;
 use super::{Core, Timer, to_domain, to_jid_domain};
 use crate::config::Acknowledge;
-use crate::link::{Backoff, HIGH_WATER, Outbound, Verdict};
+use crate::link::{Backoff, HIGH_WATER, Outbound, ProofOfPresence, Verdict};
 
 /// The deliveries and answers of one pair of domains.
 pub(super) struct Route {
@@ -127,7 +127,13 @@ impl Core {
             self.next_route += 1;
             let route = Route {
                 number,
-                outbound: Outbound::new(domain, acknowledge, self.settings.limits.max_stanza, now),
+                outbound: Outbound::new(
+                    domain,
+                    acknowledge,
+                    ProofOfPresence::Needed,
+                    self.settings.limits.max_stanza,
+                    now,
+                ),
                 replies: VecDeque::new(),
                 way: Way::None,
                 known: Vec::new(),
