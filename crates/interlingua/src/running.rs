@@ -84,7 +84,7 @@ const CLOSING: Duration = Duration::from_secs(5);
 impl Running {
     /// Opens the admin API and starts every adapter; their listeners open a moment later. `file` is read again at a reload.
     pub(crate) async fn start(checked: &Checked, stored: Stored, file: Option<PathBuf>) -> Result<Self> {
-        let Gateway { core, store, instances, tls } = Gateway::new(checked, stored)?;
+        let Gateway { core, store, instances, tls, .. } = Gateway::new(checked, stored)?;
         let readiness = Readiness::default();
         let observed = Arc::new(Observer::new(core.clone(), readiness.clone(), checked));
         let (adapter_shutdown, shutdown) = Shutdown::new();

@@ -5,6 +5,7 @@ pub mod address;
 pub mod check;
 pub mod config;
 pub mod demo;
+pub mod doctor;
 pub mod explain;
 pub mod inspect;
 pub mod manual;

@@ -9,7 +9,7 @@ mod registration; // RFC 3261 §10.2
 use super::Core;
 use super::hop::FixedHop;
 use super::outbound::Id;
-use adapter_api::{Configuration, Findings, InstanceName, Trunk};
+use adapter_api::{Configuration, InstanceName, Trunk};
 use errands::Errand;
 use impp_model::Domain;
 use registration::Registration;
@@ -20,7 +20,6 @@ use sip_proto::message::Message;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::oneshot;
 
 /// All lines of an instance, and the errands that are under way.
 #[derive(Debug, Default)]
@@ -38,9 +37,6 @@ struct Line {
     registration: Option<Registration>,
     next_ping: Option<Instant>,
 }
-
-/// Somebody who wants to know whether a domain answers.
-pub(crate) type Probe = (Domain, oneshot::Sender<Findings>);
 
 impl Line {
     fn new(trunk: &Trunk, hop: Arc<str>, now: Instant) -> Self {

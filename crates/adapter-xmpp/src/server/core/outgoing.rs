@@ -214,7 +214,7 @@ impl Core {
     }
 }
 
-fn targets(resolution: &impp_resolve::Resolution) -> Result<Vec<Target>, Failure> {
+pub(in crate::server) fn targets(resolution: &impp_resolve::Resolution) -> Result<Vec<Target>, Failure> {
     let of_host = |target: &impp_resolve::Target| {
         let (host, direct) = (target.target.to_string(), target.direct_tls == Some(true));
         let transport = Some(if direct { Transport::Tls } else { Transport::Tcp });
