@@ -142,17 +142,27 @@ fn tuple(device: &str, basic: Basic, show: Option<Show>) -> PresenceTuple {
     PresenceTuple { show, ..PresenceTuple::new(Device::new(device).ok(), basic) }
 }
 
-/// The state of all devices, in as many notifications as the protocol needs for them.
+/// The state of all devices.
 async fn tell(stand: &mut Stand<'_>, id: &SubscriptId, number: u32, tuples: Vec<PresenceTuple>) -> Judged {
-    let active = Standing::Active { expires: Some(HOUR) };
+    tell_standing(stand, id, number, Standing::Active { expires: Some(HOUR) }, tuples).await
+}
+
+/// The state of all devices, in as many notifications as the protocol needs for them.
+async fn tell_standing(
+    stand: &mut Stand<'_>,
+    id: &SubscriptId,
+    number: u32,
+    standing: Standing,
+    tuples: Vec<PresenceTuple>,
+) -> Judged {
     if stand.capabilities().presence.is_some_and(|presence| presence.devices) {
         for tuple in tuples {
-            notify(stand, id, number, active.clone(), News::Device(Box::new(tuple))).await?;
+            notify(stand, id, number, standing.clone(), News::Device(Box::new(tuple))).await?;
         }
         return Ok(());
     }
     let info = PresenceInfo { tuples, ..PresenceInfo::default() };
-    notify(stand, id, number, active, News::Whole(Arc::new(info))).await
+    notify(stand, id, number, standing, News::Whole(Arc::new(info))).await
 }
 
 /// Waits until the user has seen the stranger with, or without, an open device.
@@ -187,8 +197,9 @@ pub(super) async fn expire(stand: &mut Stand<'_>) -> Judged {
     let id = begin_watch(stand).await?;
     tell(stand, &id, 1, vec![tuple("phone", Basic::Open, None)]).await?;
     sees(stand, true).await?;
+    // As the hub ends it: nobody is left there.
     let over = Standing::Ended { reason: EndReason::Timeout, retry_after: None };
-    notify(stand, &id, 2, over, News::Nothing).await?;
+    tell_standing(stand, &id, 2, over, vec![tuple("phone", Basic::Closed, None)]).await?;
     sees(stand, false).await
 }
 
