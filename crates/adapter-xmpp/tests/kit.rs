@@ -44,7 +44,8 @@ struct Users {
     shared: Arc<Shared>,
     sending: mpsc::UnboundedSender<Element>,
     seen: mpsc::UnboundedReceiver<Seen>,
-    tasks: JoinSet<()>,
+    /// Ends with this.
+    _server: JoinSet<()>,
 }
 
 /// What connections share.
@@ -76,7 +77,7 @@ impl Users {
                 server.up.send_replace(false);
             }
         });
-        Self { port, shared, sending, seen, tasks }
+        Self { port, shared, sending, seen, _server: tasks }
     }
 
     /// Something that a user's server sends.
