@@ -77,7 +77,13 @@ pub(crate) enum Verdict {
 
 impl Outbound {
     /// `domain`: whom all that is sent comes from.
-    pub(crate) fn new(domain: Domain, acknowledge: Acknowledge, max_stanza: usize, now: Instant) -> Self {
+    pub(crate) fn new(
+        domain: Domain,
+        acknowledge: Acknowledge,
+        max_stanza: usize,
+        replies: Replies,
+        now: Instant,
+    ) -> Self {
         Self {
             own: domain.to_unicode().into(),
             domain,
@@ -87,7 +93,7 @@ impl Outbound {
             waiting_due: None,
             sent: SentTable::new(now),
             checks: Checks::default(),
-            replies: Replies::default(),
+            replies,
             link: None,
         }
     }
@@ -164,7 +170,6 @@ impl Outbound {
     /// There is no way to the addressees: what waits is told why.
     pub(crate) fn fail_waiting(&mut self, failure: &Failure) {
         self.waiting_due = None;
-        self.replies.missed();
         for delivery in self.waiting.drain(..) {
             delivery.settle(failure.clone());
         }
@@ -187,9 +192,15 @@ impl Outbound {
         }
     }
 
+    /// Errors have waited for long enough: the hub keeps them.
+    pub(crate) fn give_replies_back(&mut self) {
+        self.replies.give_back();
+    }
+
     /// The gateway stops: what is left is told so.
     pub(crate) fn shut_down(&mut self) {
         self.link_lost();
+        self.give_replies_back();
         for delivery in self.waiting.drain(..) {
             delivery.settle(Failure::new(Side::Ours, Cause::ShuttingDown));
         }
