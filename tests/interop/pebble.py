@@ -14,6 +14,8 @@ DIRECTORY, MANAGEMENT = BASE + 500, BASE + 501
 HTTP, TLS = BASE + 502, BASE + 503
 NAMES, NAMES_MANAGEMENT = BASE + 504, BASE + 505
 FOLDER = os.path.join(RUN, "pebble")
+# An account outside ACME that ours may be bound to.
+KEY_ID, KEY = "kid-1", "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"
 # Seconds: renewed after two thirds of it.
 LIFE = 21
 
@@ -55,6 +57,7 @@ def running():
         json.dump({"pebble": {
             "listenAddress": f"127.0.0.1:{DIRECTORY}", "managementListenAddress": f"127.0.0.1:{MANAGEMENT}",
             "certificate": leaf, "privateKey": key, "httpPort": HTTP, "tlsPort": TLS, "certificateValidityPeriod": LIFE,
+            "externalAccountMACKeys": {KEY_ID: KEY},
         }}, f)
     log = open(os.path.join(RUN, "log", "pebble.log"), "ab")
     names = subprocess.Popen(

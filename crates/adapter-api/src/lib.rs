@@ -21,7 +21,7 @@ pub use capabilities::{
 };
 pub use configuration::{Configuration, Context, DomainEntry, Problem, Role};
 pub use delivery::{Delivery, Full, Hop, Target};
-pub use examine::{Examine, Finding, Findings};
+pub use examine::{Check, Examine, Finding, Findings, Verdict};
 pub use hub::{
     AdapterState, Hub, HubCore, InstanceName, PeerState, Provenance, Shutdown, ShutdownTrigger, SourceProof, SpeaksFor,
     StateDone, TraceId,

@@ -99,23 +99,17 @@ impl Adapter for ExternalAdapter {
         let _ = shared.hub.set(hub);
         let listener = shared.listen()?;
         tracing::info!(adapter = %shared.instance, socket = %shared.config.socket_file.display(), "waiting for the adapter");
-        {
-            let serve = connection::serve(Arc::clone(shared), listener);
-            let supervise = process::supervise(shared.instance.clone(), &shared.config, shared.stop.subscribe());
-            tokio::pin!(serve, supervise);
-            let stopping = async {
-                shutdown.requested().await;
-                shared.drain().await;
-            };
-            tokio::select! {
-                () = &mut serve => {}
-                () = &mut supervise => {}
-                () = shared.sweep() => {}
-                () = stopping => {
-                    // The process has said goodbye, or is ended.
-                    let _ = tokio::time::timeout(process::GRACE, &mut supervise).await;
-                }
-            }
+        let serve = connection::serve(Arc::clone(shared), listener);
+        let supervise = process::supervise(shared.instance.clone(), &shared.config, shared.stop.subscribe());
+        let stopping = async {
+            shutdown.requested().await;
+            shared.drain().await;
+        };
+        tokio::select! {
+            () = serve => {}
+            () = shared.sweep() => {}
+            // The process ends after the last goodbye, by itself or not.
+            ((), ()) = async { tokio::join!(stopping, supervise) } => {}
         }
         shared.end_session();
         // Somebody else may have made another one meanwhile; then it is theirs.
@@ -290,7 +284,8 @@ impl Shared {
                 operation: Some(write_operation(&operation)?),
                 hop: Some(write_hop(&hop)),
             }),
-            Examine::Probe { domain } => wire::examine::Request::Probe(domain.to_string()),
+            // The process finds the way by itself.
+            Examine::Probe { domain, .. } => wire::examine::Request::Probe(domain.to_string()),
             _ => return None,
         };
         let (sender, receiver) = oneshot::channel();

@@ -7,7 +7,7 @@ use crate::wire::{self, FromAdapter, FromGateway, from_adapter::Frame, from_gate
 use crate::{MAX_FRAME, Reason, VERSION};
 use adapter_api::model::{Cause, Domain, Failure, Operation, Outcome, Side};
 use adapter_api::{
-    Adapter, AdapterError, AdapterState, Carries, Configuration, Delivery, Examine, Hub, HubCore, InstanceName,
+    Adapter, AdapterError, AdapterState, Carries, Configuration, Delivery, Examine, Hop, Hub, HubCore, InstanceName,
     PeerState, Provenance, Settle, Settlement, Shutdown, StateDone, Token, TraceId,
 };
 use futures_util::stream;
@@ -359,7 +359,8 @@ impl Far {
                 hop: Arc::new(read_hop(dry.hop)?),
             },
             Some(wire::examine::Request::Probe(domain)) => {
-                Examine::Probe { domain: Domain::parse(&domain).map_err(|_| End::Broken)? }
+                let domain = Domain::parse(&domain).map_err(|_| End::Broken)?;
+                Examine::Probe { source: domain.clone(), domain, hop: Arc::new(Hop::Link) }
             }
             None => return Err(End::Broken),
         };

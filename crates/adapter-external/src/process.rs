@@ -9,7 +9,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
 /// How long the process may take to end by itself once its stream has ended.
-pub(crate) const GRACE: Duration = Duration::from_secs(3);
+const GRACE: Duration = Duration::from_secs(3);
 
 /// The first pause before another start, and the longest; whoever ran for as long as that begins anew.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);

@@ -9,8 +9,8 @@ use crate::users::{Reader, User, Users, Waiting, now};
 use crate::wire::EventId;
 use crate::{http, mapping};
 use adapter_api::{
-    Adapter, AdapterError, Capabilities, Carries, Context, Delivery, Examine, Findings, Full, Hub, InstanceName, PeerState,
-    Shutdown,
+    Adapter, AdapterError, Capabilities, Carries, Check, Context, Delivery, Examine, Findings, Full, Hub, InstanceName,
+    PeerState, Shutdown,
 };
 use async_trait::async_trait;
 use impp_model::{
@@ -259,10 +259,17 @@ impl Shared {
         let mut findings = Findings::default();
         match request {
             Examine::DryRun { operation, .. } => self.dry_run(operation, &mut findings),
-            Examine::Probe { domain } => {
+            Examine::Probe { domain, .. } => {
                 let bound = *self.bound.borrow();
                 findings.add("listening", bound.map_or_else(|| "no".to_owned(), |address| address.to_string()));
-                findings.add("users", self.users.of_domain(domain).count().to_string());
+                let users = self.users.of_domain(domain).count();
+                findings.add("users", users.to_string());
+                findings.checks.push(if users == 0 {
+                    let remedy = format!("add an [[adapter.native.user]] of {domain}");
+                    Check::warn("users", "nobody of this domain is known", remedy)
+                } else {
+                    Check::ok("users", users.to_string())
+                });
                 let streams: usize =
                     self.users.of_domain(domain).map(|user| user.mailbox(|mailbox| mailbox.streams())).sum();
                 findings.add("open streams", streams.to_string());

@@ -1,16 +1,16 @@
 //! Native JSON to message operations and back: pure functions, used by the server and by `translate`.
 
 pub mod cpim; // RFC 3862
+mod object; // RFC 3862 §5
 pub mod presence; // RFC 3863, RFC 6121 §4.7
 mod refusal;
 pub mod signals; // RFC 5438, RFC 3994
 
+pub use object::ObjectError;
 pub use refusal::{ContentTypeError, Refusal, TextProblem, ToError};
 
-use crate::wire::{Alternative, DeliveryStatus, MessageEvent, Receipt, SendMessage, SendResult, WholeObject};
+use crate::wire::{Alternative, DeliveryStatus, MessageEvent, Receipt, SendMessage, SendResult};
 use adapter_api::{Carries, TraceId};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use impp_model::{
     Address, Cause, Content, Endpoint, Failure, InstantMessage, LangText, LanguageTag, MaxForwards, MessageOperation,
     Outcome, Receipts, Side, TransId,
@@ -41,7 +41,11 @@ pub fn from_request(
     let destination = Endpoint::bare(parse_to(&request.to).map_err(Refusal::To)?);
     let mut beside = InstantMessage::new(Content::text(""));
     signals::read_beside(&mut request, &mut beside)?;
-    let media_type = parse_content_type(&request.content_type).map_err(Refusal::ContentType)?;
+    let sealed = request.object.take().map(|object| object::read(&object, &request.body)).transpose()?;
+    let media_type = match sealed {
+        Some(_) => Content::TEXT.to_owned(),
+        None => parse_content_type(&request.content_type).map_err(Refusal::ContentType)?,
+    };
     let language = request.lang.as_deref().map(parse_language).transpose()?;
     let id = bounded("id", request.id, MAX_ID_LEN)?;
     let thread = bounded("thread", request.thread, MAX_THREAD_LEN)?;
@@ -62,6 +66,7 @@ pub fn from_request(
             subjects: subject.map(|text| LangText { language, text }).into_iter().collect(),
             receipts,
             content,
+            sealed,
             ..beside
         },
     })
@@ -116,7 +121,7 @@ pub fn to_event(operation: &MessageOperation, trace: Option<TraceId>) -> Result<
         alternatives,
         trans_id: operation.trans_id.to_string(),
         trace: trace.map(|trace| trace.to_string()),
-        object: object(message)?,
+        object: object::write(message)?,
     };
     if let Some(sealed) = &message.sealed {
         event.content_type = sealed.payload.media_type.to_string();
@@ -287,21 +292,6 @@ fn json_text(content: &Content) -> Option<String> {
 
 fn with_lf(text: &str) -> Cow<'_, str> {
     if text.contains('\r') { Cow::Owned(text.replace("\r\n", "\n").replace('\r', "\n")) } else { Cow::Borrowed(text) }
-}
-
-/// The object that the message came as, or that only its addressee can read.
-fn object(message: &InstantMessage) -> Result<Option<WholeObject>, Failure> {
-    let entity = match &message.sealed {
-        Some(sealed) => Some(::cpim::mapping::unseal(sealed).ok_or_else(|| sealed.refusal())?),
-        None => message.object.as_ref(),
-    };
-    Ok(entity.and_then(|entity| {
-        let entity = ::cpim::Entity::parse(entity).ok()?;
-        Some(WholeObject {
-            content_type: entity.value("Content-Type")?.into_owned(),
-            base64: STANDARD.encode(entity.decoded_body()?),
-        })
-    }))
 }
 
 fn binary() -> Failure {

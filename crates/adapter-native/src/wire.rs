@@ -55,6 +55,9 @@ pub struct SendMessage {
     /// Files that lie elsewhere; their URLs stand in `body`, too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<FileLink>,
+    /// An S/MIME object, for the addressee's eyes alone; `body` is empty then, and `content_type` that of the object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<WholeObject>,
     /// To be kept nowhere on the way: it is sent at once or fails.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_store: bool,

@@ -1,12 +1,13 @@
 //! One SIP instance as the hub sees it.
 
-use crate::config::{Config, LargeMessages, Wrapping};
+use crate::config::{Approval, Config, LargeMessages, Wrapping};
 use crate::core::{
-    self, FixedHop, MAX_UNSAFE_REQUEST, Place, Probe, Setup, describe_trunk, fits_datagram, located_places, via_name,
+    self, FixedHop, MAX_UNSAFE_REQUEST, Place, Setup, describe_trunk, fits_datagram, located_places, via_name,
 };
 use crate::ids::RequestIds;
 use crate::mapping::message::Form;
 use crate::mapping::{address, message};
+use crate::probe::Probe;
 use adapter_api::{
     Acknowledgement, Adapter, AdapterError, Capabilities, Context, Delivery, Examine, Findings, Full, Hop, Hub,
     InstanceName, PresenceCapabilities, Repetition, SendsAs, Shutdown, TellsFailure, Transport,
@@ -19,9 +20,8 @@ use sip_proto::build::TopVia;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use std::time::SystemTime;
+use tokio::sync::mpsc;
 
 /// A SIP/SIMPLE network.
 pub struct SipAdapter {
@@ -30,8 +30,6 @@ pub struct SipAdapter {
     capabilities: Capabilities,
     queue: mpsc::Sender<Delivery>,
     deliveries: Mutex<Option<mpsc::Receiver<Delivery>>>,
-    probe: mpsc::Sender<Probe>,
-    probes: Mutex<Option<mpsc::Receiver<Probe>>>,
 }
 
 /// Makes the adapter of `[adapter.NAME]` with `type = "sip"`.
@@ -44,17 +42,8 @@ pub fn new(instance: InstanceName, config: Config, context: Context) -> Result<A
     }
     tracing::debug!(%instance, "SIP adapter made");
     let (queue, deliveries) = mpsc::channel(config.limits.queue);
-    let (probe, probes) = mpsc::channel(MAX_PROBES);
     let capabilities = capabilities(&config);
-    Ok(Arc::new(SipAdapter {
-        config,
-        context,
-        capabilities,
-        queue,
-        deliveries: Mutex::new(Some(deliveries)),
-        probe,
-        probes: Mutex::new(Some(probes)),
-    }))
+    Ok(Arc::new(SipAdapter { config, context, capabilities, queue, deliveries: Mutex::new(Some(deliveries)) }))
 }
 
 /// What this protocol carries.
@@ -78,12 +67,6 @@ pub fn capabilities(config: &Config) -> Capabilities {
     }
 }
 
-/// Probes that wait for their turn; each is somebody at a console.
-const MAX_PROBES: usize = 16;
-
-/// Longer than Timer F (RFC 3261 §17.1.2.2) lets one server be silent.
-const PROBE_PATIENCE: Duration = Duration::from_secs(35);
-
 #[async_trait]
 impl Adapter for SipAdapter {
     fn capabilities(&self) -> &Capabilities {
@@ -91,15 +74,10 @@ impl Adapter for SipAdapter {
     }
 
     async fn run(&self, hub: Hub, shutdown: Shutdown) -> Result<(), AdapterError> {
-        let (deliveries, probes) = (self.deliveries.lock().take(), self.probes.lock().take());
-        let Some((deliveries, probes)) = deliveries.zip(probes) else {
+        let Some(deliveries) = self.deliveries.lock().take() else {
             return Ok(()); // the contract says once
         };
-        core::run(
-            Setup { config: self.config.clone(), context: self.context.clone(), hub, deliveries, probes },
-            shutdown,
-        )
-        .await
+        core::run(Setup { config: self.config.clone(), context: self.context.clone(), hub, deliveries }, shutdown).await
     }
 
     fn deliver(&self, delivery: Delivery) -> Result<(), Full> {
@@ -119,7 +97,7 @@ impl Adapter for SipAdapter {
                 | Operation::Publish(_)
                 | _ => findings.add("kind", "not carried"),
             },
-            Examine::Probe { domain } => findings = self.probe(domain).await,
+            Examine::Probe { domain, source, hop } => self.probe(&domain, &source, &hop, &mut findings).await,
             _ => {}
         }
         findings
@@ -144,15 +122,15 @@ fn tls_expectation(destination: &Domain, hop: &Hop, transport: Transport) -> Str
 
 impl SipAdapter {
     /// RFC 3261 §11: OPTIONS to a domain's server, and what it says.
-    async fn probe(&self, domain: Domain) -> Findings {
-        let (answer, answered) = oneshot::channel();
-        let asked = self.probe.send((domain, answer)).await.is_ok();
-        let found = if asked { timeout(PROBE_PATIENCE, answered).await.ok().and_then(Result::ok) } else { None };
-        found.unwrap_or_else(|| {
-            let mut findings = Findings::default();
-            findings.add("options", "no answer");
-            findings
-        })
+    async fn probe(&self, domain: &Domain, source: &Domain, hop: &Hop, findings: &mut Findings) {
+        let names = match hop {
+            Hop::Fixed(text) => FixedHop::parse(text).map(|hop| hop.peer(domain).to_vec()).unwrap_or_default(),
+            Hop::Located { domain, .. } => vec![domain.clone()],
+            Hop::Link => Vec::new(),
+        };
+        let places = self.places(hop).await;
+        let probe = Probe { context: &self.context, domain, source };
+        probe.run(places.as_deref().map_err(Clone::clone), &names, findings).await;
     }
 
     async fn dry_run(&self, operation: &MessageOperation, hop: &Hop, findings: &mut Findings) {
@@ -210,7 +188,12 @@ impl SipAdapter {
         findings.add("presentity", address::to_sip_uri(&operation.target));
         let domain = operation.target.address.domain();
         if self.config.presence.agent.contains(domain) {
-            return findings.add("request", "none: users of this domain publish here (PUBLISH)");
+            findings.add("request", "none: users of this domain publish here (PUBLISH)");
+            let approved = match self.config.presence.agent_approval {
+                Approval::Contacts => "the presentity watches, or has watched, the watcher (agent_approval)",
+                Approval::Everyone => "everyone whom the policy admits (agent_approval)",
+            };
+            return findings.add("authorization", approved);
         }
         findings
             .add("request", "SUBSCRIBE, Event: presence, refreshed before its end once the watcher answers a probe");

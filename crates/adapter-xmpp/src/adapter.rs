@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use adapter_api::{
-    Adapter, AdapterError, Capabilities, Context, Delivery, Examine, Findings, Full, Hub, InstanceName, Problem,
+    Adapter, AdapterError, Capabilities, Check, Context, Delivery, Examine, Findings, Full, Hub, InstanceName, Problem,
     Shutdown,
 };
 use async_trait::async_trait;
@@ -14,7 +14,7 @@ use impp_model::{Cause, Failure, MessageOperation, Operation, Side};
 
 use crate::capabilities::capabilities;
 use crate::config::{Acknowledge, Config, Settings};
-use crate::link::{Link, Shared};
+use crate::link::{Link, Shared, probe};
 use crate::mapping::{e2e, message};
 use crate::presence;
 use crate::queue::Queue;
@@ -77,6 +77,14 @@ impl Adapter for XmppComponent {
             dry_run(operation, self.settings.domain.as_str(), self.settings.limits.max_stanza, &mut findings);
         }
         self.describe_link(&mut findings);
+        if let Examine::Probe { .. } = &request {
+            // A second connection would take a part of what is for the first.
+            findings.checks = if self.shared.up.load(Ordering::Relaxed) {
+                vec![Check::ok("component secret", "taken; the link is up")]
+            } else {
+                probe(&self.settings, &*self.context.dns).await
+            };
+        }
         findings
     }
 }

@@ -19,7 +19,8 @@ use xmpp_proto::stanza::{Presence, PresenceType};
 
 use crate::link::inbound::FEATURES;
 use crate::mapping::address::{AddressError, from_jid, to_jid};
-use crate::mapping::{error, presence};
+use crate::mapping::error;
+use crate::mapping::presence::{self, Unwritable};
 
 /// What a user's subscription is called: there is one for a pair (RFC 6121 §3.1.3).
 pub(crate) fn roster() -> SubscriptId {
@@ -145,15 +146,14 @@ pub(crate) fn to_stanzas(operation: &Operation, gateway: &str) -> Result<Vec<Ele
         Operation::Subscribe(subscribe) => subscription(subscribe, gateway),
         Operation::Authorize(authorize) => {
             let kind = if authorize.allow { PresenceType::Subscribed } else { PresenceType::Unsubscribed };
-            stanza(kind, &authorize.target, &authorize.watcher).map(|stanza| vec![stanza])
+            stanza(kind, &authorize.target, &authorize.watcher).map(|stanza| vec![stanza]).map_err(Unwritable::from)
         }
         Operation::Notify(notify) => notification(notify),
         Operation::Message(_) | Operation::Disposition(_) | Operation::Composing(_) | Operation::Publish(_) | _ => {
             return Err(Box::new(Failure::new(Side::Ours, Cause::NotImplemented)));
         }
     };
-    let stanzas =
-        mapped.map_err(|error| Failure::new(Side::Far, Cause::AddressMalformed).with_text(error.to_string()))?;
+    let stanzas = mapped.map_err(|error| error.failure())?;
     Ok(stanzas.into_iter().map(with_caps).collect())
 }
 
@@ -170,7 +170,7 @@ fn with_caps(stanza: Presence) -> Element {
     if available { element.with_child(contact().caps()) } else { element }
 }
 
-fn subscription(subscribe: &SubscribeOperation, gateway: &str) -> Result<Vec<Presence>, AddressError> {
+fn subscription(subscribe: &SubscribeOperation, gateway: &str) -> Result<Vec<Presence>, Unwritable> {
     let (watcher, target) = (&subscribe.watcher, &subscribe.target);
     Ok(match subscribe.wish {
         Wish::Watch(_) | Wish::Standing => {
@@ -190,7 +190,7 @@ fn subscription(subscribe: &SubscribeOperation, gateway: &str) -> Result<Vec<Pre
     })
 }
 
-fn notification(notify: &NotifyOperation) -> Result<Vec<Presence>, AddressError> {
+fn notification(notify: &NotifyOperation) -> Result<Vec<Presence>, Unwritable> {
     let (from, to) = (&notify.target.address, bare_end(&notify.watcher));
     match &notify.news {
         // RFC 8048 §5.2.1: a subscription that is pending is no news.

@@ -5,7 +5,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use memchr::{memchr, memmem};
-use strict_xml::{Element, is_xml_char};
+use strict_xml::{Element, SharedStr, is_xml_char};
 
 use crate::mime::Entity;
 
@@ -61,8 +61,18 @@ pub fn restore_line_ends(text: &str) -> Bytes {
     out.freeze()
 }
 
-/// Appends an `<e2e/>` element that holds the object, or nothing if it cannot be taken out again as it is.
-pub fn wrap(out: &mut BytesMut, object: &[u8]) -> Result<(), NotCarriable> {
+/// The `<e2e/>` element that holds the object; [`wrap`] writes it as RFC 3923 wants it.
+///
+/// # Errors
+///
+/// As for [`wrap`].
+pub fn element(object: &[u8]) -> Result<Element, NotCarriable> {
+    let text = carriable(object)?;
+    Ok(Element::new("e2e", NAMESPACE).with_text(SharedStr::copy(text)))
+}
+
+/// The text of an object that comes out of XML as it went in.
+fn carriable(object: &[u8]) -> Result<&str, NotCarriable> {
     if Entity::parse(object).is_ok_and(|entity| is_binary(&entity)) {
         return Err(NotCarriable::Binary);
     }
@@ -73,10 +83,19 @@ pub fn wrap(out: &mut BytesMut, object: &[u8]) -> Result<(), NotCarriable> {
     if let Some(at) = lone_line_end(object) {
         return Err(NotCarriable::LineEnd { at });
     }
+    Ok(text)
+}
+
+/// Appends an `<e2e/>` element that holds the object in a CDATA section (RFC 3923 §3.1).
+///
+/// # Errors
+///
+/// An object that could not be taken out again as it is; nothing is appended then.
+pub fn wrap(out: &mut BytesMut, object: &[u8]) -> Result<(), NotCarriable> {
+    let mut rest = carriable(object)?.as_bytes();
     out.put_slice(b"<e2e xmlns='");
     out.put_slice(NAMESPACE.as_bytes());
     out.put_slice(b"'><![CDATA[");
-    let mut rest = object;
     // XML 1.0 §2.7: "]]>" ends a section, so it is split over two.
     while let Some((inside, after)) = memmem::find(rest, b"]]>").and_then(|at| rest.split_at_checked(at + 2)) {
         out.put_slice(inside);

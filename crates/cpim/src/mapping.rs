@@ -16,15 +16,15 @@
 //! assert!(written.value.starts_with(b"From: <im:romeo@example.net>\r\n"));
 //! ```
 
+pub mod sealed; // RFC 3862 §5, RFC 3923 §8
 mod word; // RFC 5438, RFC 3994
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use impp_model::{
     Address, Cause, Content, DateTime, Endpoint, Failure, InstantMessage, LangText, LanguageTag, Mapped, MaxForwards,
-    MessageId, MessageOperation, OutOfBand, Receipts, Relation, Sealed, Side, TransId,
+    MessageId, MessageOperation, OutOfBand, Receipts, Relation, Side, TransId,
 };
 
 use crate::chars::is_language_tag;
@@ -39,6 +39,7 @@ use crate::mime::{CONTENT_TYPE, Entity};
 use crate::object::{Class, Package, SignedPolicy, Untranslatable};
 use crate::profile::Profile;
 use crate::write::{WriteError, representable};
+pub use sealed::{SEAL, seal, unseal};
 pub use word::{from_imdn, from_status, to_notification, to_status};
 
 /// Why an object makes no message operation.
@@ -284,38 +285,6 @@ fn with_crlf(text: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(out)
 }
 
-/// The scheme of protected MIME objects in the model: that of RFC 3923, whose elements hold the same octets.
-pub const SEAL: &str = crate::e2e::NAMESPACE;
-
-/// A protected object for the model: the whole entity with its MIME headers, octet for octet; `None` for a readable one.
-///
-/// A message/cpim around protected content is protected, too.
-pub fn seal(entity: Bytes) -> Option<Sealed> {
-    let parsed = Entity::parse(&entity).ok().filter(|parsed| class_within(parsed) != Class::Plain)?;
-    let value = parsed.value(CONTENT_TYPE)?;
-    let media_type: Arc<str> = MediaType::parse(&value)?.essence().to_ascii_lowercase().into();
-    Some(Sealed { scheme: SEAL.into(), name: None, payload: Content { media_type, language: None, octets: entity } })
-}
-
-/// The entity with its MIME headers that was sealed; `None` for content of another scheme or form.
-pub fn unseal(sealed: &Sealed) -> Option<&Bytes> {
-    let object = &*sealed.scheme == SEAL && &*sealed.payload.media_type != XML;
-    object.then_some(&sealed.payload.octets)
-}
-
-/// The class of an entity, or of what a message/cpim holds.
-fn class_within(entity: &Entity<'_>) -> Class {
-    if !entity.is(crate::MEDIA_TYPE) {
-        return entity.class();
-    }
-    let object = entity.decoded_body();
-    let message = object.as_deref().and_then(|object| Message::interpret(object, Profile::Gateway).ok());
-    message.map_or(Class::Plain, |(message, _)| message.content().class())
-}
-
-/// The form of an `<e2e/>` element that holds no MIME object, and goes between XMPP networks as it is.
-const XML: &str = "application/xml";
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -431,15 +400,5 @@ mod tests {
         operation.message.content = Content::text("see https://example.net/1");
         let written = to_object(&operation, None).unwrap();
         assert_eq!((written.dropped.as_slice(), written.degraded.last()), (&["hints"][..], Some(&"files")));
-    }
-
-    // checks: SM-01, SM-02, XE-04, XE-05, IM-20, REQ-2.5.1, REQ-2.5.3, REQ-5.4.7, REQ-5.4.9
-    #[test]
-    fn rfc3923_s8_protected_objects_are_kept_whole() {
-        let signed = Bytes::from_static(b"content-TYPE: Multipart/Signed; boundary=b\r\n\r\n--b\r\n\r\n--b--\r\n");
-        let sealed = seal(signed.clone()).unwrap();
-        assert_eq!((&*sealed.payload.media_type, unseal(&sealed)), ("multipart/signed", Some(&signed)));
-        assert_eq!(seal(Bytes::from_static(b"Content-Type: message/cpim\r\n\r\n")), None);
-        assert_eq!(unseal(&Sealed { scheme: "urn:xmpp:omemo:2".into(), ..sealed }), None);
     }
 }

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr;
+
 /// A media type with its parameters, borrowed from a Content-Type value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MediaType<'a> {
@@ -12,11 +14,12 @@ pub struct MediaType<'a> {
 impl<'a> MediaType<'a> {
     /// Reads a Content-Type value; `None` without a type and subtype.
     pub fn parse(value: &'a str) -> Option<Self> {
-        let (essence, params) = value.split_at_checked(value.find(';').unwrap_or(value.len()))?;
+        let octets = value.as_bytes();
+        let (essence, params) = value.split_at_checked(memchr(b';', octets).unwrap_or(octets.len()))?;
         // RFC 2045 §5.1: a comment may stand behind.
-        let essence = essence.split('(').next().unwrap_or_default().trim_matches(is_blank);
-        let (kind, subtype) = essence.split_once('/')?;
-        (is_token(kind) && is_token(subtype)).then_some(Self { essence, params })
+        let essence = essence.get(..memchr(b'(', essence.as_bytes()).unwrap_or(essence.len()))?.trim_matches(is_blank);
+        let (kind, subtype) = essence.split_at_checked(memchr(b'/', essence.as_bytes())?)?;
+        (is_token(kind) && is_token(subtype.get(1..)?)).then_some(Self { essence, params })
     }
 
     /// Type and subtype as written.
@@ -68,8 +71,23 @@ fn without_backslashes(text: &str) -> String {
 
 /// RFC 2045 §5.1: any printable ASCII but the special characters.
 pub(crate) fn is_token(text: &str) -> bool {
-    let token = |octet: u8| matches!(octet, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'0'..=b'9' | b'A'..=b'Z' | b'^'..=b'~');
-    !text.is_empty() && text.bytes().all(token)
+    !text.is_empty() && text.bytes().all(|octet| TOKEN.get(usize::from(octet)) == Some(&true))
+}
+
+/// Whether each octet may stand in a token.
+static TOKEN: [bool; 256] = token();
+
+const fn token() -> [bool; 256] {
+    let mut all = [false; 256];
+    let mut rest: &mut [bool] = &mut all;
+    let mut octet = 0_u8;
+    while let Some((may, after)) = rest.split_first_mut() {
+        *may =
+            matches!(octet, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'0'..=b'9' | b'A'..=b'Z' | b'^'..=b'~');
+        rest = after;
+        octet = octet.wrapping_add(1);
+    }
+    all
 }
 
 fn is_blank(c: char) -> bool {

@@ -160,7 +160,7 @@ fn split_header(octets: &[u8]) -> Option<(MimeHeader<'_>, usize, &[u8])> {
 fn unfold(text: &str) -> Cow<'_, str> {
     let blank = |c| matches!(c, ' ' | '\t' | '\r' | '\n');
     let text = text.trim_matches(blank);
-    if !text.contains("\r\n") {
+    if memchr::memchr(b'\r', text.as_bytes()).is_none() {
         return Cow::Borrowed(text);
     }
     let lines: Vec<&str> = text.split("\r\n").map(|line| line.trim_matches(blank)).collect();

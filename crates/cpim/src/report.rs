@@ -174,6 +174,9 @@ pub struct ImdnReport {
     /// IMDN-Route, top first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub route: Vec<MailboxReport>,
+    /// What is wrong with them, in words; RFC 3862 has nothing against it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<String>,
 }
 
 /// The encapsulated entity.
@@ -379,6 +382,7 @@ fn imdn(message: &Message<'_>) -> Option<ImdnReport> {
         original_to: headers.original_to.map(mailbox),
         record_route: headers.record_route.into_iter().map(mailbox).collect(),
         route: headers.route.into_iter().map(mailbox).collect(),
+        faults: headers.faults.iter().map(ToString::to_string).collect(),
     })
 }
 

@@ -73,7 +73,12 @@ impl Domain {
             .map_err(|_| DomainError::Idna)?;
         let ascii = ascii.strip_suffix('.').unwrap_or(&ascii);
         check_labels(ascii)?;
-        Ok(Self(ascii.into()))
+        let domain = Self(ascii.into());
+        // RFC 5891 §4.2: what an A-label stands for is no A-label itself, which would not read back as the same name.
+        if domain.to_unicode().split('.').any(|label| !label.is_ascii() && label.starts_with(ACE_PREFIX)) {
+            return Err(DomainError::Idna);
+        }
+        Ok(domain)
     }
 
     /// The canonical text: A-labels in lower case, an IPv6 address in brackets.
@@ -276,6 +281,7 @@ mod tests {
             assert_eq!(parse(text), Err(DomainError::Label { index }), "{text}");
         }
         assert_eq!(parse("xn--a.example"), Err(DomainError::Idna));
+        assert_eq!(parse("xn--xn--bchtr-kvvebchtr-kvve.example"), Err(DomainError::Idna));
         assert_eq!(parse("a\u{0}b.example"), Err(DomainError::Label { index: 0 }));
         assert_eq!(parse("ü b.example"), Err(DomainError::Idna));
     }

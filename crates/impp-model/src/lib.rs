@@ -1,6 +1,24 @@
 //! The common form: RFC 2778's nouns, the operations of RFC 3859 and RFC 3860 and what becomes of them.
 //!
-//! Every adapter maps its protocol to and from these types and no other.
+//! Every adapter maps its protocol to and from these types and no other. The crate performs no I/O and reads no clock.
+//!
+//! ```
+//! use impp_model::{Address, Content, DateTime, Endpoint, InstantMessage, MaxForwards, MessageOperation, TransId};
+//!
+//! let address = |uri| Address::from_im_uri(uri).map(Endpoint::bare);
+//! let operation = MessageOperation {
+//!     source: address("im:juliet@example.com")?,
+//!     destination: address("im:romeo%27s@example.net")?,
+//!     max_forwards: MaxForwards::INITIAL,
+//!     trans_id: TransId::from("t1"),
+//!     message: InstantMessage { sent: DateTime::parse("2026-11-22T12:16:49Z").ok(), ..InstantMessage::new(Content::text("Hi")) },
+//! };
+//! assert_eq!(operation.destination.address.to_string(), "romeo's@example.net");
+//!
+//! let error = Address::from_im_uri("im:romeo@[::1]").unwrap_err();
+//! assert_eq!((error.code(), error.position()), ("E_CHAR", 9));
+//! # Ok::<(), impp_model::uri::UriError>(())
+//! ```
 
 pub mod address; // RFC 2778 §3
 pub mod annotation; // XEP-0308, XEP-0334, XEP-0444, XEP-0461

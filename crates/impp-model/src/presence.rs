@@ -1,6 +1,6 @@
 //! RFC 3859 §3: the operations of presence, and PRESENCE INFORMATION as they carry it.
 
-use crate::{Device, Endpoint, LangText, TransId};
+use crate::{Device, Endpoint, LangText, Sealed, TransId};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -245,6 +245,17 @@ impl PresenceInfo {
         self.tuples.iter().filter(move |tuple| !still(tuple))
     }
 
+    /// The tuples that may be shown to others than the WATCHER's own client.
+    pub fn readable(&self) -> impl Iterator<Item = &PresenceTuple> {
+        self.tuples.iter().filter(|tuple| tuple.sealed.is_none())
+    }
+
+    /// The latest protected document, when there is nothing that may be read beside such.
+    pub fn sealed(&self) -> Option<&Sealed> {
+        let readable = self.readable().next().is_some();
+        self.tuples.iter().rev().find_map(|tuple| tuple.sealed.as_deref()).filter(|_| !readable)
+    }
+
     /// Sets the state of one device; the document it was read from no longer says the same and goes.
     pub fn set_device(&mut self, tuple: PresenceTuple) {
         self.pidf = None;
@@ -272,12 +283,15 @@ pub struct PresenceTuple {
     pub contact: Option<Arc<str>>,
     /// When this state began.
     pub since: Option<crate::DateTime>,
+    /// The document that only the WATCHER can read or check; the rest is what its envelope shows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<Box<Sealed>>,
 }
 
 impl PresenceTuple {
     /// A device's state and nothing more about it.
     pub fn new(device: Option<Device>, basic: Basic) -> Self {
-        Self { device, basic, show: None, priority: None, notes: Vec::new(), contact: None, since: None }
+        Self { device, basic, show: None, priority: None, notes: Vec::new(), contact: None, since: None, sealed: None }
     }
 }
 

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
-    address, check, config, demo, explain, inspect, manual, resolve, running, send, serve, store, translate, watch,
+    adapter, address, check, config, demo, doctor, explain, inspect, manual, resolve, running, send, serve, store,
+    translate, watch,
 };
 use crate::examples;
 
@@ -30,6 +31,7 @@ enum Command {
     Translate(translate::Args),
     Resolve(resolve::Args),
     Explain(explain::Args),
+    Doctor(doctor::Args),
     Send(send::Args),
     Watch(watch::Args),
     Health(running::HealthArgs),
@@ -41,6 +43,7 @@ enum Command {
     Reload(running::ReloadArgs),
     Store(store::Args),
     Config(config::Args),
+    Adapter(adapter::Args),
     Completions(manual::CompletionsArgs),
     Man(manual::ManArgs),
 }
@@ -80,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Translate(args) => translate::run(&args),
         Command::Resolve(args) => resolve::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Send(args) => send::run(&args),
         Command::Watch(args) => watch::run(&args),
         Command::Health(args) => running::health(&args),
@@ -91,6 +95,7 @@ pub fn main() -> ExitCode {
         Command::Reload(args) => running::reload(&args),
         Command::Store(args) => store::run(&args),
         Command::Config(args) => config::run(&args),
+        Command::Adapter(args) => adapter::run(&args),
         Command::Completions(args) => manual::completions(&args),
         Command::Man(args) => manual::man(&args),
     };

@@ -43,6 +43,13 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
             ),
         ],
     ),
+    (
+        "doctor",
+        &[
+            ("doctor --config gw.toml", "DNS, certificates and peers of every domain; the records to publish"),
+            ("doctor partner.example --config gw.toml --json", "one domain, known or not, for a program"),
+        ],
+    ),
     ("send", &[("send romeo@sip.example.com 'Good morrow' --token-file carol.token", "send one message as carol")]),
     ("watch", &[("watch --token-file carol.token", "print what arrives for carol")]),
     (
@@ -82,6 +89,7 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         "config",
         &[("config reference", "every key with its default"), ("config schema", "the JSON schema, for editors")],
     ),
+    ("adapter", &[("adapter new parrot", "a small adapter in Rust, to be made one for a protocol of your own")]),
     ("completions", &[("completions bash", "for /usr/share/bash-completion/completions/interlingua")]),
     ("man", &[("man", "the manual page; `man -l -` shows it"), ("man explain", "the page of one command")]),
 ];

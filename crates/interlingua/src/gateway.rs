@@ -31,6 +31,8 @@ pub(crate) struct Gateway {
     pub(crate) instances: Vec<Instance>,
     /// Our certificates.
     pub(crate) tls: Arc<Tls>,
+    /// Name service.
+    pub(crate) dns: Arc<dyn impp_resolve::Dns>,
 }
 
 impl Gateway {
@@ -57,8 +59,8 @@ impl Gateway {
         }
         let Stored { store, storage } = stored;
         let config = core_config(&checked.config, rules, configuration);
-        let core = Core::new(config, instances.clone(), dns, storage, rand::random());
-        Ok(Self { core, store, instances, tls })
+        let core = Core::new(config, instances.clone(), dns.clone(), storage, rand::random());
+        Ok(Self { core, store, instances, tls, dns })
     }
 }
 

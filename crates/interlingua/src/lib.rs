@@ -7,6 +7,7 @@ mod blocklists;
 pub mod cli;
 pub mod commands;
 pub mod config;
+mod doctor;
 mod examples;
 mod gateway;
 mod logging;

@@ -46,15 +46,37 @@ pub(crate) fn set_level(level: &str) {
     }
 }
 
-/// The level as configured; the database below speaks of its own housekeeping only when something is wrong.
+/// The level as configured; the database below speaks of its own housekeeping only when something is wrong, and the resolver,
+/// whose warnings quote what name servers answer, only when a directive of its own asks it to.
 fn filter(level: &str) -> EnvFilter {
     EnvFilter::new(format!("{QUIET},{level}"))
 }
 
-const QUIET: &str = "fjall=warn,lsm_tree=warn";
+const QUIET: &str = "fjall=warn,lsm_tree=warn,hickory_net=off,hickory_proto=off,hickory_resolver=off";
 
 fn keep_going(result: Result<(), tracing_subscriber::reload::Error>) {
     if let Err(error) = result {
         tracing::error!(%error, "the log level stays");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tracing_subscriber::layer::SubscriberExt;
+
+    /// Whether a warning of the resolver is heard under this level.
+    fn is_heard(level: &str) -> bool {
+        let subscriber = tracing_subscriber::registry().with(filter(level));
+        tracing::subscriber::with_default(
+            subscriber,
+            || tracing::enabled!(target: "hickory_net::xfer", tracing::Level::WARN),
+        )
+    }
+
+    #[test]
+    fn answers_of_name_servers_are_logged_only_for_who_asks() {
+        assert!(!is_heard("warn") && !is_heard("debug"));
+        assert!(is_heard("info,hickory_net=warn"));
     }
 }

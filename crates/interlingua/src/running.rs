@@ -62,6 +62,7 @@ pub(crate) struct Listener {
 fn acme_settings(acme: &crate::config::Acme) -> transport::acme::AcmeSettings {
     use crate::config::AcmeChallenge;
     use transport::acme::{AcmeSettings, Challenge};
+    let external_account = acme.external_account.as_ref().map(crate::config::ExternalAccount::settings);
     AcmeSettings {
         directory: acme.directory.clone(),
         contact: acme.contact.clone(),
@@ -73,6 +74,7 @@ fn acme_settings(acme: &crate::config::Acme) -> transport::acme::AcmeSettings {
         listen: acme.listen(),
         folder: acme.folder.clone(),
         certificate: acme.certificate(),
+        external_account,
     }
 }
 
@@ -82,7 +84,7 @@ const CLOSING: Duration = Duration::from_secs(5);
 impl Running {
     /// Opens the admin API and starts every adapter; their listeners open a moment later. `file` is read again at a reload.
     pub(crate) async fn start(checked: &Checked, stored: Stored, file: Option<PathBuf>) -> Result<Self> {
-        let Gateway { core, store, instances, tls } = Gateway::new(checked, stored)?;
+        let Gateway { core, store, instances, tls, .. } = Gateway::new(checked, stored)?;
         let readiness = Readiness::default();
         let observed = Arc::new(Observer::new(core.clone(), readiness.clone(), checked));
         let (adapter_shutdown, shutdown) = Shutdown::new();

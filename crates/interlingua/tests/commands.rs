@@ -26,6 +26,7 @@ fn help_lists_every_command() {
         "trace",
         "store",
         "config",
+        "adapter",
     ];
     for command in commands {
         assert!(help.stdout.lines().any(|line| line.trim_start().starts_with(command)), "{command}");

@@ -137,7 +137,10 @@ const SIGNED: &str = "Content-Type: multipart/signed; boundary=b; protocol=\"app
 #[test]
 fn rfc3923_s8_a_signed_object_passes_every_way_octet_for_octet() {
     let stanza = output(Protocol::Cpim, Protocol::Xmpp, SIGNED);
-    assert!(stanza.starts_with("<message from='romeo@example.net' to='juliet@example.com'><e2e "), "{stanza}");
+    assert!(
+        stanza.starts_with("<message xmlns='jabber:client' from='romeo@example.net' to='juliet@example.com'><e2e "),
+        "{stanza}"
+    );
     assert_eq!(output(Protocol::Xmpp, Protocol::Cpim, &stanza.replace("\r\n", "\n")), SIGNED);
     let request = output(Protocol::Xmpp, Protocol::Sip, &stanza.replace("\r\n", "\n"));
     assert!(request.starts_with("MESSAGE sip:juliet@example.com SIP/2.0\r\n"), "{request}");
@@ -160,6 +163,47 @@ fn rfc3923_s8_a_signed_object_passes_every_way_octet_for_octet() {
     let inside = format!("From: <im:romeo@example.net>\r\nTo: <im:juliet@example.com>\r\n\r\n{SIGNED}");
     let refused = run(Protocol::Cpim, Protocol::Xmpp, &inside);
     assert!(matches!(refused, Translation::Refused { stanza_error: "not-acceptable", .. }), "{refused:?}");
+}
+
+const SIGNED_PRESENCE: &str = "Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\nContent-Type: application/pidf+xml\r\n\r\n\
+    <?xml version='1.0'?><presence xmlns='urn:ietf:params:xml:ns:pidf' entity='pres:romeo@example.net'>\
+    <tuple id='orchard'><status><basic>open</basic></status></tuple></presence>\r\n--b\r\n\
+    Content-Type: application/pkcs7-signature\r\n\r\nsig\r\n--b--\r\n";
+
+// checks: XE-02, XE-04, XE-05, XE-06, SM-04
+#[test]
+fn rfc3923_s4_1_signed_presence_passes_as_such_and_is_rebuilt_nowhere() {
+    let stanza = output(Protocol::Cpim, Protocol::Xmpp, SIGNED_PRESENCE);
+    assert!(stanza.starts_with("<presence xmlns='jabber:client' from='romeo@example.net/orchard' to="), "{stanza}");
+    let request = output(Protocol::Xmpp, Protocol::Sip, &stanza.replace("\r\n", "\n"));
+    let (head, body) = SIGNED_PRESENCE.split_once("\r\n\r\n").unwrap();
+    assert!(request.starts_with("NOTIFY ") && request.contains(head) && request.ends_with(body), "{request}");
+    assert_eq!(output(Protocol::Sip, Protocol::Xmpp, &request), stanza);
+    assert_eq!(output(Protocol::Sip, Protocol::Cpim, &request), SIGNED_PRESENCE);
+    for to in [Protocol::Pidf, Protocol::Native] {
+        let refused = run(Protocol::Sip, to, &request);
+        assert!(matches!(refused, Translation::Refused { stanza_error: "not-acceptable", .. }), "{refused:?}");
+    }
+    // RFC 3923 §3.1: nor is it a message, whoever sends it.
+    let message = stanza.replace("<presence", "<message").replace("</presence>", "</message>");
+    for to in [Protocol::Sip, Protocol::Native, Protocol::Cpim] {
+        assert!(matches!(run(Protocol::Xmpp, to, &message), Translation::Refused { .. }), "{to:?}");
+    }
+}
+
+// checks: ARC-010, X-21
+#[test]
+fn rfc7247_s8_what_demands_tls_on_every_hop_goes_nowhere_else() {
+    let object = OBJECT.replace("im:juliet", "sips:juliet");
+    for to in [Protocol::Xmpp, Protocol::Native, Protocol::Sip] {
+        let refused = run(Protocol::Cpim, to, &object);
+        assert!(matches!(refused, Translation::Refused { sip_status: 480, .. }), "{refused:?}");
+    }
+    assert_eq!(output(Protocol::Cpim, Protocol::Cpim, &object), object);
+    let document = "<presence xmlns='urn:ietf:params:xml:ns:pidf' entity='sips:romeo@example.net'>\
+        <tuple id='o'><status><basic>open</basic></status></tuple></presence>";
+    assert!(matches!(run(Protocol::Pidf, Protocol::Xmpp, document), Translation::Refused { sip_status: 480, .. }));
+    assert!(output(Protocol::Pidf, Protocol::Sip, document).ends_with(document));
 }
 
 const OBJECT: &str = "From: <im:romeo@example.net>\r\nTo: <im:juliet@example.com>\r\nSubject:;lang=cs Ahoj\r\n\r\n\
@@ -233,7 +277,7 @@ fn documents_pass_between_pidf_speakers_in_their_own_octets() {
     let nobody = "<presence xmlns='urn:ietf:params:xml:ns:pidf' entity='pres:romeo@example.net'/>";
     assert!(
         output(Protocol::Pidf, Protocol::Xmpp, nobody)
-            .starts_with("<presence type='unavailable' from='romeo@example.net'")
+            .starts_with("<presence xmlns='jabber:client' type='unavailable' from='romeo@example.net'")
     );
     let both = format!("{STANZA}{}", STANZA.replace("balcony", "chamber").replace("away", "dnd"));
     assert_eq!(tuples(&output(Protocol::Xmpp, Protocol::Pidf, &both)).len(), 2, "one document for all resources");

@@ -1,6 +1,7 @@
 //! The hub itself: admission, routing, delivery, settlement.
 
 use crate::admission::Rules;
+use crate::composing::Composers;
 use crate::counters::{Counters, Direction, OperationKey};
 use crate::decisions::Decisions;
 use crate::dispatch::hop_name;
@@ -13,6 +14,7 @@ use crate::notice::NoticePace;
 use crate::once::{AfterCrash, Repeats};
 use crate::order::Order;
 use crate::pace::Paces;
+use crate::pace_book::PaceBook;
 use crate::peers::{PeerProof, Proofs, Registrations};
 use crate::presence::{Engine, KeptState, Presence, PresenceLimits, Subscription, SubscriptionCounts};
 use crate::rates::Rates;
@@ -127,6 +129,8 @@ pub struct Core {
     pub(crate) after_crash: AfterCrash,
     pub(crate) notices: NoticePace,
     pub(crate) paces: Paces,
+    pub(crate) pace_book: PaceBook,
+    pub(crate) composers: Composers,
     pub(crate) storage: Storage,
     pub(crate) retries: Retries,
     pub(crate) presence: Presence,
@@ -170,6 +174,8 @@ impl Core {
         let now = now();
         let time = storage.clock.at(now);
         let asked = Asked::open(storage.ledger.store().clone(), time);
+        let paces = PaceBook::open(&**storage.ledger.store());
+        let composers = Composers::open(&**storage.ledger.store(), time);
         let after_crash = AfterCrash::new(storage.ledger.begin(time), now);
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
@@ -189,7 +195,9 @@ impl Core {
             twins: Repeats::default(),
             after_crash,
             notices: NoticePace::default(),
-            paces: Paces::default(),
+            paces,
+            pace_book: PaceBook::default(),
+            composers,
             storage,
             retries: Retries::new(seed),
             presence: Presence::new(),
@@ -227,6 +235,7 @@ impl Core {
         loop {
             tick.tick().await;
             self.sweep_once(now());
+            self.end_composing();
         }
     }
 
@@ -245,6 +254,7 @@ impl Core {
         while self.is_busy() && tokio::time::Instant::now() < end {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        self.keep_paces(true);
         self.inflight.len() + self.waiting.lock().len()
     }
 
@@ -384,7 +394,7 @@ impl Core {
         }
     }
 
-    /// Carries an operation of presence on; nothing of it is ever in the ledger.
+    /// Carries on what is no message: presence, or a composing state of the gateway's own; nothing of it is ever in the ledger.
     pub(crate) fn carry(&self, operation: Operation, near: InstanceName, settle: Settle) {
         let trace = self.new_trace_id();
         let (peer, owner) = (Arc::from(""), Owner::Sender(settle));

@@ -59,6 +59,7 @@ impl Core {
             ledger.end_held(once, end, self.timestamp());
         }
         self.paces.delivered(&ended.hop, &outcome, self.timestamp());
+        self.note_composing(&ended.operation, &ended.from, &outcome);
         if ended.once.is_some() {
             self.forget_failed(&ended.operation, &outcome);
         }
@@ -99,7 +100,9 @@ impl Core {
         let Ended { trace, from, to, since, .. } = ended;
         let took = now().saturating_duration_since(*since);
         self.counters.latency(from, to, took);
-        for (adapter, direction) in [(from, Direction::In), (to, Direction::Out)] {
+        // Presence was counted when it came in: what its engine has then sent goes out.
+        let came_in = (!ended.kind().is_presence()).then_some((from, Direction::In));
+        for (adapter, direction) in came_in.into_iter().chain([(to, Direction::Out)]) {
             let (outcome, reason, kind) = (outcome.label(), outcome.reason(), ended.kind());
             self.counters.operation(OperationKey { adapter: adapter.clone(), direction, kind, outcome, reason });
         }

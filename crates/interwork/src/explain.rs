@@ -50,6 +50,15 @@ pub struct Explanation {
     pub verdict: &'static str,
 }
 
+/// What a live probe of a domain found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Probed {
+    /// Where the domain lies, and why there.
+    pub decision: Decision,
+    /// What its adapter says of the peer there.
+    pub findings: Findings,
+}
+
 impl Core {
     /// Runs an operation from `from` to `to` dry.
     pub async fn explain(&self, from: Address, to: Address, sample: Sample) -> Explanation {
@@ -97,6 +106,27 @@ impl Core {
         explanation.acknowledge = self.acknowledgement(&decision, &to);
         explanation.decision = Some(decision);
         explanation
+    }
+
+    /// Finds the way from one domain to another, and has its adapter look at the peer there.
+    ///
+    /// The way is that of a message; a probe sends none.
+    pub async fn probe(&self, from: &Domain, to: &Domain) -> Probed {
+        let near = self.rules.load().configuration.domain(from).and_then(|entry| entry.adapter.clone());
+        let near = near.unwrap_or_else(|| "".into());
+        let decision = self.locate(&(near, from.clone(), to.clone())).await;
+        let findings = match &decision.result {
+            Ok(choice) => match self.adapters.get(choice.index) {
+                Some(adapter) => {
+                    let book = self.rulebook();
+                    let (domain, source) = (book.wire_name(to).clone(), book.wire_name(from).clone());
+                    adapter.examine(Examine::Probe { domain, source, hop: choice.hop.clone() }).await
+                }
+                None => Findings::default(),
+            },
+            Err(_) => Findings::default(),
+        };
+        Probed { decision, findings }
     }
 
     async fn dry_run(&self, operation: Operation, index: usize, hop: Arc<Hop>, steps: &mut Vec<String>) -> Findings {

@@ -5,6 +5,7 @@
 
 mod admission; // RFC 3860 §3.4.1, steps 1 and 3
 mod blocklist;
+mod composing; // RFC 3994 §3.3, XEP-0085 §5.3
 mod core; // RFC 3860 §3.4
 mod counters;
 mod deciding;
@@ -23,6 +24,7 @@ mod once;
 mod onward;
 mod order;
 mod pace;
+mod pace_book;
 mod peers;
 mod policy;
 mod presence; // RFC 3859 §3.4
@@ -44,7 +46,7 @@ pub use blocklist::{Blocklist, BlocklistError};
 pub use core::{Core, CoreConfig, DeliveryLimits, Instance, Storage};
 pub use counters::{Counters, Direction, Histogram, OperationKey, PairKey};
 pub use dns::{CountedDns, DnsCounts};
-pub use explain::{Explanation, Sample};
+pub use explain::{Explanation, Probed, Sample};
 pub use impp_resolve::Resolution;
 pub use live::{Happening, MAX_VIEWERS, Missed, Passage, Viewer};
 pub use peers::PeerProof;

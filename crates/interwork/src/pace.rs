@@ -4,7 +4,7 @@
 use crate::flow::Flow;
 use impp_model::Outcome;
 use parking_lot::Mutex;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 use store::Timestamp;
 
@@ -20,8 +20,9 @@ const WINDOW: Duration = Duration::from_secs(5);
 const WINDOWS: usize = 12;
 /// Tries a second that any hop can bear, though it has hardly been used.
 const FLOOR: f64 = 50.0;
-/// As long as a hop of which nothing is known answers, its pace doubles after this time.
-const DOUBLING: Duration = Duration::from_secs(5);
+/// As long as a hop of which nothing is known answers, its pace doubles after this time: some seconds of confirmations at the
+/// pace before, and from the floor to ten thousand a second in a quarter of a minute.
+const DOUBLING: Duration = Duration::from_secs(2);
 /// Doublings at the most: fifty thousand a second is no limit any more.
 const MAX_DOUBLINGS: i32 = 10;
 /// What may be tried at once: so much of a second's share.
@@ -38,7 +39,7 @@ const SHARE: f64 = 0.25;
 
 #[derive(Debug, Default)]
 struct Pace {
-    /// Starts of windows with what was delivered live in them, oldest first.
+    /// Starts of windows with what was delivered live in them, oldest first; one of an earlier process begins at zero.
     live: VecDeque<(Timestamp, u32)>,
     /// When the tries began that nothing has broken off since.
     since: Option<Timestamp>,
@@ -108,6 +109,17 @@ impl Paces {
         }
     }
 
+    /// What each hop took in its best window, to be known after a restart: with a hop's name, in its order.
+    pub(crate) fn most(&self) -> BTreeMap<Box<str>, u32> {
+        self.0.lock().iter().filter_map(|(hop, pace)| Some((hop.clone(), pace.most()?))).collect()
+    }
+
+    /// Those that an earlier process knew.
+    pub(crate) fn restore(most: BTreeMap<Box<str>, u32>) -> Self {
+        let pace = |most| Pace { live: VecDeque::from([(Timestamp::default(), most)]), ..Pace::default() };
+        Self(Mutex::new(most.into_iter().take(MAX_HOPS).map(|(hop, most)| (hop, pace(most))).collect()))
+    }
+
     /// A try failed in a way that may pass: whoever was tried faster and faster is tried slowly again.
     pub(crate) fn broken_off(&self, hop: &str) {
         if let Some(pace) = self.0.lock().get_mut(hop) {
@@ -166,9 +178,14 @@ impl Pace {
         may
     }
 
+    /// What was delivered live in the best window.
+    fn most(&self) -> Option<u32> {
+        self.live.iter().map(|(_, count)| *count).max()
+    }
+
     /// Tries a second.
     fn limit(&self, tried_for: Duration) -> f64 {
-        match self.live.iter().map(|(_, count)| *count).max() {
+        match self.most() {
             Some(most) => (2.0 * f64::from(most) / WINDOW.as_secs_f64()).max(FLOOR),
             None => {
                 let doublings = i32::try_from(tried_for.as_secs() / DOUBLING.as_secs()).unwrap_or(MAX_DOUBLINGS);
@@ -206,12 +223,29 @@ mod tests {
     }
 
     #[test]
+    fn what_a_hop_took_is_known_after_a_restart_until_it_is_used_anew() {
+        let first = Paces::default();
+        for ms in 0..5_000 {
+            first.delivered(HOP, &Outcome::Success(Proof::Server), Timestamp(1_000 + ms));
+        }
+        assert!(first.admit("never delivered to", Timestamp(1_000)));
+        let most = first.most();
+        assert_eq!(most, BTreeMap::from([(HOP.into(), 5_000)]));
+        let paces = Paces::restore(most);
+        assert!((1_900..=2_200).contains(&seconds(&paces, 9_000_000, 1)[0]), "1,000 a second before");
+        for window in 0..WINDOWS as u64 {
+            paces.delivered(HOP, &Outcome::Success(Proof::Server), Timestamp(9_100_000 + window * 5_000));
+        }
+        assert_eq!(paces.most(), BTreeMap::from([(HOP.into(), 1)]));
+    }
+
+    #[test]
     fn a_hop_of_which_nothing_is_known_is_tried_slowly_then_faster_until_it_breaks_off() {
         let paces = Paces::default();
         let admitted = seconds(&paces, 1_000, 6);
-        assert!(admitted[0] <= 56 && admitted[5] >= 95, "{admitted:?}");
+        assert!(admitted[0] <= 56 && (95..=110).contains(&admitted[2]) && admitted[4] >= 190, "{admitted:?}");
         paces.broken_off(HOP);
-        assert!(seconds(&paces, 7_000, 1)[0] <= 61);
+        assert!(seconds(&paces, 7_000, 1)[0] <= 71);
         paces.delivered("other", &Outcome::Indeterminant, Timestamp(1));
         assert_eq!(paces.0.lock().len(), 1);
     }

@@ -123,7 +123,8 @@ impl Core {
                         Origin::Gateway | Origin::Warning => self.report_told(&ended, &outcome),
                     }
                 }
-                if !matches!(outcome, Outcome::Success(_) | Outcome::HandedOver) {
+                // What is refused for good says nothing about how fast the hop can be tried.
+                if matches!(&outcome, Outcome::Failure(failure) if may_pass(failure)) {
                     self.paces.broken_off(&held.hop);
                 }
                 return self.tried(held.trace, attempt, outcome);
@@ -421,6 +422,7 @@ impl Core {
             }
             self.storage.ledger.checkpoint(self.timestamp(), false);
             self.storage.traces.sweep(self.timestamp());
+            self.keep_paces(false);
             let pause = self.pause(rest_until.saturating_duration_since(now));
             tokio::select! {
                 Some((seq, claim)) = claimed.recv() => {

@@ -10,7 +10,7 @@ use impp_model::{
     AuthorizeOperation, Basic, Device, EndReason, Endpoint, News, NotifyOperation, Operation, Outcome, PresenceInfo,
     PresenceTuple, Proof, Standing, SubscribeOperation, Wish,
 };
-use interwork::Subscription;
+use interwork::{Direction, Subscription};
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Limits, MemoryStore, SteadyClock};
@@ -155,6 +155,12 @@ async fn rfc8048_s5_2_a_standing_watcher_hears_of_each_device_and_of_the_end() {
     hub.submit("sip", notify(ROMEO, JULIET, rejected, News::Nothing)).await;
     assert_eq!(hub.next(&hub.world.xmpp).await, ["rejected b Closed", "authorize false"]);
     assert!(hub.subscriptions().await.is_empty());
+    let counted = |adapter: &str, direction| -> u64 {
+        let operations = hub.world.core.counters().operations();
+        let fits = operations.iter().filter(|(key, _)| key.adapter.as_str() == adapter && key.direction == direction);
+        fits.map(|(_, count)| count).sum()
+    };
+    assert_eq!([counted("xmpp", Direction::In), counted("sip", Direction::In)], [1, 3], "each once");
 }
 
 // checks: PRS-031, PRS-032, PRS-047, PRS-056
@@ -258,12 +264,10 @@ async fn rfc2779_s5_nobody_subscribes_or_tells_presence_in_anothers_name() {
 
 // checks: PR-06, REQ-5.2.2
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_stored_has_not_happened_and_is_tried_again() {
+async fn what_cannot_be_stored_has_not_happened_and_an_end_needs_no_room() {
     const NOT_STORED: &str = "resource-constraint";
     let hub = fresh();
     let store = &hub.world.store;
-    let rejected =
-        || notify(ROMEO, JULIET, Standing::Ended { reason: EndReason::Rejected, retry_after: None }, News::Nothing);
     store.set_free(0);
     assert_eq!(hub.submit("xmpp", subscribe(JULIET, ROMEO, "x", Wish::Standing)).await.reason(), NOT_STORED);
     assert!(hub.subscriptions().await.is_empty());
@@ -275,34 +279,90 @@ async fn what_cannot_be_stored_has_not_happened_and_is_tried_again() {
     hub.submit("sip", notify(ROMEO, JULIET, active(), whole(&[tuple("a", Basic::Open)]))).await;
     hub.next(&hub.world.xmpp).await;
     store.set_free(0);
-    assert_eq!(hub.submit("sip", rejected()).await.reason(), NOT_STORED);
-    assert_eq!(hub.submit("xmpp", subscribe(JULIET, ROMEO, "x", Wish::Cancel)).await.reason(), NOT_STORED);
-    let [only] = &hub.subscriptions().await[..] else { panic!("it stands") };
-    assert_eq!((only.authorization, only.subscriptions, only.open), ("granted", 1, Some(true)));
+    assert_eq!(
+        hub.submit("xmpp", subscribe("nurse@xmpp.example", ROMEO, "x", Wish::Standing)).await.reason(),
+        NOT_STORED
+    );
     assert!(hub.world.xmpp.take().is_empty() && hub.world.sip.take().is_empty(), "neither side has heard of it");
-    store.set_free(u64::MAX);
-    // What the presentity's side has said is asked for once more.
+    // Who ends something needs no room.
+    assert_eq!(hub.submit("xmpp", subscribe(JULIET, ROMEO, "x", Wish::Cancel)).await, ok());
+    assert_eq!(hub.next(&hub.world.sip).await, ["cancel juliet@xmpp.example -> romeo@sip.example"]);
+    hub.next(&hub.world.xmpp).await;
+    assert!(hub.subscriptions().await.is_empty());
+}
+
+// checks: PR-06
+#[tokio::test(start_paused = true)]
+async fn a_grant_that_cannot_be_stored_is_asked_for_once_more() {
+    let hub = fresh();
+    hub.submit("xmpp", subscribe(JULIET, ROMEO, "x", Wish::Standing)).await;
+    hub.next(&hub.world.sip).await;
+    hub.next(&hub.world.xmpp).await;
+    hub.world.store.set_free(0);
+    let grant = || notify(ROMEO, JULIET, active(), whole(&[tuple("a", Basic::Open)]));
+    assert_eq!(hub.submit("sip", grant()).await.reason(), "resource-constraint");
+    let [only] = &hub.subscriptions().await[..] else { panic!("it stands") };
+    assert_eq!((only.authorization, only.subscriptions), ("asked", 1));
+    assert!(hub.world.xmpp.take().is_empty(), "the watcher has not heard of it");
+    hub.world.store.set_free(u64::MAX);
     assert_eq!(hub.next(&hub.world.sip).await, ["watch juliet@xmpp.example -> romeo@sip.example"]);
-    assert_eq!(hub.submit("sip", rejected()).await, ok());
+    assert_eq!(hub.submit("sip", grant()).await, ok());
+    assert_eq!(hub.next(&hub.world.xmpp).await, ["authorize true", "active a Open"]);
+    // The presentity's side takes it back although there is no room.
+    hub.world.store.set_free(0);
+    let rejected = Standing::Ended { reason: EndReason::Rejected, retry_after: None };
+    assert_eq!(hub.submit("sip", notify(ROMEO, JULIET, rejected, News::Nothing)).await, ok());
     assert_eq!(hub.next(&hub.world.xmpp).await, ["rejected a Closed", "authorize false"]);
     assert!(hub.subscriptions().await.is_empty());
 }
 
 // checks: PR-06
 #[tokio::test(start_paused = true)]
-async fn an_expiry_that_cannot_be_stored_comes_later() {
+async fn an_expiry_needs_no_room_on_the_disk() {
     let hub = fresh();
     hub.submit("sip", subscribe(ROMEO, JULIET, "d", Wish::Watch(HOUR))).await;
     hub.submit("xmpp", authorize(JULIET, ROMEO, true)).await;
     assert_eq!(hub.next(&hub.world.sip).await, ["pending -", "authorize true", "active -"]);
     hub.next(&hub.world.xmpp).await;
     hub.world.store.set_free(0);
-    tokio::time::sleep(HOUR * 2).await;
-    assert!(hub.world.sip.take().is_empty(), "it has not been told");
-    let [only] = &hub.subscriptions().await[..] else { panic!("it stands") };
-    assert_eq!((only.authorization, only.subscriptions), ("granted", 1));
-    hub.world.store.set_free(u64::MAX);
+    tokio::time::sleep(HOUR).await;
     assert_eq!(hub.next(&hub.world.sip).await, ["timeout 1 tuples"]);
     let told = hub.next(&hub.world.xmpp).await;
     assert!(told.iter().any(|told| told.starts_with("pause ")), "{told:?}");
+}
+
+// checks: PRS-055
+#[tokio::test(start_paused = true)]
+async fn rfc6121_s4_6_directed_presence_is_kept_for_a_later_subscription() {
+    let hub = fresh();
+    let shown =
+        |basic| notify(JULIET, ROMEO, Standing::Active { expires: None }, News::Device(Box::new(tuple("a", basic))));
+    hub.submit("xmpp", shown(Basic::Open)).await;
+    assert!(hub.world.sip.take().is_empty() && hub.subscriptions().await.is_empty(), "it is no subscription");
+    hub.submit("sip", subscribe(ROMEO, JULIET, "f", Wish::Fetch)).await;
+    assert_eq!(hub.next(&hub.world.sip).await, ["timeout 1 tuples"]);
+    assert!(hub.world.xmpp.take().is_empty(), "nobody needs to be asked");
+    hub.submit("xmpp", shown(Basic::Open)).await;
+    hub.submit("sip", subscribe(ROMEO, JULIET, "d", Wish::Watch(HOUR))).await;
+    assert_eq!(hub.next(&hub.world.sip).await, ["pending -"], "state is for those who may watch");
+    hub.submit("xmpp", authorize(JULIET, ROMEO, true)).await;
+    assert_eq!(hub.next(&hub.world.sip).await, ["authorize true", "active 1 tuples"]);
+}
+
+// checks: PRL-024
+#[tokio::test(start_paused = true)]
+async fn an_end_that_a_crash_cut_short_is_told_again() {
+    let (store, clock) = (Arc::new(MemoryStore::new()), SteadyClock::start());
+    {
+        let hub = start(&store, clock);
+        hub.submit("sip", subscribe(ROMEO, JULIET, "d", Wish::Watch(HOUR))).await;
+        hub.submit("xmpp", authorize(JULIET, ROMEO, true)).await;
+        hub.next(&hub.world.xmpp).await;
+        assert_eq!(hub.submit("sip", subscribe(ROMEO, JULIET, "d", Wish::Cancel)).await, ok());
+        // Nothing is settled: the process ends amid it.
+    }
+    let hub = start(&store, clock);
+    assert_eq!(hub.next(&hub.world.xmpp).await, ["cancel romeo@sip.example -> juliet@xmpp.example"]);
+    assert_eq!(hub.next(&hub.world.sip).await, ["authorize false"]);
+    assert!(hub.subscriptions().await.is_empty());
 }

@@ -3,8 +3,11 @@
 use std::time::{Duration, SystemTime};
 
 use pidf::report::PidfReport;
-use pidf::{Basic, Contact, Element, Note, Person, Presence, Priority, RelayView, Tuple, namespace, parse};
+use pidf::{
+    Attr, Basic, Contact, Device, Element, Note, Person, Presence, Priority, RelayView, Tuple, namespace, parse,
+};
 use proptest::prelude::*;
+use strict_xml::XML_NS;
 
 const CASES: u32 = 64;
 
@@ -61,13 +64,29 @@ fn tuple() -> impl Strategy<Value = Tuple> {
 
 fn presence() -> impl Strategy<Value = Presence> {
     let person = proptest::option::of(proptest::collection::vec(element(), 0..3));
-    (proptest::collection::vec(tuple(), 0..3), proptest::collection::vec(note(), 0..2), person).prop_map(
-        |(mut tuples, notes, person)| {
+    let more = (proptest::option::of("[a-z]{2}"), proptest::option::of("urn:[a-z]{1,4}:x"), element());
+    (proptest::collection::vec(tuple(), 0..3), proptest::collection::vec(note(), 0..2), person, more).prop_map(
+        |(mut tuples, notes, person, (lang, device, other))| {
             for (number, tuple) in (1..).zip(&mut tuples) {
                 tuple.id = format!("t{number}").into();
             }
             let mut presence = Presence::new("pres:a&b@example.com").with_tuples(tuples);
+            // What has a language of its own keeps it, and what has none would inherit this one.
+            if let Some(lang) = lang.filter(|_| notes.iter().all(|note| note.lang.is_some()))
+                && presence.tuples.iter().flat_map(|tuple| &tuple.notes).all(|note| note.lang.is_some())
+            {
+                presence.attributes.push(Attr { name: "lang".into(), ns: XML_NS.into(), value: lang.into() });
+            }
             presence.notes = notes;
+            presence.devices = device
+                .into_iter()
+                .map(|id| {
+                    let id = Element::new("deviceID", namespace::DATA_MODEL).with_text(id);
+                    Device { id: Some("d".into()), elements: vec![id.into()], ..Device::default() }
+                })
+                .collect();
+            // Behind notes and persons, and of a namespace that has a place there.
+            presence.extensions = (other.ns != *namespace::PIDF).then(|| other.into()).into_iter().collect();
             presence.persons = person
                 .into_iter()
                 .map(|elements| Person {

@@ -48,8 +48,6 @@ pub(crate) fn is(byte: u8, class: u8) -> bool {
 pub(crate) const NAME_START: u8 = 1;
 /// May stand in a name.
 pub(crate) const NAME: u8 = 2;
-/// May end an attribute's value, or may not stand there for itself.
-pub(crate) const SPECIAL: u8 = 4;
 
 /// The classes of each ASCII octet.
 static CLASSES: [u8; 256] = classes();
@@ -61,10 +59,7 @@ const fn classes() -> [u8; 256] {
     while let Some((classes, after)) = rest.split_first_mut() {
         let c = byte as char;
         if byte < 0x80 {
-            let special = matches!(c, '"' | '\'' | '<' | '&' | '\t' | '\n' | '\r');
-            *classes = (if is_name_start(c) { NAME_START } else { 0 })
-                | (if is_name_char(c) { NAME } else { 0 })
-                | (if special { SPECIAL } else { 0 });
+            *classes = (if is_name_start(c) { NAME_START } else { 0 }) | (if is_name_char(c) { NAME } else { 0 });
         }
         byte = byte.wrapping_add(1);
         rest = after;

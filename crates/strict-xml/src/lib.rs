@@ -4,8 +4,8 @@
 //! predefined ones and character references, UTF-8 only. [`parse_document`] widens it by comments and processing
 //! instructions, which bodies such as PIDF may hold.
 //!
-//! quick-xml splits a complete element into tokens; every rule that it leaves unchecked is checked here: `Char` and
-//! name productions, attribute syntax, namespace constraints, matching end tags, `]]>` in text, one root.
+//! quick-xml's parsers find where tags and instructions end; every other rule is checked here: `Char` and name productions,
+//! attribute syntax, namespace constraints, matching end tags, `]]>` in text, one root.
 //!
 //! ```
 //! use strict_xml::{Limits, Scope, parse_element};

@@ -481,6 +481,10 @@ fn is_declaration(attr: &RawAttr<'_>) -> bool {
 
 /// Checks an XML declaration, between `<?` and `?>`: version 1.x, encoding UTF-8 or none, standalone either way.
 pub(crate) fn check_declaration(inside: &str) -> Result<(), XmlErrorKind> {
+    // Nearly all documents begin so.
+    if inside == "xml version=\"1.0\" encoding=\"UTF-8\"" {
+        return Ok(());
+    }
     let mut scanner = TagScanner::new(inside, 2);
     let name = scanner.name().map_err(|error| error.kind)?;
     if name.local != "xml" || !name.prefix.is_empty() {

@@ -1,6 +1,8 @@
 //! The strict inside of a start tag, and references.
 
-use crate::chars::{NAME, NAME_START, SPECIAL, is, is_ncname, is_space, is_xml_char};
+use memchr::memchr;
+
+use crate::chars::{NAME, NAME_START, is, is_ncname, is_space, is_xml_char};
 use crate::{XmlError, XmlErrorKind};
 
 /// A qualified name, its prefix empty for none.
@@ -68,26 +70,15 @@ impl<'a> TagScanner<'a> {
         };
         self.advance(1);
         let at = self.at;
-        let (mut plain, mut markup) = (true, None);
-        for (position, byte) in self.rest.bytes().enumerate() {
-            if !is(byte, SPECIAL) {
-                continue;
-            }
-            if byte == quote {
-                let value = self.advance(position);
-                self.advance(1);
-                return match markup {
-                    Some(found) => Err(XmlError::new(XmlErrorKind::LessThanInAttribute, at + found)),
-                    None => Ok(Some(RawAttr { name, value, at, plain })),
-                };
-            }
-            match byte {
-                b'"' | b'\'' => {}
-                b'<' => markup = markup.or(Some(position)),
-                _ => plain = false,
-            }
+        let end = memchr(quote, self.rest.as_bytes()).ok_or(self.error(XmlErrorKind::Tag))?;
+        let value = self.advance(end);
+        self.advance(1);
+        // One branch-free pass; only what it finds is looked at again.
+        let plain = !value.bytes().fold(false, |found, byte| found | is_special(byte));
+        match (!plain).then(|| memchr(b'<', value.as_bytes())).flatten() {
+            Some(found) => Err(XmlError::new(XmlErrorKind::LessThanInAttribute, at + found)),
+            None => Ok(Some(RawAttr { name, value, at, plain })),
         }
-        Err(self.error(XmlErrorKind::Tag))
     }
 
     fn attribute_name(&mut self) -> Result<RawName<'a>, XmlError> {
@@ -126,6 +117,12 @@ impl<'a> TagScanner<'a> {
     fn error(&self, kind: XmlErrorKind) -> XmlError {
         XmlError::new(kind, self.at)
     }
+}
+
+/// Whether an octet of an attribute's value does not mean itself: markup, references, and white space but spaces.
+const fn is_special(byte: u8) -> bool {
+    // Bitwise on purpose, as in `find_illegal`.
+    (byte < b' ') | (byte == b'<') | (byte == b'&')
 }
 
 /// The name at the start of the text if it is ASCII, sound, and followed by white space, `=` or nothing: most are.

@@ -1,8 +1,10 @@
-//! quick-xml's events as ranges of the text they were read from; judges only where each of them ends.
+//! The tokens of a text as ranges of it; judges only where each of them ends.
+//!
+//! quick-xml's parsers find the ends of tags and instructions. Its reader would copy names and check the UTF-8 of each piece
+//! once more, which costs more than all else that is done with a token.
 
-use quick_xml::Reader;
-use quick_xml::errors::{Error as TokenError, IllFormedError};
-use quick_xml::events::Event;
+use memchr::{memchr, memchr2, memchr3, memmem};
+use quick_xml::parser::{ElementParser, Parser, PiParser};
 
 use crate::XmlErrorKind;
 use crate::chars::is_space;
@@ -28,20 +30,13 @@ pub(crate) enum Token<'a> {
 
 /// Gives the tokens of a text one after another.
 pub(crate) struct Tokens<'a> {
-    text: &'a str,
-    reader: Reader<&'a [u8]>,
+    rest: &'a str,
     at: usize,
 }
 
 impl<'a> Tokens<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
-        let mut reader = Reader::from_str(text);
-        let config = reader.config_mut();
-        // The parser compares end tags with the names it has at hand anyway.
-        config.check_end_names = false;
-        config.allow_unmatched_ends = true;
-        config.check_comments = true;
-        Self { text, reader, at: 0 }
+        Self { rest: text, at: 0 }
     }
 
     /// Octets of the text before the next token.
@@ -51,46 +46,75 @@ impl<'a> Tokens<'a> {
 
     /// The next token; a fault lies at [`position`](Self::position).
     pub(crate) fn next_token(&mut self) -> Result<Option<Token<'a>>, XmlErrorKind> {
-        let event = self.reader.read_event().map_err(|error| self.fault(&error))?;
-        let end = usize::try_from(self.reader.buffer_position()).unwrap_or(usize::MAX);
-        let token = self.text.get(self.at..end).unwrap_or_default();
-        self.at = end;
-        let inside = |open: usize, close: usize| token.get(open..token.len().saturating_sub(close)).unwrap_or_default();
-        Ok(Some(match event {
-            Event::Text(_) => Token::Text(token),
-            Event::Start(_) => Token::Start { inside: inside(1, 1), empty: false },
-            Event::Empty(_) => Token::Start { inside: inside(1, 2), empty: true },
-            Event::End(_) => Token::End(inside(2, 1)),
-            Event::GeneralRef(_) => Token::Reference(inside(1, 1)),
-            Event::CData(_) => Token::Cdata(inside(CDATA.len(), 3)),
-            Event::Comment(_) => Token::Comment,
-            Event::Decl(_) | Event::PI(_) => Token::Instruction(inside(2, 2)),
-            Event::DocType(_) => return Err(self.declaration(token)),
-            Event::Eof => return Ok(None),
-        }))
+        let (length, token) = match self.rest.as_bytes() {
+            [] => return Ok(None),
+            [b'<', b'/', inside @ ..] => self.end(inside)?,
+            [b'<', b'?', inside @ ..] => self.instruction(inside)?,
+            [b'<', b'!', ..] => self.declaration()?,
+            [b'<', inside @ ..] => self.start(inside)?,
+            [b'&', name @ ..] => self.reference(name)?,
+            text => {
+                let length = memchr2(b'<', b'&', text).unwrap_or(text.len());
+                (length, Token::Text(self.piece(0, length)))
+            }
+        };
+        self.at += length;
+        self.rest = self.rest.get(length..).unwrap_or_default();
+        Ok(Some(token))
     }
 
-    /// A document type declaration is a fault of its beginning.
-    fn declaration(&mut self, token: &str) -> XmlErrorKind {
-        self.at -= token.len();
-        XmlErrorKind::Declaration
+    /// A range of what is left.
+    fn piece(&self, start: usize, end: usize) -> &'a str {
+        self.rest.get(start..end).unwrap_or_default()
     }
 
-    fn fault(&self, error: &TokenError) -> XmlErrorKind {
-        let rest = self.text.get(self.at..).unwrap_or_default();
-        #[allow(clippy::wildcard_enum_match_arm, reason = "quick-xml's enums are non-exhaustive")]
-        match error {
-            TokenError::IllFormed(IllFormedError::UnclosedReference) => XmlErrorKind::Reference,
-            _ if rest.starts_with("<!--") => XmlErrorKind::Comment,
-            _ if rest.starts_with(CDATA) => XmlErrorKind::Incomplete,
-            _ if rest.starts_with("<!") => XmlErrorKind::Declaration,
-            _ if rest.starts_with("<?") => XmlErrorKind::ProcessingInstruction,
-            TokenError::Syntax(_) => XmlErrorKind::Incomplete,
-            _ => XmlErrorKind::Tag,
+    fn start(&self, inside: &[u8]) -> Result<(usize, Token<'a>), XmlErrorKind> {
+        // XML 1.0 §2.4: a tag ends at the first `>` outside quotes.
+        let end = 1 + ElementParser::default().feed(inside).ok_or(XmlErrorKind::Incomplete)?;
+        let inside = self.piece(1, end);
+        Ok((
+            end + 1,
+            match inside.strip_suffix('/') {
+                Some(inside) => Token::Start { inside, empty: true },
+                None => Token::Start { inside, empty: false },
+            },
+        ))
+    }
+
+    fn end(&self, inside: &[u8]) -> Result<(usize, Token<'a>), XmlErrorKind> {
+        let end = 2 + memchr(b'>', inside).ok_or(XmlErrorKind::Incomplete)?;
+        Ok((end + 1, Token::End(self.piece(2, end))))
+    }
+
+    fn instruction(&self, inside: &[u8]) -> Result<(usize, Token<'a>), XmlErrorKind> {
+        let end = 2 + PiParser::default().feed(inside).ok_or(XmlErrorKind::ProcessingInstruction)?;
+        Ok((end + 1, Token::Instruction(self.piece(2, end - 1))))
+    }
+
+    fn reference(&self, name: &[u8]) -> Result<(usize, Token<'a>), XmlErrorKind> {
+        match memchr3(b';', b'&', b'<', name).and_then(|end| Some((end, name.get(end)?))) {
+            Some((end, b';')) => Ok((end + 2, Token::Reference(self.piece(1, end + 1)))),
+            Some(_) | None => Err(XmlErrorKind::Reference),
         }
+    }
+
+    /// What begins with `<!`.
+    fn declaration(&self) -> Result<(usize, Token<'a>), XmlErrorKind> {
+        if let Some(content) = self.rest.strip_prefix(CDATA) {
+            let length = memmem::find(content.as_bytes(), b"]]>").ok_or(XmlErrorKind::Incomplete)?;
+            let end = CDATA.len() + length;
+            return Ok((end + "]]>".len(), Token::Cdata(self.piece(CDATA.len(), end))));
+        }
+        let Some(content) = self.rest.strip_prefix(COMMENT) else { return Err(XmlErrorKind::Declaration) };
+        // XML 1.0 §2.5: two hyphens stand in a comment only at its end.
+        let length = memmem::find(content.as_bytes(), b"--").ok_or(XmlErrorKind::Comment)?;
+        let end = COMMENT.len() + length + "-->".len();
+        if self.piece(0, end).ends_with('>') { Ok((end, Token::Comment)) } else { Err(XmlErrorKind::Comment) }
     }
 }
 
+/// XML 1.0 §2.5.
+const COMMENT: &str = "<!--";
 /// XML 1.0 §2.7.
 pub(crate) const CDATA: &str = "<![CDATA[";
 
@@ -127,6 +151,7 @@ mod tests {
         ];
         assert_eq!(found, expected);
         assert_eq!(end_name("a \r\n"), "a");
+        assert_eq!(tokens("<!----><a/ >").unwrap(), [Token::Comment, Token::Start { inside: "a/ ", empty: false }]);
     }
 
     // checks: XST-021
@@ -146,6 +171,9 @@ mod tests {
             ("x<![CDATA[c]]", XmlErrorKind::Incomplete),
             ("x<![CDATA", XmlErrorKind::Declaration),
             ("x<!DOCTYPE a>", XmlErrorKind::Declaration),
+            ("x<!-- a--b -->", XmlErrorKind::Comment),
+            ("x<?>", XmlErrorKind::ProcessingInstruction),
+            ("x<!>", XmlErrorKind::Declaration),
             ("x<?p?", XmlErrorKind::ProcessingInstruction),
         ] {
             assert_eq!(tokens(text), Err((kind, 1)), "{text}");

@@ -8,13 +8,14 @@ import time
 import pytest
 
 from gateway import BASE, RUN, Gateway, head
-from pebble import HTTP, LIFE, TLS
+from pebble import HTTP, KEY, KEY_ID, LIFE, TLS
 
 SIPS = BASE + 61
 FOLDER = os.path.join(RUN, "acme")
+LOG = os.path.join(RUN, "log", "gateway.log")
 
 
-def configuration(authority, challenge, port):
+def configuration(authority, challenge, port, external=""):
     return head(f"tls:127.0.0.1:{SIPS}") + f"""
 [tls]
 trust = ["{RUN}/ca/ca.crt"]
@@ -26,6 +27,7 @@ domains = ["gw.test", "sip.test"]
 challenge = "{challenge}"
 listen = "127.0.0.1:{port}"
 folder = "{FOLDER}"
+{external}
 [[domain]]
 name = "sip.test"
 adapter = "sip"
@@ -53,8 +55,8 @@ def wait_shown(authority, name, other_than=None, seconds=40):
     raise AssertionError(f"no certificate for {name}: {last}")
 
 
-def running(authority, challenge, port):
-    gateway = Gateway(configuration(authority, challenge, port))
+def running(authority, challenge, port, external=""):
+    gateway = Gateway(configuration(authority, challenge, port, external))
     gateway.wait_ready()
     return gateway
 
@@ -84,20 +86,48 @@ def test_a_certificate_is_ordered_used_and_renewed_without_a_restart(authority, 
         assert gateway.stop() == 0
 
 
+def told(since):
+    """The line about an order that failed, in what the gateway has logged since."""
+    end = time.time() + 60
+    while time.time() < end:
+        with open(LOG) as f:
+            f.seek(since)
+            line = next((line for line in f if "no certificate was ordered" in line), None)
+        if line:
+            return line
+        time.sleep(0.2)
+    raise AssertionError("nothing is told")
+
+
+def length():
+    return os.path.getsize(LOG) if os.path.exists(LOG) else 0
+
+
+def test_rfc8555_s7_3_an_account_is_bound_to_one_that_the_authority_knows(authority):
+    key_file = os.path.join(RUN, "acme.hmac")
+    with open(key_file, "w") as f:
+        f.write(KEY + "\n")
+    external = '[tls.acme.external_account]\nkey_id = "%s"\nkey_file = "' + key_file + '"'
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    begin = length()
+    gateway = running(authority, "http-01", HTTP, external % "kid-of-nobody")
+    try:
+        assert "externalAccountBinding" in told(begin) or "unauthorized" in told(begin), told(begin)
+    finally:
+        assert gateway.stop() == 0
+    gateway = running(authority, "http-01", HTTP, external % KEY_ID)
+    try:
+        wait_shown(authority, "gw.test")
+    finally:
+        assert gateway.stop() == 0
+
+
 def test_an_order_that_cannot_be_verified_is_told_and_the_gateway_serves_on(authority):
     shutil.rmtree(FOLDER, ignore_errors=True)
-    log = os.path.join(RUN, "log", "gateway.log")
-    begin = os.path.getsize(log) if os.path.exists(log) else 0
+    begin = length()
     gateway = running(authority, "http-01", HTTP + 90)
     try:
-        end, told = time.time() + 60, ""
-        while "no certificate was ordered" not in told:
-            assert time.time() < end, told
-            time.sleep(0.2)
-            with open(log) as f:
-                f.seek(begin)
-                told = f.read()
-        line = next(line for line in told.splitlines() if "no certificate was ordered" in line)
+        line = told(begin)
         assert "acme:error:connection" in line and "retry_in_seconds" in line, line
         assert not os.path.exists(os.path.join(FOLDER, "certificate.pem"))
         assert gateway.is_ready()

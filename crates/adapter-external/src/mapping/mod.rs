@@ -137,5 +137,6 @@ pub fn read_findings(findings: wire::Findings) -> Result<Findings, FrameError> {
         degraded: findings.degraded,
         dropped: findings.dropped,
         refused: findings.refused.map(|code| outcome::read_cause(&code)).transpose()?,
+        checks: Vec::new(),
     })
 }

@@ -90,11 +90,7 @@ fn write_message(operation: &MessageOperation) -> Option<wire::Message> {
             .iter()
             .map(|file| wire::File { url: file.url.clone(), description: file.description.clone() })
             .collect(),
-        sealed: message.sealed.as_ref().map(|sealed| wire::Sealed {
-            scheme: sealed.scheme.to_string(),
-            name: sealed.name.clone(),
-            payload: Some(write_content(&sealed.payload)),
-        }),
+        sealed: message.sealed.as_ref().map(write_sealed),
         object: message.object.clone(),
         return_path: message.return_path.as_ref().map(|path| path.0.clone()),
         passed: message.passed.to_string(),
@@ -130,7 +126,15 @@ fn read_message(operation: wire::Message) -> Result<MessageOperation, FrameError
     })
 }
 
-fn read_sealed(sealed: wire::Sealed) -> Result<Sealed, FrameError> {
+pub(super) fn write_sealed(sealed: &Sealed) -> wire::Sealed {
+    wire::Sealed {
+        scheme: sealed.scheme.to_string(),
+        name: sealed.name.clone(),
+        payload: Some(write_content(&sealed.payload)),
+    }
+}
+
+pub(super) fn read_sealed(sealed: wire::Sealed) -> Result<Sealed, FrameError> {
     let payload = read_content(sealed.payload.ok_or_else(|| missing("payload"))?);
     Ok(Sealed { scheme: sealed.scheme.into(), name: sealed.name, payload })
 }

@@ -1,5 +1,6 @@
 //! RFC 3859 §3.1: the operations of presence.
 
+use super::operation::{read_sealed, write_sealed};
 use super::{FrameError, millis, missing, read_endpoint, read_texts, read_time, value, write_endpoint, write_texts};
 use crate::wire;
 use adapter_api::model::{
@@ -161,6 +162,7 @@ fn write_tuple(tuple: &PresenceTuple) -> wire::PresenceTuple {
         notes: write_texts(&tuple.notes),
         contact: tuple.contact.as_ref().map(ToString::to_string),
         since: tuple.since.as_ref().map(ToString::to_string),
+        sealed: tuple.sealed.as_deref().map(write_sealed),
     }
 }
 
@@ -173,6 +175,7 @@ fn read_tuple(tuple: wire::PresenceTuple) -> Result<PresenceTuple, FrameError> {
         notes: read_texts(tuple.notes),
         contact: tuple.contact.map(Into::into),
         since: tuple.since.map(|text| read_time("since", &text)).transpose()?,
+        sealed: tuple.sealed.map(read_sealed).transpose()?.map(Box::new),
     })
 }
 

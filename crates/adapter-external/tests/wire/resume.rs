@@ -122,7 +122,11 @@ async fn the_end_lets_the_adapter_settle_what_it_has() {
 #[tokio::test]
 async fn a_question_is_answered_by_the_adapter_or_said_to_be_open() {
     let gate = Gate::open().await;
-    let probe = || adapter_api::Examine::Probe { domain: "raw.example".parse().unwrap() };
+    let probe = || adapter_api::Examine::Probe {
+        domain: "raw.example".parse().unwrap(),
+        source: "gw.example".parse().unwrap(),
+        hop: std::sync::Arc::new(adapter_api::Hop::Link),
+    };
     assert_eq!(gate.adapter.examine(probe()).await.findings[0].what, "adapter");
     let mut raw = gate.dial().await;
     raw.welcome(hello()).await;

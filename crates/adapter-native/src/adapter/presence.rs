@@ -54,7 +54,12 @@ impl Shared {
                 Some(&whole)
             }
         };
-        if let Some(info) = info {
+        // RFC 3862 §6: nothing is shown of what only another client can read.
+        let sealed = info.is_some_and(|info| info.sealed().is_some());
+        if sealed && let Some(hub) = self.hub.get() {
+            hub.translation_loss("sealed", Carries::Dropped);
+        }
+        if let Some(info) = info.filter(|_| !sealed) {
             let mapped = to_event(info, target, watcher);
             if let Some(hub) = self.hub.get() {
                 mapped.dropped.iter().for_each(|field| hub.translation_loss(field, Carries::Dropped));

@@ -145,6 +145,10 @@ async fn a_dry_run_tells_what_would_happen() {
     let known = examine(CAROL);
     assert!(has(&known, "acknowledgement") && has(&known, "open streams") && !has(&known, "refused"));
     assert!(has(&examine("nobody@native.example"), "refused"));
-    let probe = f.shared.examine(&Examine::Probe { domain: "native.example".parse().unwrap() });
+    let probe = f.shared.examine(&Examine::Probe {
+        domain: "native.example".parse().unwrap(),
+        source: "gw.example".parse().unwrap(),
+        hop: Arc::new(Hop::Link),
+    });
     assert!(has(&probe, "listening") && has(&probe, "users"));
 }

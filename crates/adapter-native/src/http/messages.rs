@@ -70,6 +70,9 @@ pub(super) fn submit(
     if request.body.len() > limit {
         return Err(Refusal::TooLarge { field: Some("body"), limit });
     }
+    if request.object.as_ref().is_some_and(|object| object.base64.len() / 4 * 3 > limit) {
+        return Err(Refusal::TooLarge { field: Some("object"), limit });
+    }
     let operation = mapping::from_request(source(user, device)?, request, new_trans_id())?;
     begin(app, user, operation)
 }
@@ -78,7 +81,9 @@ pub(super) fn submit(
 fn submit_cpim(app: &App, user: &User, device: Option<Arc<str>>, octets: &[u8]) -> Result<Submitted, Refusal> {
     let operation = mapping::cpim::from_cpim(source(user, device)?, octets, new_trans_id())?;
     let limit = app.shared.config.limits.max_message;
-    if operation.message.content.octets.len() > limit {
+    let message = &operation.message;
+    let length = message.sealed.as_ref().map_or(message.content.octets.len(), |sealed| sealed.payload.octets.len());
+    if length > limit {
         return Err(Refusal::TooLarge { field: None, limit });
     }
     begin(app, user, operation)

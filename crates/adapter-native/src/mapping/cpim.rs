@@ -1,8 +1,9 @@
 //! message/cpim as it is (RFC 3862): the body of `POST /v1/messages`.
 
-use super::{MAX_ID_LEN, MAX_SUBJECT_LEN, Refusal, bounded, parse_to};
-use cpim::mapping;
-use impp_model::{Content, Endpoint, MessageOperation, TransId};
+use super::{MAX_ID_LEN, MAX_SUBJECT_LEN, ObjectError, Refusal, bounded, parse_to};
+use ::cpim::mapping::{self, sealed};
+use ::cpim::{Message, Profile};
+use impp_model::{Content, Endpoint, InstantMessage, MaxForwards, MessageOperation, Sealed, TransId};
 
 /// Why octets are not an object that can be sent.
 #[derive(Debug, thiserror::Error)]
@@ -22,9 +23,12 @@ pub enum CpimError {
     Content,
 }
 
-/// The operation that an object of the user `source` asks for.
+/// The operation that an object of the user `source` asks for; what is protected in one goes with it, whole.
 pub fn from_cpim(source: Endpoint, octets: &[u8], trans_id: TransId) -> Result<MessageOperation, Refusal> {
     let refused = |error| Refusal::Cpim(error);
+    if let Some(sealed) = sealed::from_body(::cpim::MEDIA_TYPE, None, octets) {
+        return from_sealed(source, octets, sealed, trans_id);
+    }
     let address = |uri: &str| parse_to(uri).ok();
     let read = mapping::from_object(octets, address, trans_id).map_err(|error| refused(CpimError::Object(error)))?;
     if read.dropped.iter().any(|field| matches!(*field, "to" | "cc")) {
@@ -45,6 +49,30 @@ pub fn from_cpim(source: Endpoint, octets: &[u8], trans_id: TransId) -> Result<M
         return Err(refused(CpimError::Content));
     }
     Ok(operation)
+}
+
+/// The headers around protected content name its ends; nothing else of it is read (RFC 3862 §6).
+fn from_sealed(
+    source: Endpoint,
+    octets: &[u8],
+    sealed: Sealed,
+    trans_id: TransId,
+) -> Result<MessageOperation, Refusal> {
+    let refused = |error| Refusal::Cpim(error);
+    let malformed = |error: mapping::Refusal| refused(CpimError::Object(error));
+    let (message, _) = Message::interpret(octets, Profile::Gateway).map_err(|error| malformed(error.into()))?;
+    let (from, destination) = mapping::ends(&message, |uri| parse_to(uri).ok()).map_err(malformed)?;
+    if message.to().count() > 1 || message.cc().next().is_some() {
+        return Err(refused(CpimError::Recipients));
+    }
+    if from.address != source.address {
+        return Err(refused(CpimError::From));
+    }
+    if sealed::unseal(&sealed).is_some_and(|entity| sealed::signed_document(entity).is_some()) {
+        return Err(Refusal::Object(ObjectError::Presence));
+    }
+    let message = InstantMessage { sealed: Some(sealed), ..InstantMessage::new(Content::text("")) };
+    Ok(MessageOperation { source, destination, max_forwards: MaxForwards::INITIAL, trans_id, message })
 }
 
 fn is_text(content: &Content) -> bool {

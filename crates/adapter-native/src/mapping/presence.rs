@@ -69,9 +69,9 @@ fn check_note(field: &'static str, note: &str) -> Result<(), Refusal> {
     }
 }
 
-/// The event that tells `to` the state of `from`.
+/// The event that tells `to` the state of `from`; of what is protected nothing is shown.
 pub fn to_event(info: &PresenceInfo, from: &Address, to: &Address) -> Mapped<PresenceEvent> {
-    let best = info.most_available();
+    let best = info.most_available().filter(|tuple| tuple.sealed.is_none());
     let note = best.and_then(|tuple| tuple.notes.first());
     let event = PresenceEvent {
         from: from.to_string(),
@@ -81,12 +81,13 @@ pub fn to_event(info: &PresenceInfo, from: &Address, to: &Address) -> Mapped<Pre
         note: note.map(|note| note.text.clone()),
         lang: note.and_then(|note| note.language.as_ref()).map(ToString::to_string),
         priority: best.and_then(|tuple| tuple.priority),
-        devices: info.tuples.iter().map(to_device).collect(),
+        devices: info.readable().map(to_device).collect(),
     };
     let lost = [
         ("contact", info.tuples.iter().any(|tuple| tuple.contact.is_some())),
         ("timestamp", info.tuples.iter().any(|tuple| tuple.since.is_some())),
         ("notes", !info.notes.is_empty()),
+        ("sealed", info.readable().count() < info.tuples.len()),
     ];
     Mapped::without(event, lost)
 }

@@ -1,6 +1,7 @@
 //! Why JSON of a user is not what it should be: the field, and what is wrong with it.
 
 use super::cpim;
+use super::object::ObjectError;
 use impp_model::address::AddressError;
 use impp_model::uri::UriError;
 use impp_model::{Cause, Failure, Side};
@@ -27,6 +28,9 @@ pub enum Refusal {
     /// Not a message/cpim object that can be sent.
     #[error("message/cpim: {0}")]
     Cpim(#[source] cpim::CpimError),
+    /// `object` is none that can be sent.
+    #[error("object: {0}")]
+    Object(#[source] ObjectError),
     /// Text of a field breaks a bound.
     #[error("{field}: {problem}")]
     Text {
@@ -104,6 +108,7 @@ impl Refusal {
             Self::Json { path, .. } => (path != ".").then_some(path.as_str()),
             Self::To(_) => Some("to"),
             Self::ContentType(_) => Some("content_type"),
+            Self::Object(_) => Some("object"),
             Self::Cpim(_) => None,
             Self::Text { field, .. } => Some(field),
         }
@@ -115,6 +120,7 @@ impl Refusal {
             Self::Json { source, .. } => source.to_string(),
             Self::To(error) => error.to_string(),
             Self::ContentType(error) => error.to_string(),
+            Self::Object(error) => error.to_string(),
             Self::Cpim(error) => error.to_string(),
             Self::Text { problem, .. } => problem.to_string(),
         }
@@ -128,7 +134,9 @@ impl Refusal {
             Self::Cpim(cpim::CpimError::Object(refusal)) => return refusal.failure(),
             Self::Cpim(cpim::CpimError::Content) => Cause::UnsupportedMedia,
             Self::Cpim(cpim::CpimError::From) => Cause::Forbidden,
+            Self::Object(ObjectError::Readable | ObjectError::Presence) => Cause::UnsupportedMedia,
             Self::Json { .. }
+            | Self::Object(ObjectError::Body | ObjectError::Base64 | ObjectError::ContentType)
             | Self::ContentType(ContentTypeError::Syntax)
             | Self::Text { .. }
             | Self::Cpim(cpim::CpimError::Recipients) => Cause::BadRequest,

@@ -111,13 +111,18 @@ pub fn from_disposition(
     })
 }
 
-/// The `disposition` event that tells a user what became of its message.
+/// The `disposition` event that tells a user what became of its message. Of one that had no id of its own a failure names the
+/// `trans_id` that its call was answered with.
 pub fn to_disposition_event(word: &DispositionOperation) -> DispositionEvent {
     let failure = word.disposition.failure();
     DispositionEvent {
         from: word.source.address.to_string(),
         from_device: word.source.device.as_ref().map(ToString::to_string),
-        id: word.message_id.as_ref().map(ToString::to_string),
+        id: word
+            .message_id
+            .as_ref()
+            .map(ToString::to_string)
+            .or_else(|| failure.is_some().then(|| word.trans_id.to_string())),
         disposition: match word.disposition {
             Disposition::Delivered => DispositionStatus::Delivered,
             Disposition::Displayed => DispositionStatus::Displayed,

@@ -74,14 +74,32 @@ pub struct Presence {
     #[serde(with = "adapter_api::duration")]
     #[schemars(with = "String")]
     pub min_expires: Duration,
+    /// The longest subscription; what asks for more gets this. Default: "24h".
+    #[serde(with = "adapter_api::duration")]
+    #[schemars(with = "String")]
+    pub max_expires: Duration,
     /// Dialogs kept, those of watchers and of presentities together; further subscriptions are answered with 503.
     /// Default: 262144.
     pub dialogs: usize,
     /// Domains of this network whose users publish their presence here (PUBLISH): for them this gateway is the presence
-    /// agent, and asks no next hop. Whoever the policy admits may watch them.
+    /// agent, and asks no next hop.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<String>", example = ["sip.example.com"])]
     pub agent: Vec<Domain>,
+    /// Who may watch the users of `agent`: `"contacts"`, those whom the user watches or has watched himself, others wait until he
+    /// does; `"everyone"` whom `[policy]` admits. Default: "contacts".
+    pub agent_approval: Approval,
+}
+
+/// How a user who has a presence agent, but no word of his own for it, approves watchers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Approval {
+    /// By subscribing to them.
+    #[default]
+    Contacts,
+    /// He need not.
+    Everyone,
 }
 
 impl Default for Presence {
@@ -90,8 +108,10 @@ impl Default for Presence {
         Self {
             notify_interval: Duration::from_secs(5),
             min_expires: Duration::from_secs(60),
+            max_expires: Duration::from_secs(24 * 3600),
             dialogs: 262_144,
             agent: Vec::new(),
+            agent_approval: Approval::default(),
         }
     }
 }

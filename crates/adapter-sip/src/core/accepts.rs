@@ -1,14 +1,11 @@
 //! What addressees have refused to take, remembered over restarts (CMP-004, CMP-025, RFC 3994 §4).
 
-use impp_model::Address;
+use impp_model::{Address, Sealed};
 use sha2::{Digest, Sha256};
 use std::collections::{HashMap, VecDeque};
 
 /// Addressees remembered: 100 octets each.
 const MAX_REMEMBERED: usize = 32_768;
-
-/// How long a refusal counts, in seconds: people get other clients.
-const REMEMBERED: i64 = 7 * 24 * 3600;
 
 /// A form of message that not everybody takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +14,29 @@ pub(crate) enum Kind {
     Cpim = 1,
     /// application/im-iscomposing+xml.
     Composing = 2,
+    /// multipart/signed.
+    Signed = 3,
+    /// application/pkcs7-mime and other envelopes.
+    Enveloped = 4,
 }
+
+impl Kind {
+    /// That of a protected object.
+    pub(crate) fn of(sealed: &Sealed) -> Self {
+        if &*sealed.payload.media_type == "application/pkcs7-mime" { Self::Enveloped } else { Self::Signed }
+    }
+
+    /// How long a refusal counts, in seconds: people get other clients.
+    const fn remembered(self) -> i64 {
+        match self {
+            Self::Cpim | Self::Composing => 7 * DAY,
+            // There is no other form to send instead.
+            Self::Signed | Self::Enveloped => DAY,
+        }
+    }
+}
+
+const DAY: i64 = 24 * 3600;
 
 type Key = [u8; 17];
 
@@ -56,7 +75,7 @@ impl Refusals {
     /// The addressee has refused this; gives what to store.
     pub(crate) fn refused(&mut self, kind: Kind, addressee: &Address, now: i64) -> Vec<Change> {
         let key = key(kind, addressee);
-        let until = now.saturating_add(REMEMBERED);
+        let until = now.saturating_add(kind.remembered());
         let mut changes = Vec::new();
         if self.until.insert(key, until).is_none() {
             if self.order.len() >= MAX_REMEMBERED
@@ -104,10 +123,26 @@ mod tests {
         let changes = refusals.refused(Kind::Cpim, &romeo, 1000);
         assert!(refusals.refuses(Kind::Cpim, &romeo, 1001));
         assert!(!refusals.refuses(Kind::Composing, &romeo, 1001) && !refusals.refuses(Kind::Cpim, &juliet, 1001));
-        assert!(!refusals.refuses(Kind::Cpim, &romeo, 1000 + REMEMBERED));
+        assert!(!refusals.refuses(Kind::Cpim, &romeo, 1000 + 7 * DAY));
         let kept = || changes.iter().map(|(key, value)| (key.clone(), value.clone().unwrap()));
         assert!(Refusals::load(kept(), 1001).refuses(Kind::Cpim, &romeo, 1001));
-        assert!(Refusals::load(kept(), 1000 + REMEMBERED).until.is_empty());
+        assert!(Refusals::load(kept(), 1000 + 7 * DAY).until.is_empty());
+    }
+
+    // checks: CMP-073
+    #[test]
+    fn a_refusal_of_protected_objects_is_of_their_type_and_for_a_day() {
+        let romeo: Address = "romeo@example.net".parse().unwrap();
+        let kind = |head: &str| {
+            let entity = format!("Content-Type: {head}\r\n\r\nx");
+            Kind::of(&::cpim::mapping::seal(entity.into()).unwrap())
+        };
+        let (signed, enveloped) = (kind("multipart/signed; boundary=b"), kind("Application/PKCS7-Mime"));
+        assert_eq!((signed, enveloped), (Kind::Signed, Kind::Enveloped));
+        let mut refusals = Refusals::default();
+        refusals.refused(enveloped, &romeo, 1000);
+        assert!(refusals.refuses(enveloped, &romeo, 1000 + DAY - 1) && !refusals.refuses(signed, &romeo, 1001));
+        assert!(!refusals.refuses(enveloped, &romeo, 1000 + DAY));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Next hops: from what the hub says to the servers to try.
 
 use super::route::Place;
-use adapter_api::{Hop, Transport};
+use adapter_api::{Hop, Target, Transport};
 use impp_model::{Cause, Domain, Failure, Side};
 use impp_resolve::{Dns, Limits, Outcome, SipLocation, locate_sip};
 use sip_proto::uri::{Scheme, SipUri};
@@ -55,7 +55,7 @@ impl FixedHop {
     pub(crate) fn place(&self) -> Option<Place> {
         let transport = self.transport.unwrap_or(if self.secure { Transport::Tls } else { Transport::Udp });
         let address = SocketAddr::new(self.host.ip()?, self.port.unwrap_or(default_port(transport)));
-        Some(Place { address, transport })
+        Some(Place { address, transport, server: 0 })
     }
 
     /// Finds the servers in DNS, with how long they may be remembered.
@@ -72,10 +72,11 @@ impl FixedHop {
         let places: Arc<[Place]> = found
             .targets
             .iter()
-            .flat_map(|target| {
-                target.socket_addrs().map(|address| (address, target.transport.unwrap_or(Transport::Udp)))
+            .zip(0..)
+            .flat_map(|(target, server)| {
+                let transport = target.transport.unwrap_or(Transport::Udp);
+                target.socket_addrs().map(move |address| Place { address, transport, server })
             })
-            .map(|(address, transport)| Place { address, transport })
             .collect();
         let result = match found.outcome {
             Outcome::Deliver if !places.is_empty() => Ok(places),
@@ -148,9 +149,17 @@ pub(crate) fn located_places(hop: &Hop) -> Result<Arc<[Place]>, Box<Failure>> {
         // A SIP network is always reached by a next hop.
         return Err(Box::new(Failure::new(Side::Ours, Cause::NoRoute).with_text("no SIP next hop")));
     };
+    let is_same =
+        |a: &Target, b: &Target| (&a.host, a.address.port(), a.transport) == (&b.host, b.address.port(), b.transport);
     let places: Arc<[Place]> = targets
-        .iter()
-        .map(|target| Place { address: target.address, transport: target.transport.unwrap_or(Transport::Udp) })
+        .chunk_by(is_same)
+        .zip(0..)
+        .flat_map(|(addresses, server)| addresses.iter().map(move |target| (target, server)))
+        .map(|(target, server)| Place {
+            address: target.address,
+            transport: target.transport.unwrap_or(Transport::Udp),
+            server,
+        })
         .filter(|place| SUPPORTED.contains(&place.transport))
         .collect();
     if places.is_empty() {
@@ -179,7 +188,8 @@ mod tests {
     #[test]
     fn rfc3263_s4_2_an_address_needs_no_discovery() {
         let place = |text| FixedHop::parse(text).and_then(|hop| hop.place());
-        let expected = |address: &str, transport| Some(Place { address: address.parse().unwrap(), transport });
+        let expected =
+            |address: &str, transport| Some(Place { address: address.parse().unwrap(), transport, server: 0 });
         assert_eq!(place("sip:192.0.2.1:5070;transport=TCP"), expected("192.0.2.1:5070", Transport::Tcp));
         assert_eq!(place("sip:[2001:db8::1]"), expected("[2001:db8::1]:5060", Transport::Udp));
         assert_eq!(place("sip:proxy.example.net"), None);

@@ -297,7 +297,8 @@ impl Core {
             Route::Stream { connection, reopen } => {
                 if self.streams.peer(connection).is_some() {
                     self.respond_on(connection, response, now);
-                } else if let Some(connection) = reopen.and_then(|address| self.streams.connect(&Peering::tcp(address)))
+                } else if let Some(connection) =
+                    reopen.and_then(|address| self.streams.connect(&Peering::tcp(address), Vec::new()))
                 {
                     // RFC 3261 §18.2.2: the connection of the request is gone.
                     self.respond_on(connection, response, now);

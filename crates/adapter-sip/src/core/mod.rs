@@ -52,7 +52,7 @@ use trust::Trust;
 pub(crate) use hop::{FixedHop, SUPPORTED, located_places, via_name};
 pub(crate) use outbound::{MAX_UNSAFE_REQUEST, fits_datagram};
 pub(crate) use route::Place;
-pub(crate) use trunks::{Probe, describe as describe_trunk};
+pub(crate) use trunks::describe as describe_trunk;
 
 /// What an instance needs to run.
 pub(crate) struct Setup {
@@ -60,7 +60,6 @@ pub(crate) struct Setup {
     pub(crate) context: Context,
     pub(crate) hub: Hub,
     pub(crate) deliveries: mpsc::Receiver<Delivery>,
-    pub(crate) probes: mpsc::Receiver<Probe>,
 }
 
 /// The state of a running instance.
@@ -109,14 +108,13 @@ enum Turn {
     Answers,
     Located(outbound::LocatedHop),
     Unreachable(unreachable::Unreachable),
-    Probe(Probe),
     Configured,
     Timeout,
 }
 
 /// Serves until `shutdown`.
 pub(crate) async fn run(setup: Setup, mut shutdown: Shutdown) -> Result<(), AdapterError> {
-    let Setup { config, context, hub, mut deliveries, mut probes } = setup;
+    let Setup { config, context, hub, mut deliveries } = setup;
     let mut configuration = context.configuration.clone();
     configuration.mark_changed();
     let (stream_sender, mut stream_events) = mpsc::channel(streams::EVENTS);
@@ -143,7 +141,6 @@ pub(crate) async fn run(setup: Setup, mut shutdown: Shutdown) -> Result<(), Adap
             1.. = settled.recv_many(&mut outcomes, BATCH) => Turn::Answers,
             Some(found) = located.recv() => Turn::Located(found),
             Some(lost) = lost.recv() => Turn::Unreachable(lost),
-            Some(probe) = probes.recv() => Turn::Probe(probe),
             Ok(()) = configuration.changed() => Turn::Configured,
             () = sleep_until(wake) => Turn::Timeout,
         };
@@ -162,7 +159,6 @@ pub(crate) async fn run(setup: Setup, mut shutdown: Shutdown) -> Result<(), Adap
             Turn::Answers => outcomes.drain(..).for_each(|(token, outcome)| core.handle_answer(token, &outcome, now)),
             Turn::Located(found) => core.handle_located(found, now),
             Turn::Unreachable(lost) => core.handle_unreachable(lost, now),
-            Turn::Probe(probe) => core.handle_probe(probe, now),
             Turn::Configured => {
                 let configuration = configuration.borrow_and_update().clone();
                 core.trunks.configure(&configuration, core.hub.instance(), now);
@@ -329,6 +325,11 @@ impl Core {
                 if let Some(domain) = self.streams.secured(connection, identity, protection) {
                     self.hub.peer_proven(domain.as_str(), "certificate", protection);
                 }
+            }
+            StreamEvent::Overtaken { connection, by, address } => {
+                self.streams.overtaken(connection, by, address);
+                self.streams.close(connection);
+                self.handle_broken_connection(connection, End::Overtaken, now);
             }
             StreamEvent::Closed { connection, end } => {
                 self.streams.close(connection);

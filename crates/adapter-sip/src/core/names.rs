@@ -1,6 +1,7 @@
 //! What this instance is called in Via.
 
 use super::datagrams::can_reach;
+use super::route::Place;
 use crate::config::{Config, Listen};
 use adapter_api::Transport;
 use sip_proto::header::Via;
@@ -53,6 +54,13 @@ impl Names {
         // An instance that listens on one transport alone still sends over others.
         let listener = fitting(transport).or_else(|| fitting(Transport::Udp)).or_else(any);
         listener.map(|listener| listener.sent_by.as_str())
+    }
+
+    /// RFC 8305 §4: the other addresses of a server, among those still to be tried, that requests can go out to.
+    pub(crate) fn others(&self, place: Place, places: &[Place]) -> Vec<SocketAddr> {
+        let is_other = |other: &&Place| other.server == place.server && other.address != place.address;
+        let can_send = |address: &SocketAddr| self.sent_by(place.transport, *address).is_some();
+        places.iter().filter(is_other).map(|other| other.address).filter(can_send).collect()
     }
 
     /// Whether peers can connect to this instance over `transport`.

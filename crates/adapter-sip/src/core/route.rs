@@ -46,4 +46,6 @@ pub(crate) enum Channel {
 pub(crate) struct Place {
     pub(crate) address: SocketAddr,
     pub(crate) transport: Transport,
+    /// Which of the servers found: those with the same number are one server's addresses, of which any will do.
+    pub(crate) server: u16,
 }

@@ -77,6 +77,12 @@ impl Core {
                     delivery.settle(refusal);
                     return None;
                 }
+                if let Some(sealed) = &operation.message.sealed
+                    && self.refusals.refuses(Kind::of(sealed), &operation.destination.address, unix_now())
+                {
+                    delivery.settle(Failure::new(Side::Far, Cause::UnsupportedMedia));
+                    return None;
+                }
                 let Some(field) = message::unsayable(operation) else { return Some(delivery) };
                 self.hub.translation_loss(field, Carries::Dropped);
                 delivery.settle(Outcome::HandedOver);

@@ -3,10 +3,11 @@
 //! A document goes from one PIDF speaker to another in its own octets ([`Document::octets`], [`PresenceInfo::pidf`]); it is
 //! read only where somebody needs the states of devices. Dialogs are not this module's business.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use impp_model::{Address, DateTime, Endpoint, LanguageTag, PresenceInfo};
+use impp_model::{Address, Basic, DateTime, Endpoint, LanguageTag, PresenceInfo, PresenceTuple};
 use pidf::mapping::{to_document, to_info};
 use sip_proto::build::RequestBuilder;
 use sip_proto::header::{HeaderError, MediaType};
@@ -14,9 +15,9 @@ use sip_proto::header_id::HeaderId;
 use sip_proto::message::Message;
 use sip_proto::method::Method;
 
-use super::Mapped;
 use super::address::{AddressRefusal, from_sip_uri, to_sip_uri};
 use super::message::is_language_tag;
+use super::{Mapped, sealed};
 
 /// The event package (RFC 3856 §6.1).
 pub const EVENT: &str = "presence";
@@ -113,7 +114,7 @@ pub fn document(request: &Message) -> Result<Option<Document>, Refusal> {
         }
     }
     let media = request.only(HeaderId::ContentType)?.ok_or(HeaderError::Missing(HeaderId::ContentType))?;
-    if !is_presence(&MediaType::parse(media)?) {
+    if !is_presence(&MediaType::parse(media)?) && signed(media, &octets).is_none() {
         return Err(Refusal::MediaType);
     }
     let language = request.values(HeaderId::ContentLanguage).next().transpose()?;
@@ -123,6 +124,12 @@ pub fn document(request: &Message) -> Result<Option<Document>, Refusal> {
 
 fn is_presence(media: &MediaType<'_>) -> bool {
     [pidf::MEDIA_TYPE, pidf::DIFF_MEDIA_TYPE].iter().any(|known| media.essence() == *known)
+}
+
+/// RFC 3863 §6: a signed document, as a MIME entity.
+fn signed(media: &str, octets: &[u8]) -> Option<Bytes> {
+    let entity = sealed::entity(media, None, octets);
+    sealed::signed_document(&entity).is_some().then_some(entity)
 }
 
 fn before_params(value: &str) -> &str {
@@ -138,6 +145,11 @@ impl Document {
         presentity: &Address,
         timestamp: Option<&DateTime>,
     ) -> Result<Mapped<Self>, pidf::EncodeError> {
+        // RFC 3863 §6, RFC 3923 §8: what is protected goes whole or not at all.
+        if let Some((media, octets)) = info.sealed().and_then(sealed::to_body) {
+            let whole = Self { media_type: media.into(), octets, language: None };
+            return Ok(Mapped::without(whole, [("sealed", info.tuples.len() > 1)]));
+        }
         // RFC 3859 §3.3: relayed without a change.
         if let Some(octets) = &info.pidf {
             let whole = Self { media_type: pidf::MEDIA_TYPE.into(), octets: octets.clone(), language: None };
@@ -146,7 +158,8 @@ impl Document {
         let value = Self::of(&to_document(presentity, info, timestamp))?;
         // RFC 8048 §6.2, note 6: a negative priority is not mapped.
         let negative = info.tuples.iter().any(|tuple| tuple.priority.is_some_and(|priority| priority < 0));
-        Ok(Mapped::without(value, [("priority", negative)]))
+        let sealed = info.readable().count() < info.tuples.len();
+        Ok(Mapped::without(value, [("priority", negative), ("sealed", sealed)]))
     }
 
     /// What the document says of each device, with its octets for who reads PIDF; `now` leaves out activities of the past
@@ -154,11 +167,32 @@ impl Document {
     ///
     /// The octets are kept only of a `pidf` document whose notes need no language from outside.
     pub fn to_info(&self, now: Option<&DateTime>) -> Result<Mapped<PresenceInfo>, pidf::ParseError> {
+        if let Some(entity) = signed(&self.media_type, &self.octets) {
+            return Self::to_sealed_info(entity, now);
+        }
         let mut mapped = to_info(&self.parse()?, now);
         let plain = MediaType::parse(&self.media_type).is_ok_and(|media| media.essence() == pidf::MEDIA_TYPE);
-        let utf8 = std::str::from_utf8(&self.octets).is_ok();
-        mapped.value.pidf = (plain && utf8 && self.language.is_none()).then(|| self.octets.clone());
+        mapped.value.pidf = (plain && self.language.is_none()).then(|| self.relayed());
         Ok(mapped)
+    }
+
+    /// The octets to pass on under a type without charset: those that came, unless they say less than the type does.
+    fn relayed(&self) -> Bytes {
+        let charset = MediaType::parse(&self.media_type).ok().and_then(|media| media.charset());
+        // It was read.
+        let [told, alone] = [charset.as_deref(), None].map(|charset| pidf::to_utf8(&self.octets, charset).ok());
+        if told == alone { self.octets.clone() } else { told.map(Cow::into_owned).unwrap_or_default().into() }
+    }
+
+    /// The signed document and what its envelope shows: whether anybody is there.
+    fn to_sealed_info(entity: Bytes, now: Option<&DateTime>) -> Result<Mapped<PresenceInfo>, pidf::ParseError> {
+        let Some((media, octets)) = sealed::signed_document(&entity) else { return Ok(Mapped::default()) };
+        let said = Self { media_type: media.into(), octets, language: None }.to_info(now)?.value;
+        let best = said.most_available();
+        let device = best.and_then(|tuple| tuple.device.clone()).filter(|_| said.tuples.len() == 1);
+        let shown = PresenceTuple::new(device, best.map_or(Basic::Closed, |tuple| tuple.basic));
+        let tuple = PresenceTuple { sealed: sealed::seal(entity).map(Box::new), ..shown };
+        Ok(Mapped::whole(PresenceInfo { tuples: vec![tuple], ..PresenceInfo::default() }))
     }
 
     /// The body that says what a model says.
@@ -323,6 +357,23 @@ mod tests {
         assert_eq!(Document::of_info(&info.value, &presentity, None).unwrap(), Mapped::whole(document));
         let partial = Document { media_type: pidf::DIFF_MEDIA_TYPE.into(), octets, language: None };
         assert!(partial.to_info(None).is_err());
+    }
+
+    // checks: PD-02, PD-24
+    #[test]
+    fn rfc3863_s4_1_a_document_in_utf_16_goes_on_as_it_is_and_one_that_its_type_explains_in_utf_8() {
+        let text = "<?xml version='1.0'?><presence xmlns='urn:ietf:params:xml:ns:pidf' entity='pres:a@b'>\
+            <tuple id='t'><status><basic>open</basic></status><note>\u{e9}</note></tuple></presence>";
+        let kept = |media_type: &str, octets: &[u8]| {
+            let document =
+                Document { media_type: media_type.into(), octets: Bytes::copy_from_slice(octets), language: None };
+            document.to_info(None).unwrap().value.pidf.unwrap()
+        };
+        let wide: Vec<u8> = format!("\u{feff}{text}").encode_utf16().flat_map(u16::to_be_bytes).collect();
+        assert_eq!(kept("application/pidf+xml", &wide), wide);
+        assert_eq!(kept("application/pidf+xml;charset=utf-16", &wide), wide);
+        let narrow: Vec<u8> = text.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect();
+        assert_eq!(kept("application/pidf+xml;charset=iso-8859-1", &narrow), text);
     }
 
     // checks: PRL-028, EVT-011, EVT-031, PD-28

@@ -32,6 +32,7 @@ pub struct Submitted {
 }
 
 struct FakeHub {
+    presence: mpsc::UnboundedSender<(Operation, Settle)>,
     submitted: mpsc::UnboundedSender<Submitted>,
     events: mpsc::UnboundedSender<String>,
     listening: mpsc::UnboundedSender<(String, SocketAddr)>,
@@ -40,7 +41,10 @@ struct FakeHub {
 
 impl HubCore for FakeHub {
     fn submit(&self, operation: Operation, provenance: Arc<Provenance>, settle: Settle) -> TraceId {
-        let Operation::Message(operation) = operation else { panic!("{operation:?}") };
+        let Operation::Message(operation) = operation else {
+            self.presence.send((operation, settle)).unwrap();
+            return TraceId(1);
+        };
         self.submitted.send(Submitted { operation: *operation, provenance, settle }).unwrap();
         TraceId(1)
     }
@@ -99,6 +103,8 @@ pub struct Gateway {
     pub listeners: BTreeMap<String, SocketAddr>,
     pub submitted: mpsc::UnboundedReceiver<Submitted>,
     pub events: mpsc::UnboundedReceiver<String>,
+    /// What else than messages was handed in.
+    pub presence: mpsc::UnboundedReceiver<(Operation, Settle)>,
     pub ended: tokio::task::JoinHandle<()>,
     pub trigger: ShutdownTrigger,
 }
@@ -137,8 +143,10 @@ impl Gateway {
         let adapter = adapter_sip::new("sip".into(), serde_json::from_value(config).unwrap(), context).unwrap();
         let (submitted, submitted_receiver) = mpsc::unbounded_channel();
         let (events, events_receiver) = mpsc::unbounded_channel();
+        let (told, presence) = mpsc::unbounded_channel();
         let (listening, mut listening_receiver) = mpsc::unbounded_channel();
-        let hub = Hub::new(Arc::new(FakeHub { submitted, events, listening, configuration }), "sip".into());
+        let hub =
+            Hub::new(Arc::new(FakeHub { presence: told, submitted, events, listening, configuration }), "sip".into());
         let (trigger, shutdown) = Shutdown::new();
         let running = adapter.clone();
         let ended = tokio::spawn(async move { running.run(hub, shutdown).await.unwrap() });
@@ -148,7 +156,13 @@ impl Gateway {
             listeners.insert(transport, address);
         }
         let (udp, tcp) = (listeners["udp"], listeners["tcp"]);
-        Self { adapter, udp, tcp, listeners, submitted: submitted_receiver, events: events_receiver, ended, trigger }
+        let (submitted, events) = (submitted_receiver, events_receiver);
+        Self { adapter, udp, tcp, listeners, submitted, events, presence, ended, trigger }
+    }
+
+    /// The next operation of presence that was handed in.
+    pub async fn told(&mut self) -> (Operation, Settle) {
+        timeout(PATIENCE, self.presence.recv()).await.unwrap().unwrap()
     }
 
     /// The next operation that was handed in.

@@ -5,6 +5,7 @@
 mod inbound;
 mod kit;
 mod outbound;
+mod presence;
 mod proof;
 mod tls;
 mod trunk;

@@ -10,7 +10,8 @@ use impp_model::{
 use impp_resolve::{Name, Record, Srv};
 use serde_json::json;
 use sip_proto::header_id::HeaderId;
-use std::net::{Ipv4Addr, SocketAddr};
+use socket2::Socket;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
@@ -540,4 +541,56 @@ async fn a_server_that_goes_after_it_was_sent_a_message_leaves_it_unconfirmed() 
     drop(peer);
     // The next copy finds nobody; the first one may be on somebody's screen.
     assert_eq!(cause(settled).await, Cause::Unconfirmed);
+}
+
+/// A listener at ::1 whose queue is full, so that the kernel answers no further SYN.
+fn silent() -> (Socket, Vec<Socket>, SocketAddr) {
+    let socket = || Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None).unwrap();
+    let listener = socket();
+    listener.set_only_v6(true).unwrap();
+    listener.bind(&SocketAddr::from((Ipv6Addr::LOCALHOST, 0)).into()).unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap().as_socket().unwrap();
+    let fill = |_| {
+        let waiting = socket();
+        waiting.set_nonblocking(true).unwrap();
+        // Under way, not done.
+        let _ = waiting.connect(&address.into());
+        waiting
+    };
+    let waiting = (0..4).map(fill).collect();
+    (listener, waiting, address)
+}
+
+// checks: AR-12
+#[tokio::test]
+async fn rfc8305_s5_a_silent_address_of_a_server_is_overtaken_by_the_next_and_via_fits() {
+    let listen = ["udp:127.0.0.1:0", "tcp:127.0.0.1:0", "udp:[::1]:0", "tcp:[::1]:0"];
+    let mut gateway = Gateway::start_with(json!({ "listen": listen }), FakeDns(Vec::new())).await;
+    let (_listener, _waiting, silent) = silent();
+    let open = TcpListener::bind((Ipv4Addr::LOCALHOST, silent.port())).await.unwrap();
+    let target = |address: SocketAddr| Target { host: "srv.example".into(), address, transport: Some(Transport::Tcp) };
+    let targets = vec![target(silent), target(open.local_addr().unwrap())];
+    let hop = || Hop::Located { domain: "example.net".parse().unwrap(), targets: targets.clone() };
+    let settled = [
+        gateway.deliver(hop(), |_| {}),
+        gateway.deliver(hop(), |operation| {
+            operation.destination.address = "mercutio@example.net".parse().unwrap();
+        }),
+    ];
+    let mut wire = Wire::accept(&open).await;
+    for _ in &settled {
+        let request = wire.receive().await;
+        assert_eq!(request.top_via().unwrap().host.as_str(), "127.0.0.1");
+        wire.answer(&request, 200).await;
+    }
+    for settled in settled {
+        assert_eq!(outcome(settled).await, Outcome::Success(Proof::Recipient));
+    }
+    // The server was never away, and the next message goes where the last one went.
+    let again = gateway.deliver(hop(), |_| {});
+    let request = wire.receive().await;
+    wire.answer(&request, 200).await;
+    assert_eq!(outcome(again).await, Outcome::Success(Proof::Recipient));
+    assert_eq!(gateway.events.recv().await.as_deref(), Some("example.net Up"));
 }

@@ -1,7 +1,7 @@
 //! Servers that want to know who we are: challenges answered, registrations, keep-alives, probes.
 
 use crate::kit::{FakeDns, Gateway, Peer, cause, outcome, request, text};
-use adapter_api::{Configuration, Credentials, DomainEntry, Examine, Hop, Role, Tls, Trunk};
+use adapter_api::{Check, Configuration, Credentials, DomainEntry, Examine, Hop, Role, Tls, Trunk};
 use impp_model::{Cause, Outcome, Proof};
 use serde_json::json;
 use sip_proto::build::ResponseBuilder;
@@ -231,13 +231,17 @@ async fn a_probe_asks_the_server_of_a_domain() {
     let server = Trusting::bind(&[Hash::Sha256]).await;
     let gateway = gateway(Trunk::default(), &hop(server.peer.address)).await;
     let adapter = gateway.adapter.clone();
-    let probe =
-        tokio::spawn(async move { adapter.examine(Examine::Probe { domain: "example.net".parse().unwrap() }).await });
+    let probe = Examine::Probe {
+        domain: "example.net".parse().unwrap(),
+        source: "gw.example.org".parse().unwrap(),
+        hop: Hop::Fixed(hop(server.peer.address).into()).into(),
+    };
+    let probe = tokio::spawn(async move { adapter.examine(probe).await });
     let (request, from) = server.peer.receive_from().await;
     server.peer.answer(from, &request, 200).await;
-    let found = probe.await.unwrap().findings;
-    assert_eq!(found[0].value, format!("udp {}", server.peer.address));
-    assert!(found[1].value.starts_with("answered 200"), "{found:?}");
+    let found = probe.await.unwrap().checks;
+    assert_eq!(found[0], Check::ok("server", format!("udp {}", server.peer.address)));
+    assert!(found[1].verdict == adapter_api::Verdict::Ok && found[1].found.starts_with("answered 200"), "{found:?}");
 }
 
 // checks: SIP-008

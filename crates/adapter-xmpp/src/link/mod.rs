@@ -3,6 +3,7 @@
 mod backoff;
 pub(crate) mod inbound;
 mod outbound;
+mod probe;
 mod replies;
 mod sent;
 mod session;
@@ -24,7 +25,8 @@ use tokio::time::{sleep_until, timeout};
 use crate::config::Settings;
 pub(crate) use backoff::Backoff;
 pub(crate) use inbound::{Inbound, Settled};
-pub(crate) use outbound::{HIGH_WATER, Outbound, Verdict};
+pub(crate) use outbound::{HIGH_WATER, Outbound, ProofOfPresence, Verdict};
+pub(crate) use probe::probe;
 pub(crate) use replies::{Replies, owe};
 
 /// What the adapter's handle shares with its link.
@@ -66,7 +68,7 @@ const TCP_GIVE_UP: Duration = Duration::from_secs(30);
 
 /// Why a connection could not be made.
 #[derive(Debug, thiserror::Error)]
-enum ConnectError {
+pub(crate) enum ConnectError {
     #[error("name not found")]
     Name,
     #[error("no answer in time")]
@@ -113,7 +115,14 @@ impl Link {
         let domain = settings.domain.clone();
         let inbound = Inbound::new(hub.clone(), provenance, Some(domain.clone()), limit, rand::random(), settlements);
         let errors = Replies::new(hub.clone(), limit);
-        let outbound = Outbound::new(domain, settings.acknowledge, settings.limits.max_stanza, errors, Instant::now());
+        let outbound = Outbound::new(
+            domain,
+            settings.acknowledge,
+            ProofOfPresence::Needless,
+            settings.limits.max_stanza,
+            errors,
+            Instant::now(),
+        );
         let batch = Vec::with_capacity(BATCH);
         Self { settings, dns, hub, shutdown, shared, queue, batch, replies, outbound, inbound, unreachable: false }
     }
@@ -160,20 +169,7 @@ impl Link {
     /// Connects; `None` when the gateway stops meanwhile.
     async fn connect(&mut self) -> Option<Result<TcpStream, ConnectError>> {
         let (host, port, dns) = (self.settings.host.clone(), self.settings.port, Arc::clone(&self.dns));
-        let connecting = async move {
-            let attempt = async {
-                let addresses = resolve(&*dns, &host).await.into_iter().map(|address| SocketAddr::new(address, port));
-                let found = transport::connect_any(transport::by_turns(addresses), CONNECT_TIMEOUT).await;
-                // Every address failed; the first one's error stands for the others.
-                let of =
-                    |errors: Vec<_>| errors.into_iter().next().map_or(ConnectError::Name, ConnectError::Unreachable);
-                let socket = found.map_err(of)?;
-                prepare(&socket)?;
-                Ok(socket)
-            };
-            timeout(CONNECT_TIMEOUT, attempt).await.unwrap_or(Err(ConnectError::Timeout))
-        };
-        self.meanwhile(connecting).await
+        self.meanwhile(async move { connect_to(&*dns, &host, port).await }).await
     }
 
     /// Waits for `work` while deliveries queue and expire; `None` when the gateway stops.
@@ -269,4 +265,18 @@ pub(crate) fn prepare(socket: &TcpStream) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(TCP_GIVE_UP))?;
     Ok(())
+}
+
+/// Connects to the server of a component link.
+pub(crate) async fn connect_to(dns: &dyn Dns, host: &str, port: u16) -> Result<TcpStream, ConnectError> {
+    let attempt = async {
+        let addresses = resolve(dns, host).await.into_iter().map(|address| SocketAddr::new(address, port));
+        let found = transport::connect_any(transport::by_turns(addresses), CONNECT_TIMEOUT).await;
+        // Every address failed; the first one's error stands for the others.
+        let of = |errors: Vec<_>| errors.into_iter().next().map_or(ConnectError::Name, ConnectError::Unreachable);
+        let socket = found.map_err(of)?;
+        prepare(&socket)?;
+        Ok(socket)
+    };
+    timeout(CONNECT_TIMEOUT, attempt).await.unwrap_or(Err(ConnectError::Timeout))
 }

@@ -30,6 +30,7 @@ pub(crate) struct Outbound {
     /// The same as a JID.
     own: Arc<str>,
     acknowledge: Acknowledge,
+    presence: ProofOfPresence,
     max_stanza: usize,
     waiting: VecDeque<Delivery>,
     /// No delivery in `waiting` is due before this.
@@ -38,6 +39,15 @@ pub(crate) struct Outbound {
     checks: Checks,
     replies: Replies,
     link: Option<Link>,
+}
+
+/// Whether presence, which is state, is to be proven as messages are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ProofOfPresence {
+    /// It is not: a link that comes up again brings every state anew.
+    Needless,
+    /// It is: servers make streams only for what is sent, so what a broken one has lost must be sent again.
+    Needed,
 }
 
 /// What belongs to one connection.
@@ -80,6 +90,7 @@ impl Outbound {
     pub(crate) fn new(
         domain: Domain,
         acknowledge: Acknowledge,
+        presence: ProofOfPresence,
         max_stanza: usize,
         replies: Replies,
         now: Instant,
@@ -88,6 +99,7 @@ impl Outbound {
             own: domain.to_unicode().into(),
             domain,
             acknowledge,
+            presence,
             max_stanza,
             waiting: VecDeque::new(),
             waiting_due: None,
@@ -296,7 +308,7 @@ impl Outbound {
                 });
             }
             Operation::Subscribe(_) | Operation::Notify(_) | Operation::Authorize(_) => {
-                return self.send_presence(&operation, settle, out, now);
+                return self.send_presence(&operation, settle, deadline, out, now);
             }
             Operation::Publish(_) | _ => Err(Box::new(Failure::new(Side::Ours, Cause::NotImplemented))),
         };
@@ -328,8 +340,15 @@ impl Outbound {
         self.checks.handle_word(user, word);
     }
 
-    /// Writes presence, which is state: nobody confirms it, and after a break it is told anew.
-    fn send_presence(&mut self, operation: &Operation, settle: Settle, out: &mut BytesMut, now: Instant) {
+    /// Writes presence.
+    fn send_presence(
+        &mut self,
+        operation: &Operation,
+        settle: Settle,
+        deadline: Instant,
+        out: &mut BytesMut,
+        now: Instant,
+    ) {
         // XEP-0114 §3: the server closes a component that speaks as another domain.
         if presence::source_domain(operation, &self.domain) != &self.domain {
             return settle.settle(Failure::new(Side::Ours, Cause::NoRoute));
@@ -338,20 +357,31 @@ impl Outbound {
             Ok(stanzas) => stanzas,
             Err(failure) => return settle.settle(*failure),
         };
-        for stanza in &stanzas {
+        let (begin, proven) = (out.len(), self.presence == ProofOfPresence::Needed && !is_check(operation));
+        for (number, stanza) in (1..).zip(&stanzas) {
             let before = out.len();
-            stanza::encode(out, stanza);
+            e2e::encode(out, stanza, &stanza.ns);
             if out.len() - before > self.max_stanza {
                 out.truncate(before);
                 return settle.settle(Failure::new(Side::Far, Cause::TooLarge));
             }
-            self.mark_unproven(out.len());
+            // The proof of the last one covers those before it.
+            if !proven || number < stanzas.len() {
+                self.mark_unproven(out.len());
+            }
         }
-        match (operation, stanzas.first().and_then(|stanza| stanza.attr("to"))) {
-            (Operation::Subscribe(subscribe), Some(user)) if subscribe.wish == Wish::Check => {
+        match stanzas.first().and_then(|stanza| stanza.attr("to")) {
+            Some(user) if is_check(operation) => {
                 self.checks.ask(user, settle, now);
             }
-            _ => settle.settle(Outcome::HandedOver),
+            Some(_) if proven => {
+                let to_domain = operation.destination().address.domain().to_unicode().into();
+                // Nobody answers presence with an error that is to be found here.
+                let (id, from) = (String::new(), String::new());
+                let written = Written { id, from, to_domain, octets: out.len() - begin };
+                self.await_proof(written, out.len(), settle, deadline, now);
+            }
+            Some(_) | None => settle.settle(Outcome::HandedOver),
         }
     }
 
@@ -477,6 +507,11 @@ impl Outbound {
         }
         verdict
     }
+}
+
+/// Whether a watcher is asked after, who answers for himself.
+fn is_check(operation: &Operation) -> bool {
+    matches!(operation, Operation::Subscribe(subscribe) if subscribe.wish == Wish::Check)
 }
 
 /// A stanza that was appended.

@@ -2,9 +2,10 @@
 
 use bytes::BytesMut;
 use cpim::e2e::{self, NotCarriable};
+use cpim::mapping::sealed::signed_document;
 use cpim::mapping::{seal, unseal};
-use cpim::{Entity, Package, Profile};
 use impp_model::{Cause, Failure, MessageOperation, Sealed, Side};
+use strict_xml::{Element, Node, write_element};
 use xmpp_proto::stanza;
 
 use super::hops;
@@ -23,66 +24,62 @@ pub fn from_stanza(message: &stanza::Message) -> Option<Sealed> {
 ///
 /// # Errors
 ///
-/// As for [`encode`].
+/// As for [`envelop`].
 pub fn write(out: &mut BytesMut, mapped: &stanza::Message, operation: &MessageOperation) -> Result<(), NotCarriable> {
-    match operation.message.sealed.as_ref().and_then(unseal) {
-        // RFC 3923 §3.1: nothing stands beside the object.
-        Some(object) => encode(out, &envelope(mapped, operation), object),
-        None => {
-            stanza::encode(out, mapped.element());
-            Ok(())
-        }
-    }
+    let enveloped = operation.message.sealed.as_ref().and_then(unseal).map(|object| {
+        // RFC 3923 §3.1: nothing stands beside the object but the marks of the gateways passed.
+        let attr = |name| mapped.element().attr(name).unwrap_or_default().to_owned();
+        let out = stanza::Message::new(stanza::MessageType::Normal);
+        let out = out.with_from(attr("from")).with_to(attr("to")).with_id(attr("id"));
+        let passed = &operation.message.passed;
+        let marks = (!passed.is_empty()).then(|| hops::to_element(operation.max_forwards, passed));
+        envelop(marks.into_iter().fold(out, stanza::Message::with_payload), object)
+    });
+    let enveloped = enveloped.transpose()?;
+    let stanza = enveloped.as_ref().unwrap_or(mapped).element();
+    encode(out, stanza, &stanza.ns);
+    Ok(())
 }
 
-/// The stanza around a protected object: its ends, its id and the marks of the gateways passed.
-fn envelope(mapped: &stanza::Message, operation: &MessageOperation) -> stanza::Message {
-    let attr = |name| mapped.element().attr(name).unwrap_or_default().to_owned();
-    let out = stanza::Message::new(stanza::MessageType::Normal);
-    let out = out.with_from(attr("from")).with_to(attr("to")).with_id(attr("id"));
-    let passed = &operation.message.passed;
-    if passed.is_empty() { out } else { out.with_payload(hops::to_element(operation.max_forwards, passed)) }
-}
-
-/// Appends a message with a protected object inside, whose own headers are in the object.
+/// The message with a protected object inside, whose own headers are in the object.
 ///
 /// # Errors
 ///
-/// Signed presence, and an object that XML would change: the signature would fail. Nothing is appended then.
-pub fn encode(out: &mut BytesMut, message: &stanza::Message, object: &[u8]) -> Result<(), NotCarriable> {
-    if holds_presence(object) {
+/// Signed presence, and an object that XML would change: the signature would fail.
+pub fn envelop(message: stanza::Message, object: &[u8]) -> Result<stanza::Message, NotCarriable> {
+    if signed_document(object).is_some() {
         return Err(NotCarriable::Presence);
     }
+    Ok(message.with_payload(e2e::element(object)?))
+}
+
+/// Appends a stanza where `default_ns` is the default namespace; a protected object inside stands in a CDATA section.
+pub fn encode(out: &mut BytesMut, stanza: &Element, default_ns: &str) {
+    let is_object = |child: &Node| matches!(child, Node::Element(child) if child.is("e2e", e2e::NAMESPACE));
+    let mut around = stanza.clone();
+    let place = around.children.iter().position(is_object);
+    let object = place.and_then(|place| match around.children.remove(place) {
+        Node::Element(child) => e2e::unwrap(&child),
+        Node::Text(_) => None,
+    });
     let mut inside = BytesMut::new();
-    // RFC 3923 §3.1: in a CDATA section.
-    e2e::wrap(&mut inside, object)?;
-    stanza::encode(out, message.element());
-    match out.strip_suffix(END).map(<[u8]>::len) {
+    // RFC 3923 §3.1: in a CDATA section; what can't stand there is no object and goes as text.
+    if object.is_none_or(|object| e2e::wrap(&mut inside, &object).is_err()) {
+        return write_element(out, stanza, default_ns);
+    }
+    write_element(out, &around, default_ns);
+    let end = format!("</{}>", stanza.name);
+    let open = out.strip_suffix(end.as_bytes()).map(<[u8]>::len);
+    match open {
         Some(open) => out.truncate(open),
         None => {
-            out.truncate(out.strip_suffix(b"/>").map_or(out.len(), <[u8]>::len));
+            out.truncate(out.len() - "/>".len());
             out.extend_from_slice(b">");
         }
     }
     out.extend_from_slice(&inside);
-    out.extend_from_slice(END);
-    Ok(())
+    out.extend_from_slice(end.as_bytes());
 }
-
-/// Whether what is signed is a presence document, alone or in a message/cpim (RFC 3923 §4.1, RFC 3922 §5.1).
-fn holds_presence(object: &[u8]) -> bool {
-    let Ok(package) = Package::parse(object) else { return false };
-    let Ok(part) = package.signed_part() else { return false };
-    let Ok(entity) = Entity::parse(part.octets) else { return false };
-    let is_document = |entity: &Entity<'_>| entity.is("application/pidf+xml");
-    is_document(&entity) || {
-        let object = entity.decoded_body().filter(|_| entity.is(cpim::MEDIA_TYPE));
-        let read = object.as_deref().and_then(|object| cpim::Message::interpret(object, Profile::Gateway).ok());
-        read.is_some_and(|(read, _)| is_document(read.content()))
-    }
-}
-
-const END: &[u8] = b"</message>";
 
 #[cfg(test)]
 mod tests {
@@ -104,24 +101,26 @@ mod tests {
             \r\n\r\n--b\r\nContent-Type: Message/CPIM\r\n\r\nFrom: <im:a@example.com>\r\n\r\n]]>&<\r\n--b--\r\n";
         let sealed = seal(object.into()).unwrap();
         let message = stanza::Message::new(MessageType::Normal).with_from("a@example.com").with_to("b@example.net");
-        let mut out = BytesMut::new();
-        encode(&mut out, &message, unseal(&sealed).unwrap()).unwrap();
+        let put = |message: &stanza::Message, sealed: &Sealed| {
+            let mut out = BytesMut::new();
+            encode(&mut out, envelop(message.clone(), unseal(sealed).unwrap()).unwrap().element(), ns::CLIENT);
+            out
+        };
+        let out = put(&message, &sealed);
         let text = std::str::from_utf8(&out).unwrap();
         assert!(text.starts_with("<message from='a@example.com' to='b@example.net'><e2e xmlns="), "{text}");
         assert!(text.contains("<![CDATA[Content-Type"), "{text}");
         assert_eq!(from_stanza(&parse(&out)).as_ref(), Some(&sealed));
         let beside =
             message.clone().with_payload(strict_xml::Element::new("headers", "http://jabber.org/protocol/shim"));
-        let mut out = BytesMut::new();
-        encode(&mut out, &beside, unseal(&sealed).unwrap()).unwrap();
-        let read = parse(&out);
+        let read = parse(&put(&beside, &sealed));
         assert_eq!((from_stanza(&read), read.payloads().count()), (Some(sealed), 2));
         assert_eq!(
             from_stanza(&parse(b"<message><e2e xmlns='urn:ietf:params:xml:ns:xmpp-e2e'>x</e2e></message>")),
             None
         );
         let binary = seal(b"Content-Type: application/pkcs7-mime\r\n\r\n\0"[..].into()).unwrap();
-        assert!(matches!(encode(&mut out, &message, unseal(&binary).unwrap()), Err(NotCarriable::Character { .. })));
+        assert!(matches!(envelop(message, unseal(&binary).unwrap()), Err(NotCarriable::Character { .. })));
     }
 
     // checks: XE-05
@@ -132,10 +131,8 @@ mod tests {
         for part in [document, &within] {
             let object =
                 format!("Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n{part}\r\n--b\r\n\r\n--b--\r\n");
-            let mut out = BytesMut::new();
             let message = stanza::Message::new(MessageType::Normal);
-            assert_eq!(encode(&mut out, &message, object.as_bytes()), Err(NotCarriable::Presence));
-            assert!(out.is_empty());
+            assert_eq!(envelop(message, object.as_bytes()), Err(NotCarriable::Presence));
         }
     }
 }

@@ -18,8 +18,7 @@ const MAX_TEXT_LEN: usize = 256;
 
 /// The error stanza about a message that went from `to` to `from` (RFC 6120 §8.3.1), with its id if it has one.
 pub fn error_message(from: &str, to: &str, id: &str, failure: &Failure) -> Element {
-    let mut message =
-        Message::new(MessageType::Error).with_from(SharedStr::copy(from)).with_to(SharedStr::copy(to));
+    let mut message = Message::new(MessageType::Error).with_from(SharedStr::copy(from)).with_to(SharedStr::copy(to));
     // RFC 6120 §8.1.3: a message need not have one, and an empty one names nothing.
     if !id.is_empty() {
         message = message.with_id(SharedStr::copy(id));

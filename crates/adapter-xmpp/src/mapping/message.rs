@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use cpim::mapping::sealed::{signed_document, unseal};
 use impp_model::{
     Cause, Content, DateTime, Failure, InstantMessage, LangText, LanguageTag, MessageId, MessageOperation, OutOfBand,
     Receipts, Relation, Side, Thread, TransId,
@@ -45,13 +46,16 @@ pub enum Refusal {
     /// A room's message, to somebody who is in no room.
     #[error("groupchat messages are for rooms")]
     Groupchat,
+    /// RFC 3923 §3.1: a message holds message/cpim.
+    #[error("the protected object is presence and no message")]
+    Presence,
 }
 
 impl Refusal {
     /// What the sender is told.
     pub fn failure(&self) -> Failure {
         let cause = match self {
-            Self::NoAddress { .. } => Cause::BadRequest,
+            Self::NoAddress { .. } | Self::Presence => Cause::BadRequest,
             Self::Malformed { .. } | Self::Unmappable { .. } => Cause::AddressMalformed,
             // RFC 6121 §8.5.2.1.1.
             Self::Groupchat => Cause::ServiceUnavailable,
@@ -90,6 +94,9 @@ pub fn from_stanza(
         Some(Encryption::KeysOnly) => return Ok(None),
         None => None,
     };
+    if sealed.as_ref().and_then(unseal).is_some_and(|object| signed_document(object).is_some()) {
+        return Err(Refusal::Presence);
+    }
     let (relations, files) = (annotation::relations(message), annotation::files(message));
     let (content, others) = match contents(message) {
         Some(contents) => contents,

@@ -4,6 +4,8 @@
 
 use std::fmt::Write as _;
 
+use cpim::e2e::NotCarriable;
+use cpim::mapping::{seal, unseal};
 use impp_model::{
     Address, Basic, Cause, Device, Endpoint, Failure, LangText, LanguageTag, PresenceInfo, PresenceTuple, Show, Side,
 };
@@ -12,12 +14,12 @@ use strict_xml::SharedStr;
 use xmpp_proto::jid::Jid;
 use xmpp_proto::stanza;
 
-use super::Mapped;
 use super::address::{AddressError, to_jid};
+use super::{Mapped, e2e};
 
-/// Presence that is signed or enveloped (RFC 3923 §4): it is for its reader alone.
+/// Presence that says to be protected, and is in no S/MIME object that could be passed on (RFC 3923 §4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("end-to-end protected presence cannot be translated")]
+#[error("the end-to-end protected presence is no S/MIME object")]
 pub struct Protected;
 
 impl Protected {
@@ -28,22 +30,46 @@ impl Protected {
     }
 }
 
+/// Why presence can't be written as a stanza.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unwritable {
+    /// One of the ends has no JID.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// XML would change the protected document.
+    #[error(transparent)]
+    Sealed(#[from] NotCarriable),
+}
+
+impl Unwritable {
+    /// What the sender is told.
+    pub fn failure(&self) -> Failure {
+        match self {
+            Self::Address(error) => error.failure(),
+            Self::Sealed(error) => e2e::failure(*error),
+        }
+    }
+}
+
 /// The state that a presence stanza tells of the resource of `from`.
 ///
 /// `None` for all that is no availability: subscriptions, probes and errors never become a NOTIFICATION (RFC 8048 §6.2).
 ///
 /// # Errors
 ///
-/// Protected presence, of which the stanza itself tells nothing.
+/// Protected presence of another form than RFC 3923 has, of which the stanza itself tells nothing.
 pub fn from_stanza(presence: &stanza::Presence, from: &Jid) -> Result<Option<Mapped<PresenceTuple>>, Protected> {
     let basic = match presence.kind() {
         None if presence.element().attr("type").is_none() => Basic::Open,
         Some(stanza::PresenceType::Unavailable) => Basic::Closed,
         None | Some(_) => return Ok(None),
     };
-    // RFC 3923 §4.1, §8: the document is in the object, which is not to be replaced by one without signature.
-    if presence.payload("e2e", cpim::e2e::NAMESPACE).is_some() {
-        return Err(Protected);
+    let device = from.resource().and_then(|name| Device::new(name).ok());
+    // RFC 3923 §4.1, §8: the document is in the object, which goes on as it is; nothing else of the stanza does.
+    if let Some(element) = presence.payload("e2e", cpim::e2e::NAMESPACE) {
+        let sealed = cpim::e2e::unwrap(element).and_then(seal).ok_or(Protected)?;
+        let tuple = PresenceTuple { sealed: Some(Box::new(sealed)), ..PresenceTuple::new(device, basic) };
+        return Ok(Some(Mapped::whole(tuple)));
     }
     let open = basic == Basic::Open;
     let own = &presence.element().ns;
@@ -53,7 +79,7 @@ pub fn from_stanza(presence: &stanza::Presence, from: &Jid) -> Result<Option<Map
         show: presence.show().filter(|_| open).map(from_show),
         priority: priority.filter(|_| open),
         notes: notes(presence),
-        ..PresenceTuple::new(from.resource().and_then(|name| Device::new(name).ok()), basic)
+        ..PresenceTuple::new(device, basic)
     };
     let foreign = presence.payloads().any(|payload| payload.ns != *own);
     let unread = open && presence.payload("priority", own).is_some() && tuple.priority.is_none();
@@ -64,17 +90,24 @@ pub fn from_stanza(presence: &stanza::Presence, from: &Jid) -> Result<Option<Map
 ///
 /// # Errors
 ///
-/// An address without JID. A device name that makes no resource gets another, always the same.
-pub fn to_stanza(tuple: &PresenceTuple, from: &Address, to: &Endpoint) -> Result<stanza::Presence, AddressError> {
+/// An address without JID, a protected document that is no text. A device name that makes no resource gets another, always
+/// the same.
+pub fn to_stanza(tuple: &PresenceTuple, from: &Address, to: &Endpoint) -> Result<stanza::Presence, Unwritable> {
     let to = to_jid(to)?;
     let from = resource_jid(from, tuple.device.as_ref())?;
     let kind = (tuple.basic == Basic::Closed).then_some(stanza::PresenceType::Unavailable);
     let mut out = addressed(kind, &from, &to);
+    if let Some(object) = tuple.sealed.as_deref().and_then(unseal) {
+        return Ok(out.with_payload(cpim::e2e::element(object)?));
+    }
     let open = tuple.basic == Basic::Open;
     if let Some(show) = tuple.show.filter(|_| open) {
         out = out.with_show(to_show(show));
     }
-    for note in &tuple.notes {
+    // RFC 6121 §4.7.2.2: one status for each language, as the first note says.
+    let told =
+        |number: usize, note: &LangText| tuple.notes.iter().take(number).all(|first| first.language != note.language);
+    for (_, note) in tuple.notes.iter().enumerate().filter(|(number, note)| told(*number, note)) {
         let text = note.text.replace("\r\n", "\n").replace('\r', "\n");
         out = out.with_status(text, note.language.as_ref().map(LanguageTag::as_str));
     }
@@ -97,7 +130,7 @@ pub fn to_stanzas(
     info: &PresenceInfo,
     from: &Address,
     to: &Endpoint,
-) -> Result<Mapped<Vec<stanza::Presence>>, AddressError> {
+) -> Result<Mapped<Vec<stanza::Presence>>, Unwritable> {
     let mut stanzas: Vec<_> = info.tuples.iter().map(|tuple| to_stanza(tuple, from, to)).collect::<Result<_, _>>()?;
     // RFC 3922 §5.2.11: notes alone tell nothing; §6.3.2: neither tuples nor notes, and nobody is there.
     if info.tuples.is_empty() && info.notes.is_empty() {
@@ -237,9 +270,34 @@ mod tests {
         assert_eq!(gone.value, PresenceTuple::new(None, Basic::Closed));
     }
 
-    // checks: XE-04, XE-05
+    // checks: XE-02, XE-04, XE-05, XE-06
     #[test]
-    fn rfc3923_s8_protected_presence_is_refused_and_not_replaced() {
+    fn rfc3923_s4_1_protected_presence_is_carried_as_it_is_both_ways() {
+        let object = "Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\nContent-Type: application/pidf+xml\r\n\r\n\
+            <presence/>]]>\r\n--b\r\n\r\n--b--\r\n";
+        let sealed = seal(object.into()).unwrap();
+        let told = PresenceTuple { sealed: Some(Box::new(sealed)), ..tuple("desk", Basic::Open) };
+        let (from, to) = romeo();
+        let stanza = to_stanza(&told, &from, &to).unwrap();
+        let mut out = bytes::BytesMut::new();
+        e2e::encode(&mut out, stanza.element(), "");
+        let text = std::str::from_utf8(&out).unwrap();
+        assert!(text.starts_with("<presence xmlns='jabber:client' from='romeo@example.net/desk' to="), "{text}");
+        assert!(
+            text.contains("<![CDATA[Content-Type: multipart/signed") && text.ends_with("]]></e2e></presence>"),
+            "{text}"
+        );
+        assert_eq!(read(text).unwrap(), Mapped::whole(told.clone()));
+        let with_more = text.replace("<e2e", "<show>dnd</show><status>in clear</status><e2e");
+        assert_eq!(read(&with_more).unwrap().value, told, "what stands beside it is stripped");
+        let binary = seal(b"Content-Type: application/pkcs7-mime\r\n\r\n\0"[..].into()).map(Box::new);
+        let unwritable = to_stanza(&PresenceTuple { sealed: binary, ..told }, &from, &to).unwrap_err();
+        assert_eq!(unwritable.failure().cause, Cause::UnsupportedMedia);
+    }
+
+    // checks: XE-05
+    #[test]
+    fn rfc3923_s7_protection_of_another_form_is_refused() {
         for kind in ["", " type='unavailable'"] {
             let text = format!(
                 "<presence from='j@example.com/b'{kind}><e2e xmlns='urn:ietf:params:xml:ns:xmpp-e2e'>x</e2e></presence>"
@@ -285,6 +343,20 @@ mod tests {
         assert_eq!(written(&info).0, [format!("<presence type='unavailable' {ROMEO}/>")]);
         info.notes.push(note(None, "In Tokyo"));
         assert_eq!(written(&info), (vec![], vec!["notes"]));
+    }
+
+    // checks: XSU-016
+    #[test]
+    fn rfc6121_s4_7_2_one_show_and_one_status_for_each_language() {
+        let notes =
+            vec![note(None, "here"), note(Some("cs"), "tady"), note(None, "twice"), note(Some("cs"), "dvakrát")];
+        let both = PresenceTuple { show: Some(Show::Away), priority: Some(-128), notes, ..tuple("a", Basic::Open) };
+        let (stanzas, _) = written(&PresenceInfo { tuples: vec![both], ..PresenceInfo::default() });
+        assert_eq!(
+            stanzas,
+            ["<presence from='romeo@example.net/a' to='juliet@example.com'><show>away</show><status>here</status>\
+              <status xml:lang='cs'>tady</status><priority>-128</priority></presence>"]
+        );
     }
 
     #[test]

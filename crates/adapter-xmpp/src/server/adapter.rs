@@ -13,6 +13,7 @@ use xmpp_proto::jid;
 
 use super::config::{Config, Settings};
 use super::core::Core;
+use super::probe::Probe;
 use crate::adapter::{dry_run, unusable};
 use crate::capabilities::capabilities;
 use crate::config::Acknowledge;
@@ -121,7 +122,14 @@ impl Adapter for XmppServer {
                 dry_run(operation, gateway.as_str(), self.settings.limits.max_stanza, &mut findings);
                 self.describe(Some(operation.destination().address.domain()), Some(hop), &mut findings);
             }
-            Examine::Probe { domain, .. } => self.describe(Some(domain), None, &mut findings),
+            Examine::Probe { domain, source, hop } => {
+                self.describe(Some(domain), Some(hop), &mut findings);
+                let named = jid::Domain::parse(&domain.to_unicode()).ok();
+                let policy = named.map_or(self.settings.policy, |domain| self.settings.policy(&domain));
+                let is_managed = self.settings.stream_management;
+                let probe = Probe { context: &self.context, policy, domain, source, is_managed };
+                probe.run(hop, &mut findings).await;
+            }
             _ => {}
         }
         findings

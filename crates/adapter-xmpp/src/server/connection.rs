@@ -55,6 +55,8 @@ pub(super) enum Happened {
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
+    #[error("the server has no address")]
+    NoAddress,
     #[error("{0}")]
     Connect(#[from] transport::ConnectError),
     #[error("{0}")]
@@ -149,28 +151,37 @@ pub(super) async fn serve(line: Line, socket: TcpStream, address: SocketAddr, ac
     }
 }
 
-/// Makes a connection and serves it.
-pub(super) async fn call(line: Line, address: SocketAddr, host: String, part: Part, direct: bool) {
-    match reach(address, &host, part, direct).await {
-        Ok((socket, part)) if direct => run_secured(line, socket, address, part).await,
-        Ok((socket, part)) => run(line, socket, address, part).await,
+/// Makes a connection to one of the addresses of a server (RFC 8305 §5) and serves it.
+pub(super) async fn call(line: Line, addresses: Vec<SocketAddr>, host: String, part: Part, direct: bool) {
+    match reach(addresses, &host, part, direct).await {
+        Ok((socket, address, part)) if direct => run_secured(line, socket, address, part).await,
+        Ok((socket, address, part)) => run(line, socket, address, part).await,
         Err(fault) => line.happened(Happened::Failed(fault)),
     }
 }
 
 /// Asks the name system about the server, then connects.
-async fn reach(address: SocketAddr, host: &str, part: Part, direct: bool) -> Result<(TcpStream, Part), Fault> {
+async fn reach(
+    addresses: Vec<SocketAddr>,
+    host: &str,
+    part: Part,
+    direct: bool,
+) -> Result<(TcpStream, SocketAddr, Part), Fault> {
+    let Some(first) = addresses.first().copied() else { return Err(Fault::NoAddress) };
     let part = match part {
         Part::Client { tls, domain, source, .. } => {
             // RFC 7673 §3.1: the records that named the server; XEP-0368 §2: those of direct TLS are others.
             let service = format!("{}._tcp.{domain}", if direct { "_xmpps-server" } else { "_xmpp-server" });
-            let asking = timeout(CONNECT_TIMEOUT, tls.discover(&service, host, address.port())).await;
+            let asking = timeout(CONNECT_TIMEOUT, tls.discover(&service, host, first.port())).await;
             let discovery = asking.unwrap_or(Err(DaneError::Failure(service)))?;
             Part::Client { tls, domain, source, discovery }
         }
         part @ Part::Server(_) => part,
     };
-    Ok((transport::connect_tcp(address, CONNECT_TIMEOUT).await?, part))
+    let connected = transport::connect_any(addresses, CONNECT_TIMEOUT).await;
+    let socket = connected.map_err(|errors| errors.into_iter().next().map_or(Fault::NoAddress, Fault::Connect))?;
+    let address = socket.peer_addr().unwrap_or(first);
+    Ok((socket, address, part))
 }
 
 async fn run_secured(mut line: Line, socket: TcpStream, address: SocketAddr, part: Part) {

@@ -7,6 +7,7 @@ mod adapter;
 mod config;
 mod connection;
 mod core;
+mod probe;
 
 pub use adapter::XmppServer;
 pub use config::{Config, PeerTable};

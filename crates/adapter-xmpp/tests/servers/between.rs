@@ -136,6 +136,18 @@ async fn rfc6120_s10_1_messages_keep_their_order() {
     }
 }
 
+#[tokio::test]
+async fn presence_is_proven_so_that_a_broken_stream_loses_no_state() {
+    for managed in [true, false] {
+        let [a, b] = pair(good(), json!({"stream_management": managed})).await;
+        assert_eq!(outcome(a.tell_unavailable(B)).await, Outcome::Success(Proof::Server));
+        b.stop.shut_down();
+        b.running.await.unwrap();
+        // The hub sends again what has failed, as it then is.
+        assert!(matches!(outcome(a.tell_unavailable(B)).await, Outcome::Failure(_)));
+    }
+}
+
 // checks: SMG-002, XST-034
 #[tokio::test]
 async fn a_gateway_that_comes_back_is_called_again() {

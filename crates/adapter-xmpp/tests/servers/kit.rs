@@ -12,8 +12,9 @@ use adapter_api::{
 use adapter_xmpp::server::Config;
 use async_trait::async_trait;
 use impp_model::{
-    Address, Cause, Content, Disposition, DispositionOperation, Domain, Endpoint, Failure, InstantMessage, MaxForwards,
-    MessageOperation, Operation, Outcome, Proof, Side, TransId,
+    Address, Basic, Cause, Content, Disposition, DispositionOperation, Domain, Endpoint, Failure, InstantMessage,
+    MaxForwards, MessageOperation, News, NotifyOperation, Operation, Outcome, PresenceTuple, Proof, Side, Standing,
+    TransId,
 };
 use impp_resolve::{Answer, Dns, DnsError, Name, Record, RecordType, Srv};
 use tempfile::TempDir;
@@ -270,6 +271,19 @@ impl Org {
             return_path: None,
         };
         self.deliver(other, Operation::Disposition(Box::new(word)))
+    }
+
+    /// Tells somebody at `other` that nobody is there.
+    pub fn tell_unavailable(&self, other: &str) -> oneshot::Receiver<Outcome> {
+        let operation = Operation::Notify(Box::new(NotifyOperation {
+            target: endpoint(&self.domain, "romeo"),
+            watcher: endpoint(other, "juliet"),
+            subscript_id: None,
+            trans_id: TransId::from("state"),
+            standing: Standing::Active { expires: None },
+            news: News::Device(Box::new(PresenceTuple::new(None, Basic::Closed))),
+        }));
+        self.deliver(other, operation)
     }
 
     fn deliver(&self, other: &str, operation: Operation) -> oneshot::Receiver<Outcome> {

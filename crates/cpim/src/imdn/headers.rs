@@ -92,6 +92,28 @@ pub struct ImdnHeaders<'a> {
     pub record_route: Vec<Mailbox<'a>>,
     /// Where this notification still has to pass, top first.
     pub route: Vec<Mailbox<'a>>,
+    /// What is wrong with them, and how they are read nevertheless.
+    pub faults: Vec<ImdnFault>,
+}
+
+/// A header of RFC 5438 that is not as it should be; RFC 3862 itself has nothing against it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ImdnFault {
+    /// RFC 5438 §6.3, §6.4: there is one.
+    #[error("{header} stands there twice: the first counts")]
+    Repeated {
+        /// Which.
+        header: &'static str,
+    },
+    /// RFC 5438 §10.
+    #[error("{header} holds no address and is ignored")]
+    Address {
+        /// Which.
+        header: &'static str,
+    },
+    /// RFC 5438 §6.3, §10.
+    #[error("the Message-ID is no token")]
+    MessageId,
 }
 
 impl<'a> ImdnHeaders<'a> {
@@ -111,6 +133,7 @@ impl<'a> ImdnHeaders<'a> {
             .collect();
         let known = Disposition::ALL.into_iter().filter(|known| values.iter().any(|value| value == known.name()));
         Some(Self {
+            faults: faults(message),
             message_id: message.headers_of(NAMESPACE, MESSAGE_ID).next().map(|header| header.value()),
             wanted: known.collect(),
             values,
@@ -119,6 +142,18 @@ impl<'a> ImdnHeaders<'a> {
             route: mailboxes(ROUTE),
         })
     }
+}
+
+fn faults(message: &Message<'_>) -> Vec<ImdnFault> {
+    let all = |header: &'static str| message.headers_of(NAMESPACE, header);
+    let repeated = [MESSAGE_ID, ORIGINAL_TO].map(|header| (header, all(header).count() > 1));
+    let no_address = [ORIGINAL_TO, RECORD_ROUTE, ROUTE]
+        .map(|header| (header, all(header).any(|found| Mailbox::parse(found.raw_value()).is_none())));
+    let mut faults = Vec::new();
+    faults.extend(repeated.iter().filter(|(_, is)| *is).map(|(header, _)| ImdnFault::Repeated { header }));
+    faults.extend(no_address.iter().filter(|(_, is)| *is).map(|(header, _)| ImdnFault::Address { header }));
+    faults.extend(all(MESSAGE_ID).any(|id| !chars::is_token(&id.value())).then_some(ImdnFault::MessageId));
+    faults
 }
 
 impl Draft {
@@ -217,6 +252,26 @@ mod tests {
         let routes: Vec<_> = headers.record_route.iter().map(|mailbox| mailbox.uri.as_ref()).collect();
         assert_eq!(routes, ["im:srv2@example.net", "im:srv1@example.net"]);
         assert!(headers.route.is_empty());
+    }
+
+    // checks: MP-04, MP-06, MP-08
+    #[test]
+    fn rfc5438_s6_faults_of_the_headers_are_named() {
+        let faults = |from: &str, to: &str| {
+            let object = ASKS.replacen(from, to, 1);
+            ImdnHeaders::of(&Message::parse(object.as_bytes(), Profile::Base).unwrap()).unwrap().faults
+        };
+        assert_eq!(faults("", ""), []);
+        assert_eq!(
+            faults("d.Message-ID: 9f", "d.Message-ID: 9f\r\nd.Message-ID: 7"),
+            [ImdnFault::Repeated { header: MESSAGE_ID }]
+        );
+        assert_eq!(faults("<im:srv1@example.net>", "srv1"), [ImdnFault::Address { header: RECORD_ROUTE }]);
+        assert_eq!(
+            faults("d.Original-To: <im:list@example.net>", "d.IMDN-Route: x"),
+            [ImdnFault::Address { header: ROUTE }]
+        );
+        assert_eq!(faults("9f", "9 f"), [ImdnFault::MessageId]);
     }
 
     #[test]

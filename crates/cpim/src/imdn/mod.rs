@@ -5,7 +5,7 @@ mod headers; // RFC 5438 §6, §10
 mod notify; // RFC 5438 §7.2, §12
 
 pub use document::{Imdn, ImdnError, ImdnSubject, Notification, Status};
-pub use headers::{Disposition, Dispositions, ImdnHeaders};
+pub use headers::{Disposition, Dispositions, ImdnFault, ImdnHeaders};
 pub use notify::{ImdnRequest, NotDue, Notice, Reported, forward};
 
 /// The namespace of the headers (RFC 5438 §6.1).

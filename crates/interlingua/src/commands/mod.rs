@@ -1,9 +1,11 @@
 //! The commands, one module each.
 
+pub mod adapter;
 pub mod address;
 pub mod check;
 pub mod config;
 pub mod demo;
+pub mod doctor;
 pub mod explain;
 pub mod inspect;
 pub mod manual;

@@ -24,8 +24,8 @@ pub(crate) use read::{nearest, read};
 pub use reference::reference;
 pub use schema::schema;
 pub use tables::{
-    Acme, AcmeChallenge, Admin, AdminListen, Delivery, Dns, Gateway, Log, LogFormat, Notice, Policy, PolicyRates,
-    Presence, Relay, Routing, StoreLimits, Tls, Trace,
+    Acme, AcmeChallenge, Admin, AdminListen, Delivery, Dns, ExternalAccount, Gateway, Log, LogFormat, Notice, Policy,
+    PolicyRates, Presence, Relay, Routing, StoreLimits, Tls, Trace,
 };
 
 use crate::adapters::{self, Configured};

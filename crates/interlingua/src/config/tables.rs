@@ -229,6 +229,29 @@ pub struct Acme {
     /// Where account and certificate are kept; relative to the folder of the configuration file. Required.
     #[schemars(example = &"acme")]
     pub folder: PathBuf,
+    /// For authorities that want an account of theirs named: what they gave you for it (RFC 8555 §7.3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_account: Option<ExternalAccount>,
+}
+
+/// The account at an authority that its ACME account belongs to.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExternalAccount {
+    /// The key identifier. Required.
+    #[schemars(example = &"kid-1")]
+    pub key_id: String,
+    /// The HMAC key as the authority gives it, in base64url. Required.
+    #[schemars(example = &"acme.hmac")]
+    pub key_file: PathBuf,
+}
+
+#[cfg(feature = "acme")]
+impl ExternalAccount {
+    /// As the transport wants it.
+    pub fn settings(&self) -> transport::acme::ExternalAccount {
+        transport::acme::ExternalAccount { key_id: self.key_id.clone(), key_file: self.key_file.clone() }
+    }
 }
 
 /// How control of a name is shown.

@@ -5,6 +5,7 @@
 
 mod again;
 mod carry; // RFC 3859 §3.1
+mod directed; // RFC 6121 §4.6
 mod engine;
 mod pair;
 mod pairs;

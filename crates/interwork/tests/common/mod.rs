@@ -45,8 +45,8 @@ impl Shelf {
             standing_link,
             kinds: vec![
                 Kind::Message,
-                Kind::Composing,
                 Kind::Disposition,
+                Kind::Composing,
                 Kind::Subscribe,
                 Kind::Notify,
                 Kind::Authorize,

@@ -11,7 +11,7 @@ use strict_xml::is_ncname;
 
 /// The document that tells the state of a PRESENTITY, as RFC 8048 §6.2 writes it.
 ///
-/// Each tuple has its own contact, else the PRESENTITY's `im:` URI. `timestamp`, for which [`Stamps`](crate::Stamps) is,
+/// What is protected is left out: nobody but its reader could say it again. Each tuple has its own contact, else the PRESENTITY's `im:` URI. `timestamp`, for which [`Stamps`](crate::Stamps) is,
 /// stands in each tuple; without it the time since when its state holds. When no device is more available than away, a
 /// person says so in terms of RFC 4480, too: SIP clients show that.
 pub fn to_document(presentity: &Address, info: &PresenceInfo, timestamp: Option<&DateTime>) -> Presence {
@@ -38,7 +38,7 @@ fn document(
     to_tuple: impl Fn(&PresenceTuple, Option<&str>) -> Tuple,
 ) -> Presence {
     let inbox = presentity.to_im_uri();
-    let tuples = info.tuples.iter().map(|tuple| to_tuple(tuple, Some(tuple.contact.as_deref().unwrap_or(&inbox))));
+    let tuples = info.readable().map(|tuple| to_tuple(tuple, Some(tuple.contact.as_deref().unwrap_or(&inbox))));
     let mut presence = Presence::new(presentity.to_pres_uri()).with_tuples(tuples.collect());
     presence.notes = info.notes.iter().map(to_note).collect();
     presence.persons.extend(person(info));

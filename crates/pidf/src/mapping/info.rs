@@ -57,6 +57,7 @@ pub fn of_tuple(tuple: &Tuple, hint: Option<Show>) -> Option<PresenceTuple> {
         notes: notes(&tuple.notes),
         contact: contact.filter(|contact| !contact.uri.is_empty()).map(|contact| contact.uri.as_str().into()),
         since: tuple.timestamp.clone(),
+        sealed: None,
     })
 }
 

@@ -5,13 +5,17 @@ mod file;
 mod https;
 mod order; // RFC 8555 §7.1
 
+use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use impp_model::Domain;
+use instant_acme::ExternalAccountKey;
 
 use crate::BindError;
 use crate::tls::Tls;
@@ -34,6 +38,17 @@ pub struct AcmeSettings {
     pub folder: PathBuf,
     /// The file for the certificate, its chain and its key.
     pub certificate: PathBuf,
+    /// What binds the account to one that the authority knows already.
+    pub external_account: Option<ExternalAccount>,
+}
+
+/// RFC 8555 §7.3: an account at the authority, outside ACME.
+#[derive(Debug, Clone)]
+pub struct ExternalAccount {
+    /// The key identifier that the authority gave.
+    pub key_id: String,
+    /// A file with the HMAC key in base64url, as the authority gave it.
+    pub key_file: PathBuf,
 }
 
 /// How control of a name is shown to the authority.
@@ -80,6 +95,24 @@ pub enum AcmeError {
         /// Why.
         source: io::Error,
     },
+}
+
+impl ExternalAccount {
+    /// Whether the file holds a key.
+    pub fn check(&self) -> Result<(), AcmeError> {
+        self.key().map(drop)
+    }
+
+    fn key(&self) -> Result<ExternalAccountKey, AcmeError> {
+        let failed = |source: io::Error| AcmeError::File { path: self.key_file.clone(), source };
+        let text = fs::read_to_string(&self.key_file).map_err(failed)?;
+        // RFC 8555 §7.3 wants no padding; some authorities hand it out with it.
+        let key = BASE64_URL_SAFE_NO_PAD.decode(text.trim().trim_end_matches('='));
+        match key {
+            Ok(key) if !key.is_empty() => Ok(ExternalAccountKey::new(self.key_id.clone(), &key)),
+            Ok(_) | Err(_) => Err(failed(io::Error::new(io::ErrorKind::InvalidData, "no key in base64url"))),
+        }
+    }
 }
 
 impl AcmeSettings {
@@ -137,6 +170,21 @@ const LOOK_AGAIN: Duration = Duration::from_secs(3600);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rfc8555_s7_3_the_key_of_an_external_account_is_base64url() {
+        let folder = tempfile::tempdir().unwrap();
+        let account = |text: &str| {
+            let key_file = folder.path().join("hmac");
+            fs::write(&key_file, text).unwrap();
+            ExternalAccount { key_id: "kid-1".to_owned(), key_file }.check()
+        };
+        assert!(account("zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W\n").is_ok());
+        assert!(account("a_-0YQ==").is_ok());
+        for wrong in ["", "two words", "a+/0"] {
+            assert!(matches!(account(wrong), Err(AcmeError::File { .. })), "{wrong}");
+        }
+    }
 
     #[test]
     fn each_failure_waits_longer_up_to_a_bound() {

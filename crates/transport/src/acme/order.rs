@@ -12,7 +12,7 @@ use instant_acme::{
 use super::answer::{self, Answers};
 use super::file::replace;
 use super::https::Https;
-use super::{AcmeError, AcmeSettings, Challenge};
+use super::{AcmeError, AcmeSettings, Challenge, ExternalAccount};
 use crate::bind_tcp;
 use crate::tls::Tls;
 
@@ -43,7 +43,8 @@ async fn account(settings: &AcmeSettings, tls: &Arc<Tls>) -> Result<Account, Acm
     }
     let contact: Vec<_> = settings.contact.iter().map(String::as_str).collect();
     let wanted = NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
-    let made = builder.create(&wanted, settings.directory.clone(), None).await;
+    let external = settings.external_account.as_ref().map(ExternalAccount::key).transpose()?;
+    let made = builder.create(&wanted, settings.directory.clone(), external.as_ref()).await;
     let (account, credentials) = made.map_err(AcmeError::Authority)?;
     let kept = Kept { directory: settings.directory.clone(), credentials };
     let text = serde_json::to_vec(&kept).map_err(|error| AcmeError::Authority(error.into()))?;

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use sha2::{Digest as _, Sha256, Sha512};
@@ -16,6 +18,14 @@ pub struct Tlsa {
     pub data: Vec<u8>,
 }
 
+impl fmt::Display for Tlsa {
+    /// As a master file has it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {} ", self.usage, self.selector, self.matching)?;
+        self.data.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+    }
+}
+
 /// RFC 7218 §2.1: what an association says of a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Usage {
@@ -30,6 +40,13 @@ pub(crate) enum Usage {
 }
 
 impl Tlsa {
+    /// RFC 7671 §5.1: what names the key of a certificate, whoever issued it: `3 1 1`.
+    pub(crate) fn of_key(certificate: &[u8]) -> Option<Self> {
+        let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+        let data = Sha256::digest(certificate.public_key().raw).to_vec();
+        Some(Self { usage: 3, selector: 1, matching: 1, data })
+    }
+
     /// RFC 6698 §4.1: what it says, if all of it is understood.
     pub(crate) fn usable(&self) -> Option<Usage> {
         let length = match self.matching {

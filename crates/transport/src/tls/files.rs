@@ -184,6 +184,20 @@ fn not_after(certificate: &X509Certificate<'_>) -> SystemTime {
     SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds)
 }
 
+/// The end of a certificate in DER.
+pub(super) fn end_of(certificate: &[u8]) -> Option<SystemTime> {
+    X509Certificate::from_der(certificate).ok().map(|(_, certificate)| not_after(&certificate))
+}
+
+/// By the extended key usage of X.509: whether a certificate in DER may be shown by servers, and by clients.
+pub(super) fn purposes_of(certificate: &[u8]) -> (bool, bool) {
+    let Ok((_, certificate)) = X509Certificate::from_der(certificate) else { return (false, false) };
+    match certificate.extended_key_usage() {
+        Ok(Some(usage)) => (usage.value.any || usage.value.server_auth, usage.value.any || usage.value.client_auth),
+        Ok(None) | Err(_) => (true, true),
+    }
+}
+
 /// What shows that files were changed: for each its size and the time of its last change, of what links point to.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Stamps(Vec<Option<(u64, SystemTime)>>);

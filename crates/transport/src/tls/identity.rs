@@ -1,3 +1,5 @@
+use std::time::SystemTime;
+
 use impp_model::Domain;
 
 use super::names::CertificateNames;
@@ -9,6 +11,7 @@ pub struct PeerIdentity {
     names: CertificateNames,
     /// RFC 7673: the one domain that the name system vouches for, and how.
     vouched: Option<(Domain, Vouched)>,
+    not_after: Option<SystemTime>,
 }
 
 /// How the name system, proven by DNSSEC, vouches for a server (RFC 7673 §4).
@@ -76,14 +79,35 @@ impl IdentityFault {
     }
 }
 
+impl IdentityFault {
+    /// What the certificate's owner can do about it.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::NoCertificate => "configure a certificate",
+            Self::Malformed => "replace the certificate",
+            Self::Expired => "renew the certificate, and those of its chain",
+            Self::NotYetValid => "set the clock, or wait until it begins",
+            Self::SelfSigned | Self::Untrusted => {
+                "send the whole chain of a public authority, or have each side name the other's authority in [tls] trust"
+            }
+            Self::Purpose => "order a certificate for servers",
+            Self::WrongName => "order a certificate with the domain among its names",
+        }
+    }
+}
+
 impl PeerIdentity {
-    pub(super) fn new(chain: Result<(), IdentityFault>, names: CertificateNames) -> Self {
-        Self { chain, names, vouched: None }
+    pub(super) fn new(
+        chain: Result<(), IdentityFault>,
+        names: CertificateNames,
+        not_after: Option<SystemTime>,
+    ) -> Self {
+        Self { chain, names, vouched: None, not_after }
     }
 
     /// A peer that showed no certificate.
     pub fn none() -> Self {
-        Self::new(Err(IdentityFault::NoCertificate), CertificateNames::default())
+        Self::new(Err(IdentityFault::NoCertificate), CertificateNames::default(), None)
     }
 
     /// The same peer, for which the name system vouches as a server of `domain`.
@@ -94,6 +118,11 @@ impl PeerIdentity {
     /// How the name system vouches for the peer as a server of `domain`.
     pub fn vouched(&self, domain: &Domain) -> Option<Vouched> {
         self.vouched.as_ref().filter(|(known, _)| known == domain).map(|(_, how)| *how)
+    }
+
+    /// The end of the certificate's validity, if it can be read.
+    pub fn not_after(&self) -> Option<SystemTime> {
+        self.not_after
     }
 
     /// Whether the certificate is valid, whatever its names.

@@ -17,4 +17,4 @@ pub use files::{CertificateFiles, CertificateSource, TlsFileError, TlsSettings, 
 pub use handshake::{HANDSHAKE_TIMEOUT, Handshake, HandshakeError, TlsAcceptor};
 pub use identity::{IdentityFault, PeerIdentity, Vouched};
 pub use names::CertificateNames;
-pub use store::{CertificateInfo, EXPIRY_WARNING, RELOAD_CHECK, Tls};
+pub use store::{CertificateInfo, EXPIRY_WARNING, RELOAD_CHECK, Shown, Tls};

@@ -14,7 +14,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig, SignatureScheme};
 
 use crate::dane::{DaneError, Discovery, SecureDns, Tlsa, Usage, discover};
 
-use super::files::{CertificateFiles, Loaded, Stamps, TlsFileError, TlsSettings};
+use super::files::{self, CertificateFiles, Loaded, Stamps, TlsFileError, TlsSettings};
 use super::identity::{PeerIdentity, Vouched};
 use super::names::CertificateNames;
 use super::verify::{ShowsItsKey, verify_chain};
@@ -51,11 +51,26 @@ pub struct CertificateInfo {
     pub not_after: SystemTime,
 }
 
+/// What a peer is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// Its file.
+    pub file: PathBuf,
+    /// What it proves.
+    pub identity: PeerIdentity,
+    /// Whether it may be shown by who is called.
+    pub for_servers: bool,
+    /// Whether it may be shown by who calls.
+    pub for_clients: bool,
+    /// What a TLSA record `3 1 1` for it says.
+    pub association: Option<Tlsa>,
+}
+
 /// How often the files are looked at: sooner than anybody waits for a renewal, and as cheap as a few `stat`s.
 pub const RELOAD_CHECK: Duration = Duration::from_secs(10);
 
-/// From here on the end of a certificate is warned of: half of the time that renewal has with certificates of 90 days.
-pub const EXPIRY_WARNING: Duration = Duration::from_secs(14 * 24 * 3600);
+/// From here on the end of a certificate is warned of: three weekends; certificates of 90 days are renewed before.
+pub const EXPIRY_WARNING: Duration = Duration::from_secs(21 * 24 * 3600);
 
 /// How often a warning is repeated.
 const WARN_AGAIN: Duration = Duration::from_secs(24 * 3600);
@@ -186,12 +201,23 @@ impl Tls {
         }
     }
 
+    /// The certificate that a peer is shown that asks for `domain`, as a peer that trusts whom we trust judges it.
+    pub fn shown(&self, domain: &Domain) -> Option<Shown> {
+        let current = self.current.load();
+        let loaded = current.choose(Some(domain), &self.gateway)?;
+        let identity = self.judge(&loaded.key.cert, SystemTime::now());
+        let end = loaded.key.end_entity_cert().ok()?;
+        let (for_servers, for_clients) = files::purposes_of(end);
+        let file = loaded.file.clone();
+        Some(Shown { file, identity, for_servers, for_clients, association: Tlsa::of_key(end) })
+    }
+
     /// Judges the certificates that a peer showed, its own first.
     pub fn judge(&self, chain: &[CertificateDer<'_>], now: SystemTime) -> PeerIdentity {
         let Some(end) = chain.first() else { return PeerIdentity::none() };
         let algorithms = &self.provider.signature_verification_algorithms;
         let verdict = verify_chain(chain, &self.current.load().roots, algorithms, now);
-        PeerIdentity::new(verdict, CertificateNames::read(end))
+        PeerIdentity::new(verdict, CertificateNames::read(end), files::end_of(end))
     }
 
     /// RFC 7673 §4: judges the server of `domain` by what the name system vouches for, too.

@@ -33,6 +33,10 @@ pub(super) fn enforce(text: &str) -> Result<Cow<'_, str>, PartError> {
     check_labels(ascii)?;
     let (unicode, valid) = uts46.to_unicode(ascii.as_bytes(), AsciiDenyList::STD3, Hyphens::CheckFirstLast);
     valid.map_err(|_| PartError::Label)?;
+    // RFC 5891 §4.2: what an A-label stands for is no A-label itself, which would not read back as the same name.
+    if unicode.split('.').any(|label| !label.is_ascii() && is_a_label(label)) {
+        return Err(PartError::Label);
+    }
     check_length(&unicode)?;
     Ok(unicode.into_owned().into())
 }

@@ -94,7 +94,15 @@ fn rfc7622_s3_2_domains_are_canonical() {
     assert_eq!(jid("u@example.net.").as_str(), "u@example.net");
     assert_eq!(jid("u@192.0.2.1").domain(), "192.0.2.1");
     assert_eq!(jid("u@[2001:DB8:0::1]/r").bare(), "u@[2001:db8::1]");
-    for bad in ["u@[::1", "u@[fe80::1%25eth0]", "u@a..b", "u@-a.example", "u@a b.example", "u@xn--a\u{fc}.example"] {
+    for bad in [
+        "u@[::1",
+        "u@[fe80::1%25eth0]",
+        "u@a..b",
+        "u@-a.example",
+        "u@a b.example",
+        "u@xn--a\u{fc}.example",
+        "u@xn--xn--bchTr-kvVebchTr-kvVe",
+    ] {
         assert_eq!(refused(bad), JidError::Domain(PartError::Label), "{bad}");
     }
 }

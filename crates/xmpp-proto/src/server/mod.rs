@@ -11,6 +11,7 @@ mod config;
 mod features; // RFC 6120 §4.3.2
 mod identity; // RFC 6120 §13.7, RFC 6125 §6.4
 mod incoming; // the receiving entity
+mod inquiry; // RFC 6120 §4.3.2
 mod link;
 mod liveness; // RFC 6120 §4.6
 mod outgoing; // the initiating entity
@@ -25,6 +26,7 @@ pub use config::{
 };
 pub use identity::PeerIdentity;
 pub use incoming::{Entropy, IncomingStream};
+pub use inquiry::{Inquiry, InquiryOutput, Offered};
 pub use outgoing::{AuthorizeError, OutgoingStream, Purpose};
 pub use pairs::{Pair, Proof};
 pub use session::Session;

@@ -47,12 +47,12 @@ cases! {
     "order-in", "DESIGN A5: order", "messages come in in their order" => messages::order_in;
     "repeat-out", "DESIGN A5: once", "a repeat has the id of its first try" => messages::repeat_out;
     "repeat-in", "DESIGN A5: once", "a message that comes twice keeps its id" => messages::repeat_in;
-    "unknown-type", "RFC 3860 §3.2.2", "content of an unknown type is carried untouched or refused" => content::unknown_type;
+    "unknown-type", "RFC 3860 §3.3", "content of an unknown type is carried untouched or refused" => content::unknown_type;
     "sealed", "DESIGN A9", "what only the addressee can read is carried untouched or refused" => content::sealed;
     "unicode", "RFC 3629", "text survives in every script" => content::unicode;
     "controls", "DESIGN A5: once", "control characters make no second message" => content::controls;
-    "large", "RFC 3860 §3.2.2", "64 KB arrive whole or are refused as too large" => content::large;
-    "empty", "RFC 3860 §3.2.2", "an empty message is carried or refused" => content::empty;
+    "large", "RFC 3860 §3.3", "64 KB arrive whole or are refused as too large" => content::large;
+    "empty", "RFC 3860 §3.3", "an empty message is carried or refused" => content::empty;
     "slow", "adapter-api: Adapter::deliver", "a slow network delays neither deliver nor the truth" => trouble::slow;
     "silent", "DESIGN A5: told", "what nobody confirms is settled in time, and not as delivered" => trouble::silent;
     "vanish", "DESIGN A5: retry", "a network that goes away costs no message" => trouble::vanish;

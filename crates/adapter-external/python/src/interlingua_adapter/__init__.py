@@ -5,19 +5,23 @@ An author derives from Adapter, says what it carries, hands what arrives to Gate
 
 from . import adapter_pb2 as wire
 from .adapter import Adapter, Delivery, Gateway, Refused, run, serve
-from .words import capabilities, capabilities_json, delivered, endpoint, failed, message, subscribe, text_of, tuples_of
+from .words import authorize, capabilities, capabilities_json, delivered, endpoint, failed, message, new_id, publish
+from .words import subscribe, text_of, tuples_of
 
 __all__ = [
     "Adapter",
     "Delivery",
     "Gateway",
     "Refused",
+    "authorize",
     "capabilities",
     "capabilities_json",
     "delivered",
     "endpoint",
     "failed",
     "message",
+    "new_id",
+    "publish",
     "run",
     "serve",
     "subscribe",

@@ -81,6 +81,13 @@ class Adapter(ABC):
     async def stop(self) -> None:
         """Leaves the network. What is not settled then is unconfirmed to the gateway."""
 
+    def later(self, what: Coroutine[Any, Any, object]) -> None:
+        """Runs a task of this adapter's own, until it ends or the adapter does."""
+        tasks: set[asyncio.Task[object]] = self.__dict__.setdefault("_tasks", set())
+        task = asyncio.get_running_loop().create_task(what)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
     async def examine(self, request: wire.Examine) -> list[tuple[str, str]]:
         """A dry run, or a probe of a peer: what was found, for a person."""
         return []
@@ -196,6 +203,8 @@ async def serve(adapter: Adapter, socket: str, instance: str, stop: asyncio.Even
     finally:
         stopping.cancel()
         if started:
+            for task in tuple(adapter.__dict__.get("_tasks", ())):
+                task.cancel()
             await adapter.stop()
 
 

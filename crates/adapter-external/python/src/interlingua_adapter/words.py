@@ -1,6 +1,8 @@
 """Short ways to write and read the schema's messages."""
 
+import itertools
 import json
+import time
 from collections.abc import Iterable
 
 from . import adapter_pb2 as wire
@@ -69,6 +71,14 @@ def capabilities_json(said: wire.Capabilities) -> str:
     return json.dumps(table, indent=2) + "\n"
 
 
+_ids = itertools.count(time.time_ns())
+
+
+def new_id() -> str:
+    """An id that no earlier operation of this instance had."""
+    return str(next(_ids))
+
+
 def delivered(proof: str = "recipient") -> wire.Outcome:
     """Success: confirmed by the `recipient` (its device, or the last hop) or by its `server`."""
     return wire.Outcome(success=f"PROOF_{proof.upper()}")
@@ -105,6 +115,19 @@ def subscribe(watcher: str, target: str, wish: str, *, id: str) -> wire.Operatio
             watcher=endpoint(watcher), target=endpoint(target), wish=wish, subscript_id=id, trans_id=id
         )
     )
+
+
+def authorize(told: wire.Subscribe, allow: bool) -> wire.Operation:
+    """A PRESENTITY's answer to a WATCHER who asked."""
+    return wire.Operation(
+        authorize=wire.Authorize(target=told.target, watcher=told.watcher, allow=allow, trans_id=new_id())
+    )
+
+
+def publish(address: str, open: bool, show: str | None = None, *, device: str | None = None) -> wire.Operation:
+    """The state of a PRESENTITY's device: chat, away, xa, dnd, or just open."""
+    state = wire.PresenceInfo(tuples=[wire.PresenceTuple(device=device, open=open, show=show)])
+    return wire.Operation(publish=wire.Publish(source=endpoint(address, device), state=state, trans_id=new_id()))
 
 
 def text_of(said: wire.Message) -> str | None:

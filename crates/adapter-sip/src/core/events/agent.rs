@@ -15,7 +15,7 @@ use sip_proto::header_id::HeaderId;
 use sip_proto::message::Message;
 use sip_proto::transaction::{Key, RequestMatch};
 
-use crate::config::Config;
+use crate::config::{Approval, Config};
 use crate::core::Core;
 use crate::core::auth::speaks_for;
 use crate::core::inbound::Pending;
@@ -29,6 +29,9 @@ pub(crate) struct Agent {
     published: Publications<Document>,
     /// By presentity.
     watchers: BTreeMap<String, BTreeSet<Address>>,
+    approval: Approval,
+    /// Presentities and those whom they have approved, as they are kept.
+    approved: BTreeSet<Vec<u8>>,
 }
 
 /// RFC 3903 §6, step 5: what a publication lasts that does not say, and at the longest.
@@ -36,6 +39,12 @@ const MAX_EXPIRES: u32 = 3600;
 
 /// More devices than a person has.
 const PER_USER: usize = 16;
+
+/// As many as there may be dialogs by default: who could be approved, could be watched.
+const MAX_APPROVED: usize = 262_144;
+
+/// Before what is kept of an approval; no id of a dialog has such a character.
+const APPROVED: &[u8] = b"approved\0";
 
 /// At a document of some 2 KiB, half a gibibyte.
 const PUBLICATIONS: usize = 262_144;
@@ -46,7 +55,26 @@ impl Agent {
         let limits =
             PublicationLimits { min_expires, max_expires: MAX_EXPIRES, per_resource: PER_USER, all: PUBLICATIONS };
         let domains = config.presence.agent.clone();
-        Self { domains, published: Publications::new(limits), watchers: BTreeMap::new() }
+        let (published, watchers) = (Publications::new(limits), BTreeMap::new());
+        let approval = config.presence.agent_approval;
+        Self { domains, published, watchers, approval, approved: BTreeSet::new() }
+    }
+
+    /// Takes a record of an earlier process, if it is an approval.
+    pub(super) fn restore(&mut self, key: &[u8]) -> bool {
+        let is_approval = key.starts_with(APPROVED);
+        if is_approval && self.approved.len() < MAX_APPROVED {
+            self.approved.insert(key.to_owned());
+        }
+        is_approval
+    }
+
+    /// RFC 3856 §6.6.2: nobody watches without the presentity's approval.
+    fn may_watch(&self, presentity: &Address, watcher: &Address) -> bool {
+        match self.approval {
+            Approval::Everyone => true,
+            Approval::Contacts => self.approved.contains(&approval_key(presentity, watcher)),
+        }
     }
 
     /// Whether this is the presence agent of a presentity.
@@ -116,7 +144,11 @@ impl Core {
         let (news, watchers) = (self.events.agent.news(presentity), self.events.agent.watchers.get(presentity));
         let Ok(address) = presentity.parse() else { return };
         let target = Endpoint::bare(address);
-        for watcher in watchers.cloned().unwrap_or_default() {
+        let watchers = watchers.into_iter().flatten().filter(|&watcher| {
+            let agent = &self.events.agent;
+            agent.may_watch(&target.address, watcher)
+        });
+        for watcher in watchers.cloned().collect::<Vec<_>>() {
             self.report(Endpoint::bare(watcher), target.clone(), Standing::Active { expires: None }, news.clone());
         }
     }
@@ -143,14 +175,37 @@ impl Core {
             }
             Wish::Check => return,
         };
-        let standing = if expires.is_zero() {
-            Standing::Ended { reason: EndReason::Timeout, retry_after: None }
-        } else {
+        if !expires.is_zero() {
             agent.watchers.entry(name.clone()).or_default().insert(watcher.address.clone());
-            Standing::Active { expires: Some(expires) }
+        }
+        let (standing, news) = match (expires.is_zero(), agent.may_watch(&target.address, &watcher.address)) {
+            (true, true) => (Standing::Ended { reason: EndReason::Timeout, retry_after: None }, agent.news(&name)),
+            (true, false) => (Standing::Ended { reason: EndReason::Rejected, retry_after: None }, News::Nothing),
+            (false, true) => (Standing::Active { expires: Some(expires) }, agent.news(&name)),
+            (false, false) => (Standing::Pending { expires: Some(expires) }, News::Nothing),
         };
-        let news = agent.news(&name);
         self.report(watcher.clone(), target.clone(), standing, news);
+    }
+
+    /// Somebody watches: if he publishes here, whom he watches may watch him, from now on and over restarts.
+    pub(super) fn approve_contact(&mut self, user: &Endpoint, contact: &Endpoint) {
+        let agent = &mut self.events.agent;
+        if !agent.serves(user)
+            || agent.may_watch(&user.address, &contact.address)
+            || agent.approved.len() >= MAX_APPROVED
+        {
+            return;
+        }
+        let key = approval_key(&user.address, &contact.address);
+        agent.approved.insert(key.clone());
+        let name = user.address.to_string();
+        let waits = agent.watchers.get(&name).is_some_and(|watchers| watchers.contains(&contact.address));
+        let news = agent.news(&name);
+        // Without the record he approves again with his next subscription.
+        self.hub.keep(&key, Some(Vec::new()), Box::new(|_| {}));
+        if waits {
+            self.report(contact.clone(), user.clone(), Standing::Active { expires: None }, news);
+        }
     }
 
     /// Ends publications that nobody has refreshed.
@@ -159,6 +214,11 @@ impl Core {
             self.tell_watchers(&resource);
         }
     }
+}
+
+fn approval_key(presentity: &Address, watcher: &Address) -> Vec<u8> {
+    // No address has control characters.
+    [APPROVED, presentity.to_string().as_bytes(), b"\0", watcher.to_string().as_bytes()].concat()
 }
 
 /// Why a PUBLISH is refused.

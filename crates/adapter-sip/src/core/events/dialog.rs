@@ -3,8 +3,10 @@
 use impp_model::Endpoint;
 use serde::{Deserialize, Serialize};
 use sip_proto::build::RequestBuilder;
+use sip_proto::header::MediaType;
 use sip_proto::header_id::HeaderId;
 use sip_proto::message::Message;
+use sip_proto::method::Method;
 use sip_proto::uri::SipUri;
 
 /// On which side of a dialog this instance's peer is.
@@ -34,7 +36,33 @@ pub(in crate::core) struct Dialog {
     pub(super) reserved: u32,
     /// That of the last request of the other side.
     pub(super) remote_cseq: u32,
+    /// The types of protected documents that a watcher takes beside the plain one (RFC 6665 §3.2.1).
+    #[serde(default)]
+    pub(super) protected: Protections,
 }
+
+/// What a document may be protected with (RFC 3863 §6).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::core) struct Protections {
+    signature: bool,
+    envelope: bool,
+}
+
+impl Protections {
+    /// Those that the Accept of a request names.
+    fn accepted(request: &Message) -> Self {
+        Self { signature: accepts(request, SIGNED), envelope: accepts(request, ENVELOPED) }
+    }
+
+    /// Whether a document of this type is taken.
+    pub(super) fn take(self, essence: &str) -> bool {
+        (self.signature && essence.eq_ignore_ascii_case(SIGNED))
+            || (self.envelope && essence.eq_ignore_ascii_case(ENVELOPED))
+    }
+}
+
+const SIGNED: &str = "multipart/signed";
+const ENVELOPED: &str = "application/pkcs7-mime";
 
 /// A dialog in the store.
 #[derive(Debug, Serialize, Deserialize)]
@@ -89,6 +117,9 @@ impl Dialog {
         if let Ok(cseq) = request.cseq() {
             self.remote_cseq = cseq.number;
         }
+        if request.method() == Some(&Method::Subscribe) {
+            self.protected = Protections::accepted(request);
+        }
     }
 
     /// The Route headers on a request.
@@ -104,7 +135,7 @@ impl Dialog {
         let to_value =
             if self.remote_tag.is_empty() { format!("<{to}>") } else { format!("<{to}>;tag={}", self.remote_tag) };
         let target = if self.remote_target.is_empty() { to } else { self.remote_target.clone() };
-        let request = RequestBuilder::new(sip_proto::method::Method::Subscribe, &target)
+        let request = RequestBuilder::new(Method::Subscribe, &target)
             .header(HeaderId::MaxForwards, MAX_FORWARDS)
             .header(HeaderId::From, &format!("<{from}>;tag={}", self.own_tag))
             .header(HeaderId::To, &to_value)
@@ -117,6 +148,13 @@ impl Dialog {
             .header(HeaderId::Expires, &expires.to_string());
         (self.routed(request), used_up)
     }
+}
+
+/// Whether a request's Accept names a type.
+pub(super) fn accepts(request: &Message, essence: &str) -> bool {
+    let Ok(own) = MediaType::parse(essence) else { return false };
+    let ranges = request.values(HeaderId::Accept).filter_map(Result::ok);
+    ranges.into_iter().any(|range| own.is_within(range.split(';').next().unwrap_or_default().trim()))
 }
 
 /// The URI of the Contact, if there is one that can be reached.
@@ -152,7 +190,24 @@ mod tests {
             cseq: 0,
             reserved: 0,
             remote_cseq: 0,
+            protected: Protections::default(),
         }
+    }
+
+    // checks: EVT-031
+    #[test]
+    fn rfc6665_s3_2_1_accept_says_which_protected_documents_a_watcher_takes() {
+        let taken = |accept: &str| {
+            let text = format!("SUBSCRIBE sip:a@b SIP/2.0\r\nContact: <sip:c@d>\r\nCSeq: 7 SUBSCRIBE\r\n{accept}\r\n");
+            let mut dialog = dialog();
+            dialog.refresh(&Message::parse(bytes::Bytes::from(text)).unwrap());
+            ["multipart/signed", "Application/PKCS7-Mime", "text/plain"].map(|essence| dialog.protected.take(essence))
+        };
+        assert_eq!(taken(""), [false; 3]);
+        assert_eq!(taken("Accept: application/pidf+xml\r\n"), [false; 3]);
+        assert_eq!(taken("Accept: application/pidf+xml, multipart/signed;q=0.5\r\n"), [true, false, false]);
+        assert_eq!(taken("Accept: application/*\r\n"), [false, true, false]);
+        assert_eq!(taken("Accept: */*\r\n"), [true, true, false]);
     }
 
     // checks: PRS-010, EVT-001, EVT-002, EVT-004, SIP-034

@@ -43,6 +43,7 @@ pub(crate) struct Events {
     dues: BTreeSet<(Instant, Role, EventId)>,
     interval: Duration,
     pub(super) min_expires: u32,
+    max_expires: u32,
     limit: usize,
     stamps: pidf::Stamps,
     numbers: u64,
@@ -99,6 +100,7 @@ impl Events {
             dues: BTreeSet::new(),
             interval: presence.notify_interval,
             min_expires: u32::try_from(presence.min_expires.as_secs()).unwrap_or(u32::MAX),
+            max_expires: u32::try_from(presence.max_expires.as_secs()).unwrap_or(u32::MAX),
             limit: presence.dialogs,
             stamps: pidf::Stamps::default(),
             numbers: 0,
@@ -132,6 +134,9 @@ impl Core {
     pub(in crate::core) fn restore_events(&mut self) {
         let mut count = 0;
         for (key, value) in self.hub.kept() {
+            if self.events.agent.restore(&key) || key.contains(&0) {
+                continue; // no dialog
+            }
             let Some(kept) = Kept::decode(&value) else {
                 tracing::error!("a dialog is not understood; it stays stored");
                 continue;

@@ -10,14 +10,15 @@ use impp_model::{
 };
 use sip_proto::build::ResponseBuilder;
 use sip_proto::event::{NEVER_TOO_BRIEF, Notice, Notifier, State, SubscriptionState};
-use sip_proto::header::MediaType;
 use sip_proto::header_id::HeaderId;
 use sip_proto::message::Message;
 use sip_proto::transaction::{Key, RequestMatch};
 
+use super::dialog::accepts;
 use super::dialog::{Dialog, Role, contact_of, routes_of};
 use super::{DEFAULT_EXPIRES, EventId, Sent, Watching};
 use crate::core::Core;
+use crate::core::auth::speaks_for;
 use crate::core::inbound::Pending;
 use crate::mapping::address::from_sip_uri;
 use crate::mapping::presence::{ACCEPT, Document, EVENT, InDialog, Notification, to_notify};
@@ -54,6 +55,8 @@ impl Core {
             let response = ResponseBuilder::new(request, 423).header(HeaderId::MinExpires, &least.to_string());
             return self.send_built(&pending, response, now);
         }
+        // RFC 6665 §4.2.1.4: shorter than was asked for, never longer.
+        let expires = expires.min(self.events.max_expires.max(least));
         let (call_id, to_tag) = dialog_of(request);
         match to_tag {
             Some(tag) => match self.events.find(&call_id, &tag) {
@@ -125,6 +128,9 @@ impl Core {
             RequestMatch::Full(pending) => return self.answer_overload(&pending, now),
         };
         self.unanswered += 1;
+        if expires > 0 && speaks_for(&provenance, &dialog.watcher.address) {
+            self.approve_contact(&dialog.watcher, &dialog.target);
+        }
         let wish = if expires == 0 { Wish::Fetch } else { Wish::Watch(seconds(expires)) };
         let trans_id = self.events.trans_id();
         let (watcher, target) = (dialog.watcher.clone(), dialog.target.clone());
@@ -167,6 +173,7 @@ impl Core {
             cseq: 0,
             reserved: super::dialog::BLOCK,
             remote_cseq: 0,
+            protected: super::dialog::Protections::default(),
         };
         dialog.refresh(request);
         Ok(dialog)
@@ -201,13 +208,24 @@ impl Core {
             // The hub takes this as word that the subscription is gone.
             return delivery.settle(Failure::new(Side::Far, Cause::NotFound));
         };
-        let body = self.body(notify);
+        let body = self.body(notify).filter(|body| self.takes(&id, body));
         if let Some(watching) = self.events.watchers.get_mut(&id) {
             let last = matches!(notify.standing, Standing::Ended { .. });
             watching.machine.notify(Notice { subscription: subscription_state(&notify.standing), last, body });
         }
         delivery.settle(Outcome::Success(Proof::Server));
         self.send_due_notify(&id, now);
+    }
+
+    /// EVT-031: the watcher's SUBSCRIBE says which documents it takes; another one is kept back, and so is what it says.
+    fn takes(&self, id: &EventId, body: &Document) -> bool {
+        let essence = body.media_type.split(';').next().unwrap_or_default().trim();
+        let dialog = || self.events.watchers.get(id).and_then(|watching| watching.dialog.open());
+        let taken = essence.eq_ignore_ascii_case(ACCEPT) || dialog().is_some_and(|it| it.protected.take(essence));
+        if !taken {
+            self.hub.translation_loss("sealed", Carries::Dropped);
+        }
+        taken
     }
 
     fn body(&mut self, notify: &NotifyOperation) -> Option<Document> {
@@ -295,12 +313,7 @@ pub(super) fn dialog_of(request: &Message) -> (String, Option<String>) {
 
 /// RFC 3856 §6.5, §6.4: without Accept it is the package's own type; RFC 6665 §4.1.2.1.
 fn accepts_presence(request: &Message) -> bool {
-    let mut accepted = request.values(HeaderId::Accept).peekable();
-    let Ok(own) = MediaType::parse(ACCEPT) else { return false };
-    accepted.peek().is_none()
-        || accepted
-            .filter_map(Result::ok)
-            .any(|range| own.is_within(range.split(';').next().unwrap_or_default().trim()))
+    request.values(HeaderId::Accept).next().is_none() || accepts(request, ACCEPT)
 }
 
 pub(super) fn expires_of(request: &Message) -> Result<u32, ()> {

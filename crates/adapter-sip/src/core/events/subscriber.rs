@@ -78,6 +78,7 @@ impl Core {
             cseq: 0,
             reserved: 0,
             remote_cseq: 0,
+            protected: super::dialog::Protections::default(),
         };
         let fetch = expires == 0;
         let watched =
@@ -167,7 +168,6 @@ impl Core {
         match watched.machine.handle_notify(&from_tag, cseq) {
             NotifyVerdict::Unknown => return self.answer(pending, 481, now),
             NotifyVerdict::Old => return self.answer(pending, 500, now),
-            NotifyVerdict::Repeated => return self.answer(pending, 200, now),
             NotifyVerdict::Take => {}
         }
         let news = match news_of(&notification) {

@@ -7,7 +7,7 @@ use slab::Slab;
 use std::hash::BuildHasher;
 
 use super::EventId;
-use super::dialog::Dialog;
+use super::dialog::{Dialog, Protections};
 
 /// A [`Dialog`] in one piece; its numbers apart, for they change with each request.
 #[derive(Debug, Clone)]
@@ -16,6 +16,7 @@ pub(super) struct Packed {
     cseq: u32,
     reserved: u32,
     remote_cseq: u32,
+    protected: Protections,
 }
 
 /// What goes with a dialog.
@@ -54,12 +55,24 @@ impl Packed {
             cseq: self.cseq,
             reserved: self.reserved,
             remote_cseq: self.remote_cseq,
+            protected: self.protected,
         })
     }
 
-    /// Takes a dialog that was opened and changed.
+    /// Takes a dialog that was opened and changed; mostly its numbers alone have.
     pub(super) fn close(&mut self, dialog: &Dialog) {
-        *self = dialog.into();
+        let Dialog { call_id, own_tag, remote_tag, remote_target, routes, .. } = dialog;
+        let mut parts = self.text.split(SEPARATOR);
+        let mut same = |part: &str| parts.next() == Some(part);
+        let named = same(call_id) && same(own_tag);
+        // Nobody's address changes within a dialog.
+        let ends = parts.by_ref().take(2).count() == 2;
+        let rest = [remote_tag, remote_target].into_iter().chain(routes).map(String::as_str);
+        if named && ends && parts.eq(rest) {
+            (self.cseq, self.reserved, self.remote_cseq) = (dialog.cseq, dialog.reserved, dialog.remote_cseq);
+        } else {
+            *self = dialog.into();
+        }
     }
 
     fn is(&self, call_id: &str, own_tag: &str) -> bool {
@@ -85,7 +98,7 @@ impl From<&Dialog> for Packed {
             text.push_str(part);
         }
         let (cseq, reserved, remote_cseq) = (dialog.cseq, dialog.reserved, dialog.remote_cseq);
-        Self { text: text.into(), cseq, reserved, remote_cseq }
+        Self { text: text.into(), cseq, reserved, remote_cseq, protected: dialog.protected }
     }
 }
 
@@ -180,6 +193,7 @@ mod tests {
             cseq: number,
             reserved: 1000,
             remote_cseq: 7,
+            protected: Protections::default(),
         }
     }
 

@@ -6,7 +6,7 @@ mod tries;
 
 use super::Core;
 use super::events::Sent;
-use super::hop::{is_secure, located_places};
+use super::hop::{FixedHop, is_secure, located_places};
 use super::peers::Peers;
 use super::queues::{Queues, Turn};
 use super::route::Place;
@@ -195,11 +195,9 @@ impl Core {
         let (settle, deadline) = (settle_channel().0, now + EVENT_PATIENCE);
         let delivery =
             Delivery { trace: TraceId(0), operation: about, repeat: false, edition: 0, hop, deadline, settle };
-        // Requests of a dialog wait for nobody: each dialog sends one at a time.
-        let uri: Arc<str> = format!("event {id}").into();
-        self.outbounds.queues.enter(&uri, id);
+        // Requests of a dialog stand in no queue: each dialog sends one at a time.
         let domain = delivery.operation.destination().address.domain().clone();
-        self.enter(id, delivery, domain, uri, true);
+        self.enter(id, delivery, domain, Arc::default(), true);
         if let Some(outbound) = self.outbounds.entries.get_mut(&id) {
             outbound.event = Some(sent);
             outbound.request = Some(request);
@@ -247,7 +245,11 @@ impl Core {
         let hop = outbound.delivery.hop.clone();
         outbound.looking = true;
         match &*hop {
-            Hop::Fixed(text) => self.find_hop(id, text, now),
+            Hop::Fixed(text) => match outbound.event.as_ref().and_then(|_| FixedHop::parse(text)?.place()) {
+                // The Contact of one peer: nothing to look up, and nothing that others would need.
+                Some(place) => self.try_places(id, Arc::new([place]), now),
+                None => self.find_hop(id, text, now),
+            },
             Hop::Link | Hop::Located { .. } => match located_places(&hop) {
                 Ok(places) => self.try_places(id, places, now),
                 Err(failure) => self.finish(id, Outcome::Failure(failure)),

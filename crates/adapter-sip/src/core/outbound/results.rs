@@ -39,6 +39,12 @@ impl Core {
         let Some(id) = self.client.handle_transport_error(handle) else { return };
         let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return self.errand_next(id, now) };
         let Some(attempt) = outbound.attempt.take() else { return };
+        if end == End::Overtaken {
+            // The server is there: only this address of it is tried last for a while.
+            self.outbounds.peers.servers.down(attempt.place.address, now);
+            self.outbounds.silences.remove(&(attempt.silent_until, id));
+            return self.try_next(id, now);
+        }
         // RFC 3261 §17.1.2.2, Timer E: this error is about a copy, and the first datagram may have arrived.
         let repeated = attempt.place.transport == Transport::Udp && attempt.since + Timers::default().t1 <= now;
         let written = end == End::Broken || repeated;
@@ -212,13 +218,19 @@ impl Core {
                 self.try_next(id, now);
                 true
             }
+            // Nothing else says the same as a protected object.
+            Operation::Message(message) => {
+                if let Some(sealed) = &message.message.sealed {
+                    self.note_refusal(Kind::of(sealed), &message.destination.address);
+                }
+                false
+            }
             Operation::Composing(told) => {
                 self.note_refusal(Kind::Composing, &told.destination.address);
                 self.typing.refused(&told.source.address, &told.destination.address);
                 false
             }
-            Operation::Message(_)
-            | Operation::Disposition(_)
+            Operation::Disposition(_)
             | Operation::Subscribe(_)
             | Operation::Notify(_)
             | Operation::Authorize(_)

@@ -237,7 +237,9 @@ impl Core {
         }
         let outbound = self.outbounds.entries.get(&id)?;
         let ends = place.transport.is_secure().then(|| ends(&outbound.delivery, &outbound.domain));
-        let connection = self.streams.connect(&Peering { address: place.address, transport: place.transport, ends })?;
+        let others = self.names.others(place, outbound.places.get(outbound.tried..).unwrap_or_default());
+        let peering = Peering { address: place.address, transport: place.transport, ends };
+        let connection = self.streams.connect(&peering, others)?;
         Some(Route::Stream { connection, reopen: None })
     }
 

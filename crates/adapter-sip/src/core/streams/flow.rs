@@ -77,17 +77,33 @@ const READ: usize = 16_384;
 pub(super) const LINGER: Duration = Duration::from_millis(200);
 
 impl Flow {
-    /// Opens the connection and serves it.
-    pub(super) async fn open(self, ends: Option<Ends>) {
-        match transport::connect_tcp(self.peer, CONNECT_TIMEOUT).await {
-            Ok(stream) => match ends {
-                Some(ends) => self.protect(stream, &ends).await,
-                None => self.plain(stream, Side::Ours).await,
+    /// Opens the connection and serves it, unless another address of the server answers first.
+    pub(super) async fn open(self, ends: Option<Ends>, others: Vec<SocketAddr>) {
+        let addresses = [self.peer].into_iter().chain(others);
+        match transport::connect_any(addresses, CONNECT_TIMEOUT).await {
+            Ok(stream) => match stream.peer_addr() {
+                Ok(address) if address != self.peer => {
+                    // RFC 3261 §18.1.1: Via names the address family that a request goes by, so that it is written anew.
+                    let overtaken = StreamEvent::Overtaken { connection: self.id, by: stream, address };
+                    // The core is gone when nobody listens.
+                    let _ = self.events.send(overtaken).await;
+                }
+                Ok(_) | Err(_) => self.opened(stream, ends).await,
             },
-            Err(error) => {
-                tracing::debug!(peer = %self.peer, error = &error as &dyn std::error::Error, "connection refused");
+            Err(errors) => {
+                for error in &errors {
+                    tracing::debug!(peer = %self.peer, error = error as &dyn std::error::Error, "connection refused");
+                }
                 self.closed(End::Refused).await;
             }
+        }
+    }
+
+    /// Serves a connection that is made.
+    pub(super) async fn opened(self, stream: TcpStream, ends: Option<Ends>) {
+        match ends {
+            Some(ends) => self.protect(stream, &ends).await,
+            None => self.plain(stream, Side::Ours).await,
         }
     }
 

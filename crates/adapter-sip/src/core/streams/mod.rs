@@ -31,6 +31,8 @@ pub(crate) enum StreamEvent {
     Broken(ConnectionId, Rejected),
     /// RFC 5922 §7.3, §7.4: it is protected as told, and its peer showed this certificate.
     Secured(ConnectionId, Arc<PeerIdentity>, &'static str),
+    /// RFC 8305 §5: another address of the same server answered first, and this connection leads there.
+    Overtaken { connection: ConnectionId, by: TcpStream, address: SocketAddr },
     /// It ended.
     Closed { connection: ConnectionId, end: End },
 }
@@ -40,6 +42,8 @@ pub(crate) enum StreamEvent {
 pub(crate) enum End {
     /// It was never open: nothing has been written.
     Refused,
+    /// As refused: another address of the same server was faster.
+    Overtaken,
     /// It was open, and its peer was not whom we wanted: nothing has been written.
     Unproven(IdentityFault),
     /// What was handed to it may have arrived.
@@ -172,18 +176,36 @@ impl Streams {
         self.add(peer, transport, None, |flow| flow.accepted(stream));
     }
 
-    /// The connection to a peer, opened if there is none; `None` when there are too many.
-    pub(crate) fn connect(&mut self, peering: &Peering) -> Option<ConnectionId> {
+    /// The connection to a peer, opened if there is none, in a race with `others`, which are addresses of the same server; `None`
+    /// when there are too many.
+    pub(crate) fn connect(&mut self, peering: &Peering, others: Vec<SocketAddr>) -> Option<ConnectionId> {
         if let Some(id) = self.by_peer.get(peering).copied().or_else(|| self.alias(peering)) {
             return Some(id);
         }
         if self.connections.len() >= self.settings.max_connections {
             return None;
         }
-        let id =
-            self.add(peering.address, peering.transport, Some(peering.clone()), |flow| flow.open(peering.ends.clone()));
-        self.by_peer.insert(peering.clone(), id);
-        Some(id)
+        let ends = peering.ends.clone();
+        Some(self.add_ours(peering.clone(), |flow| flow.open(ends, others)))
+    }
+
+    /// Takes over the connection by which another was overtaken: it waits for those who try that address next.
+    pub(crate) fn overtaken(&mut self, id: ConnectionId, by: TcpStream, address: SocketAddr) {
+        let Some(peering) = self.connections.get(&id).and_then(|connection| connection.peering.clone()) else { return };
+        let peering = Peering { address, ..peering };
+        if !self.by_peer.contains_key(&peering) {
+            let ends = peering.ends.clone();
+            self.add_ours(peering, |flow| flow.opened(by, ends));
+        }
+    }
+
+    fn add_ours<F>(&mut self, peering: Peering, serve: impl FnOnce(Flow) -> F) -> ConnectionId
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let id = self.add(peering.address, peering.transport, Some(peering.clone()), serve);
+        self.by_peer.insert(peering, id);
+        id
     }
 
     /// RFC 5923 §8.2: a connection of the peer's own making, if it has proven to be whom we want.

@@ -35,20 +35,25 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send>(flow: Flow, 
         .write_buffer_size(0)
         .max_message_size(Some(MAX_HEAD + flow.settings.max_body))
         .max_frame_size(Some(MAX_HEAD + flow.settings.max_body));
-    let opened = timeout(HANDSHAKE_TIMEOUT, async {
+    let opened = in_time(async {
         match side {
             Side::Theirs => accept(stream, &flow.settings.origins, config).await,
             Side::Ours => connect(stream, &flow, config).await,
         }
     });
     match opened.await {
-        Ok(Ok(socket)) => talk(flow, socket, side).await,
-        Ok(Err(error)) => {
+        Some(Ok(socket)) => talk(flow, socket, side).await,
+        Some(Err(error)) => {
             tracing::debug!(peer = %flow.peer, %error, "no WebSocket");
             flow.closed(End::Refused).await;
         }
-        Err(_) => flow.closed(End::Refused).await,
+        None => flow.closed(End::Refused).await,
     }
+}
+
+/// What comes of a handshake; none when it takes too long, however steadily its octets come.
+async fn in_time<T>(handshake: impl Future<Output = T>) -> Option<T> {
+    timeout(HANDSHAKE_TIMEOUT, handshake).await.ok()
 }
 
 #[allow(clippy::result_large_err, reason = "the error is the library's own")]
@@ -165,6 +170,22 @@ mod tests {
         }
         let origins: Vec<_> = origins.iter().map(|origin| (*origin).to_owned()).collect();
         refusal(&headers, &origins).map(|(status, _)| status.as_u16())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handshake_that_trickles_in_ends_in_time() {
+        let (mut peer, stream) = tokio::io::duplex(64);
+        tokio::spawn(async move {
+            for octet in b"GET / HTTP/1.1\r\nHost: gw.example.com\r\n".iter().cycle() {
+                if tokio::io::AsyncWriteExt::write_all(&mut peer, &[*octet]).await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        });
+        let start = Instant::now();
+        let opened = in_time(accept(stream, &[], WebSocketConfig::default())).await;
+        assert!(opened.is_none() && start.elapsed() == HANDSHAKE_TIMEOUT);
     }
 
     // checks: WSS-001

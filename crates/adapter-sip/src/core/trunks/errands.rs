@@ -1,14 +1,13 @@
 //! Requests that carry no operation: REGISTER (RFC 3261 §10.2) and OPTIONS (RFC 3261 §11).
 
 use super::registration::granted;
-use super::{Probe, default_hop};
 use crate::core::Core;
 use crate::core::hop::{FixedHop, via_name};
 use crate::core::outbound::Id;
 use crate::core::route::{Place, Route};
 use crate::core::streams::{Ends, Peering};
 use crate::ids::RequestIds;
-use adapter_api::{Findings, PeerState, Registration, Transport};
+use adapter_api::{PeerState, Registration, Transport};
 use bytes::Bytes;
 use impp_model::{Domain, Outcome};
 use sip_proto::build::{RequestBuilder, TopVia};
@@ -19,7 +18,6 @@ use sip_proto::message::Message;
 use sip_proto::method::Method;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::oneshot;
 
 /// One request and how far it is.
 #[derive(Debug)]
@@ -30,7 +28,6 @@ pub(super) struct Errand {
     ids: RequestIds,
     cseq: u32,
     sent: u32,
-    begun: Instant,
     places: Arc<[Place]>,
     tried: usize,
     contact: String,
@@ -44,8 +41,6 @@ enum Task {
     Register { username: Arc<str>, seconds: u32 },
     /// To see whether the server answers.
     Ping,
-    /// The same for somebody who asked.
-    Probe(oneshot::Sender<Findings>),
 }
 
 impl Core {
@@ -70,7 +65,7 @@ impl Core {
         };
         let task = Task::Register { username: place.username.clone(), seconds: place.wanted };
         let (cseq, ids, hop) = (place.begin(), place.ids.clone(), line.hop.clone());
-        self.send_out(Errand::new(task, domain.clone(), hop, ids, cseq, now), now);
+        self.send_out(Errand::new(task, domain.clone(), hop, ids, cseq), now);
     }
 
     fn ping_if_due(&mut self, domain: &Domain, now: Instant) {
@@ -81,17 +76,7 @@ impl Core {
         // Set again when it is answered.
         line.next_ping = None;
         let hop = line.hop.clone();
-        self.send_out(Errand::new(Task::Ping, domain.clone(), hop, random_ids(), FIRST_CSEQ, now), now);
-    }
-
-    /// Asks a domain, with or without a trunk, whether it answers.
-    pub(in crate::core) fn handle_probe(&mut self, (domain, answer): Probe, now: Instant) {
-        let configuration = self.context.configuration.borrow();
-        let is_it = |entry: &&adapter_api::DomainEntry| *entry.own_name.as_ref().unwrap_or(&entry.name) == domain;
-        let hop = configuration.domains.iter().find(is_it).and_then(|entry| entry.next_hop.clone());
-        drop(configuration);
-        let hop = hop.unwrap_or_else(|| default_hop(&domain));
-        self.send_out(Errand::new(Task::Probe(answer), domain, hop, random_ids(), FIRST_CSEQ, now), now);
+        self.send_out(Errand::new(Task::Ping, domain.clone(), hop, random_ids(), FIRST_CSEQ), now);
     }
 
     /// RFC 3261 §10.2.2: who goes takes his registrations back.
@@ -100,7 +85,7 @@ impl Core {
         for (domain, line) in &mut self.trunks.lines {
             let Some(place) = line.registration.as_mut().filter(|place| place.held) else { continue };
             let task = Task::Register { username: place.username.clone(), seconds: 0 };
-            errands.push(Errand::new(task, domain.clone(), line.hop.clone(), place.ids.clone(), place.begin(), now));
+            errands.push(Errand::new(task, domain.clone(), line.hop.clone(), place.ids.clone(), place.begin()));
         }
         errands.into_iter().for_each(|errand| self.send_out(errand, now));
     }
@@ -159,7 +144,8 @@ impl Core {
         }
         let peer = FixedHop::parse(hop).map_or_else(Arc::default, |hop| hop.peer(domain));
         let ends = place.transport.is_secure().then_some(Ends { peer, source: None });
-        let connection = self.streams.connect(&Peering { address: place.address, transport: place.transport, ends })?;
+        let peering = Peering { address: place.address, transport: place.transport, ends };
+        let connection = self.streams.connect(&peering, Vec::new())?;
         Some(Route::Stream { connection, reopen: None })
     }
 
@@ -207,24 +193,6 @@ impl Core {
                     line.next_ping = line.trunk.keep_alive.map(|every| now + every);
                 }
             }
-            Task::Probe(answer) => {
-                let mut findings = Findings::default();
-                let place = errand.tried.checked_sub(1).and_then(|tried| errand.places.get(tried));
-                if let Some(place) = place {
-                    findings.add("transport", format!("{} {}", place.transport, place.address));
-                }
-                let took = now.saturating_duration_since(errand.begun).as_millis();
-                findings.add(
-                    "options",
-                    match (said.status, place) {
-                        (Some(status), _) => format!("answered {status} in {took} ms"),
-                        (None, Some(_)) => "no answer".to_owned(),
-                        (None, None) => "no server found".to_owned(),
-                    },
-                );
-                // Who asked may have gone.
-                let _ = answer.send(findings);
-            }
         }
     }
 
@@ -264,9 +232,9 @@ fn retry_after(response: &Message) -> Option<Duration> {
 }
 
 impl Errand {
-    fn new(task: Task, domain: Domain, hop: Arc<str>, ids: RequestIds, cseq: u32, now: Instant) -> Self {
+    fn new(task: Task, domain: Domain, hop: Arc<str>, ids: RequestIds, cseq: u32) -> Self {
         let (places, contact, tries) = (Arc::default(), String::new(), Tries::default());
-        Self { task, domain, hop, ids, cseq, sent: 0, begun: now, places, tried: 0, contact, tries }
+        Self { task, domain, hop, ids, cseq, sent: 0, places, tried: 0, contact, tries }
     }
 
     /// RFC 3261 §22.2: the same server hears it once more, under the next number.
@@ -283,7 +251,7 @@ impl Errand {
                 let address = format!("sip:{}@{domain}", sip_proto::uri::encode_user(username));
                 (Method::Register, address.clone(), address)
             }
-            Task::Ping | Task::Probe(_) => (Method::Options, format!("sip:{gateway}"), format!("sip:{domain}")),
+            Task::Ping => (Method::Options, format!("sip:{gateway}"), format!("sip:{domain}")),
         };
         let request = RequestBuilder::new(method, &format!("sip:{domain}"))
             .header(HeaderId::MaxForwards, "70")
@@ -296,7 +264,7 @@ impl Errand {
                 .header(HeaderId::Contact, &format!("<{}>", self.contact))
                 .header(HeaderId::Expires, &seconds.to_string()),
             // RFC 3261 §11.1.
-            Task::Ping | Task::Probe(_) => request.header(HeaderId::Accept, "text/plain"),
+            Task::Ping => request.header(HeaderId::Accept, "text/plain"),
         }
     }
 }
@@ -314,7 +282,7 @@ impl Task {
                     format!("sip:{user}@{sent_by};transport={name}")
                 }
             }
-            Self::Ping | Self::Probe(_) => String::new(),
+            Self::Ping => String::new(),
         }
     }
 }

@@ -9,7 +9,7 @@ mod registration; // RFC 3261 §10.2
 use super::Core;
 use super::hop::FixedHop;
 use super::outbound::Id;
-use adapter_api::{Configuration, Findings, InstanceName, Trunk};
+use adapter_api::{Configuration, InstanceName, Trunk};
 use errands::Errand;
 use impp_model::Domain;
 use registration::Registration;
@@ -20,7 +20,6 @@ use sip_proto::message::Message;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::oneshot;
 
 /// All lines of an instance, and the errands that are under way.
 #[derive(Debug, Default)]
@@ -38,9 +37,6 @@ struct Line {
     registration: Option<Registration>,
     next_ping: Option<Instant>,
 }
-
-/// Somebody who wants to know whether a domain answers.
-pub(crate) type Probe = (Domain, oneshot::Sender<Findings>);
 
 impl Line {
     fn new(trunk: &Trunk, hop: Arc<str>, now: Instant) -> Self {
@@ -121,7 +117,8 @@ impl Core {
     pub(super) fn dress(&mut self, request: RequestBuilder, hop: Option<&str>, domain: &Domain) -> RequestBuilder {
         // RFC 3261 §8.1.2: a proxy written with `lr` stands in Route; requests of a dialog have the dialog's.
         let proxy = hop.filter(|_| !request.has(HeaderId::Route));
-        let proxy = proxy.filter(|text| FixedHop::parse(text).is_some_and(|hop| hop.route));
+        let has_lr = |text: &str| text.as_bytes().windows(LR.len()).any(|part| part.eq_ignore_ascii_case(LR));
+        let proxy = proxy.filter(|text| has_lr(text) && FixedHop::parse(text).is_some_and(|hop| hop.route));
         let request = match proxy {
             Some(text) => request.header(HeaderId::Route, &format!("<{text}>")),
             None => request,
@@ -134,6 +131,9 @@ impl Core {
         self.trunks.challenged(domain, tries, response)
     }
 }
+
+/// What the parameter looks like in every hop that has it.
+const LR: &[u8] = b";lr";
 
 /// Where a domain without `next_hop` is looked for (RFC 3263 §4).
 fn default_hop(domain: &Domain) -> Arc<str> {

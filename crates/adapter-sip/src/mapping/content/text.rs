@@ -2,7 +2,7 @@
 
 use super::ContentRefusal;
 use bytes::Bytes;
-use encoding_rs::{Encoding, UTF_8};
+use encoding_rs::{Encoding, UTF_8, UTF_16BE};
 use sip_proto::header::MediaType;
 
 /// Plain text in UTF-8, lines of `format=flowed` joined.
@@ -21,7 +21,20 @@ pub(super) fn recode(media: &MediaType<'_>, octets: Bytes) -> Result<Bytes, Cont
     let encoding = match media.charset() {
         // RFC 3261 §7.4.1: UTF-8 is the default of text.
         None => UTF_8,
-        Some(label) => Encoding::for_label(label.as_bytes()).ok_or(ContentRefusal::MediaType)?,
+        Some(label) => Encoding::for_label_no_replacement(label.as_bytes()).ok_or(ContentRefusal::MediaType)?,
+    };
+    // RFC 2046 §4.1.2: octets beyond US-ASCII are in another set than the one that is named.
+    let ascii = media.charset().is_some_and(|label| label.eq_ignore_ascii_case("us-ascii"));
+    if ascii && !octets.is_ascii() {
+        return Err(ContentRefusal::Malformed);
+    }
+    // UTF-16 begins with a mark, or is big-endian.
+    let (encoding, octets) = match media.charset() {
+        Some(label) if label.eq_ignore_ascii_case("utf-16") => match Encoding::for_bom(&octets) {
+            Some((marked, length)) => (marked, octets.slice(length..)),
+            None => (UTF_16BE, octets),
+        },
+        _ => (encoding, octets),
     };
     if encoding == UTF_8 {
         return if std::str::from_utf8(&octets).is_ok() { Ok(octets) } else { Err(ContentRefusal::Malformed) };
@@ -78,6 +91,27 @@ mod tests {
         let flowed = "one \r\ntwo\r\n\r\n three \r\nfour\r\n-- \r\nme";
         assert_eq!(unflow(flowed, false), "one two\r\n\r\nthree four\r\n-- \r\nme");
         assert_eq!(unflow("ab \ncd", true), "abcd");
+    }
+
+    // checks: IM-043
+    #[test]
+    fn rfc2046_s4_1_2_text_is_read_in_the_charset_it_names_or_not_at_all() {
+        let read = |charset: &str, octets: &'static [u8]| {
+            let value = format!("text/plain;charset={charset}");
+            let text = recode(&MediaType::parse(&value).unwrap(), Bytes::from_static(octets))?;
+            Ok(String::from_utf8(text.to_vec()).unwrap())
+        };
+        assert_eq!(read("ISO-8859-1", b"caf\xe9"), Ok("café".to_owned()));
+        assert_eq!(read("\"koi8-r\"", b"\xe9"), Ok("И".to_owned()));
+        assert_eq!(read("us-ascii", b"cafe"), Ok("cafe".to_owned()));
+        assert_eq!(read("US-ASCII", b"caf\xe9"), Err(ContentRefusal::Malformed));
+        for octets in [&b"\xfe\xff\0a\0\xe9"[..], b"\xff\xfea\0\xe9\0", b"\0a\0\xe9"] {
+            assert_eq!(read("utf-16", octets), Ok("aé".to_owned()), "{octets:?}");
+        }
+        assert_eq!(read("utf-16le", b"a\0"), Ok("a".to_owned()));
+        for unknown in ["utf-7", "iso-2022-kr", "none"] {
+            assert_eq!(read(unknown, b"x"), Err(ContentRefusal::MediaType), "{unknown}");
+        }
     }
 
     #[test]

@@ -29,6 +29,7 @@ use xmpp_proto::server::{Pair, Secret, ServerConfig, Session};
 use super::config::Settings;
 use super::connection::{ALPN, ConnectionId, Happened};
 use crate::link::{Settled, Shared, owe};
+pub(super) use outgoing::targets;
 use routes::Route;
 use streams::Stream;
 use timers::Timers;

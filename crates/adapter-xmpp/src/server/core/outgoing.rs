@@ -89,7 +89,14 @@ impl Core {
         let part = Part::Client { tls: Arc::clone(&self.context.tls), domain, source, discovery: Discovery::Insecure };
         let direct = target.transport == Some(Transport::Tls);
         tracing::debug!(pair = %call.pair, hop = %target.address, direct, "calls");
-        tokio::spawn(connection::call(line, target.address, target.host, part, direct));
+        // The others stay: they are tried by themselves should this one be none that can be talked to.
+        let is_same = |other: &&Target| {
+            (&other.host, other.transport, other.address.port())
+                == (&target.host, target.transport, target.address.port())
+        };
+        let others = call.targets.iter().filter(is_same).map(|other| other.address);
+        let addresses = [target.address].into_iter().chain(others).collect();
+        tokio::spawn(connection::call(line, addresses, target.host, part, direct));
         self.streams.insert(id, Stream::new(Machine::Calling(Box::new(call)), handle, Some(target.address)));
     }
 
@@ -207,7 +214,7 @@ impl Core {
     }
 }
 
-fn targets(resolution: &impp_resolve::Resolution) -> Result<Vec<Target>, Failure> {
+pub(in crate::server) fn targets(resolution: &impp_resolve::Resolution) -> Result<Vec<Target>, Failure> {
     let of_host = |target: &impp_resolve::Target| {
         let (host, direct) = (target.target.to_string(), target.direct_tls == Some(true));
         let transport = Some(if direct { Transport::Tls } else { Transport::Tcp });

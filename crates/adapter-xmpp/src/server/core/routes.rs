@@ -14,7 +14,7 @@ use super::super::connection::ConnectionId;
 use super::streams::Machine;
 use super::{Core, Timer, to_domain, to_jid_domain};
 use crate::config::Acknowledge;
-use crate::link::{Backoff, HIGH_WATER, Outbound, Replies, Verdict};
+use crate::link::{Backoff, HIGH_WATER, Outbound, ProofOfPresence, Replies, Verdict};
 
 /// The deliveries and answers of one pair of domains.
 pub(super) struct Route {
@@ -132,7 +132,7 @@ impl Core {
             self.next_route += 1;
             let route = Route {
                 number,
-                outbound: Outbound::new(domain, acknowledge, limits.max_stanza, errors, now),
+                outbound: Outbound::new(domain, acknowledge, ProofOfPresence::Needed, limits.max_stanza, errors, now),
                 replies: VecDeque::new(),
                 way: Way::None,
                 known: Vec::new(),

@@ -33,7 +33,7 @@ enum What {
         #[command(flatten)]
         format: Format,
     },
-    /// A date-time (RFC 3339), with the profiles of PIDF and XMPP
+    /// A date-time (RFC 3339), with the profiles of PIDF and XMPP; one line end behind it, LF or CR LF, is the shell's
     Datetime(Format),
     /// A presence document (RFC 3863)
     Pidf {
@@ -43,7 +43,7 @@ enum What {
         #[command(flatten)]
         format: Format,
     },
-    /// A URI: im, pres, sip, sips, xmpp
+    /// A URI: im, pres, sip, sips, xmpp; one line end behind it, LF or CR LF, is the shell's
     Uri {
         /// Tell whether the URI on standard input is equivalent to this one
         #[arg(long, value_name = "URI")]
@@ -85,11 +85,10 @@ pub fn run(args: &Args) -> Result<Ended> {
     Ok(Ended::well_if(is_good(&report)))
 }
 
-/// One line of text without its end.
+/// The text without the one line end that a shell adds; anything else belongs to it.
 fn line(input: &[u8]) -> String {
     let text = String::from_utf8_lossy(input);
-    let text = text.strip_suffix('\n').unwrap_or(&text);
-    text.strip_suffix('\r').unwrap_or(text).to_owned()
+    text.strip_suffix("\r\n").or_else(|| text.strip_suffix('\n')).unwrap_or(&text).to_owned()
 }
 
 /// Whether each verdict in the report is a good one; a protected message/cpim object has none.
@@ -99,4 +98,18 @@ fn is_good(report: &Value) -> bool {
         && good("/equivalent", &[true.into()])
         && good("/result", &["ok".into(), "accept".into()])
         && good("/strict/result", &["ok".into()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::line;
+
+    #[test]
+    fn one_line_end_is_the_shells_and_no_more() {
+        for (input, expected) in
+            [("a", "a"), ("a\n", "a"), ("a\r\n", "a"), ("a\r", "a\r"), ("a\n\n", "a\n"), (" a ", " a ")]
+        {
+            assert_eq!(line(input.as_bytes()), expected);
+        }
+    }
 }

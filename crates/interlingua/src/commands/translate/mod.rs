@@ -8,8 +8,9 @@ mod write;
 use std::io::Read;
 use std::time::SystemTime;
 
+use adapter_xmpp::mapping::e2e;
 use anyhow::{Context, Result};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use clap::ValueEnum;
 use impp_model::domain::Domain;
 use impp_model::{
@@ -17,6 +18,7 @@ use impp_model::{
     PresenceInfo, Side,
 };
 use serde::Serialize;
+use strict_xml::Element;
 
 use crate::cli::Ended;
 use crate::output;
@@ -185,6 +187,11 @@ pub fn translate(from: Protocol, to: Protocol, input: &[u8], setting: &Setting) 
             let output = String::from_utf8(object.into()).map_err(|_| binary())?;
             return Ok(Translation::Translated { output, degraded: Vec::new(), dropped: Vec::new() });
         }
+        // RFC 7247 §8: what demands TLS on every hop goes on as it is or not at all.
+        let relayed = from == Protocol::Pidf && matches!(to, Protocol::Sip | Protocol::Cpim | Protocol::Pidf);
+        if !relayed && read::demands_tls(from, input) {
+            return Err(read::by_status(480, &"a sips: URI demands what other networks do not promise"));
+        }
         let Mapped { value: carried, degraded, dropped } = read;
         let mut losses = Mapped { value: (), degraded, dropped };
         let written = match carried {
@@ -240,6 +247,16 @@ fn write_presence(
         return Err(Stop::Nothing("nothing is said of any device's availability".to_owned()));
     }
     presence::write(to, notice, setting)
+}
+
+/// A stanza by itself, in the namespace that a client's stream would give it.
+fn stanza(output: &mut BytesMut, stanza: &Element) {
+    e2e::encode(output, stanza, "");
+}
+
+/// CMP-070, SM-04: what only the addressee can read is neither taken apart nor shown.
+fn unreadable() -> Stop {
+    Failure::new(Side::Near, Cause::NotAcceptable).with_text("end-to-end protected content cannot be translated").into()
 }
 
 /// JSON and a terminal hold text only.

@@ -9,13 +9,15 @@ use cpim::{Draft, Mailbox};
 use impp_model::{Cause, Endpoint, Failure, Mapped, Side};
 use sip_proto::build::TopVia;
 
-use super::{Notice, Protocol, Setting, Stop};
+use super::{Notice, Protocol, Setting, Stop, unreadable};
 
 /// The notification as it would go over the wire, and what it lost on the way out.
 pub(super) fn write(to: Protocol, notice: &Notice, setting: &Setting) -> Result<Mapped<Bytes>, Stop> {
     match to {
         Protocol::Sip => write_sip(notice, setting),
         Protocol::Xmpp => write_xmpp(notice),
+        // SM-04: nothing else can say what is protected.
+        Protocol::Native | Protocol::Pidf if notice.info.sealed().is_some() => Err(unreadable()),
         Protocol::Native => write_native(notice),
         Protocol::Pidf => document(notice, setting),
         Protocol::Cpim => write_cpim(notice, setting),
@@ -58,17 +60,14 @@ fn write_sip(notice: &Notice, setting: &Setting) -> Result<Mapped<Bytes>, Stop> 
 }
 
 fn write_xmpp(notice: &Notice) -> Result<Mapped<Bytes>, Stop> {
-    let malformed = |error: adapter_xmpp::mapping::address::AddressError| {
-        Failure::new(Side::Far, Cause::AddressMalformed).with_text(error.to_string())
-    };
     let Mapped { value: stanzas, degraded, dropped } =
-        xmpp::to_stanzas(&notice.info, &notice.presentity, &notice.watcher).map_err(malformed)?;
+        xmpp::to_stanzas(&notice.info, &notice.presentity, &notice.watcher).map_err(|error| error.failure())?;
     let mut output = BytesMut::new();
     for stanza in stanzas {
         if !output.is_empty() {
             output.extend_from_slice(b"\n");
         }
-        xmpp_proto::stanza::encode(&mut output, stanza.element());
+        super::stanza(&mut output, stanza.element());
     }
     Ok(Mapped { value: output.freeze(), degraded, dropped })
 }
@@ -92,6 +91,9 @@ fn document(notice: &Notice, setting: &Setting) -> Result<Mapped<Bytes>, Stop> {
 
 /// RFC 3922 §5.1: in an object whose headers name both as inboxes.
 fn write_cpim(notice: &Notice, setting: &Setting) -> Result<Mapped<Bytes>, Stop> {
+    if let Some(object) = notice.info.sealed().and_then(cpim::mapping::unseal) {
+        return Ok(Mapped::whole(object.clone()));
+    }
     let Mapped { value, degraded, dropped } = document(notice, setting)?;
     let content_type = format!("{}; charset=utf-8", pidf::MEDIA_TYPE);
     let mut draft = Draft::with_content(&content_type, &[], &value).map_err(ours)?;

@@ -1,5 +1,6 @@
 //! A message or a presence notification of any protocol, in the hub's model.
 
+use std::borrow::Cow;
 use std::time::SystemTime;
 
 use adapter_sip::mapping::address::from_sip_uri;
@@ -7,8 +8,9 @@ use adapter_sip::mapping::message::Refusal;
 use adapter_sip::mapping::presence::{self as sip_presence};
 use adapter_sip::mapping::thread::ThreadTable;
 use adapter_sip::mapping::{error, message as sip, sealed, signal};
-use adapter_xmpp::mapping::{e2e, message as xmpp, presence as xmpp_presence};
+use adapter_xmpp::mapping::{message as xmpp, presence as xmpp_presence};
 use bytes::Bytes;
+use cpim::mapping::sealed::signed_document;
 use cpim::{Class, Package, Profile, mapping as cpim_mapping};
 use impp_model::{
     Address, Cause, Content, DateTime, Device, Endpoint, Failure, InstantMessage, Mapped, MaxForwards,
@@ -109,13 +111,17 @@ fn sip_ends(request: &Message) -> Result<(Endpoint, Endpoint), Stop> {
 fn read_notify(request: &Message, setting: &Setting) -> Result<Mapped<Carried>, Stop> {
     let refused = |refusal: sip_presence::Refusal| by_status(refusal.status(), &refusal);
     let told = sip_presence::from_notify(request).map_err(refused)?;
+    let to = request.to().map(|to| to.uri).unwrap_or_default();
+    if [request.request_uri().unwrap_or_default(), to].iter().any(|uri| is_sips(uri)) {
+        return Err(by_status(480, &Refusal::Sips));
+    }
     let document = told.document.ok_or_else(|| Stop::Nothing("the NOTIFY has no document".to_owned()))?;
     let info = document.to_info(setting.date_time().as_ref()).map_err(|error| by_status(400, &error))?;
-    Ok(notice(told.presentity.address, told.watcher, info))
+    Ok(notice(told.presentity.address, told.watcher, as_text(info)))
 }
 
 /// A refusal by the SIP side, with the status it would answer.
-fn by_status(status: u16, text: &dyn std::fmt::Display) -> Stop {
+pub(super) fn by_status(status: u16, text: &dyn std::fmt::Display) -> Stop {
     let failure = error::from_sip_status(status, "", None, None).unwrap_or_else(|| bad(""));
     let failure = Failure { side: Side::Near, native: None, ..failure }.with_text(text.to_string());
     Stop::Refused { failure: Box::new(failure), sip_status: Some(status), full: false }
@@ -195,11 +201,6 @@ fn read_presence(
 
 fn read_xmpp_message(found: &stanza::Message, setting: &Setting) -> Result<Mapped<Carried>, Stop> {
     let (from, to) = xmpp::addresses(found).map_err(|refusal| refusal.failure())?;
-    if let Some(sealed) = e2e::from_stanza(found) {
-        let end = |jid: &Jid| adapter_xmpp::mapping::address::from_jid(jid);
-        let malformed = |error| Failure::new(Side::Near, Cause::AddressMalformed).with_text(format!("{error}"));
-        return Ok(sealed_message(end(&from).map_err(malformed)?, end(&to).map_err(malformed)?, sealed));
-    }
     let trans_id = TransId::from(found.id().unwrap_or("translate"));
     match xmpp::from_stanza(found, &from, &to, trans_id) {
         Ok(Some(mapped)) => Ok(message(mapped)),
@@ -256,6 +257,10 @@ fn split_event(input: &[u8], sender: &Endpoint) -> Result<(Vec<u8>, Endpoint), F
     for of_event in ["sent", "alternatives", "trans_id", "trace"] {
         fields.shift_remove(of_event);
     }
+    // What the message came as is said by its body, too; only what is protected is not.
+    if fields.get("body").is_some_and(|body| body.as_str() != Some("")) {
+        fields.shift_remove("object");
+    }
     Ok((Value::Object(fields).to_string().into_bytes(), source))
 }
 
@@ -267,6 +272,9 @@ fn read_cpim(input: &[u8], setting: &Setting) -> Result<Mapped<Carried>, Stop> {
     if let Some(sealed) = cpim_mapping::seal(Bytes::copy_from_slice(input))
         && Package::begins(input)
     {
+        if signed_document(input).is_some() {
+            return signed_presence(input, setting);
+        }
         let (source, destination) =
             signed_ends(input).unwrap_or_else(|| (setting.sender.clone(), setting.receiver.clone()));
         return Ok(sealed_message(source, destination, sealed));
@@ -293,7 +301,16 @@ fn read_cpim(input: &[u8], setting: &Setting) -> Result<Mapped<Carried>, Stop> {
         language: None,
     };
     let info = document.to_info(setting.date_time().as_ref()).map_err(|error| bad(error.to_string()))?;
-    Ok(notice(source.address, watcher, info))
+    Ok(notice(source.address, watcher, as_text(info)))
+}
+
+/// With the document in UTF-8: a gateway passes on the octets that came, but what is shown here is text.
+fn as_text(mut info: Mapped<PresenceInfo>) -> Mapped<PresenceInfo> {
+    info.value.pidf = info.value.pidf.map(|octets| match pidf::to_utf8(&octets, None) {
+        Ok(Cow::Owned(text)) => text.into(),
+        Ok(Cow::Borrowed(_)) | Err(_) => octets,
+    });
+    info
 }
 
 /// The message/cpim object that the input is or a MESSAGE request holds, octet for octet.
@@ -310,6 +327,33 @@ pub(super) fn object(from: Protocol, input: &[u8]) -> Option<Bytes> {
     }
 }
 
+/// A signed presence document: what its envelope shows, and whom the document is about.
+fn signed_presence(entity: &[u8], setting: &Setting) -> Result<Mapped<Carried>, Stop> {
+    let (media_type, octets) =
+        sealed::of_entity(entity).ok_or_else(|| bad("the transfer encoding can't be reversed"))?;
+    let document = sip_presence::Document { media_type: media_type.into(), octets, language: None };
+    let info = document.to_info(setting.date_time().as_ref()).map_err(|error| bad(error.to_string()))?;
+    let said = signed_document(entity).and_then(|(_, octets)| pidf::parse(&octets).ok());
+    let presentity = said.and_then(|said| presentity(said.presence.entity.as_str()));
+    Ok(notice(presentity.ok_or_else(nobody)?, setting.receiver.clone(), info))
+}
+
+fn is_sips(uri: &str) -> bool {
+    uri.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("sips:"))
+}
+
+/// Whether a URI of the object or document is one of `sips:`; those of requests are looked at where they are read.
+pub(super) fn demands_tls(from: Protocol, input: &[u8]) -> bool {
+    match from {
+        Protocol::Cpim => cpim_mapping::open(input).is_ok_and(|object| {
+            let read = cpim::Message::interpret(&object, Profile::Gateway);
+            read.is_ok_and(|(read, _)| read.froms().chain(read.to()).any(|mailbox| is_sips(&mailbox.uri)))
+        }),
+        Protocol::Pidf => pidf::parse(input).is_ok_and(|parsed| is_sips(&parsed.presence.entity)),
+        Protocol::Sip | Protocol::Xmpp | Protocol::Native => false,
+    }
+}
+
 /// Whom a signed object names; it is looked at, not taken apart.
 fn signed_ends(input: &[u8]) -> Option<(Endpoint, Endpoint)> {
     let package = Package::parse(input).ok().filter(|package| package.class() == Class::Signed)?;
@@ -320,18 +364,24 @@ fn signed_ends(input: &[u8]) -> Option<(Endpoint, Endpoint)> {
 
 fn read_pidf(input: &[u8], setting: &Setting) -> Result<Mapped<Carried>, Stop> {
     let parsed = pidf::parse(input).map_err(|error| bad(error.to_string()))?;
-    let entity = parsed.presence.entity.as_str();
-    let presentity = address(entity).or_else(|| xmpp_address(entity));
-    let malformed = || Failure::new(Side::Near, Cause::AddressMalformed).with_text("the entity names no presentity");
+    let presentity = presentity(parsed.presence.entity.as_str());
     let mut info = pidf::mapping::to_info(&parsed.presence, setting.date_time().as_ref());
     // The reader kept the first of them.
     let repeated = parsed.warnings.iter().any(|warning| warning.kind == pidf::WarningKind::DuplicateTupleId);
     info.dropped.extend(repeated.then_some("tuple"));
     info.value.pidf = pidf::to_utf8(input, None).ok().map(|text| Bytes::from(text.into_owned()));
-    Ok(notice(presentity.ok_or_else(malformed)?, setting.receiver.clone(), info))
+    Ok(notice(presentity.ok_or_else(nobody)?, setting.receiver.clone(), info))
+}
+
+fn nobody() -> Failure {
+    Failure::new(Side::Near, Cause::AddressMalformed).with_text("the entity names no presentity")
 }
 
 /// RFC 4479 §3.1: any URI of the presentity may be the entity.
+fn presentity(entity: &str) -> Option<Address> {
+    address(entity).or_else(|| xmpp_address(entity))
+}
+
 fn xmpp_address(entity: &str) -> Option<Address> {
     let jid = entity.strip_prefix("xmpp:").and_then(|jid| Jid::parse(jid).ok())?;
     adapter_xmpp::mapping::address::from_jid(&jid).ok().map(|end| end.address)

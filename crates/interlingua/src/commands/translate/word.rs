@@ -227,7 +227,7 @@ fn over_sip(request: &RequestBuilder, ids: &RequestIds, setting: &Setting) -> By
 
 fn encoded(stanza: &strict_xml::Element) -> Bytes {
     let mut output = BytesMut::new();
-    stanza::encode(&mut output, stanza);
+    super::stanza(&mut output, stanza);
     output.freeze()
 }
 

@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use impp_model::{Cause, Failure, Mapped, MessageOperation, Side};
 use sip_proto::build::TopVia;
 
-use super::{Protocol, Setting, Stop};
+use super::{Protocol, Setting, Stop, stanza, unreadable};
 
 /// The message as it would go over the wire, and what it lost on the way out.
 pub(super) fn write(
@@ -32,11 +32,6 @@ pub(super) fn write(
         Stop::Refused { failure, sip_status, .. } => Stop::Refused { failure, sip_status, full },
         Stop::Nothing(reason) => Stop::Nothing(reason),
     })
-}
-
-/// CMP-070, SM-04: what only the addressee can read is neither taken apart nor shown.
-fn unreadable() -> Stop {
-    Failure::new(Side::Near, Cause::NotAcceptable).with_text("end-to-end protected content cannot be translated").into()
 }
 
 fn unsupported(text: impl Into<String>) -> Failure {
@@ -95,7 +90,7 @@ fn write_xmpp(from: Protocol, operation: &MessageOperation, setting: &Setting) -
         element.remove_attr("id");
     }
     let mut output = BytesMut::new();
-    xmpp_proto::stanza::encode(&mut output, &element);
+    stanza(&mut output, &element);
     Ok(Mapped { value: output.freeze(), degraded: mapped.degraded, dropped: mapped.dropped })
 }
 
@@ -105,7 +100,7 @@ fn write_e2e(operation: &MessageOperation, object: &[u8]) -> Result<Mapped<Bytes
     let message = xmpp_proto::stanza::Message::new(xmpp_proto::stanza::MessageType::Normal);
     let message = message.with_from(from.as_str().to_owned()).with_to(to.as_str().to_owned());
     let mut output = BytesMut::new();
-    e2e::encode(&mut output, &message, object).map_err(e2e::failure)?;
+    stanza(&mut output, e2e::envelop(message, object).map_err(e2e::failure)?.element());
     Ok(Mapped::whole(output.freeze()))
 }
 

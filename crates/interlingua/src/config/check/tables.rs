@@ -260,6 +260,11 @@ impl Check<'_> {
             let remedy = "write contact = [\"mailto:...\"]";
             self.warning(table.name("contact"), "the authority cannot warn you of a certificate that ends", remedy);
         }
+        #[cfg(feature = "acme")]
+        if let Some(Err(error)) = acme.external_account.as_ref().map(|account| account.settings().check()) {
+            let remedy = "put the HMAC key that the authority gave you there, as one line of base64url";
+            self.problem(table.name("external_account").name("key_file"), error.to_string(), remedy);
+        }
         let (port, asked) = (acme.listen().port(), acme.challenge.port());
         if port != asked {
             let remedy = format!("forward port {asked} of each name's address to it, or listen there");

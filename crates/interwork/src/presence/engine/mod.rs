@@ -2,9 +2,11 @@
 
 mod listing;
 mod operations; // RFC 3859 §3.1
+mod published;
 mod turn;
 
 use super::again::Again;
+use super::directed::Directed;
 use super::pair::Pair;
 use super::pairs::{Entry, Pairs};
 use super::record;
@@ -39,6 +41,7 @@ pub(crate) struct Engine<'a> {
     pub(super) outcomes: Arc<Outcomes>,
     turn: Turn,
     pub(super) again: Again,
+    directed: Directed,
     /// Of what is sent again at this moment.
     pub(super) tries: u8,
     /// The last states that were read: who tells all watchers needs only these.
@@ -94,10 +97,12 @@ impl<'a> Engine<'a> {
             next_token: 0,
             turn: Turn::default(),
             again: Again::default(),
+            directed: Directed::default(),
             tries: 0,
             read: std::array::from_fn(|_| (Known::from(&PresenceInfo::default()), Arc::default())),
         };
         engine.restore();
+        engine.restore_published();
         Some(engine)
     }
 
@@ -184,7 +189,7 @@ impl<'a> Engine<'a> {
             Sent::Authorize(..) => return,
             Sent::Far(pair, wish, _) => {
                 let Some(entry) = self.touch(&pair) else { return };
-                let effects = entry.watch.handle_far_outcome(wish, failure, now);
+                let effects = entry.watch.handle_far_outcome(wish, failure, entry.sides, now);
                 (pair, effects)
             }
             // The adapter says so of a subscription that is gone, and of nothing else.
@@ -208,8 +213,13 @@ impl<'a> Engine<'a> {
         let whole = self.core.instances().any(|(name, found)| name == adapter && found.standing_link);
         let key = (adapter.clone(), peer.to_owned());
         match state {
-            PeerState::Down if whole || self.missed.len() >= MAX_MISSED => {}
-            PeerState::Down => drop(self.missed.insert(key)),
+            PeerState::Down => {
+                // RFC 6121 §4.6.4: whoever cannot be heard of is not known to be there.
+                self.directed.forget(|pair| !whole && pair.target.domain().as_str() == peer);
+                if !whole && self.missed.len() < MAX_MISSED {
+                    self.missed.insert(key);
+                }
+            }
             PeerState::Up if whole || self.missed.remove(&key) => self.handle_link_up(adapter, peer, whole),
             PeerState::Up => {}
         }

@@ -5,13 +5,12 @@ use super::turn::Answer;
 use crate::presence::Event;
 use crate::presence::pair::Pair;
 use crate::presence::pairs::Entry;
-use crate::presence::watch::{Authorization, Far, Known, Sides, SubscribeError, Watch, closed};
+use crate::presence::watch::{Authorization, Far, Sides, SubscribeError, Watch};
 use adapter_api::{InstanceName, Settle};
 use impp_model::{
-    Address, AuthorizeOperation, Basic, Cause, Failure, News, NotifyOperation, Operation, Outcome, PresenceInfo, Proof,
-    PublishOperation, Side, SubscribeOperation, Wish,
+    AuthorizeOperation, Basic, Cause, Failure, News, NotifyOperation, Operation, Outcome, Proof, Side,
+    SubscribeOperation, Wish,
 };
-use std::collections::BTreeMap;
 
 impl Engine<'_> {
     pub(super) fn handle_operation(
@@ -78,7 +77,8 @@ impl Engine<'_> {
             if let Some(why) = self.pairs.full(&pair, &self.limits) {
                 return Some(Err(Failure::new(Side::Ours, Cause::ResourceConstraint).with_text(why)));
             }
-            self.insert(&pair, Entry::new(near, far, sides, Watch::new()));
+            let shown = self.directed.take(&pair);
+            self.insert(&pair, Entry::new(near, far, sides, Watch::with_directed(shown)));
         }
         let now = self.core.timestamp();
         let entry = self.touch(&pair)?;
@@ -101,6 +101,9 @@ impl Engine<'_> {
     fn handle_notify(&mut self, notify: &NotifyOperation) {
         let pair = Pair::new(&notify.watcher.address, &notify.target.address);
         let now = self.core.timestamp();
+        if !self.pairs.contains(&pair) {
+            self.directed.handle_notify(&pair, &notify.standing, &notify.news);
+        }
         if let Some(entry) = self.touch(&pair) {
             let effects = entry.watch.handle_notify(&notify.standing, &notify.news, entry.sides, now);
             self.take(&pair, effects);
@@ -152,50 +155,6 @@ impl Engine<'_> {
             self.tell_published(&pair);
         }
         Ok(())
-    }
-
-    fn handle_publish(&mut self, publish: &PublishOperation) {
-        let (source, device) = (&publish.source.address, &publish.source.device);
-        let devices = self.published.entry(source.clone()).or_default();
-        match &publish.state {
-            Some(state) => drop(devices.insert(device.clone(), state.clone())),
-            None => drop(devices.remove(device)),
-        }
-        let info = self.published_state(source);
-        for pair in self.pairs.watchers_of(source) {
-            self.tell_state(&pair, &info);
-        }
-    }
-
-    /// Tells a watcher what its presentity has published, if it may know.
-    pub(in crate::presence) fn tell_published(&mut self, pair: &Pair) {
-        // After a restart nothing is known until a device tells: no "closed" because we restarted.
-        if !self.published.contains_key(&pair.target) {
-            return;
-        }
-        let info = self.published_state(&pair.target);
-        self.tell_state(pair, &info);
-    }
-
-    fn tell_state(&mut self, pair: &Pair, info: &Known) {
-        let now = self.core.timestamp();
-        if let Some(entry) = self.pairs.get_mut(pair) {
-            let effects = entry.watch.handle_published(info, now);
-            self.take(pair, effects);
-        }
-    }
-
-    fn published_state(&self, of: &Address) -> Known {
-        let devices: Vec<_> = self.published.get(of).into_iter().flat_map(BTreeMap::values).collect();
-        match devices.as_slice() {
-            [] => Known::from(&closed(&PresenceInfo::default())),
-            [only] => Known::from(&***only),
-            several => Known::from(&PresenceInfo {
-                tuples: several.iter().flat_map(|info| info.tuples.iter().cloned()).collect(),
-                notes: several.iter().flat_map(|info| info.notes.iter().cloned()).collect(),
-                pidf: None,
-            }),
-        }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::presence::pairs::Entry;
 use crate::presence::record::Record;
 use crate::presence::watch::Effect;
 use adapter_api::{InstanceName, Settle, TraceId};
-use impp_model::{Cause, Failure, Kind, Outcome, Side};
+use impp_model::{Address, Cause, Failure, Kind, Outcome, Side};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use store::{Batch, Completion, Shard, StoreError, Table, Timestamp, Urgency};
@@ -19,6 +19,16 @@ pub(super) struct Turn {
     dirty: BTreeMap<Pair, bool>,
     /// Pairs as they were before; none where there was nothing.
     pub(super) before: BTreeMap<Pair, Option<Entry>>,
+    /// PRESENTITIES that have published.
+    pub(super) published: BTreeSet<Address>,
+}
+
+/// Records that are written together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Lot {
+    shard: Shard,
+    /// Whether it is written to a disk that is nearly full, too.
+    essential: bool,
 }
 
 /// What is done once everything of the turn that must be durable is.
@@ -63,6 +73,8 @@ impl Engine<'_> {
         let Some(entry) = self.pairs.get(pair) else { return };
         let (near, over) = (self.pairs.name(entry.near), entry.watch.is_over());
         let told = effects.iter().any(|effect| matches!(effect, Effect::Tell(_)));
+        let earlier = self.turn.before.get(pair).and_then(Option::as_ref);
+        let changed = earlier.is_none_or(|earlier| !entry.watch.has_devices_of(&earlier.watch));
         for effect in effects {
             if effect == Effect::Store {
                 self.turn.dirty.insert(pair.clone(), true);
@@ -70,7 +82,8 @@ impl Engine<'_> {
                 self.turn.actions.push(Action::Effect(pair.clone(), near.clone(), effect));
             }
         }
-        if told {
+        // DESIGN A6: a refresh, or another state of the same devices, leaves the record as it is.
+        if told && changed {
             self.turn.dirty.entry(pair.clone()).or_insert(false);
         }
         if over {
@@ -84,19 +97,21 @@ impl Engine<'_> {
     /// Writes what has changed, and waits for what must be durable; what then isn't has not happened.
     pub(super) async fn commit(&mut self) {
         let dirty = std::mem::take(&mut self.turn.dirty);
+        let dirty: Vec<_> = dirty.into_iter().map(|(pair, must)| (self.lot(&pair), pair, must)).collect();
         let mut waits = Vec::new();
-        for (shard, (batch, urgent)) in self.batches(&dirty) {
+        for (lot, (batch, urgent)) in self.batches(&dirty) {
             let (done, durable) = Completion::channel();
             self.store.commit(batch, if urgent { Urgency::Urgent } else { Urgency::WriteBehind }, done);
             if urgent {
-                waits.push((shard, durable));
+                waits.push((lot, durable));
             }
         }
+        self.keep_published();
         let mut failed = BTreeSet::new();
-        for (shard, durable) in waits {
+        for (lot, durable) in waits {
             if let Err(error) = durable.await.unwrap_or(Err(StoreError::Closed)) {
                 tracing::error!(%error, "subscriptions were not stored");
-                failed.insert(shard);
+                failed.insert(lot);
             }
         }
         let before = std::mem::take(&mut self.turn.before);
@@ -105,13 +120,24 @@ impl Engine<'_> {
         }
     }
 
-    /// The records of the pairs, and whether one of them must be durable, by shard.
-    fn batches(&self, dirty: &BTreeMap<Pair, bool>) -> BTreeMap<Shard, (Batch, bool)> {
-        let mut batches: BTreeMap<Shard, (Batch, bool)> = BTreeMap::new();
-        for (pair, must) in dirty {
-            let shard = pair.shard();
-            let (batch, urgent) =
-                batches.entry(shard).or_insert_with(|| (Batch::new(shard, self.store.position(shard).0), false));
+    /// What the record of a pair is written with. A full disk must not hinder anybody from ending a subscription.
+    fn lot(&self, pair: &Pair) -> Lot {
+        let essential = match (self.pairs.get(pair), self.turn.before.get(pair)) {
+            (None, _) => true,
+            (Some(entry), Some(Some(earlier))) => entry.watch.near().len() < earlier.watch.near().len(),
+            (Some(_), Some(None) | None) => false,
+        };
+        Lot { shard: pair.shard(), essential }
+    }
+
+    /// The records of the pairs, and whether one of them must be durable.
+    fn batches(&self, dirty: &[(Lot, Pair, bool)]) -> BTreeMap<Lot, (Batch, bool)> {
+        let mut batches: BTreeMap<Lot, (Batch, bool)> = BTreeMap::new();
+        for (lot, pair, must) in dirty {
+            let (batch, urgent) = batches.entry(*lot).or_insert_with(|| {
+                let batch = Batch::new(lot.shard, self.store.position(lot.shard).0);
+                (if lot.essential { batch.essential() } else { batch }, false)
+            });
             match self.pairs.get(pair) {
                 Some(entry) => batch.put(
                     Table::State,
@@ -125,15 +151,10 @@ impl Engine<'_> {
         batches
     }
 
-    /// Brings the pairs of these shards back to what is stored, and does nothing of what was to be done for them.
-    fn undo(
-        &mut self,
-        dirty: &BTreeMap<Pair, bool>,
-        mut before: BTreeMap<Pair, Option<Entry>>,
-        failed: &BTreeSet<Shard>,
-    ) {
+    /// Brings the pairs of these lots back to what is stored, and does nothing of what was to be done for them.
+    fn undo(&mut self, dirty: &[(Lot, Pair, bool)], mut before: BTreeMap<Pair, Option<Entry>>, failed: &BTreeSet<Lot>) {
         let mut undone = BTreeSet::new();
-        for (pair, must) in dirty.iter().filter(|(pair, _)| failed.contains(&pair.shard())) {
+        for (_, pair, must) in dirty.iter().filter(|(lot, ..)| failed.contains(lot)) {
             if *must {
                 self.restore_entry(pair, before.remove(pair).flatten());
                 undone.insert(pair.clone());

@@ -1,6 +1,6 @@
 //! What the presentity's side says.
 
-use super::{Authorization, Effect, FAR_DURATION, Far, Known, Sides, Tell, Watch, closed, is_final};
+use super::{ASK_AGAIN, Authorization, Effect, FAR_DURATION, Far, Known, Sides, Tell, Watch, closed, is_final};
 use impp_model::{Basic, Cause, EndReason, Failure, News, PresenceInfo, Standing, Wish};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,13 +23,24 @@ impl Watch {
     }
 
     /// Takes what became of a subscribe operation that went to the presentity's side.
-    pub(crate) fn handle_far_outcome(&mut self, wish: Wish, failure: Option<&Failure>, now: Timestamp) -> Vec<Effect> {
+    pub(crate) fn handle_far_outcome(
+        &mut self,
+        wish: Wish,
+        failure: Option<&Failure>,
+        sides: Sides,
+        now: Timestamp,
+    ) -> Vec<Effect> {
         let mut effects = Vec::new();
         match (wish, failure) {
             (Wish::Cancel, _) if self.far == Far::Leaving => {
                 self.rest();
-                effects.push(Effect::Authorize(false));
+                match self.authorization {
+                    Authorization::None => effects.push(Effect::Authorize(false)),
+                    // The watcher has asked anew before the end of what it had was known.
+                    Authorization::Asked | Authorization::Granted => self.ask(sides, &mut effects),
+                }
             }
+            (Wish::Standing, None) if self.far == Far::Asking => self.far_due = now.after(ASK_AGAIN),
             (Wish::Watch(_) | Wish::Standing, Some(failure)) => self.refused(failure, now, &mut effects),
             (Wish::Fetch, Some(_)) => {
                 if self.fetch.take().is_some() {

@@ -9,7 +9,7 @@ mod near; // RFC 3859 §3.4, RFC 8048 §5.3
 mod nears;
 mod time; // RFC 6665 §4.1.2, RFC 8048 §8.1
 
-use impp_model::{Basic, EndReason, Failure, PresenceInfo, PresenceTuple, Standing, SubscriptId, Wish};
+use impp_model::{Basic, Device, EndReason, Failure, PresenceInfo, PresenceTuple, Standing, SubscriptId, Wish};
 use nears::Nears;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -140,10 +140,17 @@ pub(crate) const FAR_DURATION: Duration = Duration::from_secs(3600);
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
 /// A presentity that can't be reached is asked at least so often.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+/// RFC 6121 §3.1.2: a request that the presentity leaves open is sent again, in case it has not seen it.
+const ASK_AGAIN: Duration = Duration::from_secs(24 * 3600);
 /// How long an answer to a fetch is waited for (RFC 3261 §17.1.2.2, 64 times T1).
 const FETCH_PATIENCE: Duration = Duration::from_secs(32);
 
 impl Watch {
+    /// Nothing asked; what the presentity has shown this watcher all the same (RFC 6121 §4.6).
+    pub(crate) fn with_directed(info: Option<Known>) -> Self {
+        Self { info, ..Self::new() }
+    }
+
     /// Nothing asked, nothing known.
     pub(crate) fn new() -> Self {
         Self {
@@ -168,8 +175,14 @@ impl Watch {
         info: Option<Known>,
         ask: Timestamp,
     ) -> Self {
-        let watched = !near.is_empty() && authorization != Authorization::None;
-        let (far, far_due) = if watched { (Far::Waiting, ask) } else { (Far::Idle, Timestamp::NEVER) };
+        let (far, far_due) = match (near.is_empty(), authorization) {
+            (false, Authorization::Asked | Authorization::Granted) => (Far::Waiting, ask),
+            // Whether the far side was told of the end is not known: it is told again.
+            (true, Authorization::None) => (Far::Leaving, ask),
+            (true, Authorization::Asked | Authorization::Granted) | (false, Authorization::None) => {
+                (Far::Idle, Timestamp::NEVER)
+            }
+        };
         let stale = info.is_some();
         Self { authorization, near: near.into(), far, far_until, far_due, info, stale, ..Self::new() }
     }
@@ -186,13 +199,23 @@ impl Watch {
         self.far
     }
 
-    pub(crate) fn far_until(&self) -> Timestamp {
-        self.far_until
-    }
-
     /// The last state, whoever may see it; of a stale one only the devices are true.
     pub(crate) fn info(&self) -> Option<Arc<PresenceInfo>> {
         self.info.as_ref().map(Known::info)
+    }
+
+    /// The devices that are there, as far as is known.
+    pub(crate) fn open_devices(&self) -> Vec<Option<Device>> {
+        let open = |info: Arc<PresenceInfo>| {
+            let tuples = info.tuples.iter().filter(|tuple| tuple.basic == Basic::Open);
+            tuples.map(|tuple| tuple.device.clone()).collect()
+        };
+        self.info().map(open).unwrap_or_default()
+    }
+
+    /// Whether the same devices are there as were in an earlier state of the same record.
+    pub(crate) fn has_devices_of(&self, earlier: &Self) -> bool {
+        self.info == earlier.info || self.open_devices() == earlier.open_devices()
     }
 
     /// What may be told of the state at this moment.

@@ -97,7 +97,9 @@ impl Watch {
             // RFC 6121 §4.3.2: nothing is said to who may not watch.
             return effects.push(Effect::Authorize(false));
         }
-        let state = self.tellable();
+        // RFC 6121 §4.6: what the presentity itself has shown this watcher needs no authorization.
+        let shown = || self.info.clone().filter(|_| !sides.refreshed && !self.stale);
+        let state = self.tellable().or_else(shown);
         let known = state.is_some();
         // RFC 6665 §4.4.3: it goes out at once where the watcher's protocol waits for it.
         if known || !sides.checked {

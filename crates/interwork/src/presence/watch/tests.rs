@@ -76,7 +76,7 @@ impl Play {
             E::Authorize(allow) => self.watch.handle_authorize(allow, now),
             E::FarOutcome(wish, cause) => {
                 let failure = cause.map(|cause| Failure::new(Side::Far, cause));
-                self.watch.handle_far_outcome(wish, failure.as_ref(), now)
+                self.watch.handle_far_outcome(wish, failure.as_ref(), sides, now)
             }
             E::NearGone => self.watch.handle_near_gone(&id()),
             E::Check(present) => self.watch.handle_check(present, now),
@@ -330,4 +330,54 @@ fn a_restored_watch_says_nothing_until_the_far_side_has_answered() {
     assert_eq!(play.on(E::Notify(active(), open())), ["tell active open"]);
     assert!(play.on(E::Notify(active(), open())).is_empty(), "what is the same is not told again");
     assert_eq!(play.on(E::Notify(active(), device("a", Basic::Closed))), ["tell active closed"]);
+}
+
+// checks: XSU-015
+#[test]
+fn rfc6121_s3_1_2_a_request_that_is_left_open_is_sent_again() {
+    let mut play = Play::new(S2X);
+    play.on(E::Subscribe(Wish::Watch(secs(7 * 86_400))));
+    assert!(play.on(E::FarOutcome(Wish::Standing, None)).is_empty());
+    assert!(play.on(E::Time(23 * 3600)).is_empty());
+    assert_eq!(play.on(E::Time(3600)), ["far standing"]);
+    play.on(E::FarOutcome(Wish::Standing, None));
+    assert_eq!(play.on(E::Authorize(true)), ["store", "authorize true", "tell active empty"]);
+    assert!(play.on(E::Time(2 * 86_400)).is_empty(), "it is answered");
+}
+
+// checks: PRL-020
+#[test]
+fn who_subscribes_anew_before_the_end_is_known_is_asked_for_again() {
+    let mut play = Play::new(X2S);
+    play.reach("active");
+    play.on(E::Subscribe(Wish::Cancel));
+    assert_eq!(play.state(), "none leaving");
+    assert_eq!(play.on(E::Subscribe(Wish::Standing)), ["store", "tell pending empty"]);
+    assert_eq!(play.on(E::FarOutcome(Wish::Cancel, None)), ["far watch"]);
+    assert_eq!(play.state(), "asked asking");
+}
+
+// checks: PRS-052
+#[test]
+fn rfc6121_s4_3_2_a_probe_is_answered_as_a_server_does() {
+    let mut play = Play::new(Sides { polls: false, ..X2S });
+    assert_eq!(play.on(E::Subscribe(Wish::Fetch)), ["authorize false"], "who may not watch");
+    let mut play = Play::new(X2S);
+    play.reach("active");
+    play.on(E::Notify(active(), device("b", Basic::Open)));
+    assert_eq!(play.on(E::Subscribe(Wish::Fetch)), ["tell active open+open", "far watch"], "each device");
+    play.on(E::Notify(active(), News::Whole(Arc::new(closed(&PresenceInfo::default())))));
+    assert_eq!(play.on(E::Subscribe(Wish::Fetch)), ["tell active closed", "far watch"], "nobody is there");
+}
+
+// checks: XSU-013
+#[test]
+fn rfc6121_s4_3_1_whoever_comes_online_again_has_his_contacts_probed() {
+    let mut play = Play::new(S2X);
+    play.reach("active");
+    play.on(E::Subscribe(Wish::Pause));
+    assert_eq!(
+        play.on(E::Subscribe(Wish::Watch(secs(3600)))),
+        ["store", "authorize true", "tell active empty", "far fetch"]
+    );
 }

@@ -52,11 +52,15 @@ impl Watch {
         if self.fetch.take().is_some() {
             return;
         }
+        if self.far == Far::Leaving {
+            return effects.push(Effect::Far(impp_model::Wish::Cancel));
+        }
         if self.near().is_empty() || self.authorization == Authorization::None {
             return;
         }
         match self.far {
             Far::Waiting => self.ask(sides, effects),
+            Far::Asking if !sides.refreshed => self.ask(sides, effects),
             // RFC 8048 §8.1: a watcher who is gone costs the presentity nothing.
             Far::Active | Far::Pending if sides.checked => {
                 self.far_due = now.after(CHECK_PATIENCE);

@@ -1,0 +1,129 @@
+//! Subscriptions over real sockets.
+
+use crate::kit::{FakeDns, Gateway, PATIENCE, Peer, request, status, text};
+use adapter_api::Tls;
+use impp_model::{Endpoint, News, Operation, Outcome, Proof, Standing, SubscribeOperation, Wish};
+use serde_json::json;
+use sip_proto::build::ResponseBuilder;
+use sip_proto::header_id::HeaderId;
+use std::time::{Duration, Instant};
+
+fn end(address: &str) -> Endpoint {
+    Endpoint::bare(address.parse().unwrap())
+}
+
+/// Juliet watches Romeo, who is of the SIP network.
+fn watch(wish: Wish) -> Operation {
+    let (watcher, target) = (end("juliet@example.com"), end("romeo@example.net"));
+    let (subscript_id, trans_id) = ("s".into(), "t".into());
+    Operation::Subscribe(Box::new(SubscribeOperation { watcher, target, wish, subscript_id, trans_id }))
+}
+
+fn subscribe(peer: &Peer, branch: &str, expires: &str) -> String {
+    let lines = format!("Event: presence\r\nContact: <sip:romeo@{}>\r\nExpires: {expires}\r\n", peer.address);
+    request("SUBSCRIBE", "sip:juliet@example.com", &format!("UDP {}", peer.address), branch, &lines, "")
+}
+
+async fn hand_over(gateway: &Gateway, peer: &Peer, wish: Wish) {
+    drop(gateway.hand_over(Instant::now() + PATIENCE, false, peer.hop(), watch(wish)));
+}
+
+fn hour() -> Wish {
+    Wish::Watch(Duration::from_secs(3600))
+}
+
+// checks: EVT-015
+#[tokio::test]
+async fn rfc6665_s4_4_1_the_route_set_is_that_of_the_notify() {
+    let (mut gateway, peer, proxy) = (Gateway::start().await, Peer::bind().await, Peer::bind().await);
+    hand_over(&gateway, &peer, hour()).await;
+    let first = peer.receive().await;
+    let accepted = ResponseBuilder::new(&first, 200).to_tag("peer").header(HeaderId::Expires, "3600");
+    let accepted = accepted.header(HeaderId::RecordRoute, "<sip:127.0.0.1:9;lr>").encode();
+    peer.send(gateway.udp, std::str::from_utf8(&accepted).unwrap()).await;
+    let (call, from) = (text(&first, HeaderId::CallId).unwrap(), text(&first, HeaderId::From).unwrap());
+    let route = format!("<sip:{};lr>", proxy.address);
+    let notify = format!(
+        "NOTIFY sip:{} SIP/2.0\r\nVia: SIP/2.0/UDP {peer};branch=z9hG4bKn\r\nMax-Forwards: 70\r\nRecord-Route: {route}\r\n\
+         From: <sip:romeo@example.net>;tag=peer\r\nTo: {from}\r\nCall-ID: {call}\r\nCSeq: 1 NOTIFY\r\n\
+         Contact: <sip:romeo@{peer}>\r\nEvent: presence\r\nSubscription-State: active;expires=3600\r\nContent-Length: 0\r\n\r\n",
+        gateway.udp,
+        peer = peer.address,
+    );
+    peer.send(gateway.udp, &notify).await;
+    assert_eq!(status(&peer.receive().await), 200);
+    let (Operation::Notify(told), _) = gateway.told().await else { panic!("no notification") };
+    assert!(matches!(told.standing, Standing::Active { .. }));
+    hand_over(&gateway, &peer, hour()).await;
+    assert_eq!(text(&proxy.receive().await, HeaderId::Route), Some(route));
+}
+
+// checks: EVT-023
+#[tokio::test]
+async fn rfc6665_s4_2_1_4_a_subscription_is_shortened_and_never_lengthened() {
+    let more = json!({"presence": {"max_expires": "2h"}});
+    let (mut gateway, peer) = (Gateway::start_with(more, FakeDns(Vec::new())).await, Peer::bind().await);
+    for (branch, asked, given) in [("long", "999999", 7200), ("short", "100", 100)] {
+        peer.send(gateway.udp, &subscribe(&peer, branch, asked)).await;
+        let (Operation::Subscribe(told), settle) = gateway.told().await else { panic!("no subscription") };
+        assert_eq!(told.wish, Wish::Watch(Duration::from_secs(given)));
+        settle.settle(Outcome::Success(Proof::Server));
+        let answer = peer.receive().await;
+        assert_eq!((status(&answer), text(&answer, HeaderId::Expires)), (200, Some(given.to_string())));
+    }
+}
+
+// checks: EVT-033
+#[tokio::test]
+async fn rfc3856_s6_6_1_nobody_subscribes_unproven() {
+    let tls = Tls::none("gw.example.com".parse().unwrap());
+    let mut gateway = Gateway::start_in(
+        json!({"user": [{"address": "romeo@example.net", "password": "montague"}]}),
+        FakeDns(Vec::new()),
+        &[],
+        tls,
+    )
+    .await;
+    let peer = Peer::bind().await;
+    peer.send(gateway.udp, &subscribe(&peer, "a", "3600")).await;
+    // A challenge larger than the request would not go to a stranger over UDP.
+    assert!(matches!(status(&peer.receive().await), 401 | 403));
+    assert!(gateway.presence.try_recv().is_err());
+}
+
+// checks: EVT-033
+#[tokio::test]
+async fn rfc3856_s6_6_2_who_has_an_agent_approves_by_watching() {
+    let more = json!({"presence": {"agent": ["example.net"]}});
+    let (mut gateway, peer) = (Gateway::start_with(more, FakeDns(Vec::new())).await, Peer::bind().await);
+    hand_over(&gateway, &peer, hour()).await;
+    let standing = |(operation, _)| match operation {
+        Operation::Notify(notify) => (notify.standing.clone(), notify.news.clone()),
+        other => panic!("{other:?}"),
+    };
+    let waits = standing(gateway.told().await);
+    assert!(matches!(waits, (Standing::Pending { .. }, News::Nothing)), "{waits:?}");
+    hand_over(&gateway, &peer, Wish::Fetch).await;
+    let refused = standing(gateway.told().await);
+    assert!(matches!(refused, (Standing::Ended { .. }, News::Nothing)), "{refused:?}");
+    peer.send(gateway.udp, &subscribe(&peer, "a", "3600")).await;
+    let approved = standing(gateway.told().await);
+    assert!(matches!(approved, (Standing::Active { .. }, _)), "{approved:?}");
+    assert!(matches!(gateway.told().await, (Operation::Subscribe(_), _)), "and Romeo watches her");
+    hand_over(&gateway, &peer, hour()).await;
+    assert!(matches!(standing(gateway.told().await).0, Standing::Active { .. }), "for good");
+}
+
+// checks: PUB-009
+#[tokio::test]
+async fn rfc3903_s7_options_tell_that_publications_are_taken() {
+    for (agent, takes) in [(json!(["example.net"]), true), (json!([]), false)] {
+        let more = json!({"presence": {"agent": agent}});
+        let (gateway, peer) = (Gateway::start_with(more, FakeDns(Vec::new())).await, Peer::bind().await);
+        let via = format!("UDP {}", peer.address);
+        peer.send(gateway.udp, &request("OPTIONS", "sip:gw.example.com", &via, "1", "", "")).await;
+        let answer = peer.receive().await;
+        assert_eq!(text(&answer, HeaderId::Allow).unwrap().contains("PUBLISH"), takes);
+        assert_eq!(text(&answer, HeaderId::AllowEvents).as_deref(), Some("presence"));
+    }
+}
