@@ -327,7 +327,8 @@ async fn what_was_journalled_and_failed_is_told_over_a_crash() {
     let running = world.run();
     is_told(next(&world.xmpp).await, "m1");
     sleep(Duration::from_secs(1)).await;
-    assert_eq!((world.books(), world.core.ledger().counts().entries), ([0, 1, 0, 0, 0], 0));
+    // The count of what failed is of the last second, which a crash may take along.
+    assert_eq!((world.books()[4], world.core.ledger().counts().entries), (0, 0));
     assert!(world.sip.take().is_empty());
     running.abort();
 }

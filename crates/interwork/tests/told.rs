@@ -430,7 +430,8 @@ async fn no_warning_is_given_of_what_has_ended() {
         }
     };
     warning.settle(failure(Cause::LinkDown));
-    world.core.peer_changed(&"xmpp".into(), "sip.example", adapter_api::PeerState::Up);
+    let entry = world.core.ledger().list(None, 9)[0].seq;
+    world.core.retry(entry).unwrap();
     next(&world.xmpp).await.settle(DELIVERED);
     sleep(Duration::from_secs(600)).await;
     assert!(world.sip.take().is_empty(), "it does not wait any longer");
