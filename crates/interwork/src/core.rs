@@ -1,6 +1,7 @@
 //! The hub itself: admission, routing, delivery, settlement.
 
 use crate::admission::Rules;
+use crate::composing::Composers;
 use crate::counters::{Counters, Direction, OperationKey};
 use crate::decisions::Decisions;
 use crate::dispatch::hop_name;
@@ -128,6 +129,7 @@ pub struct Core {
     pub(crate) notices: NoticePace,
     pub(crate) paces: Paces,
     pub(crate) pace_book: PaceBook,
+    pub(crate) composers: Composers,
     pub(crate) storage: Storage,
     pub(crate) retries: Retries,
     pub(crate) presence: Presence,
@@ -172,6 +174,7 @@ impl Core {
         let time = storage.clock.at(now);
         let asked = Asked::open(storage.ledger.store().clone(), time);
         let paces = PaceBook::open(&**storage.ledger.store());
+        let composers = Composers::open(&**storage.ledger.store(), time);
         let after_crash = AfterCrash::new(storage.ledger.begin(time), now);
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
@@ -193,6 +196,7 @@ impl Core {
             notices: NoticePace::default(),
             paces,
             pace_book: PaceBook::default(),
+            composers,
             storage,
             retries: Retries::new(seed),
             presence: Presence::new(),
@@ -230,6 +234,7 @@ impl Core {
         loop {
             tick.tick().await;
             self.sweep_once(now());
+            self.end_composing();
         }
     }
 
@@ -388,7 +393,7 @@ impl Core {
         }
     }
 
-    /// Carries an operation of presence on; nothing of it is ever in the ledger.
+    /// Carries on what is no message: presence, or a composing state of the gateway's own; nothing of it is ever in the ledger.
     pub(crate) fn carry(&self, operation: Operation, near: InstanceName, settle: Settle) {
         let trace = TraceId(self.next_trace.fetch_add(1, Relaxed));
         let (peer, owner) = (Arc::from(""), Owner::Sender(settle));

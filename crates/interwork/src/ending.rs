@@ -59,6 +59,7 @@ impl Core {
             ledger.end_held(once, end, self.timestamp());
         }
         self.paces.delivered(&ended.hop, &outcome, self.timestamp());
+        self.note_composing(&ended.operation, &ended.from, &outcome);
         if ended.once.is_some() {
             self.forget_failed(&ended.operation, &outcome);
         }

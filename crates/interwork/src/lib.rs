@@ -5,6 +5,7 @@
 
 mod admission; // RFC 3860 §3.4.1, steps 1 and 3
 mod blocklist;
+mod composing; // RFC 3994 §3.3, XEP-0085 §5.3
 mod core; // RFC 3860 §3.4
 mod counters;
 mod deciding;

@@ -9,8 +9,8 @@ use common::{
     DELIVERED, PLENTY, Table, World, failure, from_sip, from_xmpp, message, next, one, text_of, tuned, world, world_on,
 };
 use impp_model::{
-    Address, Cause, DateTime, Disposition, DispositionOperation, Domain, Endpoint, MaxForwards, Operation, Outcome,
-    Proof, Receipts, Sealed,
+    Address, Cause, ComposingOperation, ComposingState, DateTime, Disposition, DispositionOperation, Domain, Endpoint,
+    MaxForwards, Operation, Outcome, Proof, Receipts, Sealed,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -372,4 +372,62 @@ async fn what_only_the_addressee_can_read_goes_only_where_its_scheme_is_known() 
     }
     assert_eq!((world.sip.take().len(), world.xmpp.take().len()), (0, 0));
     running.abort();
+}
+
+fn composing(state: ComposingState) -> Operation {
+    let end = |address: &str| Endpoint::bare(address.parse().unwrap());
+    Operation::Composing(Box::new(ComposingOperation {
+        source: end("a@sip.example"),
+        destination: end("b@xmpp.example"),
+        max_forwards: MaxForwards::INITIAL,
+        trans_id: "c".into(),
+        thread: None,
+        state,
+        refresh: None,
+        content_type: None,
+    }))
+}
+
+fn state_of(delivery: &Delivery) -> ComposingState {
+    let Operation::Composing(told) = &*delivery.operation else { panic!("{:?}", delivery.operation) };
+    told.state
+}
+
+// checks: ISC-003, CMP-003
+#[tokio::test(start_paused = true)]
+async fn rfc3994_s3_3_who_composed_when_the_gateway_was_killed_is_told_to_have_stopped() {
+    let mut lives = world(Table::new(0), PLENTY);
+    // Told that he composes; that he stopped; that he composes, and sent his message: only the first is left behind.
+    for (states, message, left) in [
+        (vec![ComposingState::Composing], false, true),
+        (vec![ComposingState::Composing, ComposingState::Paused], false, false),
+        (vec![ComposingState::Composing], true, false),
+    ] {
+        let running = lives.run();
+        for state in states {
+            lives.core.submit(composing(state), from_sip(), settle_channel().0);
+            next(&lives.xmpp).await.settle(Outcome::HandedOver);
+        }
+        if message {
+            let outcome = lives.sip_sends("done");
+            next(&lives.xmpp).await.settle(DELIVERED);
+            assert_eq!(outcome.await, Ok(DELIVERED));
+        }
+        sleep(Duration::from_secs(1)).await;
+        running.abort();
+        let store = Arc::new(lives.store.reopen().unwrap().0);
+        lives = world_on(Table::new(0), PLENTY, store, lives.clock, Limits::default());
+        let running = lives.run();
+        if left {
+            // Its link is not up at once.
+            next(&lives.xmpp).await.settle(failure(Cause::LinkDown));
+            let ended = next(&lives.xmpp).await;
+            assert_eq!(state_of(&ended), ComposingState::Active);
+            ended.settle(Outcome::HandedOver);
+        }
+        sleep(Duration::from_secs(60)).await;
+        assert!(lives.xmpp.take().is_empty(), "nothing is left");
+        assert_eq!(lives.books()[1..], [0, 0, 0, 0]);
+        running.abort();
+    }
 }

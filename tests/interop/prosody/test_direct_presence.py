@@ -49,7 +49,7 @@ def pjsua(name, *arguments):
 
 
 def test_pjsua_watches_xmpp(gw, bob, name):
-    client = pjsua(name, "--watch", "sip:bob@xmpp.test", "--seconds", "12")
+    client = pjsua(name, "--watch", "sip:bob@xmpp.test", "--seconds", "10")
     jid = f"{name}@sip.test"
     assert bob.told("subscribe", jid)
     bob.presence("subscribed", jid)
@@ -62,7 +62,7 @@ def test_pjsua_watches_xmpp(gw, bob, name):
 
 def test_xmpp_watches_pjsua(gw, bob, name):
     jid = f"{name}@sip.test"
-    client = pjsua(name, "--publish", "--note", "Busy", "--offline-after", "8", "--seconds", "6")
+    client = pjsua(name, "--publish", "--note", "Busy", "--offline-after", "6", "--seconds", "4")
     bob.presence("subscribe", jid)
     assert bob.told("subscribed", jid, seconds=30)
     assert bob.told("available", jid, "Busy")

@@ -262,7 +262,7 @@ impl Adapter for PipeAdapter {
                 () = shutdown.requested(), if !self.wrong("shutdown") => break,
                 Some(_) = endings.join_next(), if !endings.is_empty() => {}
                 Some((delivery, permit)) = queued.recv() => {
-                    if self.wrong("order-out") && held.is_none() && queued.is_empty() {
+                    if self.wrong("order-out") && held.is_none() && !queued.is_empty() {
                         held = Some((delivery, permit));
                         continue;
                     }

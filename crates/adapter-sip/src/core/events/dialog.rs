@@ -194,6 +194,22 @@ mod tests {
         }
     }
 
+    // checks: EVT-031
+    #[test]
+    fn rfc6665_s3_2_1_accept_says_which_protected_documents_a_watcher_takes() {
+        let taken = |accept: &str| {
+            let text = format!("SUBSCRIBE sip:a@b SIP/2.0\r\nContact: <sip:c@d>\r\nCSeq: 7 SUBSCRIBE\r\n{accept}\r\n");
+            let mut dialog = dialog();
+            dialog.refresh(&Message::parse(bytes::Bytes::from(text)).unwrap());
+            ["multipart/signed", "Application/PKCS7-Mime", "text/plain"].map(|essence| dialog.protected.take(essence))
+        };
+        assert_eq!(taken(""), [false; 3]);
+        assert_eq!(taken("Accept: application/pidf+xml\r\n"), [false; 3]);
+        assert_eq!(taken("Accept: application/pidf+xml, multipart/signed;q=0.5\r\n"), [true, false, false]);
+        assert_eq!(taken("Accept: application/*\r\n"), [false, true, false]);
+        assert_eq!(taken("Accept: */*\r\n"), [true, true, false]);
+    }
+
     // checks: PRS-010, EVT-001, EVT-002, EVT-004, SIP-034
     #[test]
     fn rfc6665_s4_1_2_1_a_subscribe_has_what_it_needs_and_its_numbers_never_go_back() {

@@ -99,3 +99,17 @@ fn is_good(report: &Value) -> bool {
         && good("/result", &["ok".into(), "accept".into()])
         && good("/strict/result", &["ok".into()])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::line;
+
+    #[test]
+    fn one_line_end_is_the_shells_and_no_more() {
+        for (input, expected) in
+            [("a", "a"), ("a\n", "a"), ("a\r\n", "a"), ("a\r", "a\r"), ("a\n\n", "a\n"), (" a ", " a ")]
+        {
+            assert_eq!(line(input.as_bytes()), expected);
+        }
+    }
+}
