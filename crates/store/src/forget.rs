@@ -62,7 +62,8 @@ fn end(ledger: &Arc<Ledger>, seq: Seq, address: &Address, now: Timestamp) -> Res
         Err(LedgerError::Unreadable(_)) => return Ok(None),
         Err(error) => return Err(error),
     };
-    if !concerns(&entry.operation, address) && !(entry.origin != Origin::Peer && tells_of(&entry.operation, address)) {
+    let is_told_of = entry.origin != Origin::Peer && tells_of(&entry.operation, address);
+    if !is_told_of && !concerns(&entry.operation, address) {
         return Ok(None);
     }
     ledger.take(seq)?;

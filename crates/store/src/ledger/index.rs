@@ -157,12 +157,11 @@ impl Index {
     /// turns: one that is held back for a minute must not keep what is said about somebody else.
     fn place(&self, seq: Seq, pair: Pair) -> usize {
         let Some(queue) = self.pairs.get(&pair) else { return 0 };
-        let slot = |seq: &Seq| self.slots.get(seq).filter(|slot| slot.origin != Origin::Peer);
+        let slot = |seq: &Seq| self.slots.get(seq).map(|slot| &**slot).filter(|slot| slot.origin != Origin::Peer);
         let Some(turn) = slot(&seq).map(|slot| slot.progress.next_try) else { return queue.entries.len() };
         let is_later = |seq: &&Seq| {
-            let untried = |slot: &&Box<Slot>| {
-                slot.progress.attempts == 0 && matches!(slot.state, State::Appending | State::Waiting)
-            };
+            let untried =
+                |slot: &&Slot| slot.progress.attempts == 0 && matches!(slot.state, State::Appending | State::Waiting);
             slot(seq).filter(untried).is_some_and(|slot| slot.progress.next_try > turn)
         };
         queue.entries.len() - queue.entries.iter().rev().take_while(is_later).count()
