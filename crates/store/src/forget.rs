@@ -162,6 +162,15 @@ mod tests {
     const ROMEO: &[u8] = b"romeo@sip.example";
 
     #[test]
+    fn a_notice_tells_of_whom_its_text_names() {
+        let mut operation = crate::ledger::testkit::entry("gateway@gw.example", "juliet@sip.example").operation;
+        let Operation::Message(message) = &mut operation else { panic!() };
+        message.message.content = impp_model::Content::text("Your message to romeo@sip.example of now waits.");
+        let tells = |name: &str| tells_of(&operation, &name.parse().unwrap());
+        assert!(tells("romeo@sip.example") && !tells("juliet@sip.example") && !tells("omeo@sip.example"));
+    }
+
+    #[test]
     fn an_address_is_found_whole_and_in_every_form() {
         let packed = rmp_serde::to_vec_named(&serde_json::json!({"peer": "romeo@sip.example", "next": 97})).unwrap();
         let long = format!("{}@sip.example", "r".repeat(60));
