@@ -74,7 +74,7 @@ fn chain(shown: &Shown) -> Check {
     }
 }
 
-/// RFC 5280 §4.2.1.12. Public authorities have stopped issuing for clients; servers take one for servers from who calls.
+/// X.509 extended key usage. Public authorities have stopped issuing for clients; servers take one for servers from who calls.
 fn purposes(shown: &Shown) -> Check {
     const ITEM: &str = "certificate purposes";
     match (shown.for_servers, shown.for_clients) {

@@ -189,7 +189,7 @@ pub(super) fn end_of(certificate: &[u8]) -> Option<SystemTime> {
     X509Certificate::from_der(certificate).ok().map(|(_, certificate)| not_after(&certificate))
 }
 
-/// RFC 5280 §4.2.1.12: whether a certificate in DER may be shown by servers, and by clients.
+/// By the extended key usage of X.509: whether a certificate in DER may be shown by servers, and by clients.
 pub(super) fn purposes_of(certificate: &[u8]) -> (bool, bool) {
     let Ok((_, certificate)) = X509Certificate::from_der(certificate) else { return (false, false) };
     match certificate.extended_key_usage() {

@@ -17,7 +17,7 @@ from interlingua_adapter import Adapter, Delivery, Gateway, authorize, capabilit
 from interlingua_adapter import publish, run, subscribe, text_of, tuples_of, wire
 
 BOT, log = "gateway", logging.getLogger("irc")
-LINE = 350  # octets of text in one line: 512 less prefix, command and nicks (RFC 2812 §2.3)
+LINE = 350  # octets of text in one line: 512 less prefix, command and nicks
 MAX_LINES, MAX_PUPPETS = 40, 200  # lines of one message; connections: the one that was idle longest makes room
 LOOK = float(os.environ.get("IRC_LOOK", "30"))  # seconds between two looks who is away: MONITOR does not tell
 NICK = re.compile(r"[A-Za-z0-9_\[\]\\`^{}|-]+")  # nothing else is sent where a nick belongs
