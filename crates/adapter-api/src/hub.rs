@@ -1,7 +1,7 @@
 //! The hub as an adapter sees it.
 
 use crate::{Carries, Configuration, DomainPattern, Registration, Settle, settle_channel};
-use impp_model::{Address, Operation, Outcome, domain::Domain};
+use impp_model::{Address, DispositionOperation, Operation, Outcome, domain::Domain};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::SocketAddr;
@@ -132,6 +132,8 @@ pub trait AdapterState: Send + Sync {
 pub type StateDone = Box<dyn FnOnce(bool) + Send>;
 
 /// What stands behind a [`Hub`]; implemented by the gateway and by test kits.
+///
+/// No method has a body here: one that is passed on from a hub to another must not get lost on the way.
 pub trait HubCore: Send + Sync {
     /// See [`Hub::submit`].
     fn submit(&self, operation: Operation, provenance: Arc<Provenance>, settle: Settle) -> TraceId;
@@ -141,24 +143,18 @@ pub trait HubCore: Send + Sync {
     fn translation_loss(&self, adapter: &InstanceName, field: &str, how: Carries);
     /// See [`Hub::configuration`].
     fn configuration(&self) -> watch::Receiver<Arc<Configuration>>;
-    /// See [`Hub::peer_proven`]; what only carries operations need not care.
-    fn peer_proven(&self, adapter: &InstanceName, peer: &str, proof: &str, protection: &str) {
-        let _ = (adapter, peer, proof, protection);
-    }
-    /// See [`Hub::peer_registered`]; what only carries operations need not care.
-    fn peer_registered(&self, adapter: &InstanceName, peer: &str, registration: Registration) {
-        let _ = (adapter, peer, registration);
-    }
+    /// See [`Hub::peer_proven`].
+    fn peer_proven(&self, adapter: &InstanceName, peer: &str, proof: &str, protection: &str);
+    /// See [`Hub::peer_registered`].
+    fn peer_registered(&self, adapter: &InstanceName, peer: &str, registration: Registration);
     /// See [`Hub::keep`] and [`Hub::kept`]; none where nothing is kept.
-    fn state(&self) -> Option<Arc<dyn AdapterState>> {
-        None
-    }
-    /// See [`Hub::commit`]; none where nothing is kept.
-    fn commit(&self) {}
-    /// See [`Hub::listening`]; what only carries operations need not care.
-    fn listening(&self, adapter: &InstanceName, transport: &str, address: SocketAddr) {
-        let _ = (adapter, transport, address);
-    }
+    fn state(&self) -> Option<Arc<dyn AdapterState>>;
+    /// See [`Hub::commit`].
+    fn commit(&self);
+    /// See [`Hub::owe`].
+    fn owe(&self, adapter: &InstanceName, word: DispositionOperation);
+    /// See [`Hub::listening`].
+    fn listening(&self, adapter: &InstanceName, transport: &str, address: SocketAddr);
 }
 
 /// The way into the gateway, one for each adapter instance. Cheap to clone.
@@ -190,6 +186,12 @@ impl Hub {
         self.core.commit();
     }
 
+    /// Gives back word of a failure, from the addressee to the sender, which this adapter was told and could not get through:
+    /// it is delivered when it can be, over a restart too, or counted as told to nobody.
+    pub fn owe(&self, word: DispositionOperation) {
+        self.core.owe(&self.instance, word);
+    }
+
     /// Hands in what arrived and waits for what became of it.
     pub async fn submit_and_wait(&self, operation: Operation, provenance: Arc<Provenance>) -> (TraceId, Outcome) {
         let (settle, outcome) = settle_channel();
@@ -197,7 +199,8 @@ impl Hub {
         (trace, outcome.await.unwrap_or(Outcome::Indeterminant))
     }
 
-    /// Tells that `peer` (a domain or hop address) can be reached, or can't.
+    /// Tells that `peer` (a domain or hop address) can be reached, or can't; or, by its address, that a user can who has a way
+    /// of its own: what waits for it is tried at once.
     pub fn peer_changed(&self, peer: &str, state: PeerState) {
         self.core.peer_changed(&self.instance, peer, state);
     }

@@ -449,6 +449,14 @@ impl HubCore for Far {
     fn listening(&self, _: &InstanceName, transport: &str, address: SocketAddr) {
         self.push(Frame::Listening(wire::Listening { transport: transport.to_owned(), address: address.to_string() }));
     }
+
+    fn peer_proven(&self, _: &InstanceName, _: &str, _: &str, _: &str) {}
+
+    fn peer_registered(&self, _: &InstanceName, _: &str, _: adapter_api::Registration) {}
+
+    fn commit(&self) {}
+
+    fn owe(&self, _: &InstanceName, _: impp_model::DispositionOperation) {}
 }
 
 impl AdapterState for Far {

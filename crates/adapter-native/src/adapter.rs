@@ -5,12 +5,12 @@ use crate::config::Config;
 use crate::deadlines::{Deadline, Deadlines};
 use crate::mailbox::{DeviceError, Fate};
 use crate::typing::Typing;
-use crate::users::{User, Users, Waiting, now};
+use crate::users::{Reader, User, Users, Waiting, now};
 use crate::wire::EventId;
 use crate::{http, mapping};
 use adapter_api::{
     Adapter, AdapterError, Capabilities, Carries, Check, Context, Delivery, Examine, Findings, Full, Hub, InstanceName,
-    Shutdown,
+    PeerState, Shutdown,
 };
 use async_trait::async_trait;
 use impp_model::{
@@ -209,6 +209,20 @@ impl Shared {
             self.stop();
         }
         Ok(())
+    }
+
+    /// Opens a stream of events for a device; the hub hears that its user can be reached.
+    pub(crate) fn open_stream(
+        &self,
+        user: &Arc<User>,
+        device: Arc<str>,
+        after: Option<EventId>,
+    ) -> Result<Reader, DeviceError> {
+        let reader = Reader::open(user, device, after)?;
+        if let Some(hub) = self.hub.get() {
+            hub.peer_changed(&user.address.to_string(), PeerState::Up);
+        }
+        Ok(reader)
     }
 
     /// Takes a device's word for everything up to `id`, and tells those who waited for it.

@@ -13,7 +13,7 @@ use adapter_api::{
     Registration, Settle, Shutdown, ShutdownTrigger, TraceId,
 };
 use anyhow::{Context, Result, anyhow};
-use impp_model::Operation;
+use impp_model::{DispositionOperation, Operation};
 use interwork::Core;
 use ops::{Admin, AdminToken, Audit, Readiness, Tokens};
 use serde_json::Value;
@@ -330,6 +330,14 @@ impl HubCore for Observer {
 
     fn state(&self) -> Option<Arc<dyn AdapterState>> {
         self.core.state()
+    }
+
+    fn commit(&self) {
+        self.core.commit();
+    }
+
+    fn owe(&self, adapter: &InstanceName, word: DispositionOperation) {
+        self.core.owe(adapter, word);
     }
 
     fn listening(&self, adapter: &InstanceName, transport: &str, address: SocketAddr) {

@@ -29,10 +29,11 @@ use adapter_api::{
     Settle, Settlement, Token, TraceId,
 };
 use arc_swap::ArcSwap;
-use impp_model::{Address, Cause, Failure, Kind, Operation, Outcome, Side};
+use impp_model::{Address, Cause, DispositionOperation, Failure, Kind, Operation, Outcome, Side};
 use impp_resolve::{Dns, Limits};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
@@ -395,7 +396,7 @@ impl Core {
 
     /// Carries on what is no message: presence, or a composing state of the gateway's own; nothing of it is ever in the ledger.
     pub(crate) fn carry(&self, operation: Operation, near: InstanceName, settle: Settle) {
-        let trace = TraceId(self.next_trace.fetch_add(1, Relaxed));
+        let trace = self.new_trace_id();
         let (peer, owner) = (Arc::from(""), Owner::Sender(settle));
         self.route(Waiting {
             trace,
@@ -407,6 +408,19 @@ impl Core {
             once: None,
             repeat: false,
         });
+    }
+
+    /// A user who has a way of its own can be reached: neither a metric nor a log names it.
+    fn user_changed(&self, adapter: &InstanceName, user: &Address, state: PeerState) {
+        if state == PeerState::Up {
+            let woken = self.storage.ledger.wake_for(user, self.timestamp());
+            tracing::debug!(%adapter, woken, "messages that waited for a user are tried");
+            self.retries.look();
+        }
+    }
+
+    pub(crate) fn new_trace_id(&self) -> TraceId {
+        TraceId(self.next_trace.fetch_add(1, Relaxed))
     }
 
     /// A number that no other operation of this process has.
@@ -430,7 +444,7 @@ pub(crate) fn now() -> Instant {
 
 impl HubCore for Core {
     fn submit(&self, mut operation: Operation, provenance: Arc<Provenance>, settle: Settle) -> TraceId {
-        let trace = TraceId(self.next_trace.fetch_add(1, Relaxed));
+        let trace = self.new_trace_id();
         self.traces.add(new_trace(trace, &operation, &provenance));
         let admitted = self.admit(&mut operation, &provenance);
         if admitted.is_ok() && operation.kind().is_presence() {
@@ -464,8 +478,15 @@ impl HubCore for Core {
     }
 
     fn peer_changed(&self, adapter: &InstanceName, peer: &str, state: PeerState) {
+        if let Ok(user) = Address::parse_bare(peer) {
+            return self.user_changed(adapter, &user, state);
+        }
         if state == PeerState::Up {
-            let woken = self.storage.ledger.wake(Some(&hop_name(adapter, peer)), self.timestamp());
+            let ledger = &self.storage.ledger;
+            let mut woken = ledger.wake(Some(&hop_name(adapter, peer)), self.timestamp());
+            if self.candidates.iter().any(|found| found.name == *adapter && found.capabilities.standing_link) {
+                woken += ledger.wake_words(self.timestamp());
+            }
             tracing::debug!(%adapter, peer, woken, "messages that waited for it are tried");
             self.retries.look();
         }
@@ -502,6 +523,12 @@ impl HubCore for Core {
     fn commit(&self) {
         self.commit_young();
     }
+
+    fn owe(&self, _: &InstanceName, word: DispositionOperation) {
+        self.take_over(word);
+    }
+
+    fn listening(&self, _: &InstanceName, _: &str, _: SocketAddr) {}
 
     fn state(&self) -> Option<Arc<dyn AdapterState>> {
         Some(Arc::new(KeptState(self.storage.ledger.store().clone())))

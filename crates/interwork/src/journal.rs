@@ -1,7 +1,7 @@
 //! The journal: what came over a link that can't repeat it, and is under way for a moment too long (DESIGN A5).
 
 use crate::core::{Core, now};
-use crate::ending::Ended;
+use crate::ending::{Ended, recall};
 use crate::inflight::Held;
 use crate::retry::is_retryable;
 use crate::routing::Choice;
@@ -262,14 +262,21 @@ impl Core {
         Ok(())
     }
 
-    /// A failure is told when it is on disk: whoever has heard of it must not get the message all the same after a crash.
+    /// A failure is told when it is on disk: whoever has heard of it must not get the message all the same after a crash. Where
+    /// that is done by a stanza of its own the word of it is in the same commit, and goes its own way from there: neither a
+    /// crash nor a link that is down takes it along.
     fn conclude_journalled(&self, ended: &Ended, near: Settle, seq: Seq, outcome: Outcome) -> Result<(), Settle> {
         let (Some(end), Some(core)) = (End::of(outcome.clone()), self.me()) else { return Err(near) };
         let (trace, now) = (ended.trace, self.timestamp());
         let conclusion = Conclusion { recall: self.recall_of(ended, &end), ..end.into() };
         let has_failed = matches!(outcome, Outcome::Failure(_));
+        let created = self.storage.clock.at(ended.since);
+        let about = recall(&ended.operation, trace.0, &ended.from, created).filter(|_| self.tells_always(&ended.from));
+        let notice = about.and_then(|(_, about)| self.notice(&about, &conclusion.end));
+        let conclusion = Conclusion { notice: notice.as_ref(), ..conclusion };
+        let for_near = if notice.is_some() { Outcome::Indeterminant } else { outcome.clone() };
         let near = Arc::new(Mutex::new(Some(near)));
-        let (waits, told, of) = (near.clone(), outcome.clone(), ended.clone());
+        let (waits, told, of) = (near.clone(), for_near, ended.clone());
         let done = move |result: Result<_, LedgerError>| {
             // Not on disk, it is tried again after a start: it stays accepted.
             let told = if result.is_ok() { told } else { Outcome::Indeterminant };
@@ -279,6 +286,7 @@ impl Core {
             if has_failed && let Some(near) = waits.lock().take() {
                 near.settle(told.clone());
                 core.answer_twins(of.once, &told);
+                core.retries.look();
             }
         };
         let settled = self.storage.ledger.settle(seq, conclusion, now, Urgency::WriteBehind, done);

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use store::{Class, End, Entry, Near, OnceKey, Origin, Pair, Recall, Timestamp, Urgency};
+use store::{Class, End, Entry, Near, OnceKey, Origin, Pair, Recall, Seq, State, Timestamp, Urgency};
 
 /// Who speaks where a protocol has no form of its own for it: a local part at the gateway's name.
 const OWN_NAME: &str = "gateway";
@@ -27,6 +27,10 @@ const MAX_PAIRS: usize = 10_000;
 /// Notices that one text tells of, and its octets: RFC 3428 §8, with its headers it fits into a datagram.
 const MAX_GATHERED: usize = 1_000;
 const MAX_TEXT: usize = 700;
+
+/// A notice is tried for so long at the least, whatever messages are given: who sends what is worth nothing after a minute is
+/// told all the same that it was not delivered.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// When the source of a pair was last told of its destination, or will be.
 #[derive(Debug, Default)]
@@ -71,12 +75,35 @@ impl Core {
         };
         if tells {
             let word = word(about, disposition)?;
-            return Some(self.own_entry(Operation::Disposition(Box::new(word)), about, Origin::Gateway));
+            return Some(self.own_entry(Operation::Disposition(Box::new(word)), about.trace, Origin::Gateway));
         }
         let reason = in_words(&disposition.failure()?);
-        let mut entry = self.text_entry(about, "notice", &format!("was not delivered: {reason}."), Origin::Gateway)?;
-        entry.next_try = self.notices.turn(pair_of(about), self.timestamp());
-        Some(entry)
+        let entry = self.text_entry(about, "notice", &format!("was not delivered: {reason}."), Origin::Gateway)?;
+        Some(self.in_turn(entry, about))
+    }
+
+    /// Whether senders of this instance are told of each failure in a form of their protocol, however late.
+    pub(crate) fn tells_always(&self, near: &InstanceName) -> bool {
+        let near = self.candidates.iter().find(|candidate| candidate.name == *near);
+        near.is_some_and(|near| near.capabilities.tells_failure == TellsFailure::Always)
+    }
+
+    /// The entry at the time when its pair's next notice may go.
+    fn in_turn(&self, entry: Entry, about: &Recall) -> Entry {
+        let next_try = self.notices.turn(pair_of(about), self.timestamp());
+        Entry { next_try, expires: self.patience(next_try), ..entry }
+    }
+
+    /// Until when what is due at `turn` is tried.
+    fn patience(&self, turn: Timestamp) -> Timestamp {
+        turn.after(self.config.delivery.expiry.max(PATIENCE))
+    }
+
+    /// Takes over word of a failure that an adapter could not get through.
+    pub(crate) fn take_over(&self, word: DispositionOperation) {
+        let trace = self.new_trace_id();
+        tracing::debug!(%trace, to = word.destination.address.domain().as_str(), "an error waits for its way back");
+        self.tell(self.own_entry(Operation::Disposition(Box::new(word)), trace.0, Origin::Gateway));
     }
 
     /// Tells the senders of messages that wait for long, each once.
@@ -90,8 +117,9 @@ impl Core {
             let cause = self.storage.ledger.item(seq).ok().and_then(|item| item.last).unwrap_or(Cause::LinkDown);
             let until = date_time(entry.expires).map_or_else(String::new, |until| format!(" until {until}"));
             let what = format!("waits ({cause}); delivery is tried{until}.");
-            if let Some(mut warning) = self.text_entry(&about, "waits", &what, Origin::Warning) {
-                warning.next_try = self.notices.turn(pair_of(&about), self.timestamp());
+            if let Some(warning) = self.text_entry(&about, "waits", &what, Origin::Warning) {
+                let mut warning = self.in_turn(warning, &about);
+                warning.near.reply = Bytes::copy_from_slice(&seq.0.to_be_bytes());
                 self.traces.update(TraceId(entry.trace), |record| record.note("warned", cause.code()));
                 self.tell(warning);
             }
@@ -148,8 +176,15 @@ impl Core {
         self.route(Waiting { trace, operation, near, peer: "".into(), owner, since: now(), once: None, repeat: false });
     }
 
+    /// Whether an entry warns that another waits, which does not any longer.
+    pub(crate) fn is_over(&self, warning: &Entry) -> bool {
+        let Ok(about) = <[u8; 8]>::try_from(&*warning.near.reply) else { return false };
+        let about = self.storage.ledger.item(Seq(u64::from_be_bytes(about)));
+        warning.origin == Origin::Warning && !about.is_ok_and(|item| item.state != State::Ending)
+    }
+
     /// Makes one text of all the notices that wait for one sender, each a line; the entries that go with the first.
-    pub(crate) fn gather(&self, first: Entry) -> (Operation, Vec<store::Seq>) {
+    pub(crate) fn gather(&self, first: Entry) -> (Operation, Vec<Seq>) {
         let ledger = &self.storage.ledger;
         let Operation::Message(mut message) = first.operation else { return (first.operation, Vec::new()) };
         if first.origin == Origin::Peer {
@@ -162,7 +197,8 @@ impl Core {
             let is_due = ledger.item(seq).is_ok_and(|item| item.origin == first.origin && item.next_try <= now);
             let Some(Ok(other)) = is_due.then(|| ledger.get(seq)) else { continue };
             let Operation::Message(other_message) = &other.operation else { continue };
-            if ledger.take(seq).is_err() {
+            // One that is over goes in its own turn.
+            if self.is_over(&other) || ledger.take(seq).is_err() {
                 continue;
             }
             others.push(seq);
@@ -196,20 +232,20 @@ impl Core {
             trans_id: TransId::from(id.as_str()),
             message: InstantMessage { id: Some(id.into()), ..InstantMessage::new(Content::text(text)) },
         };
-        Some(self.own_entry(Operation::Message(Box::new(operation)), about, origin))
+        Some(self.own_entry(Operation::Message(Box::new(operation)), about.trace, origin))
     }
 
-    fn own_entry(&self, operation: Operation, about: &Recall, origin: Origin) -> Entry {
+    fn own_entry(&self, operation: Operation, trace: u64, origin: Origin) -> Entry {
         let now = self.timestamp();
         Entry {
-            trace: about.trace,
+            trace,
             operation,
             origin,
             near: Near { instance: OWN_NAME.into(), reply: Bytes::new() },
             hop: None,
             class: Class::Spool,
             created: now,
-            expires: now.after(self.config.delivery.expiry),
+            expires: self.patience(now),
             warn: None,
             next_try: now,
             attempts: 0,

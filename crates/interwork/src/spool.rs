@@ -167,12 +167,30 @@ impl Core {
 
     /// Puts an operation behind those of its pair that wait.
     pub(crate) fn follow(&self, waiting: Waiting, pair: Pair, hop: Box<str>) {
+        if waiting.operation.kind() == Kind::Composing {
+            // RFC 3994 §3.2: it is about this moment, and what comes before it is not there yet.
+            return self.drop_state(waiting);
+        }
+        if must_not_wait(&waiting.operation) {
+            let text = "earlier messages wait for this addressee, and this one is not to be stored";
+            return self.refuse(waiting, Failure::new(Side::Far, Cause::RecipientUnavailable).with_text(text));
+        }
         let failure = Failure::new(Side::Ours, Cause::Overload).with_text("too many messages wait for this addressee");
         if self.order.parked(pair) >= MAX_PARKED || !self.may_follow(&hop) {
             self.counters.queue_full();
             return self.refuse(waiting, failure);
         }
         self.hold_back(waiting, pair, hop, failure, 0);
+    }
+
+    /// Ends what is worth nothing later and has no way now: nobody misses it.
+    fn drop_state(&self, waiting: Waiting) {
+        let Waiting { trace, operation, near: from, owner, since, once, .. } = waiting;
+        let (to, hop) = (from.clone(), Box::default());
+        self.report(&Ended { trace, operation, from, to, since, once, hop }, &Outcome::HandedOver);
+        if let Owner::Sender(near) = owner {
+            near.settle(Outcome::HandedOver);
+        }
     }
 
     /// Whether what waits for a hop goes on fast enough for more to stand behind it: else a load that refills the spool faster
@@ -474,6 +492,13 @@ impl Core {
             }
         };
         let trace = TraceId(entry.trace);
+        if self.is_over(&entry) {
+            tracing::debug!(%trace, entry = %seq, "what it warns of is over");
+            let failure = Failure::new(Side::Ours, Cause::Withdrawn).with_text("what it warns of is over");
+            self.conclude(seq, entry.origin, End::Failed(Box::new(failure)), None);
+            self.retries.ended();
+            return now;
+        }
         tracing::debug!(%trace, entry = %seq, attempts, repeat, "tried again");
         if entry.origin == Origin::Peer {
             self.take_up_trace(&entry);

@@ -290,7 +290,8 @@ async fn what_a_link_cannot_repeat_is_journalled_unless_it_ends_before() {
     let failed = world.xmpp_sends("failed");
     sleep(Duration::from_millis(40)).await;
     one(&world.sip).settle(failure(Cause::NotFound));
-    assert_eq!(failed.await, Ok(failure(Cause::NotFound).into()), "told by the link it came over");
+    assert_eq!(failed.await, Ok(Outcome::Indeterminant), "it is told by a word of its own");
+    is_told(next(&world.xmpp).await, "failed");
     assert_eq!(world.books(), [2, 1, 0, 0, 0]);
 
     let passing = world.xmpp_sends("passing");
@@ -299,6 +300,86 @@ async fn what_a_link_cannot_repeat_is_journalled_unless_it_ends_before() {
     assert_eq!(passing.await, Ok(Outcome::Indeterminant));
     next(&world.sip).await.settle(DELIVERED);
     assert_eq!(world.books(), [3, 1, 0, 0, 0]);
+    running.abort();
+}
+
+/// Word of a failure that its sender takes.
+fn is_told(word: Delivery, id: &str) {
+    let Operation::Disposition(about) = &*word.operation else { panic!("{:?}", word.operation) };
+    assert_eq!(about.message_id.as_ref().map(|id| id.as_str()), Some(id));
+    assert_eq!(about.disposition.failure().map(|failure| failure.cause), Some(Cause::NotFound));
+    word.settle(DELIVERED);
+}
+
+// checks: IM-013
+#[tokio::test(start_paused = true)]
+async fn what_was_journalled_and_failed_is_told_over_a_crash() {
+    let first = world(Table::new(0), PLENTY);
+    let running = first.run();
+    let failed = first.xmpp_sends("m1");
+    sleep(Duration::from_millis(40)).await;
+    one(&first.sip).settle(failure(Cause::NotFound));
+    assert_eq!(failed.await, Ok(Outcome::Indeterminant));
+    running.abort();
+    let store = Arc::new(first.store.reopen().unwrap().0);
+    let world = world_on(Table::new(0), PLENTY, store, first.clock, Limits::default());
+    drop(first);
+    let running = world.run();
+    is_told(next(&world.xmpp).await, "m1");
+    sleep(Duration::from_secs(1)).await;
+    // The count of what failed is of the last second, which a crash may take along.
+    assert_eq!((world.books()[4], world.core.ledger().counts().entries), (0, 0));
+    assert!(world.sip.take().is_empty());
+    running.abort();
+}
+
+// checks: IM-013
+#[tokio::test(start_paused = true)]
+async fn an_error_that_an_adapter_could_not_get_through_is_delivered_when_its_link_is_back() {
+    let world = world(Table::new(0), PLENTY);
+    let running = world.run();
+    let end = |text: &str| impp_model::Endpoint::bare(text.parse().unwrap());
+    world.core.owe(
+        &"xmpp".into(),
+        impp_model::DispositionOperation {
+            source: end("a@sip.example"),
+            destination: end("b@xmpp.example"),
+            max_forwards: impp_model::MaxForwards::INITIAL,
+            message_id: Some("m1".into()),
+            trans_id: "m1".into(),
+            accepted: DateTime::from_epoch(0, 0).unwrap(),
+            disposition: impp_model::Disposition::Failed(Box::new(failure(Cause::NotFound))),
+            and_earlier: false,
+            return_path: None,
+        },
+    );
+    next(&world.xmpp).await.settle(failure(Cause::LinkDown));
+    sleep(Duration::from_millis(100)).await;
+    assert!(world.xmpp.take().is_empty());
+    world.core.peer_changed(&"xmpp".into(), "sip.example", PeerState::Up);
+    sleep(Duration::from_millis(50)).await;
+    is_told(one(&world.xmpp), "m1");
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!((world.books(), world.core.ledger().counts().entries), ([0; 5], 0));
+    running.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_user_who_comes_wakes_what_waits_for_that_user_alone() {
+    let world = world(Table::new(0), PLENTY);
+    let running = world.run();
+    let away = || failure(Cause::RecipientUnavailable).with_retry(impp_model::Retry::After(Duration::from_secs(30)));
+    for (to, text) in [("b@xmpp.example", "1"), ("c@xmpp.example", "2")] {
+        let outcome = world.submit("a@sip.example", to, text, from_sip());
+        one(&world.xmpp).settle(away());
+        assert_eq!(outcome.await, Ok(Outcome::Indeterminant));
+    }
+    world.core.peer_changed(&"xmpp".into(), "b@xmpp.example", PeerState::Up);
+    sleep(Duration::from_millis(50)).await;
+    let woken = one(&world.xmpp);
+    assert_eq!(text_of(&woken), "1");
+    woken.settle(DELIVERED);
+    assert!(world.core.peers().is_empty(), "no metric names a user");
     running.abort();
 }
 

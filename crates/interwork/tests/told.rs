@@ -374,6 +374,105 @@ async fn what_only_the_addressee_can_read_goes_only_where_its_scheme_is_known() 
     running.abort();
 }
 
+// checks: CMP-023
+#[tokio::test(start_paused = true)]
+async fn a_notice_outlives_its_turn_however_soon_messages_expire() {
+    let world = tuned(Table::new(0), |config| config.delivery.expiry = Duration::from_secs(5));
+    let running = world.run();
+    for text in ["m1", "m2"] {
+        world.delivered(text).await;
+        assert_eq!(world.late_error("b@xmpp.example", "a@sip.example", text).await, DELIVERED);
+    }
+    next(&world.sip).await.settle(DELIVERED);
+    sleep(Duration::from_secs(61)).await;
+    one(&world.sip).settle(failure(Cause::LinkDown));
+    sleep(Duration::from_secs(30)).await;
+    one(&world.sip).settle(DELIVERED);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!((world.books()[3], world.core.ledger().counts().entries), (0, 0));
+    running.abort();
+}
+
+// checks: CMP-023
+#[tokio::test(start_paused = true)]
+async fn a_notice_that_waits_for_its_turn_holds_none_about_another_addressee() {
+    let world = world(Table::new(0), PLENTY);
+    let running = world.run();
+    for (to, text) in [("b", "m1"), ("b", "m2"), ("c", "m3")] {
+        let outcome = world.submit("a@sip.example", &format!("{to}@xmpp.example"), text, from_sip());
+        one(&world.xmpp).settle(DELIVERED);
+        assert_eq!(outcome.await, Ok(DELIVERED));
+        assert_eq!(world.late_error(&format!("{to}@xmpp.example"), "a@sip.example", text).await, DELIVERED);
+        if text != "m2" {
+            let notice = next(&world.sip).await;
+            assert!(text_of(&notice).contains(&format!("{to}@xmpp.example")));
+            notice.settle(DELIVERED);
+        }
+    }
+    assert_eq!(world.core.ledger().counts().entries, 1, "the second about b waits");
+    sleep(Duration::from_secs(60)).await;
+    one(&world.sip).settle(DELIVERED);
+    running.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_warning_is_given_of_what_has_ended() {
+    let world = world(Table::new(0), PLENTY);
+    let running = world.run();
+    let outcome = world.sip_sends("m1");
+    one(&world.xmpp).settle(failure(Cause::LinkDown));
+    assert_eq!(outcome.await, Ok(Outcome::Indeterminant));
+    let warning = loop {
+        sleep(Duration::from_secs(1)).await;
+        world.xmpp.take().into_iter().for_each(|delivery| delivery.settle(failure(Cause::LinkDown)));
+        if let Some(warning) = world.sip.take().pop() {
+            break warning;
+        }
+    };
+    warning.settle(failure(Cause::LinkDown));
+    let entry = world.core.ledger().list(None, 9)[0].seq;
+    world.core.retry(entry).unwrap();
+    next(&world.xmpp).await.settle(DELIVERED);
+    sleep(Duration::from_secs(600)).await;
+    assert!(world.sip.take().is_empty(), "it does not wait any longer");
+    assert_eq!((world.books(), world.core.ledger().counts().entries), ([1, 0, 0, 0, 0], 0));
+    running.abort();
+}
+
+// checks: CMP-064
+#[tokio::test(start_paused = true)]
+async fn what_is_worth_nothing_later_or_not_to_be_kept_does_not_stand_behind_what_waits() {
+    let world = world(Table::new(0), PLENTY);
+    let running = world.run();
+    let outcome = world.sip_sends("m1");
+    one(&world.xmpp).settle(failure(Cause::LinkDown));
+    assert_eq!(outcome.await, Ok(Outcome::Indeterminant));
+    let end = |text: &str| Endpoint::bare(Address::parse_bare(text).unwrap());
+    let state = ComposingOperation {
+        source: end("a@sip.example"),
+        destination: end("b@xmpp.example"),
+        max_forwards: MaxForwards::INITIAL,
+        trans_id: "state".into(),
+        thread: None,
+        state: ComposingState::Composing,
+        refresh: None,
+        content_type: None,
+    };
+    let (settle, outcome) = settle_channel();
+    world.core.submit(Operation::Composing(Box::new(state)), from_sip(), settle);
+    assert_eq!(outcome.await, Ok(Outcome::HandedOver));
+    let mut operation = message("a@sip.example", "b@xmpp.example", "m2");
+    if let Operation::Message(message) = &mut operation {
+        message.message.hints.no_store = true;
+    }
+    let (settle, outcome) = settle_channel();
+    world.core.submit(operation, from_sip(), settle);
+    let Ok(Outcome::Failure(failure)) = outcome.await else { panic!() };
+    assert_eq!(failure.cause, Cause::RecipientUnavailable);
+    assert_eq!(world.books(), [0, 0, 0, 0, 1]);
+    running.abort();
+}
+
 fn composing(state: ComposingState) -> Operation {
     let end = |address: &str| Endpoint::bare(address.parse().unwrap());
     Operation::Composing(Box::new(ComposingOperation {

@@ -3,12 +3,12 @@
 use crate::api::Admin;
 use crate::problem::{Asked, Problem};
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{Path, State as Extracted};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use store::{Class, Item, LedgerError, Origin, Seq, Timestamp};
+use store::{Class, Item, LedgerError, Origin, Seq, State, Timestamp};
 use utoipa::IntoParams;
 
 /// How many entries one answer shows at the most.
@@ -32,7 +32,7 @@ pub(crate) struct Page {
         (status = 401, description = "No token, or not this gateway's", body = Problem),
     )
 )]
-pub(crate) async fn list(State(admin): State<Admin>, Asked(page): Asked<Page>) -> Response {
+pub(crate) async fn list(Extracted(admin): Extracted<Admin>, Asked(page): Asked<Page>) -> Response {
     let after = match page.after.as_deref().map(str::parse).transpose() {
         Ok(after) => after,
         Err(_) => return Problem::of("after", "not the number of an entry").bad_request(),
@@ -50,15 +50,21 @@ pub(crate) async fn list(State(admin): State<Admin>, Asked(page): Asked<Page>) -
     post, path = "/api/v1/queue/{id}/retry", tag = "changes", security((), ("token" = [])),
     params(("id" = String, Path, description = "The entry's number")),
     responses(
-        (status = 200, description = "Done", body = Object),
+        (status = 200, description = "Done; `state` says so if it is being tried already", body = Object),
         (status = 401, description = "No token, or not this gateway's", body = Problem),
         (status = 403, description = "The token may only look", body = Problem),
         (status = 404, description = "No such entry", body = Problem),
-        (status = 409, description = "It is being tried at this moment", body = Problem),
+        (status = 409, description = "It is being stored, or ends at this moment", body = Problem),
     )
 )]
-pub(crate) async fn retry(State(admin): State<Admin>, Path(id): Path<String>) -> Response {
-    answer(&id, |seq| admin.core.retry(seq))
+pub(crate) async fn retry(Extracted(admin): Extracted<Admin>, Path(id): Path<String>) -> Response {
+    match id.parse().map(|seq| admin.core.retry(seq)) {
+        // What was asked for is what happens.
+        Ok(Err(LedgerError::WrongState { seq, state: State::Claiming | State::Claimed })) => {
+            Json(json!({ "entry": seq.to_string(), "state": "is being tried now" })).into_response()
+        }
+        Ok(_) | Err(_) => answer(&id, |seq| admin.core.retry(seq)),
+    }
 }
 
 /// Gives an entry up: it ends as failed, and its sender is told.
@@ -73,7 +79,7 @@ pub(crate) async fn retry(State(admin): State<Admin>, Path(id): Path<String>) ->
         (status = 409, description = "It is being tried at this moment", body = Problem),
     )
 )]
-pub(crate) async fn give_up(State(admin): State<Admin>, Path(id): Path<String>) -> Response {
+pub(crate) async fn give_up(Extracted(admin): Extracted<Admin>, Path(id): Path<String>) -> Response {
     answer(&id, |seq| admin.core.give_up(seq))
 }
 

@@ -38,7 +38,11 @@ pub fn forget(store: &Arc<dyn Store>, address: &Address, now: Timestamp) -> Resu
         let Some(last) = page.last() else { break };
         after = Some(last.seq);
         for item in page {
-            forgotten.messages += u64::from(end(&ledger, item.seq, address, now)?);
+            match end(&ledger, item.seq, address, now)? {
+                Some(Origin::Peer) => forgotten.messages += 1,
+                Some(Origin::Gateway | Origin::Warning) => forgotten.records += 1,
+                None => {}
+            }
         }
     }
     ledger.checkpoint(now, true);
@@ -51,15 +55,16 @@ pub fn forget(store: &Arc<dyn Store>, address: &Address, now: Timestamp) -> Resu
     Ok(forgotten)
 }
 
-/// Ends an entry if the person is its source or destination; returns whether.
-fn end(ledger: &Arc<Ledger>, seq: Seq, address: &Address, now: Timestamp) -> Result<bool, LedgerError> {
+/// Ends an entry if it concerns the person; returns whose it was.
+fn end(ledger: &Arc<Ledger>, seq: Seq, address: &Address, now: Timestamp) -> Result<Option<Origin>, LedgerError> {
     let entry = match ledger.get(seq) {
         Ok(entry) => entry,
-        Err(LedgerError::Unreadable(_)) => return Ok(false),
+        Err(LedgerError::Unreadable(_)) => return Ok(None),
         Err(error) => return Err(error),
     };
-    if !concerns(&entry.operation, address) {
-        return Ok(false);
+    let is_told_of = entry.origin != Origin::Peer && tells_of(&entry.operation, address);
+    if !is_told_of && !concerns(&entry.operation, address) {
+        return Ok(None);
     }
     ledger.take(seq)?;
     let failure = Failure::new(Side::Ours, Cause::PolicyDenied).with_text("removed by an operator");
@@ -71,7 +76,14 @@ fn end(ledger: &Arc<Ledger>, seq: Seq, address: &Address, now: Timestamp) -> Res
     if entry.origin == Origin::Peer {
         ledger.count_untold();
     }
-    Ok(true)
+    Ok(Some(entry.origin))
+}
+
+/// Whether the gateway's own text has the person's name in it.
+fn tells_of(operation: &Operation, address: &Address) -> bool {
+    let Operation::Message(message) = operation else { return false };
+    let text = message.message.content.as_text().unwrap_or_default();
+    names(text.as_bytes(), address.to_string().as_bytes())
 }
 
 fn concerns(operation: &Operation, address: &Address) -> bool {
@@ -148,6 +160,15 @@ mod tests {
     use super::*;
 
     const ROMEO: &[u8] = b"romeo@sip.example";
+
+    #[test]
+    fn a_notice_tells_of_whom_its_text_names() {
+        let mut operation = crate::ledger::testkit::entry("gateway@gw.example", "juliet@sip.example").operation;
+        let Operation::Message(message) = &mut operation else { panic!() };
+        message.message.content = impp_model::Content::text("Your message to romeo@sip.example of now waits.");
+        let tells = |name: &str| tells_of(&operation, &name.parse().unwrap());
+        assert!(tells("romeo@sip.example") && !tells("juliet@sip.example") && !tells("omeo@sip.example"));
+    }
 
     #[test]
     fn an_address_is_found_whole_and_in_every_form() {

@@ -361,7 +361,9 @@ fn order_survives_a_restart_and_a_clock_that_went_back() {
     let (lab, recovered) = lab.crash(earlier);
     assert_eq!(recovered.clock_back, Some(back));
     order.push(lab.append(&Entry { next_try: earlier, ..entry("romeo", "5") }).unwrap());
-    let soon = earlier.after(Duration::from_secs(300));
+    // All are due at once, and have no more time than they were taken in with.
+    let (soon, over) = (earlier, earlier.after(Duration::from_secs(3600)));
+    assert!(lab.ledger.list(None, 5).iter().all(|item| item.expires == over && item.created == earlier));
     for (n, seq) in order.iter().enumerate() {
         assert_eq!(lab.due(soon), [*seq]);
         assert_eq!(lab.claim(*seq).unwrap().entry.operation, entry("romeo", &n.to_string()).operation);

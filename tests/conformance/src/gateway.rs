@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use adapter_api::{
     AdapterState, Carries, Configuration, Context, DomainEntry, Hub, HubCore, InstanceName, PeerState, Provenance,
-    Role, Settle, Shutdown, ShutdownTrigger, TraceId,
+    Registration, Role, Settle, Shutdown, ShutdownTrigger, TraceId,
 };
-use impp_model::{Domain, Operation};
+use impp_model::{DispositionOperation, Domain, Operation};
 use impp_resolve::{Dns, Zone};
 use interwork::{Core, CoreConfig, DeliveryLimits, Instance, Policy, PresenceLimits, RoutingConfig, Rulebook, Storage};
 use serde_json::json;
@@ -182,6 +182,22 @@ impl HubCore for Listening {
 
     fn state(&self) -> Option<Arc<dyn AdapterState>> {
         self.core.state()
+    }
+
+    fn peer_proven(&self, adapter: &InstanceName, peer: &str, proof: &str, protection: &str) {
+        self.core.peer_proven(adapter, peer, proof, protection);
+    }
+
+    fn peer_registered(&self, adapter: &InstanceName, peer: &str, registration: Registration) {
+        self.core.peer_registered(adapter, peer, registration);
+    }
+
+    fn commit(&self) {
+        self.core.commit();
+    }
+
+    fn owe(&self, adapter: &InstanceName, word: DispositionOperation) {
+        self.core.owe(adapter, word);
     }
 
     fn listening(&self, _: &InstanceName, transport: &str, address: SocketAddr) {

@@ -114,6 +114,14 @@ impl HubCore for KitHub {
     fn listening(&self, _: &InstanceName, _: &str, address: SocketAddr) {
         self.listening.send_if_modified(|first| first.is_none() && first.replace(address).is_none());
     }
+
+    fn peer_proven(&self, _: &InstanceName, _: &str, _: &str, _: &str) {}
+
+    fn peer_registered(&self, _: &InstanceName, _: &str, _: crate::Registration) {}
+
+    fn commit(&self) {}
+
+    fn owe(&self, _: &InstanceName, _: impp_model::DispositionOperation) {}
 }
 
 /// The records of adapters, in memory: they outlive a [`KitHub`] as a disk outlives a process.

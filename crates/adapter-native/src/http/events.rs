@@ -39,7 +39,7 @@ pub(super) async fn stream(
     device: CallingDevice,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let reader = Reader::open(&user, device.or_main(), last_event_id(&headers)?)?;
+    let reader = app.shared.open_stream(&user, device.or_main(), last_event_id(&headers)?)?;
     // A first comment, so that clients and proxies see the stream begin at once.
     let opening = stream::iter([Ok(Event::default().comment("interlingua"))]);
     let events = opening.chain(events(reader, app.shutdown.clone()));

@@ -54,7 +54,7 @@ pub(super) async fn upgrade(
     let upgrade = upgrade.map_err(|rejection| Refusal::malformed("Upgrade", rejection.body_text()))?;
     check_protocols(&headers)?;
     let device = device.or_main();
-    let reader = Reader::open(&user, Arc::clone(&device), None)?;
+    let reader = app.shared.open_stream(&user, Arc::clone(&device), None)?;
     let limit = app.shared.config.limits.max_body;
     let upgrade = upgrade.protocols([PROTOCOL]).max_message_size(limit).max_frame_size(limit);
     Ok(upgrade.on_upgrade(move |socket| async move {

@@ -49,6 +49,11 @@ impl Queues {
         next
     }
 
+    /// Who waits at `uri`, in order.
+    pub(crate) fn waiting(&self, uri: &Arc<str>) -> impl Iterator<Item = Id> {
+        self.waiting.get(uri).into_iter().flatten().copied()
+    }
+
     /// Takes out one that waits no longer.
     pub(crate) fn cancel(&mut self, uri: &Arc<str>, id: Id) {
         if let Some(waiting) = self.waiting.get_mut(uri) {

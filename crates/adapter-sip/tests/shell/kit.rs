@@ -69,6 +69,16 @@ impl HubCore for FakeHub {
     fn listening(&self, _: &InstanceName, transport: &str, address: SocketAddr) {
         self.listening.send((transport.to_owned(), address)).unwrap();
     }
+
+    fn peer_proven(&self, _: &InstanceName, _: &str, _: &str, _: &str) {}
+
+    fn state(&self) -> Option<Arc<dyn adapter_api::AdapterState>> {
+        None
+    }
+
+    fn commit(&self) {}
+
+    fn owe(&self, _: &InstanceName, _: impp_model::DispositionOperation) {}
 }
 
 /// Knows no name but those of its list.

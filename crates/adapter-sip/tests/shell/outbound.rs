@@ -101,6 +101,29 @@ async fn rfc3428_s8_the_second_message_to_a_uri_waits_for_the_first() {
     assert_eq!(outcome(other).await, Outcome::Success(Proof::Recipient));
 }
 
+// checks: IM-009, MSG-011
+#[tokio::test]
+async fn behind_a_message_that_is_tried_again_those_of_its_pair_are_given_back_unsent() {
+    let (gateway, peer) = (Gateway::start().await, Peer::bind().await);
+    let say = |text: &'static str| {
+        gateway.deliver(peer.hop(), move |operation| operation.message.content = Content::text(text))
+    };
+    let (one, two, three) = (say("one"), say("two"), say("three"));
+    let other = gateway.deliver(peer.hop(), |operation| {
+        operation.message.content = Content::text("other");
+        operation.source.address = "nurse@example.com".parse().unwrap();
+    });
+    let (first, from) = peer.receive_from().await;
+    assert_eq!(first.body(), b"one");
+    peer.answer(from, &first, 503).await;
+    assert_eq!([cause(two).await, cause(three).await], [Cause::LinkDown; 2]);
+    assert!(matches!(outcome(one).await, Outcome::Failure(_)));
+    let (next, from) = peer.receive_from().await;
+    assert_eq!(next.body(), b"other", "another sender's goes on");
+    peer.answer(from, &next, 200).await;
+    assert_eq!(outcome(other).await, Outcome::Success(Proof::Recipient));
+}
+
 // checks: MSG-011
 #[tokio::test]
 async fn the_queue_of_a_uri_is_bounded_and_its_deadlines_hold() {
@@ -112,7 +135,7 @@ async fn the_queue_of_a_uri_is_bounded_and_its_deadlines_hold() {
     let third = gateway.deliver_until(soon, peer.hop(), |_| {});
     assert_eq!(cause(third).await, Cause::Overload);
     assert_eq!(cause(first).await, Cause::Unconfirmed);
-    assert!(matches!(cause(second).await, Cause::RemoteTimeout | Cause::Unconfirmed));
+    assert!(matches!(cause(second).await, Cause::RemoteTimeout | Cause::Unconfirmed | Cause::LinkDown));
     // An answer that comes too late is a stray.
     let (request, from) = peer.receive_from().await;
     peer.answer(from, &request, 200).await;

@@ -27,6 +27,7 @@ pub(crate) use backoff::Backoff;
 pub(crate) use inbound::{Inbound, Settled};
 pub(crate) use outbound::{HIGH_WATER, Outbound, ProofOfPresence, Verdict};
 pub(crate) use probe::probe;
+pub(crate) use replies::{Replies, owe};
 
 /// What the adapter's handle shares with its link.
 #[derive(Debug, Default)]
@@ -104,19 +105,22 @@ impl Link {
         });
         let limit = settings.limits.max_pending;
         let (sender, replies) = mpsc::unbounded_channel();
+        let owing = hub.clone();
         let settlements = Box::new(move |settled: Settled| {
-            if let Some(reply) = settled.reply {
-                // Without a receiver the link has ended for good, and the sender's server knows.
-                let _ = sender.send(reply);
+            // Without a receiver the link has ended for good.
+            if let Some(Err(unsent)) = settled.reply.map(|reply| sender.send(reply)) {
+                replies::owe(&owing, &unsent.0);
             }
         });
         let domain = settings.domain.clone();
         let inbound = Inbound::new(hub.clone(), provenance, Some(domain.clone()), limit, rand::random(), settlements);
+        let errors = Replies::new(hub.clone(), limit);
         let outbound = Outbound::new(
             domain,
             settings.acknowledge,
             ProofOfPresence::Needless,
             settings.limits.max_stanza,
+            errors,
             Instant::now(),
         );
         let batch = Vec::with_capacity(BATCH);
@@ -215,6 +219,8 @@ impl Link {
     /// Settles what is left.
     fn finish(&mut self) {
         self.queue.close();
+        self.replies.close();
+        self.take_replies();
         while let Ok(delivery) = self.queue.try_recv() {
             self.outbound.admit(delivery);
         }

@@ -92,6 +92,7 @@ impl Outbound {
         acknowledge: Acknowledge,
         presence: ProofOfPresence,
         max_stanza: usize,
+        replies: Replies,
         now: Instant,
     ) -> Self {
         Self {
@@ -104,7 +105,7 @@ impl Outbound {
             waiting_due: None,
             sent: SentTable::new(now),
             checks: Checks::default(),
-            replies: Replies::default(),
+            replies,
             link: None,
         }
     }
@@ -181,7 +182,6 @@ impl Outbound {
     /// There is no way to the addressees: what waits is told why.
     pub(crate) fn fail_waiting(&mut self, failure: &Failure) {
         self.waiting_due = None;
-        self.replies.missed();
         for delivery in self.waiting.drain(..) {
             delivery.settle(failure.clone());
         }
@@ -204,9 +204,15 @@ impl Outbound {
         }
     }
 
+    /// Errors have waited for long enough: the hub keeps them.
+    pub(crate) fn give_replies_back(&mut self) {
+        self.replies.give_back();
+    }
+
     /// The gateway stops: what is left is told so.
     pub(crate) fn shut_down(&mut self) {
         self.link_lost();
+        self.give_replies_back();
         for delivery in self.waiting.drain(..) {
             delivery.settle(Failure::new(Side::Ours, Cause::ShuttingDown));
         }

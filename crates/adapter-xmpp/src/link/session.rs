@@ -115,7 +115,7 @@ impl Link {
         verdict
     }
 
-    fn take_replies(&mut self) {
+    pub(super) fn take_replies(&mut self) {
         while let Ok(reply) = self.replies.try_recv() {
             self.outbound.reply(reply);
         }

@@ -16,13 +16,14 @@ const PROTOCOL: &str = "xmpp";
 /// Words for a person are cut to this many octets: a line or two in any client.
 const MAX_TEXT_LEN: usize = 256;
 
-/// The error stanza about a message that went from `to` to `from` (RFC 6120 §8.3.1); the id is that of the message, or empty.
+/// The error stanza about a message that went from `to` to `from` (RFC 6120 §8.3.1), with its id if it has one.
 pub fn error_message(from: &str, to: &str, id: &str, failure: &Failure) -> Element {
-    let message = Message::new(MessageType::Error)
-        .with_from(SharedStr::copy(from))
-        .with_to(SharedStr::copy(to))
-        .with_id(SharedStr::copy(id))
-        .into_element();
+    let mut message = Message::new(MessageType::Error).with_from(SharedStr::copy(from)).with_to(SharedStr::copy(to));
+    // RFC 6120 §8.1.3: a message need not have one, and an empty one names nothing.
+    if !id.is_empty() {
+        message = message.with_id(SharedStr::copy(id));
+    }
+    let message = message.into_element();
     let ns = message.ns.clone();
     message.with_child(to_stanza_error(failure).to_element(ns))
 }

@@ -164,6 +164,16 @@ impl HubCore for TestHub {
     fn listening(&self, _: &InstanceName, transport: &str, address: SocketAddr) {
         let _ = self.listening.send((transport.to_owned(), address));
     }
+
+    fn peer_registered(&self, _: &InstanceName, _: &str, _: adapter_api::Registration) {}
+
+    fn state(&self) -> Option<Arc<dyn adapter_api::AdapterState>> {
+        None
+    }
+
+    fn commit(&self) {}
+
+    fn owe(&self, _: &InstanceName, _: DispositionOperation) {}
 }
 
 /// A gateway of one organisation, for one domain.

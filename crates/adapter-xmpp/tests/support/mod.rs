@@ -69,6 +69,20 @@ impl HubCore for FakeHub {
     fn configuration(&self) -> watch::Receiver<Arc<Configuration>> {
         self.configuration.clone()
     }
+
+    fn peer_proven(&self, _: &InstanceName, _: &str, _: &str, _: &str) {}
+
+    fn peer_registered(&self, _: &InstanceName, _: &str, _: adapter_api::Registration) {}
+
+    fn state(&self) -> Option<Arc<dyn adapter_api::AdapterState>> {
+        None
+    }
+
+    fn commit(&self) {}
+
+    fn owe(&self, _: &InstanceName, _: DispositionOperation) {}
+
+    fn listening(&self, _: &InstanceName, _: &str, _: std::net::SocketAddr) {}
 }
 
 struct NoDns;

@@ -195,6 +195,10 @@ impl Book {
             }
             Outcome::Indeterminant => {
                 assert_eq!(message.fate, Fate::Open, "{}", message.text);
+                // What was journalled and failed is told by a word of its own, committed with its end.
+                if matches!(message.tries.last(), Some(Try { answer: Some(Answer::Final), .. })) {
+                    return self.ended(number, Fate::Owed, life, at, disk_is_slow);
+                }
                 self.messages[number].fate = Fate::Accepted;
             }
             Outcome::Failure(failure) => {

@@ -66,6 +66,12 @@ impl Dues {
         taken
     }
 
+    /// Those that are not due yet and of which no hop is known.
+    pub(super) fn later_without_hop(&self, now: Timestamp) -> impl Iterator<Item = Seq> {
+        let after = (Bound::Excluded((now, Seq(u64::MAX))), Bound::Unbounded);
+        self.hops.get(&None).into_iter().flat_map(move |places| places.range(after)).map(|(_, seq)| *seq)
+    }
+
     /// Those that are not due yet, of one hop or of all.
     pub(super) fn later(&self, hop: Option<&str>, now: Timestamp) -> Vec<Seq> {
         let after = (Bound::Excluded((now, Seq(u64::MAX))), Bound::Unbounded);

@@ -99,6 +99,11 @@ impl Pair {
         Self::new(&operation.source().address, &operation.destination().address)
     }
 
+    /// What all that goes to one destination has in common.
+    pub(super) fn to(destination: &Address) -> Self {
+        Self::new(destination, destination)
+    }
+
     /// The hash, for records that others keep of the pair.
     pub fn to_bits(self) -> u128 {
         self.0

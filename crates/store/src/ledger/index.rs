@@ -49,6 +49,8 @@ impl State {
 #[derive(Debug, Clone)]
 pub(super) struct Slot {
     pub(super) pair: Pair,
+    /// Its destination, as a pair with itself.
+    pub(super) to: Pair,
     pub(super) trace: u64,
     pub(super) state: State,
     pub(super) origin: Origin,
@@ -93,6 +95,7 @@ pub(super) struct Index {
     dues: Dues,
     expiry: BTreeSet<Place>,
     warnings: BTreeSet<Place>,
+    addressees: BTreeSet<(Pair, Seq)>,
     /// One text for each hop name in use; bounded by the entries.
     hops: HashMap<Arc<str>, usize>,
     pub(super) claims: Claims,
@@ -140,12 +143,28 @@ impl Index {
         slot.hop = slot.hop.map(|hop| self.intern(hop));
         self.expiry.insert((slot.expires, seq));
         self.warnings.extend(slot.warn.map(|warn| (warn, seq)));
+        self.addressees.insert((slot.to, seq));
         let (pair, spooled) = (slot.pair, slot.progress.class == Class::Spool);
         self.slots.insert(seq, Box::new(slot));
+        let place = self.place(seq, pair);
         let queue = self.pairs.entry(pair).or_default();
-        queue.entries.push_back(seq);
+        queue.entries.insert(place, seq);
         queue.spooled += usize::from(spooled);
         self.refresh(pair);
+    }
+
+    /// Where an entry goes in its pair: behind all others, but for the gateway's own words, which stand in the order of their
+    /// turns: one that is held back for a minute must not keep what is said about somebody else.
+    fn place(&self, seq: Seq, pair: Pair) -> usize {
+        let Some(queue) = self.pairs.get(&pair) else { return 0 };
+        let slot = |seq: &Seq| self.slots.get(seq).map(|slot| &**slot).filter(|slot| slot.origin != Origin::Peer);
+        let Some(turn) = slot(&seq).map(|slot| slot.progress.next_try) else { return queue.entries.len() };
+        let is_later = |seq: &&Seq| {
+            let untried =
+                |slot: &&Slot| slot.progress.attempts == 0 && matches!(slot.state, State::Appending | State::Waiting);
+            slot(seq).filter(untried).is_some_and(|slot| slot.progress.next_try > turn)
+        };
+        queue.entries.len() - queue.entries.iter().rev().take_while(is_later).count()
     }
 
     /// Forgets an entry; the next of its pair moves up.
@@ -154,6 +173,7 @@ impl Index {
         self.octets -= slot.size;
         self.totals.pending -= u64::from(slot.counted);
         self.expiry.remove(&(slot.expires, seq));
+        self.addressees.remove(&(slot.to, seq));
         if let Some(warn) = slot.warn {
             self.warnings.remove(&(warn, seq));
         }
@@ -282,11 +302,32 @@ impl Index {
     /// Makes the first waiting entries of pairs due now, those of `hop` only if it is given; returns how many.
     pub(super) fn wake(&mut self, hop: Option<&str>, now: Timestamp) -> usize {
         let later = self.dues.later(hop, now);
-        for seq in &later {
+        self.hasten(&later, now)
+    }
+
+    /// Makes the gateway's own words due now that were tried in vain: no hop is known of them.
+    pub(super) fn wake_words(&mut self, now: Timestamp) -> usize {
+        let tried = |seq: &Seq| {
+            self.slots.get(seq).is_some_and(|slot| slot.origin != Origin::Peer && slot.progress.attempts > 0)
+        };
+        let later: Vec<_> = self.dues.later_without_hop(now).filter(tried).collect();
+        self.hasten(&later, now)
+    }
+
+    /// Makes due now what was tried in vain for one addressee.
+    pub(super) fn wake_for(&mut self, to: Pair, now: Timestamp) -> usize {
+        let of = self.addressees.range((to, Seq(0))..=(to, Seq(u64::MAX))).map(|(_, seq)| *seq);
+        let waits = |slot: &Slot| slot.state == State::Waiting && slot.progress.attempts > 0;
+        let later: Vec<_> = of.filter(|seq| self.slots.get(seq).is_some_and(|slot| waits(slot))).collect();
+        self.hasten(&later, now)
+    }
+
+    fn hasten(&mut self, entries: &[Seq], now: Timestamp) -> usize {
+        for seq in entries {
             // It is there: only entries have places.
-            let _ = self.change(*seq, |slot| slot.progress.next_try = now);
+            let _ = self.change(*seq, |slot| slot.progress.next_try = slot.progress.next_try.min(now));
         }
-        later.len()
+        entries.len()
     }
 
     /// Entries in the order of their numbers, those after `after`.

@@ -18,7 +18,7 @@ mod recall;
 mod recovery;
 mod schedule;
 #[cfg(test)]
-mod testkit;
+pub(crate) mod testkit;
 mod time;
 mod totals;
 mod upkeep;

@@ -13,7 +13,7 @@ use super::passing::{self, Passing};
 use super::recall::{Recall, Recalls, StoredRecall, StoredTaken};
 use super::totals::Checkpoint;
 use super::window::Window;
-use super::{Class, End, Entry, LedgerError, Limits, OnceKey, Origin, Pair, Schedule, Seq, TOTALS_KEY, Timestamp};
+use super::{Class, End, Entry, LedgerError, Limits, OnceKey, Origin, Pair, Seq, TOTALS_KEY, Timestamp};
 use crate::api::{Batch, Expect, MAX_OPERATIONS, Record, Store, StoreError, commit_and_wait};
 use crate::key::{Fence, Shard, Table, Version};
 
@@ -73,8 +73,6 @@ pub(super) fn recover(
     let ended = is_first || checkpoint.is_some_and(|checkpoint| checkpoint.ended);
     let (last_seen, totals) = checkpoint.map(|checkpoint| (checkpoint.at, checkpoint.totals)).unwrap_or_default();
     recovered.clock_back = Some(last_seen.since(now)).filter(|back| !back.is_zero());
-    // Under a clock that was ahead, times to try may be far off.
-    let latest = recovered.clock_back.map_or(Timestamp::NEVER, |_| now.after(Schedule::default().cap));
     found.sort_unstable_by_key(|(seq, _)| *seq);
     let mut index = Index::new(totals, now.max(last_seen).0 << ORDERS_A_MILLISECOND);
     let mut window = Window::new(limits.window);
@@ -85,7 +83,9 @@ pub(super) fn recover(
         index.next_order = index.next_order.max(number + 1);
     }
     for (seq, mut slot) in found {
-        slot.progress.next_try = slot.progress.next_try.min(latest);
+        if recovered.clock_back.is_some() {
+            slot.set_back(now);
+        }
         slot.once.into_iter().for_each(|once| window.spooled(once, seq));
         recovered.entries += 1;
         recovered.uncertain += usize::from(slot.progress.uncertain);
@@ -253,10 +253,20 @@ fn read_shard(
 }
 
 impl Slot {
+    /// Makes times of a clock that was ahead those of one that is right: the entry is due, and has no more time than when it
+    /// was taken in.
+    fn set_back(&mut self, now: Timestamp) {
+        let lifetime = self.expires.since(self.created);
+        self.expires = self.expires.min(now.after(lifetime));
+        self.created = self.created.min(now);
+        self.progress.next_try = self.progress.next_try.min(now);
+    }
+
     /// The slot of an entry that is being appended.
     pub(super) fn of(entry: &Entry, size: usize) -> Self {
         Self {
             pair: Pair::of(&entry.operation),
+            to: Pair::to(&entry.operation.destination().address),
             trace: entry.trace,
             state: State::Appending,
             origin: entry.origin,

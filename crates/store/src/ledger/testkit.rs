@@ -17,7 +17,7 @@ fn end(address: &str) -> Endpoint {
 }
 
 /// A message that waits in the spool.
-pub(super) fn entry(source: &str, destination: &str) -> Entry {
+pub(crate) fn entry(source: &str, destination: &str) -> Entry {
     Entry {
         trace: 7,
         operation: Operation::Message(Box::new(MessageOperation {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use impp_model::Address;
+
 use super::deliver::log_failure;
 use super::index::{Item, State};
 use super::passing;
@@ -76,6 +78,16 @@ impl Ledger {
     /// A hop has returned: the first of each pair that waits for it is due now. Without a hop: of every pair. Returns how many.
     pub fn wake(&self, hop: Option<&str>, now: Timestamp) -> usize {
         self.index.lock().wake(hop, now)
+    }
+
+    /// A link has returned: the gateway's own words that found no way are due now. Returns how many.
+    pub fn wake_words(&self, now: Timestamp) -> usize {
+        self.index.lock().wake_words(now)
+    }
+
+    /// An addressee has returned: what was tried in vain is due now. Returns how many.
+    pub fn wake_for(&self, addressee: &Address, now: Timestamp) -> usize {
+        self.index.lock().wake_for(Pair::to(addressee), now)
     }
 
     /// How many entries there are.

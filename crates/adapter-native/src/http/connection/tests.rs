@@ -27,6 +27,20 @@ impl HubCore for Silent {
         let gateway = "gw.example.net".parse().unwrap();
         watch::Sender::new(Arc::new(Configuration::new(gateway, vec![]))).subscribe()
     }
+
+    fn peer_proven(&self, _: &InstanceName, _: &str, _: &str, _: &str) {}
+
+    fn peer_registered(&self, _: &InstanceName, _: &str, _: adapter_api::Registration) {}
+
+    fn state(&self) -> Option<Arc<dyn adapter_api::AdapterState>> {
+        None
+    }
+
+    fn commit(&self) {}
+
+    fn owe(&self, _: &InstanceName, _: impp_model::DispositionOperation) {}
+
+    fn listening(&self, _: &InstanceName, _: &str, _: std::net::SocketAddr) {}
 }
 
 /// One connection to a gateway whose pipes hold 4096 octets.

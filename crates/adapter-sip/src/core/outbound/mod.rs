@@ -15,7 +15,7 @@ use crate::mapping::address::to_sip_uri;
 use crate::mapping::signal;
 use adapter_api::{Delivery, Hop, Hub, PeerState, TraceId, settle_channel};
 use hops::KnownHop;
-use impp_model::{Cause, Domain, Failure, Kind, Operation, Outcome, Proof, Side};
+use impp_model::{Cause, Domain, Failure, Kind, Operation, Outcome, Proof, Retry, Side};
 use sip_proto::build::RequestBuilder;
 use sip_proto::digest::Tries;
 use sip_proto::transaction::Handle;
@@ -289,18 +289,39 @@ impl Core {
         }
         tracing::debug!(trace = %outbound.delivery.trace, outcome = outcome.label(), reason = outcome.reason(), "delivery settled");
         let (uri, active) = (outbound.uri, outbound.active);
+        let is_tried_again = active && outbound.event.is_none() && is_tried_again(&outcome);
+        let operation = Some(outbound.delivery.operation.clone()).filter(|_| is_tried_again);
         if let Some(sent) = &outbound.event {
             self.handle_event_answer(sent, None, outcome.clone(), Instant::now());
         }
         outbound.delivery.settle.settle(outcome);
         if !active {
-            self.outbounds.queues.cancel(&uri, id);
-        } else if let Some(next) = self.outbounds.queues.leave(&uri) {
+            return self.outbounds.queues.cancel(&uri, id);
+        }
+        if let Some(operation) = operation {
+            self.give_back_behind(&operation, &uri);
+        }
+        if let Some(next) = self.outbounds.queues.leave(&uri) {
             // Its turn begins here, even if its deadline passes before it does anything with it.
             if let Some(outbound) = self.outbounds.entries.get_mut(&next) {
                 outbound.active = true;
             }
             self.outbounds.ready.push_back(next);
+        }
+    }
+
+    /// Gives back what its sender has sent to the same addressee after a message that is tried again: the hub keeps them all in
+    /// their order (DESIGN A5). What others have sent goes on.
+    fn give_back_behind(&mut self, failed: &Operation, uri: &Arc<str>) {
+        let is_behind = |id: &Id| {
+            let operation = self.outbounds.entries.get(id).map(|outbound| &outbound.delivery.operation);
+            operation.is_some_and(|operation| is_of_pair(operation, failed))
+        };
+        let behind: Vec<_> = self.outbounds.queues.waiting(uri).filter(is_behind).collect();
+        for id in behind {
+            let failure = Failure::new(Side::Far, Cause::LinkDown)
+                .with_text("not sent: an earlier message to the same addressee is to be tried again first");
+            self.finish(id, Outcome::from(failure));
         }
     }
 
@@ -332,6 +353,23 @@ impl Outbound {
         };
         Box::new(Failure::new(Side::Far, cause).with_text(text))
     }
+}
+
+/// Whether the hub tries it again.
+fn is_tried_again(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Failure(failure) => {
+            let no_room = matches!((failure.side, failure.cause), (Side::Ours, Cause::Overload | Cause::InternalError));
+            failure.retry != Retry::Never && !no_room
+        }
+        Outcome::Success(_) | Outcome::HandedOver | Outcome::Indeterminant => false,
+    }
+}
+
+/// Whether both are messages from one source to one destination.
+fn is_of_pair(one: &Operation, other: &Operation) -> bool {
+    let (Operation::Message(one), Operation::Message(other)) = (one, other) else { return false };
+    one.source.address == other.source.address && one.destination.address == other.destination.address
 }
 
 /// RFC 3261 §17.1.2.2, Timer F, and time to find the way.

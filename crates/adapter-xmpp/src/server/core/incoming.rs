@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use adapter_api::{Provenance, SourceProof, SpeaksFor};
 use strict_xml::Element;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::SendError};
 use transport::{ListenAddr, Transport};
 use xmpp_proto::jid;
 use xmpp_proto::server::{Pair, Proof};
@@ -16,7 +16,7 @@ use xmpp_proto::stanza::{Condition, Stanza};
 use super::super::connection::{self, ConnectionId};
 use super::streams::{Machine, Stream};
 use super::{Core, Event, MAX_CONNECTIONS, SettledStanza, to_domain};
-use crate::link::{Inbound, Settled};
+use crate::link::{Inbound, Settled, owe};
 
 /// A connection that a listener took.
 pub(super) struct Arrival {
@@ -87,10 +87,13 @@ impl Core {
             },
             speaks_for: SpeaksFor::Domains([domain].into()),
         });
-        let (sender, of) = (self.sender.clone(), pair.clone());
+        let (sender, of, owing) = (self.sender.clone(), pair.clone(), self.hub.clone());
         let settlements = Box::new(move |settled: Settled| {
+            let unsent = sender.send(Event::Settled(id, of.clone(), SettledStanza::from(settled)));
             // Without a core the gateway has stopped.
-            let _ = sender.send(Event::Settled(id, of.clone(), SettledStanza::from(settled)));
+            if let Err(SendError(Event::Settled(.., SettledStanza { reply: Some(reply), .. }))) = unsent {
+                owe(&owing, &reply);
+            }
         });
         let limit = self.settings.limits.max_pending;
         // Names of operations differ between streams of one process.

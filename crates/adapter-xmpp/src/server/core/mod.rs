@@ -28,7 +28,7 @@ use xmpp_proto::server::{Pair, Secret, ServerConfig, Session};
 
 use super::config::Settings;
 use super::connection::{ALPN, ConnectionId, Happened};
-use crate::link::{Settled, Shared};
+use crate::link::{Settled, Shared, owe};
 pub(super) use outgoing::targets;
 use routes::Route;
 use streams::Stream;
@@ -281,6 +281,12 @@ impl Core {
         self.queue.close();
         while let Ok(delivery) = self.queue.try_recv() {
             delivery.settle(Failure::new(Side::Ours, Cause::ShuttingDown));
+        }
+        self.events.close();
+        while let Ok(event) = self.events.try_recv() {
+            if let Event::Settled(.., SettledStanza { reply: Some(reply), .. }) = event {
+                owe(&self.hub, &reply);
+            }
         }
         for route in self.routes.values_mut() {
             route.shut_down();

@@ -14,7 +14,7 @@ use super::super::connection::ConnectionId;
 use super::streams::Machine;
 use super::{Core, Timer, to_domain, to_jid_domain};
 use crate::config::Acknowledge;
-use crate::link::{Backoff, HIGH_WATER, Outbound, ProofOfPresence, Verdict};
+use crate::link::{Backoff, HIGH_WATER, Outbound, ProofOfPresence, Replies, Verdict};
 
 /// The deliveries and answers of one pair of domains.
 pub(super) struct Route {
@@ -110,8 +110,11 @@ impl Route {
         self.outbound.wants_link() || !self.replies.is_empty()
     }
 
+    /// Answers what came. An error about a message is proven like one; other answers are worth nothing once the way is lost.
     pub(super) fn reply(&mut self, reply: Element) {
-        if self.replies.len() < MAX_REPLIES {
+        if &*reply.name == "message" {
+            self.outbound.reply(reply);
+        } else if self.replies.len() < MAX_REPLIES {
             self.replies.push_back(reply);
         }
     }
@@ -123,17 +126,13 @@ impl Core {
         if !self.routes.contains_key(pair) {
             let domain = to_domain(&pair.from)?;
             let acknowledge: Acknowledge = self.settings.acknowledge(&pair.to);
+            let limits = &self.settings.limits;
+            let errors = Replies::new(self.hub.clone(), limits.max_pending);
             let number = self.next_route;
             self.next_route += 1;
             let route = Route {
                 number,
-                outbound: Outbound::new(
-                    domain,
-                    acknowledge,
-                    ProofOfPresence::Needed,
-                    self.settings.limits.max_stanza,
-                    now,
-                ),
+                outbound: Outbound::new(domain, acknowledge, ProofOfPresence::Needed, limits.max_stanza, errors, now),
                 replies: VecDeque::new(),
                 way: Way::None,
                 known: Vec::new(),
@@ -387,6 +386,7 @@ impl Core {
         route.replies.clear();
         // Whoever comes next says, or looks up, where the domain is by then.
         if route.missed_until.is_none_or(|until| until <= now) {
+            route.outbound.give_replies_back();
             (route.missed_until, route.known) = (None, Vec::new());
         }
         route.barred = Some((now + route.backoff.next(rand::random()), failure));
