@@ -89,7 +89,14 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         "config",
         &[("config reference", "every key with its default"), ("config schema", "the JSON schema, for editors")],
     ),
-    ("adapter", &[("adapter new parrot", "a small adapter in Rust, to be made one for a protocol of your own")]),
+    (
+        "adapter",
+        &[
+            ("adapter new parrot", "a small adapter in Rust, to be made one for a protocol of your own"),
+            ("adapter new parrot --language python", "the same as a process of its own, in Python"),
+            ("adapter test --config gateway.toml -- python3 network.py", "whether it keeps the contract, case by case"),
+        ],
+    ),
     ("completions", &[("completions bash", "for /usr/share/bash-completion/completions/interlingua")]),
     ("man", &[("man", "the manual page; `man -l -` shows it"), ("man explain", "the page of one command")]),
 ];

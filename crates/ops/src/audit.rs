@@ -21,7 +21,12 @@ impl Audit {
 
     /// One change, or one that was refused. `result` is a status or a word.
     pub fn note(&self, who: &str, what: &str, result: &str) {
+        self.write(who, what, result);
         tracing::info!(target: "audit", who, what, result, "change");
+    }
+
+    /// The file has the line before the log tells of it.
+    fn write(&self, who: &str, what: &str, result: &str) {
         let Some(file) = &self.file else { return };
         let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let at = i64::try_from(at).ok().and_then(|at| impp_model::datetime::DateTime::from_epoch(at, 0));

@@ -142,6 +142,7 @@ fn instances(given: &Given, xmpp: SocketAddr, context: &Context) -> Vec<Instance
             "min_expires": given.presence.min_expires,
             "notify_interval": given.presence.notify_interval,
             "agent": if given.presence.agent { vec![SIP_DOMAIN] } else { vec![] },
+            "agent_approval": "everyone",
         },
     });
     if given.digest {

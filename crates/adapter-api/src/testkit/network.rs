@@ -1,6 +1,6 @@
 //! What a kit needs of the network behind an adapter: to make its users act, and to hear what they see.
 
-use crate::Adapter;
+use crate::{Adapter, Hop};
 use async_trait::async_trait;
 use bytes::Bytes;
 use impp_model::{Address, Cause, Show};
@@ -23,6 +23,11 @@ pub trait Network: Send + Sync {
     /// A listener of the adapter is open at `address`; called before anything else happens, if the profile says that it listens.
     fn listening(&mut self, address: SocketAddr) {
         let _ = address;
+    }
+
+    /// How the adapter reaches the users: the default is for links that stand already.
+    fn hop(&self) -> Hop {
+        Hop::Link
     }
 
     /// Makes something happen in the network. It has happened, or is on its way to the adapter, when this returns.

@@ -2,7 +2,7 @@
 
 use super::{Act, KitHub, Manner, Network, Profile, Records, Seen, Submitted, Unable, Verdict};
 use crate::{
-    Adapter, AdapterError, Capabilities, Delivery, Hop, Hub, InstanceName, Shutdown, ShutdownTrigger, TraceId,
+    Adapter, AdapterError, Capabilities, Delivery, Hub, InstanceName, Shutdown, ShutdownTrigger, TraceId,
     settle_channel,
 };
 use bytes::Bytes;
@@ -149,7 +149,7 @@ impl<'n> Stand<'n> {
             operation: Arc::new(operation),
             repeat: false,
             edition: 0,
-            hop: Arc::new(Hop::Link),
+            hop: Arc::new(self.network.hop()),
             deadline: Instant::now() + time,
             settle,
         };

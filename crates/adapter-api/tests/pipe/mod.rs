@@ -145,6 +145,7 @@ impl PipeAdapter {
                     self.wire.see(Seen::Asked { user, watcher });
                 }
             }
+            Operation::Notify(told) if matches!(told.standing, Standing::Ended { .. }) && self.wrong("expire") => {}
             Operation::Notify(told) => {
                 let (user, presentity) = (told.watcher.address.clone(), told.target.address.clone());
                 if let News::Whole(info) = &told.news
@@ -154,7 +155,7 @@ impl PipeAdapter {
                     let open = info.tuples.iter().filter(|tuple| tuple.basic == Basic::Open).map(name).collect();
                     self.wire.see(Seen::Presence { user: user.clone(), presentity: presentity.clone(), open });
                 }
-                if matches!(told.standing, Standing::Ended { .. }) && !self.wrong("expire") {
+                if matches!(told.standing, Standing::Ended { .. }) {
                     self.wire.see(Seen::Ended { user, presentity });
                 }
             }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::wildcard_enum_match_arm, reason = "tests")]
 #![allow(missing_docs, unreachable_pub, reason = "tests")]
 
+mod conformance;
 mod inbound;
 mod kit;
 mod outbound;

@@ -167,6 +167,9 @@ pub enum Unwritable {
     /// No part of the content is text.
     #[error("no text in the message")]
     NoText,
+    /// It is sealed by a scheme that has no stanza.
+    #[error("end-to-end encrypted content of this scheme cannot be carried")]
+    Sealed,
 }
 
 impl Unwritable {
@@ -175,6 +178,7 @@ impl Unwritable {
         let cause = match self {
             Self::Source(_) | Self::Destination(_) => Cause::AddressMalformed,
             Self::NoText => Cause::UnsupportedMedia,
+            Self::Sealed => Cause::NotAcceptable,
         };
         Failure::new(Side::Near, cause).with_text(self.to_string())
     }
@@ -194,6 +198,10 @@ pub fn to_stanza(
     let from = to_jid(&operation.source).map_err(Unwritable::Source)?;
     let to = to_jid(&operation.destination).map_err(Unwritable::Destination)?;
     let message = &operation.message;
+    // CMP-070: the stand-in alone would say nothing.
+    if message.sealed.as_ref().is_some_and(|sealed| !annotation::SEALS.contains(&&*sealed.scheme)) {
+        return Err(Unwritable::Sealed);
+    }
     let bodies = bodies(message)?;
     let empty = bodies.texts.iter().all(|body| body.text.is_empty());
     // RFC 3428 §9: an empty MESSAGE is no instant message.

@@ -69,36 +69,48 @@ async fn serve(checked: &Checked, file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Serves until a signal says to stop.
+/// Serves until a signal says to stop; a reload may be what a gateway that is not ready yet wants.
 async fn until_stopped(gateway: &mut Running, signals: &mut Signals) -> Result<()> {
-    let ready = tokio::select! {
-        result = gateway.ready() => result.map(|()| true)?,
-        () = signals.stop() => false,
-    };
-    if !ready {
-        return Ok(());
-    }
-    notify(NotifyState::Ready);
-    tracing::info!("ready");
+    let mut ready = false;
     loop {
         tokio::select! {
-            () = gateway.adapter_failed() => {}
+            result = news(gateway, ready) => {
+                result?;
+                if !ready {
+                    ready = true;
+                    notify(NotifyState::Ready);
+                    tracing::info!("ready");
+                }
+            }
             signal = signals.next() => match signal {
                 Asked::Stop => return Ok(()),
-                Asked::Reload => reload(gateway).await,
+                Asked::Reload => reload(gateway, ready).await,
             },
         }
     }
 }
 
+/// Waits until the gateway is ready; once it is, until an adapter has failed. Cancel-safe.
+async fn news(gateway: &mut Running, ready: bool) -> Result<()> {
+    if ready {
+        gateway.adapter_failed().await;
+        return Ok(());
+    }
+    gateway.ready().await
+}
+
 /// systemd's `Type=notify-reload` wants to hear of the beginning and the end.
-async fn reload(gateway: &Running) {
-    notify(NotifyState::Reloading);
+async fn reload(gateway: &Running, ready: bool) {
+    if ready {
+        notify(NotifyState::Reloading);
+    }
     let (reloader, audit) = (gateway.reloader.clone(), gateway.audit.clone());
     // It reads files; what came of it stands in the log.
     let reload = move || audit.note("signal", "reload", if reloader.told().is_ok() { "done" } else { "refused" });
     let _ = tokio::task::spawn_blocking(reload).await;
-    notify(NotifyState::Ready);
+    if ready {
+        notify(NotifyState::Ready);
+    }
 }
 
 /// Tells systemd's watchdog that the hub still answers, three times as often as it wants to hear it.

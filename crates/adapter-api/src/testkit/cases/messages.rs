@@ -228,12 +228,11 @@ pub(super) async fn repeat_in(stand: &mut Stand<'_>) -> Judged {
         if &submitted.message.content.octets[..] == b"other" {
             break;
         }
-        ids.push(submitted.message.id);
+        ids.push(submitted.carried_id().into_owned());
     }
     // Once, if the adapter knows the repeat; twice under one id, and the hub knows it.
-    let known =
-        ids.len() == 1 || (ids.len() == 2 && ids.first() == ids.last() && ids.first().is_some_and(Option::is_some));
-    check(known, "one submission, or two under the sender's id", &ids)
+    let known = ids.len() == 1 || (ids.len() == 2 && ids.first() == ids.last());
+    check(known, "one submission, or two of one carried id, by which the hub knows a repeat", &ids)
 }
 
 /// Long enough for a network on this machine to confirm, short enough to wait for.

@@ -1,7 +1,7 @@
 //! What an adapter says of itself.
 
 use crate::testkit::stand::{Judged, Stand, check, wrong};
-use crate::{Capabilities, Carries, Examine, Hop};
+use crate::{Capabilities, Carries, Examine};
 use impp_model::{
     AuthorizeOperation, Basic, Cause, ComposingOperation, ComposingState, Disposition, DispositionOperation, Endpoint,
     Kind, LangText, MaxForwards, NotifyOperation, Operation, Outcome, PresenceInfo, PresenceTuple, Standing,
@@ -126,7 +126,7 @@ pub(super) async fn examine(stand: &mut Stand<'_>) -> Judged {
     full.message.subjects =
         vec![LangText { language: Some("en".into()), text: "a".into() }, LangText { language: None, text: "b".into() }];
     let operation = Box::new(Operation::Message(Box::new(full)));
-    let request = Examine::DryRun { operation, hop: Arc::new(Hop::Link) };
+    let request = Examine::DryRun { operation, hop: Arc::new(stand.network.hop()) };
     let findings = stand.in_time("examine answers", stand.adapter().examine(request)).await?;
     check(findings.refused.is_none(), "a dry run of a message that would be sent", &findings)?;
     for (names, support) in [(&findings.degraded, Carries::Degraded), (&findings.dropped, Carries::Dropped)] {

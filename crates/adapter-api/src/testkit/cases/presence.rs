@@ -4,7 +4,7 @@ use crate::testkit::network::{Act, Seen};
 use crate::testkit::stand::{DEVICE, Fall, Judged, Stand, check};
 use impp_model::{
     Address, AuthorizeOperation, Basic, Device, EndReason, Endpoint, Kind, News, NotifyOperation, Operation, Outcome,
-    PresenceInfo, PresenceTuple, Show, Standing, SubscribeOperation, Wish,
+    PresenceInfo, PresenceTuple, Show, Standing, SubscribeOperation, SubscriptId, Wish,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,16 +96,16 @@ pub(super) async fn refresh(stand: &mut Stand<'_>) -> Judged {
     stand.outcome(outcome).await.map(drop)
 }
 
-/// The user subscribes to a stranger's presence, and the stranger allows it.
-async fn begin_watch(stand: &mut Stand<'_>) -> Judged {
+/// The user subscribes to a stranger's presence, and the stranger allows it; gives the subscription's id.
+async fn begin_watch(stand: &mut Stand<'_>) -> Result<SubscriptId, Fall> {
     stand.needs(Kind::Notify)?;
     let (user, presentity) = (stand.profile.user.clone(), stand.stranger(1));
     stand.act(Act::Watch { user: user.clone(), presentity: presentity.clone() }).await?;
-    stand
+    let id = stand
         .submitted_where("the hub hears of the subscription", |submitted| match submitted.operation {
             Operation::Subscribe(told) => {
                 let right = told.watcher.address == user && told.target.address == presentity;
-                (right && matches!(told.wish, Wish::Watch(_) | Wish::Standing)).then_some(())
+                (right && matches!(told.wish, Wish::Watch(_) | Wish::Standing)).then_some(told.subscript_id)
             }
             _ => None,
         })
@@ -121,14 +121,14 @@ async fn begin_watch(stand: &mut Stand<'_>) -> Judged {
         let outcome = stand.outcome(outcome).await?;
         check(!matches!(outcome, Outcome::Failure(_)), "the answer accepted", outcome)?;
     }
-    Ok(())
+    Ok(id)
 }
 
-async fn notify(stand: &mut Stand<'_>, number: u32, standing: Standing, news: News) -> Judged {
+async fn notify(stand: &mut Stand<'_>, id: &SubscriptId, number: u32, standing: Standing, news: News) -> Judged {
     let operation = NotifyOperation {
         target: Endpoint::bare(stand.stranger(1)),
         watcher: Endpoint::bare(stand.profile.user.clone()),
-        subscript_id: None,
+        subscript_id: Some(id.clone()),
         trans_id: format!("notify-{number}").into(),
         standing,
         news,
@@ -142,17 +142,27 @@ fn tuple(device: &str, basic: Basic, show: Option<Show>) -> PresenceTuple {
     PresenceTuple { show, ..PresenceTuple::new(Device::new(device).ok(), basic) }
 }
 
+/// The state of all devices.
+async fn tell(stand: &mut Stand<'_>, id: &SubscriptId, number: u32, tuples: Vec<PresenceTuple>) -> Judged {
+    tell_standing(stand, id, number, Standing::Active { expires: Some(HOUR) }, tuples).await
+}
+
 /// The state of all devices, in as many notifications as the protocol needs for them.
-async fn tell(stand: &mut Stand<'_>, number: u32, tuples: Vec<PresenceTuple>) -> Judged {
-    let active = Standing::Active { expires: Some(HOUR) };
+async fn tell_standing(
+    stand: &mut Stand<'_>,
+    id: &SubscriptId,
+    number: u32,
+    standing: Standing,
+    tuples: Vec<PresenceTuple>,
+) -> Judged {
     if stand.capabilities().presence.is_some_and(|presence| presence.devices) {
         for tuple in tuples {
-            notify(stand, number, active.clone(), News::Device(Box::new(tuple))).await?;
+            notify(stand, id, number, standing.clone(), News::Device(Box::new(tuple))).await?;
         }
         return Ok(());
     }
     let info = PresenceInfo { tuples, ..PresenceInfo::default() };
-    notify(stand, number, active, News::Whole(Arc::new(info))).await
+    notify(stand, id, number, standing, News::Whole(Arc::new(info))).await
 }
 
 /// Waits until the user has seen the stranger with, or without, an open device.
@@ -168,10 +178,10 @@ async fn sees(stand: &mut Stand<'_>, open: bool) -> Judged {
 }
 
 pub(super) async fn watch(stand: &mut Stand<'_>) -> Judged {
-    begin_watch(stand).await?;
-    tell(stand, 1, vec![tuple("phone", Basic::Open, Some(Show::Away))]).await?;
+    let id = begin_watch(stand).await?;
+    tell(stand, &id, 1, vec![tuple("phone", Basic::Open, Some(Show::Away))]).await?;
     sees(stand, true).await?;
-    tell(stand, 2, vec![tuple("phone", Basic::Closed, None)]).await?;
+    tell(stand, &id, 2, vec![tuple("phone", Basic::Closed, None)]).await?;
     sees(stand, false).await?;
     let (user, presentity) = (stand.profile.user.clone(), stand.stranger(1));
     stand.act(Act::Unwatch { user, presentity }).await?;
@@ -184,11 +194,12 @@ pub(super) async fn watch(stand: &mut Stand<'_>) -> Judged {
 }
 
 pub(super) async fn expire(stand: &mut Stand<'_>) -> Judged {
-    begin_watch(stand).await?;
-    tell(stand, 1, vec![tuple("phone", Basic::Open, None)]).await?;
+    let id = begin_watch(stand).await?;
+    tell(stand, &id, 1, vec![tuple("phone", Basic::Open, None)]).await?;
     sees(stand, true).await?;
+    // As the hub ends it: nobody is left there.
     let over = Standing::Ended { reason: EndReason::Timeout, retry_after: None };
-    notify(stand, 2, over, News::Nothing).await?;
+    tell_standing(stand, &id, 2, over, vec![tuple("phone", Basic::Closed, None)]).await?;
     sees(stand, false).await
 }
 
@@ -200,12 +211,12 @@ pub(super) async fn devices(stand: &mut Stand<'_>) -> Judged {
         publish(stand, device, true).await?;
     }
     publish(stand, "second", false).await?;
-    begin_watch(stand).await?;
-    tell(stand, 1, vec![tuple("phone", Basic::Open, None), tuple("tablet", Basic::Open, Some(Show::Dnd))]).await?;
+    let id = begin_watch(stand).await?;
+    tell(stand, &id, 1, vec![tuple("phone", Basic::Open, None), tuple("tablet", Basic::Open, Some(Show::Dnd))]).await?;
     sees(stand, true).await?;
-    tell(stand, 2, vec![tuple("phone", Basic::Closed, None), tuple("tablet", Basic::Open, None)]).await?;
+    tell(stand, &id, 2, vec![tuple("phone", Basic::Closed, None), tuple("tablet", Basic::Open, None)]).await?;
     sees(stand, true).await?;
-    tell(stand, 3, vec![tuple("phone", Basic::Closed, None), tuple("tablet", Basic::Closed, None)]).await?;
+    tell(stand, &id, 3, vec![tuple("phone", Basic::Closed, None), tuple("tablet", Basic::Closed, None)]).await?;
     sees(stand, false).await
 }
 

@@ -127,6 +127,10 @@ class Gateway:
         """Tells whether a peer (a domain or a host) can be reached."""
         self._push(wire.FromAdapter(peer=wire.Peer(name=name, up=up)))
 
+    def listening(self, transport: str, address: str) -> None:
+        """Tells where a listener of this adapter is open: tcp, udp or http, and its address with the port."""
+        self._push(wire.FromAdapter(listening=wire.Listening(transport=transport, address=address)))
+
     def loss(self, name: str, how: str = "dropped") -> None:
         """Counts a field that could not be carried whole."""
         self._push(wire.FromAdapter(loss=wire.Loss(field=name, how=f"CARRIES_{how.upper()}")))

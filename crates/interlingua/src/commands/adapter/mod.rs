@@ -1,4 +1,7 @@
-//! `interlingua adapter`: begins a new adapter from the one that the guide explains.
+//! `interlingua adapter`: begins a new adapter from the one that the guide explains, and judges adapters.
+
+mod judge;
+mod network;
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +11,7 @@ use serde_json::json;
 use crate::cli::Ended;
 use crate::output;
 
-/// Begin a new adapter
+/// Begin a new adapter, or judge one
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -19,6 +22,8 @@ pub struct Args {
 enum Action {
     /// Write a small adapter that carries messages and presence of a toy protocol and passes the conformance kit
     New(NewArgs),
+    /// Judge an adapter in another process by the conformance kit
+    Test(judge::TestArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -28,7 +33,7 @@ struct NewArgs {
     /// The language to write it in
     #[arg(long, value_enum, default_value_t = Language::Rust)]
     language: Language,
-    /// Where to write it; omitted: crates/adapter-NAME
+    /// Where to write it; omitted: crates/adapter-NAME, for Python adapter-NAME
     #[arg(long, value_name = "DIR")]
     folder: Option<PathBuf>,
     /// Print one JSON object
@@ -40,12 +45,14 @@ struct NewArgs {
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Language {
     Rust,
+    Python,
 }
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Ended> {
     match &args.action {
         Action::New(args) => new(args),
+        Action::Test(args) => judge::run(args),
     }
 }
 
@@ -54,10 +61,11 @@ fn new(args: &NewArgs) -> Result<Ended> {
         output::diagnose(&format!("{:?} is no name: letters a-z, digits and -, at most {MAX_NAME}", args.name));
         return Ok(Ended::Misused);
     }
-    let files = match args.language {
-        Language::Rust => RUST,
+    let (files, parent) = match args.language {
+        Language::Rust => (RUST, "crates"),
+        Language::Python => (PYTHON, ""),
     };
-    let folder = args.folder.clone().unwrap_or_else(|| Path::new("crates").join(format!("adapter-{}", args.name)));
+    let folder = args.folder.clone().unwrap_or_else(|| Path::new(parent).join(format!("adapter-{}", args.name)));
     if folder.exists() {
         bail!("{} exists already", folder.display());
     }
@@ -71,19 +79,28 @@ fn new(args: &NewArgs) -> Result<Ended> {
         let names: Vec<_> = files.iter().map(|(name, _)| name).collect();
         output::json(&json!({ "folder": folder, "files": names }))?;
     } else {
-        output::text(&next_steps(&args.name, &folder))?;
+        output::text(&next_steps(args.language, &args.name, &folder))?;
     }
     Ok(Ended::Well)
 }
 
-fn next_steps(name: &str, folder: &Path) -> String {
+fn next_steps(language: Language, name: &str, folder: &Path) -> String {
     let folder = folder.display();
-    format!(
-        "{folder} is written: a toy protocol under the name {name}.\n\
-         Try it: cargo test -p adapter-{name}\n\
-         Then change src/line.rs, src/mapping.rs and src/link.rs for your protocol, and tests/users for its network;\n\
-         crates/adapter-api/README.md explains each step, and how to add it to the gateway.\n"
-    )
+    let written = format!("{folder} is written: a toy protocol under the name {name}.\n");
+    match language {
+        Language::Rust => format!(
+            "{written}Try it: cargo test -p adapter-{name}\n\
+             Then change src/line.rs, src/mapping.rs and src/link.rs for your protocol, and tests/users for its network;\n\
+             crates/adapter-api/README.md explains each step, and how to add it to the gateway.\n"
+        ),
+        Language::Python => format!(
+            "{written}Try it, with the package interlingua-adapter installed:\n\
+             cd {folder}\n\
+             python3 adapter.py --capabilities > {name}.capabilities.json\n\
+             interlingua adapter test --config gateway.toml -- python3 network.py\n\
+             Then change adapter.py for your protocol, and network.py for its users; README.md says where.\n"
+        ),
+    }
 }
 
 /// The longest name; it becomes a label of metrics and part of a crate's name.
@@ -109,16 +126,24 @@ fn renamed(text: &str, name: &str) -> String {
         .replace("LineAdapter", &format!("{type_name}Adapter"))
         .replace("protocol: \"line\"", &format!("protocol: \"{name}\""))
         .replace("line.example", &format!("{name}.example"))
+        .replace("\"line\", KINDS", &format!("\"{name}\", KINDS"))
+        .replace("[adapter.line]", &format!("[adapter.{name}]"))
+        .replace("adapter = \"line\"", &format!("adapter = \"{name}\""))
+        .replace("line.sock", &format!("{name}.sock"))
+        .replace("line.capabilities", &format!("{name}.capabilities"))
 }
 
 macro_rules! template {
-    ($($name:literal),+ $(,)?) => {
-        &[$(($name, include_str!(concat!("../../../adapter-line/", $name)))),+]
+    ($folder:literal: $($name:literal),+ $(,)?) => {
+        &[$(($name, include_str!(concat!("../../../../", $folder, "/", $name)))),+]
     };
 }
 
+type Files = &'static [(&'static str, &'static str)];
+
 /// A crate of this workspace: what is built and judged is what is written.
-const RUST: &[(&str, &str)] = template![
+const RUST: Files = template![
+    "adapter-line":
     "Cargo.toml",
     "README.md",
     "src/lib.rs",
@@ -130,6 +155,10 @@ const RUST: &[(&str, &str)] = template![
     "tests/kit.rs",
     "tests/users/mod.rs",
 ];
+
+/// The same protocol on the Python package.
+const PYTHON: Files =
+    template!["adapter-external/python/template": "README.md", "adapter.py", "gateway.toml", "network.py"];
 
 #[cfg(test)]
 mod tests {
@@ -143,19 +172,25 @@ mod tests {
                 if path.is_dir() { files(&path, found) } else { found.push(path) }
             }
         }
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../adapter-line");
-        let mut found = Vec::new();
-        files(&root, &mut found);
-        let mut names: Vec<_> = found.iter().map(|path| path.strip_prefix(&root).unwrap().to_str().unwrap()).collect();
-        names.sort_unstable();
-        let mut known: Vec<_> = RUST.iter().map(|(name, _)| *name).collect();
-        known.sort_unstable();
-        assert_eq!(known, names);
-        for (name, text) in RUST {
-            assert_eq!(renamed(text, "line"), *text, "{name}");
-            let other = renamed(text, "my-net");
-            for left in ["adapter-line", "adapter_line", "LineAdapter", "\"line\"", "line.example"] {
-                assert!(!other.contains(left), "{name}: {left}");
+        for (files_of, folder) in [(RUST, "../adapter-line"), (PYTHON, "../adapter-external/python/template")] {
+            let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+            let mut found = Vec::new();
+            files(&root, &mut found);
+            // what Python leaves when the template is tried where it stands
+            found.retain(|path| !path.components().any(|part| part.as_os_str() == "__pycache__"));
+            let mut names: Vec<_> =
+                found.iter().map(|path| path.strip_prefix(&root).unwrap().to_str().unwrap()).collect();
+            names.sort_unstable();
+            let mut known: Vec<_> = files_of.iter().map(|(name, _)| *name).collect();
+            known.sort_unstable();
+            assert_eq!(known, names);
+            for (name, text) in files_of {
+                assert_eq!(renamed(text, "line"), *text, "{name}");
+                let other = renamed(text, "my-net");
+                let left = ["adapter-line", "adapter_line", "LineAdapter", "\"line\"", "line.example", "adapter.line"];
+                for left in left {
+                    assert!(!other.contains(left), "{name}: {left}");
+                }
             }
         }
         assert!(RUST.iter().any(|(_, text)| renamed(text, "my-net").contains("pub struct MyNetAdapter")));
