@@ -5,10 +5,10 @@
 mod common;
 
 use adapter_api::{Delivery, DomainPattern, InstanceName, Provenance, SourceProof, SpeaksFor};
-use common::{PLENTY, Shelf, Table, World, world_on};
+use common::{PLENTY, Shelf, Table, World, failure, world_on};
 use impp_model::{
-    AuthorizeOperation, Basic, Device, EndReason, Endpoint, News, NotifyOperation, Operation, Outcome, PresenceInfo,
-    PresenceTuple, Proof, Standing, SubscribeOperation, Wish,
+    AuthorizeOperation, Basic, Cause, Device, EndReason, Endpoint, News, NotifyOperation, Operation, Outcome,
+    PresenceInfo, PresenceTuple, Proof, Standing, SubscribeOperation, Wish,
 };
 use interwork::{Direction, Subscription};
 use std::sync::Arc;
@@ -55,10 +55,19 @@ impl Running {
 
     /// What an adapter has been asked to do, as soon as it is something.
     async fn next(&self, shelf: &Shelf) -> Vec<String> {
+        self.next_settled(shelf, &ok()).await
+    }
+
+    async fn next_settled(&self, shelf: &Shelf, outcome: &Outcome) -> Vec<String> {
+        let taken = self.next_deliveries(shelf).await;
+        taken.into_iter().map(|delivery| settled(delivery, outcome.clone())).collect()
+    }
+
+    async fn next_deliveries(&self, shelf: &Shelf) -> Vec<Delivery> {
         for _ in 0..10_000 {
             let taken = shelf.take();
             if !taken.is_empty() {
-                return taken.into_iter().map(settled).collect();
+                return taken;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -70,8 +79,8 @@ impl Running {
     }
 }
 
-/// What it is, in short; settled as done.
-fn settled(delivery: Delivery) -> String {
+/// What it is, in short; settled so.
+fn settled(delivery: Delivery, outcome: Outcome) -> String {
     let text = match &*delivery.operation {
         Operation::Subscribe(subscribe) => {
             format!("{} {} -> {}", subscribe.wish.label(), subscribe.watcher.address, subscribe.target.address)
@@ -92,7 +101,7 @@ fn settled(delivery: Delivery) -> String {
         }
         Operation::Message(_) | Operation::Disposition(_) | Operation::Publish(_) | _ => panic!("not presence"),
     };
-    delivery.settle(Outcome::Success(Proof::Server));
+    delivery.settle(outcome);
     text
 }
 
@@ -365,4 +374,33 @@ async fn an_end_that_a_crash_cut_short_is_told_again() {
     assert_eq!(hub.next(&hub.world.xmpp).await, ["cancel romeo@sip.example -> juliet@xmpp.example"]);
     assert_eq!(hub.next(&hub.world.sip).await, ["authorize false"]);
     assert!(hub.subscriptions().await.is_empty());
+}
+
+// checks: PRS-047, PRS-013
+#[tokio::test(start_paused = true)]
+async fn what_fails_of_a_state_is_tried_once_however_many_devices_there_are_and_only_that() {
+    let hub = fresh();
+    hub.submit("xmpp", subscribe(JULIET, ROMEO, "x", Wish::Standing)).await;
+    hub.next(&hub.world.sip).await;
+    hub.next(&hub.world.xmpp).await;
+    let away = failure(Cause::LinkDown).into();
+    let three = ["a", "b", "c"].map(|device| tuple(device, Basic::Open));
+    hub.submit("sip", notify(ROMEO, JULIET, active(), whole(&three))).await;
+    let all = ["active a Open", "active b Open", "active c Open"];
+    assert_eq!(hub.next_settled(&hub.world.xmpp, &away).await, [&["authorize true"][..], &all].concat());
+    for _ in 0..3 {
+        let mut again = hub.next_settled(&hub.world.xmpp, &away).await;
+        again.retain(|told| told != "authorize true");
+        assert_eq!(again, all, "no more than are due");
+    }
+    // Only one of them fails the next time, and is gone by the time of the next.
+    let mut told = Vec::new();
+    for delivery in hub.next_deliveries(&hub.world.xmpp).await {
+        let failed = matches!(&*delivery.operation, Operation::Notify(notify)
+            if matches!(&notify.news, News::Device(tuple) if tuple.device == Device::new("b").ok()));
+        told.push(settled(delivery, if failed { away.clone() } else { ok() }));
+    }
+    told.retain(|told| told != "authorize true");
+    assert_eq!(told, all);
+    assert_eq!(hub.next(&hub.world.xmpp).await, ["active b Open"]);
 }

@@ -1,18 +1,21 @@
 //! What could not be sent is sent again: a full queue or a link that is away must not leave a watcher with an older state.
 
+use super::carry::Part;
 use super::engine::{Engine, Sent};
 use super::pair::Pair;
 use super::watch::{Authorization, Effect, Far};
 use crate::retry::may_pass;
-use impp_model::{Cause, Failure, Standing, Wish};
-use std::collections::BTreeMap;
+use adapter_api::Carries;
+use impp_model::{Cause, Failure, Standing, SubscriptId, Wish};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 use store::Timestamp;
 
-/// What waits to be sent again, by when, in the order in which it failed.
+/// What waits to be sent again, by when, in the order in which it failed; of one kind to one subscription it is one.
 #[derive(Debug, Default)]
 pub(super) struct Again {
-    waiting: BTreeMap<(Timestamp, u64), Waiting>,
+    due: BTreeMap<(Timestamp, u64), Key>,
+    waiting: HashMap<Key, ((Timestamp, u64), Waiting)>,
     number: u64,
 }
 
@@ -21,8 +24,21 @@ pub(super) struct Again {
 pub(super) struct Waiting {
     pub(super) pair: Pair,
     pub(super) effect: Effect,
+    /// Of something to be told, what has failed of it.
+    pub(super) part: Part,
     /// How often it has failed for another reason than a full queue.
     pub(super) tries: u8,
+}
+
+/// What is sent again at most once: the later one stands for the earlier.
+type Key = (Pair, Matter);
+
+/// What something that failed was about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Matter {
+    Tell(SubscriptId),
+    Authorize,
+    Far,
 }
 
 /// Before the next try: as long as a full queue needs to have room; doubled while links are away.
@@ -34,10 +50,35 @@ const MAX_TRIES: u8 = 10;
 /// As many as there may be watchers of one domain (`per_domain`): all of them may be told at once.
 const MAX_WAITING: usize = 262_144;
 
+impl Waiting {
+    fn key(&self) -> Key {
+        let matter = match &self.effect {
+            Effect::Tell(tell) => Matter::Tell(tell.id.clone()),
+            Effect::Authorize(_) => Matter::Authorize,
+            Effect::Far(_) | Effect::Check | Effect::Store => Matter::Far,
+        };
+        (self.pair.clone(), matter)
+    }
+
+    /// Takes what waits already: the later one, and what has failed of both.
+    fn join(&mut self, earlier: Self) {
+        self.tries = self.tries.max(earlier.tries);
+        self.part.join(earlier.part);
+        // An outcome that is late must not undo an end; who is still there is told what is true then.
+        if is_end(&earlier.effect) && !is_end(&self.effect) {
+            self.effect = earlier.effect;
+        }
+    }
+}
+
+fn is_end(effect: &Effect) -> bool {
+    matches!(effect, Effect::Tell(tell) if matches!(tell.standing, Standing::Ended { .. }))
+}
+
 impl Again {
     /// When the next one is due.
     pub(super) fn next_due(&self) -> Option<Timestamp> {
-        self.waiting.first_key_value().map(|((due, _), _)| *due)
+        self.due.first_key_value().map(|((due, _), _)| *due)
     }
 
     /// Takes what failed; false when it is given up.
@@ -45,11 +86,21 @@ impl Again {
         let full = matches!(failure.cause, Cause::Overload | Cause::ResourceConstraint);
         let pause = if full { PAUSE } else { PAUSE.saturating_mul(1 << waiting.tries.min(MAX_TRIES)) };
         waiting.tries += u8::from(!full);
-        if !may_pass(failure) || waiting.tries > MAX_TRIES || self.waiting.len() >= MAX_WAITING {
+        let key = waiting.key();
+        let room = self.waiting.len() < MAX_WAITING || self.waiting.contains_key(&key);
+        if !may_pass(failure) || waiting.tries > MAX_TRIES || !room {
             return false;
         }
         self.number += 1;
-        self.waiting.insert((now.after(pause), self.number), waiting);
+        let mut at = (now.after(pause), self.number);
+        if let Some((earlier_at, earlier)) = self.waiting.remove(&key) {
+            self.due.remove(&earlier_at);
+            waiting.join(earlier);
+            // Whoever fails again and again meanwhile is not tried more often for it.
+            at = if full { at.min(earlier_at) } else { earlier_at };
+        }
+        self.due.insert(at, key.clone());
+        self.waiting.insert(key, (at, waiting));
         true
     }
 
@@ -58,7 +109,15 @@ impl Again {
         if self.next_due()? > now {
             return None;
         }
-        self.waiting.pop_first().map(|(_, waiting)| waiting)
+        let (_, key) = self.due.pop_first()?;
+        self.waiting.remove(&key).map(|(_, waiting)| waiting)
+    }
+
+    /// Forgets what one subscription was to be told: it is told everything now.
+    pub(super) fn forget(&mut self, pair: &Pair, id: &SubscriptId) {
+        if let Some((at, _)) = self.waiting.remove(&(pair.clone(), Matter::Tell(id.clone()))) {
+            self.due.remove(&at);
+        }
     }
 }
 
@@ -66,11 +125,16 @@ impl Engine<'_> {
     /// Sends again what is due, as far as it is still true.
     pub(super) fn send_again(&mut self) {
         let now = self.core.timestamp();
-        while let Some(Waiting { pair, effect, tries }) = self.again.pop(now) {
+        while let Some(Waiting { pair, effect, part, tries }) = self.again.pop(now) {
             let Some(effect) = self.still_true(&pair, effect, now) else { continue };
             let near = self.near_of(&pair);
             self.tries = tries;
-            self.carry_out(&pair, &near, effect);
+            match effect {
+                Effect::Tell(tell) => self.tell_near(&pair, &near, tell, &part),
+                other @ (Effect::Authorize(_) | Effect::Far(_) | Effect::Check | Effect::Store) => {
+                    self.carry_out(&pair, &near, other);
+                }
+            }
             self.tries = 0;
         }
     }
@@ -97,16 +161,17 @@ impl Engine<'_> {
 
     /// Takes what became of something sent; only failures that may pass matter here.
     pub(super) fn failed(&mut self, sent: &Sent, failure: &Failure) {
-        let (pair, effect, tries) = match sent {
-            Sent::Tell(pair, tell, tries) => (pair, Effect::Tell((**tell).clone()), *tries),
-            Sent::Authorize(pair, allow, tries) => (pair, Effect::Authorize(*allow), *tries),
+        let (pair, effect, part, tries) = match sent {
+            Sent::Tell(pair, tell, part, tries) => (pair, Effect::Tell((**tell).clone()), part.clone(), *tries),
+            Sent::Authorize(pair, allow, tries) => (pair, Effect::Authorize(*allow), Part::All, *tries),
             Sent::Far(pair, wish @ (Wish::Fetch | Wish::Pause | Wish::Cancel), tries) => {
-                (pair, Effect::Far(*wish), *tries)
+                (pair, Effect::Far(*wish), Part::All, *tries)
             }
             Sent::Far(..) | Sent::Check(_) => return,
         };
         let now = self.core.timestamp();
-        if !self.again.push(Waiting { pair: pair.clone(), effect, tries }, failure, now) {
+        if !self.again.push(Waiting { pair: pair.clone(), effect, part, tries }, failure, now) {
+            self.core.counters.loss(&self.near_of(pair), "presence", Carries::Dropped);
             tracing::debug!(cause = failure.cause.code(), "what a watcher was to be told is given up");
         }
     }
@@ -115,36 +180,75 @@ impl Engine<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use impp_model::Side;
+    use crate::presence::watch::Tell;
+    use impp_model::{Device, Side};
 
-    fn waiting() -> Waiting {
-        let pair = Pair::new(&"w@a.example".parse().unwrap(), &"t@b.example".parse().unwrap());
-        Waiting { pair, effect: Effect::Authorize(true), tries: 0 }
+    fn waiting(watcher: &str) -> Waiting {
+        let pair = Pair::new(&watcher.parse().unwrap(), &"t@b.example".parse().unwrap());
+        Waiting { pair, effect: Effect::Authorize(true), part: Part::All, tries: 0 }
+    }
+
+    fn missed(device: &str) -> Waiting {
+        let standing = Standing::Active { expires: None };
+        let effect = Effect::Tell(Tell { id: "d".into(), standing, before: None, state: None });
+        Waiting { effect, part: Part::of(Device::new(device).ok()), ..waiting("w@a.example") }
+    }
+
+    fn away() -> Failure {
+        Failure::new(Side::Far, Cause::LinkDown)
     }
 
     #[test]
     fn what_a_full_queue_refused_goes_again_in_its_order_for_as_long_as_it_is_full() {
         let (mut again, failure) = (Again::default(), Failure::new(Side::Far, Cause::Overload));
-        let second = Waiting { effect: Effect::Authorize(false), ..waiting() };
-        assert!(again.push(waiting(), &failure, Timestamp(0)) && again.push(second.clone(), &failure, Timestamp(0)));
+        let (first, second) = (waiting("w@a.example"), waiting("v@a.example"));
+        assert!(
+            again.push(first.clone(), &failure, Timestamp(0)) && again.push(second.clone(), &failure, Timestamp(0))
+        );
         let due = again.next_due().unwrap();
         assert_eq!(due, Timestamp(0).after(PAUSE));
-        assert_eq!((again.pop(Timestamp(0)), again.pop(due), again.pop(due)), (None, Some(waiting()), Some(second)));
+        assert_eq!((again.pop(Timestamp(0)), again.pop(due), again.pop(due)), (None, Some(first), Some(second)));
         assert_eq!(again.next_due(), None);
     }
 
     #[test]
     fn what_a_link_that_is_away_keeps_back_is_given_up_in_the_end_and_a_refusal_at_once() {
         let mut again = Again::default();
-        let away = Failure::new(Side::Far, Cause::LinkDown);
-        let (mut now, mut next, mut tries) = (Timestamp(0), waiting(), 0);
-        while again.push(next, &away, now) {
+        let (mut now, mut next, mut tries) = (Timestamp(0), waiting("w@a.example"), 0);
+        while again.push(next, &away(), now) {
             tries += 1;
             now = again.next_due().unwrap();
             next = again.pop(now).unwrap();
         }
         assert_eq!(tries, MAX_TRIES);
         assert!(now > Timestamp(0).after(Duration::from_secs(600)));
-        assert!(!again.push(waiting(), &Failure::new(Side::Far, Cause::PolicyDenied), now));
+        assert!(!again.push(waiting("w@a.example"), &Failure::new(Side::Far, Cause::PolicyDenied), now));
+    }
+
+    // checks: PRS-047
+    #[test]
+    fn however_much_fails_of_one_subscription_one_try_of_it_waits() {
+        let mut again = Again::default();
+        for round in 0..3 {
+            for device in ["a", "b", "c", "a"] {
+                assert!(again.push(Waiting { tries: round, ..missed(device) }, &away(), Timestamp(0)));
+            }
+        }
+        assert_eq!((again.waiting.len(), again.due.len()), (1, 1));
+        let due = again.next_due().unwrap();
+        assert_eq!(due, Timestamp(0).after(PAUSE), "further failures neither hasten nor delay it");
+        let all = ["a", "b", "c"].map(|device| Device::new(device).ok());
+        let next = again.pop(due).unwrap();
+        assert_eq!((next.part, next.tries), (Part::Devices(all.into()), 3));
+        again.push(missed("a"), &away(), due);
+        let mut end = missed("b");
+        let Effect::Tell(tell) = &mut end.effect else { panic!("it is one") };
+        tell.standing = Standing::Ended { reason: impp_model::EndReason::Rejected, retry_after: None };
+        again.push(end, &away(), due);
+        again.push(missed("c"), &away(), due);
+        assert!(is_end(&again.pop(due.after(PAUSE)).unwrap().effect), "an end stays one");
+        again.push(missed("a"), &away(), due);
+        again.forget(&missed("a").pair, &"d".into());
+        assert_eq!((again.next_due(), again.waiting.len()), (None, 0));
     }
 }

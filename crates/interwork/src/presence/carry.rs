@@ -5,10 +5,34 @@ use super::pair::Pair;
 use super::watch::{Effect, Known, Tell};
 use adapter_api::{InstanceName, Settle};
 use impp_model::{
-    AuthorizeOperation, Basic, Cause, Endpoint, Failure, News, NotifyOperation, Operation, PresenceInfo, PresenceTuple,
-    Side, SubscribeOperation, TransId, Wish,
+    AuthorizeOperation, Basic, Cause, Device, Endpoint, Failure, News, NotifyOperation, Operation, PresenceInfo,
+    PresenceTuple, Side, SubscribeOperation, TransId, Wish,
 };
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+/// What of a state one operation tells.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Part {
+    /// The whole, or all that has changed.
+    All,
+    /// What is true of these devices, and nothing else.
+    Devices(BTreeSet<Option<Device>>),
+}
+
+impl Part {
+    pub(super) fn of(device: Option<Device>) -> Self {
+        Self::Devices([device].into())
+    }
+
+    /// Both.
+    pub(super) fn join(&mut self, other: Self) {
+        match (&mut *self, other) {
+            (Self::Devices(devices), Self::Devices(others)) => devices.extend(others),
+            (Self::All, _) | (Self::Devices(_), Self::All) => *self = Self::All,
+        }
+    }
+}
 
 impl Engine<'_> {
     pub(super) fn carry_out(&mut self, pair: &Pair, near: &InstanceName, effect: Effect) {
@@ -16,7 +40,12 @@ impl Engine<'_> {
             Effect::Store => {}
             Effect::Far(wish) => self.ask_far(pair, near, wish),
             Effect::Authorize(allow) => self.authorize_near(pair, allow),
-            Effect::Tell(tell) => self.tell_near(pair, near, tell),
+            Effect::Tell(tell) => {
+                if tell.before.is_none() {
+                    self.again.forget(pair, &tell.id);
+                }
+                self.tell_near(pair, near, tell, &Part::All);
+            }
             Effect::Check => {
                 // RFC 8048 §8.1: the watcher is asked after, in the name of whom it watches.
                 let operation = self.subscribe(&pair.reversed(), Wish::Check);
@@ -54,21 +83,26 @@ impl Engine<'_> {
         self.send(operation, self.way_back(pair), Sent::Authorize(pair.clone(), allow, self.tries));
     }
 
-    fn tell_near(&mut self, pair: &Pair, near: &InstanceName, tell: Tell) {
-        let Tell { before, state, .. } = tell.clone();
+    pub(super) fn tell_near(&mut self, pair: &Pair, near: &InstanceName, tell: Tell, part: &Part) {
         let by_device = self.capabilities(near).is_some_and(|near| near.devices);
-        match state {
-            Some(state) if by_device => {
-                let before = before.map(|before| self.read(&before));
-                for tuple in changes(before.as_deref(), &self.read(&state)) {
-                    self.notify(pair, &tell, News::Device(Box::new(tuple)));
-                }
+        let tuples = match (part, &tell.state) {
+            (Part::Devices(devices), state) if by_device => {
+                // What is no longer known is not known to be there.
+                let now = state.as_ref().map(|state| self.read(state)).unwrap_or_default();
+                of_devices(devices, &now)
             }
-            Some(state) => {
-                let state = self.read(&state);
-                self.notify(pair, &tell, News::Whole(state));
+            (Part::All, Some(state)) if by_device => {
+                let before = tell.before.as_ref().map(|before| self.read(before));
+                changes(before.as_deref(), &self.read(state))
             }
-            None => self.notify(pair, &tell, News::Nothing),
+            (Part::All | Part::Devices(_), Some(state)) => {
+                let news = News::Whole(self.read(state));
+                return self.notify(pair, &tell, news);
+            }
+            (Part::All | Part::Devices(_), None) => return self.notify(pair, &tell, News::Nothing),
+        };
+        for tuple in tuples {
+            self.notify(pair, &tell, News::Device(Box::new(tuple)));
         }
     }
 
@@ -88,6 +122,10 @@ impl Engine<'_> {
     }
 
     fn notify(&mut self, pair: &Pair, tell: &Tell, news: News) {
+        let part = match &news {
+            News::Device(tuple) => Part::of(tuple.device.clone()),
+            News::Whole(_) | News::Nothing => Part::All,
+        };
         let operation = Operation::Notify(Box::new(NotifyOperation {
             target: Endpoint::bare(pair.target.clone()),
             watcher: Endpoint::bare(pair.watcher.clone()),
@@ -96,7 +134,7 @@ impl Engine<'_> {
             standing: tell.standing.clone(),
             news,
         }));
-        self.send(operation, self.way_back(pair), Sent::Tell(pair.clone(), Box::new(tell.clone()), self.tries));
+        self.send(operation, self.way_back(pair), Sent::Tell(pair.clone(), Box::new(tell.clone()), part, self.tries));
     }
 
     /// The instance that what comes from the presentity comes in through.
@@ -135,13 +173,7 @@ fn changes(before: Option<&PresenceInfo>, now: &PresenceInfo) -> Vec<PresenceTup
         .flat_map(|info| &info.tuples)
         .filter(|old| old.basic == Basic::Open && !now.tuples.iter().any(|tuple| tuple.device == old.device));
     let mut list: Vec<_> = gone.map(|old| PresenceTuple::new(old.device.clone(), Basic::Closed)).collect();
-    list.extend(changed.cloned().map(|mut tuple| {
-        // A comment on the whole is each device's where there is no other place for it (RFC 8048 §6.3).
-        if tuple.notes.is_empty() {
-            tuple.notes.clone_from(&now.notes);
-        }
-        tuple
-    }));
+    list.extend(changed.map(|tuple| with_note(tuple, now)));
     if list.is_empty() && now.tuples.is_empty() {
         // RFC 3922 §6.3.2: no tuple at all is a presentity that is away.
         list.push(PresenceTuple::new(None, Basic::Closed));
@@ -149,10 +181,33 @@ fn changes(before: Option<&PresenceInfo>, now: &PresenceInfo) -> Vec<PresenceTup
     list
 }
 
+/// What is true of these devices; of those that are gone, that they are closed.
+fn of_devices(devices: &BTreeSet<Option<Device>>, now: &PresenceInfo) -> Vec<PresenceTuple> {
+    let found = |device: &Option<Device>| now.tuples.iter().find(|tuple| tuple.device == *device);
+    let mut devices = devices.clone();
+    if devices.contains(&None) && found(&None).is_none() {
+        // RFC 6121 §4.5: a bare address goes away with all of its resources; those that are there come after it.
+        devices.extend(now.tuples.iter().map(|tuple| tuple.device.clone()));
+    }
+    let told = |device: Option<Device>| match found(&device) {
+        Some(tuple) => with_note(tuple, now),
+        None => PresenceTuple::new(device, Basic::Closed),
+    };
+    devices.into_iter().map(told).collect()
+}
+
+/// A comment on the whole is each device's where there is no other place for it (RFC 8048 §6.3).
+fn with_note(tuple: &PresenceTuple, now: &PresenceInfo) -> PresenceTuple {
+    let mut tuple = tuple.clone();
+    if tuple.notes.is_empty() {
+        tuple.notes.clone_from(&now.notes);
+    }
+    tuple
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use impp_model::Device;
 
     // checks: PRS-047, PRS-049
     #[test]
@@ -166,5 +221,23 @@ mod tests {
         assert_eq!(changes(Some(&now), &now), []);
         assert_eq!(changes(None, &now), now.tuples);
         assert_eq!(changes(None, &info(&[])), [PresenceTuple::new(None, Basic::Closed)]);
+    }
+    // checks: PRS-047, PRS-049
+    #[test]
+    fn rfc3856_s6_8_of_what_failed_is_told_what_is_true_by_then() {
+        let device = |name: &str| Device::new(name).ok();
+        let open = |device| PresenceTuple::new(device, Basic::Open);
+        let info = |tuples: &[PresenceTuple]| PresenceInfo { tuples: tuples.to_vec(), ..PresenceInfo::default() };
+        let now = info(&[open(device("a")), open(device("b"))]);
+        let gone = PresenceTuple::new(device("z"), Basic::Closed);
+        assert_eq!(of_devices(&[device("z"), device("b")].into(), &now), [open(device("b")), gone]);
+        let bare = PresenceTuple::new(None, Basic::Closed);
+        assert_eq!(of_devices(&[None].into(), &now), [bare.clone(), open(device("a")), open(device("b"))]);
+        assert_eq!(of_devices(&[None].into(), &info(&[])), [bare]);
+        let mut both = Part::of(device("a"));
+        both.join(Part::of(None));
+        assert_eq!(both, Part::Devices([None, device("a")].into()));
+        both.join(Part::All);
+        assert_eq!(both, Part::All);
     }
 }

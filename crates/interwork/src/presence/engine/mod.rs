@@ -6,6 +6,7 @@ mod published;
 mod turn;
 
 use super::again::Again;
+use super::carry::Part;
 use super::directed::Directed;
 use super::pair::Pair;
 use super::pairs::{Entry, Pairs};
@@ -53,7 +54,7 @@ pub(crate) struct Engine<'a> {
 /// The number says how often the same has failed before.
 pub(super) enum Sent {
     Far(Pair, Wish, u8),
-    Tell(Pair, Box<Tell>, u8),
+    Tell(Pair, Box<Tell>, Part, u8),
     Check(Pair),
     Authorize(Pair, bool, u8),
 }
@@ -193,7 +194,7 @@ impl<'a> Engine<'a> {
                 (pair, effects)
             }
             // The adapter says so of a subscription that is gone, and of nothing else.
-            Sent::Tell(pair, tell, _) if gone => {
+            Sent::Tell(pair, tell, ..) if gone => {
                 let Some(entry) = self.touch(&pair) else { return };
                 let effects = entry.watch.handle_near_gone(&tell.id);
                 (pair, effects)
