@@ -43,6 +43,8 @@ struct Pace {
     live: VecDeque<(Timestamp, u32)>,
     /// When the tries began that nothing has broken off since.
     since: Option<Timestamp>,
+    /// What was delivered live in the best window before the tries began that go on.
+    before: Option<u32>,
     /// Tries that may be made at `filled`.
     room: f64,
     filled: Timestamp,
@@ -149,6 +151,10 @@ impl Pace {
     }
 
     fn admit(&mut self, now: Timestamp) -> bool {
+        // What is delivered live beside a backlog says nothing about what the hop could bear before.
+        if now.since(self.filled) > WINDOW {
+            self.before = self.most();
+        }
         let since = *self.since.get_or_insert(now);
         let limit = self.limit(now.since(since));
         let more = limit * now.since(self.filled).as_secs_f64();
@@ -185,7 +191,7 @@ impl Pace {
 
     /// Tries a second.
     fn limit(&self, tried_for: Duration) -> f64 {
-        match self.most() {
+        match self.before {
             Some(most) => (2.0 * f64::from(most) / WINDOW.as_secs_f64()).max(FLOOR),
             None => {
                 let doublings = i32::try_from(tried_for.as_secs() / DOUBLING.as_secs()).unwrap_or(MAX_DOUBLINGS);
@@ -248,6 +254,15 @@ mod tests {
         assert!(seconds(&paces, 7_000, 1)[0] <= 71);
         paces.delivered("other", &Outcome::Indeterminant, Timestamp(1));
         assert_eq!(paces.0.lock().len(), 1);
+    }
+
+    #[test]
+    fn what_is_delivered_beside_a_backlog_does_not_slow_it_down() {
+        let paces = Paces::default();
+        let admitted = seconds(&paces, 9_000_000, 4)[3];
+        paces.delivered(HOP, &Outcome::Success(Proof::Server), Timestamp(9_004_000));
+        assert!(seconds(&paces, 9_004_000, 1)[0] >= admitted);
+        assert!(seconds(&paces, 9_020_000, 1)[0] <= 56, "after a rest it is known how little it took");
     }
 
     #[test]
