@@ -199,6 +199,10 @@ impl Core {
         let Some(core) = self.me() else { return };
         // By now the token may be that of a try out of the ledger, which has the same trace.
         let Some(Owner::Sender(near)) = &held.owner else { return };
+        if !self.order.may_write(held.pair, held.trace) {
+            tracing::debug!(trace = %held.trace, "not journalled: one before it is not");
+            return self.order.unwritten(held.pair, held.trace);
+        }
         let keeper = near.keeper();
         let state = Arc::new(Mutex::new(State::Writing));
         let entry = self.entry(held, Class::Journal, tries(held), true);
@@ -212,7 +216,10 @@ impl Core {
         };
         match self.storage.ledger.append(&entry, Urgency::WriteBehind, done) {
             Ok(seq) => held.journal = Some(Journalled { seq, state }),
-            Err(error) => tracing::debug!(trace = %held.trace, %error, "not journalled"),
+            Err(error) => {
+                tracing::debug!(trace = %held.trace, %error, "not journalled");
+                self.order.unwritten(held.pair, held.trace);
+            }
         }
     }
 

@@ -22,7 +22,11 @@ struct Lane<T> {
 #[derive(Debug)]
 enum Place<T> {
     /// Handed to an adapter.
-    UnderWay(TraceId),
+    UnderWay {
+        trace: TraceId,
+        /// Whether the journal has no room for it.
+        is_unwritten: bool,
+    },
     /// For the ledger, as soon as nothing is before it.
     Parked(T),
 }
@@ -49,7 +53,7 @@ impl<T> Order<T> {
         if spooled() || lanes.get(&pair).is_some_and(|lane| lane.parked > 0) {
             return Turn::Behind;
         }
-        lanes.entry(pair).or_default().places.push_back(Place::UnderWay(trace));
+        lanes.entry(pair).or_default().places.push_back(Place::UnderWay { trace, is_unwritten: false });
         Turn::Now
     }
 
@@ -77,6 +81,28 @@ impl<T> Order<T> {
         release(&mut lanes, pair, spool);
     }
 
+    /// Whether an operation that is under way may be journalled: not when one before it is not, for in the ledger it would then
+    /// stand before that.
+    pub(crate) fn may_write(&self, pair: Pair, trace: TraceId) -> bool {
+        let Some(lanes) = self.lanes(pair) else { return true };
+        let Some(lane) = lanes.get(&pair) else { return true };
+        let before = lane.places.iter().take_while(|place| !place.is(trace));
+        !before.into_iter().any(|place| matches!(place, Place::UnderWay { is_unwritten: true, .. }))
+    }
+
+    /// An operation that is under way is not journalled.
+    pub(crate) fn unwritten(&self, pair: Pair, trace: TraceId) {
+        let Some(mut lanes) = self.lanes(pair) else { return };
+        let places = lanes.get_mut(&pair).into_iter().flat_map(|lane| &mut lane.places);
+        for place in places {
+            if let Place::UnderWay { trace: under_way, is_unwritten } = place
+                && *under_way == trace
+            {
+                *is_unwritten = true;
+            }
+        }
+    }
+
     /// How many of a pair are parked.
     pub(crate) fn parked(&self, pair: Pair) -> usize {
         let Some(lanes) = self.lanes(pair) else { return 0 };
@@ -90,7 +116,7 @@ impl<T> Order<T> {
 
 impl<T> Place<T> {
     fn is(&self, trace: TraceId) -> bool {
-        matches!(self, Self::UnderWay(under_way) if *under_way == trace)
+        matches!(self, Self::UnderWay { trace: under_way, .. } if *under_way == trace)
     }
 }
 

@@ -133,7 +133,7 @@ impl Book {
         let number = self.newest(text);
         let (pair, crashes) = (self.messages[number].pair, self.crashes);
         for earlier in self.messages[..number].iter().filter(|earlier| earlier.pair == pair) {
-            assert!(earlier.lets_pass(), "{text} overtakes {}", earlier.text);
+            assert!(earlier.lets_pass(), "{text} overtakes {earlier:?}");
         }
         let message = &mut self.messages[number];
         assert!(!message.in_hands(), "{text} is in two hands");

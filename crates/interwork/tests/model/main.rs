@@ -614,3 +614,14 @@ fn play(steps: &[Step], records: usize, write_ahead: bool) {
         run.finish().await;
     });
 }
+
+// The ledger has no room for the journal of one and has room again for that of the next: that must not stand before it.
+#[test]
+fn what_the_journal_refused_stands_before_what_it_takes_later() {
+    let delivered = |which| Step::Answer(which, Answer::Delivered(Proof::Server));
+    let (send, wait) = (Step::Send, Step::Wait);
+    let full = [send(0), send(1), wait(10), send(1), Step::Restart, Step::Retry(0), wait(28), delivered(0)];
+    let refused = [Step::Delete(1), send(0), send(3), Step::Answer(0, Answer::Refused), wait(4232), delivered(2)];
+    let room = [send(3), send(0), send(2), delivered(2), Step::Restart];
+    play(&[&full[..], &refused, &room].concat(), 3, false);
+}
