@@ -37,7 +37,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
-use store::{Ledger, SteadyClock, Timestamp, TraceLog};
+use store::{Ledger, SteadyClock, StoreError, Timestamp, TraceLog};
 use tokio::sync::watch;
 
 /// What the hub is made from.
@@ -271,6 +271,11 @@ impl Core {
     /// What was accepted and has not ended.
     pub fn ledger(&self) -> &Arc<Ledger> {
         &self.storage.ledger
+    }
+
+    /// Why nothing can be stored at present.
+    pub fn store_failure(&self) -> Option<StoreError> {
+        self.storage.ledger.store().failure()
     }
 
     /// The ledger's time.

@@ -57,13 +57,19 @@ impl Core {
             let failure = Failure::new(Side::Ours, Cause::Overload).with_text("too much is under way to this domain");
             return self.refuse(waiting, failure);
         }
+        let lasting = waiting.operation.kind() != Kind::Composing;
+        let journalled = from_sender && lasting && !self.answers_each(&waiting.near);
+        if journalled && self.store_failure().is_some() {
+            // DESIGN A5: its sender would count on a journal that nothing can be written to.
+            self.counters.queue_full();
+            let failure = Failure::new(Side::Ours, Cause::Overload).with_text("nothing can be stored at present");
+            return self.refuse(waiting, failure);
+        }
         if from_sender && self.order.enter(pair, waiting.trace, spooled) == Turn::Behind {
             return self.follow(waiting, pair, hop);
         }
         let deadline = self.deadline(&waiting);
         let Waiting { trace, operation, near: from, owner, since, once, repeat, .. } = waiting;
-        let lasting = operation.kind() != Kind::Composing;
-        let journalled = from_sender && lasting && !self.answers_each(&from);
         let to = choice.adapter.clone();
         let (journal, owner) = (None, Some(owner));
         let held = Held { trace, from, to, since, deadline, operation, pair, hop, once, repeat, journal, owner };

@@ -345,7 +345,13 @@ impl Core {
 
     /// Ends an entry that was taken while it waited.
     fn end_waiting(&self, seq: Seq, end: End) {
-        let entry = self.storage.ledger.get(seq).ok();
+        let entry = self.storage.ledger.get(seq);
+        if let Err(error @ LedgerError::Store(_)) = &entry {
+            // Who is to hear of its end is written in it.
+            tracing::error!(entry = %seq, %error, "cannot be ended: it waits for the next start");
+            return;
+        }
+        let entry = entry.ok();
         let origin = entry.as_ref().map_or(Origin::Peer, |entry| entry.origin);
         let about = entry.filter(|entry| entry.origin == Origin::Peer).and_then(|entry| {
             let near = InstanceName::from(&*entry.near.instance);
@@ -403,6 +409,9 @@ impl Core {
 
     /// Ends a waiting entry as failed, for an operator.
     pub fn give_up(&self, seq: Seq) -> Result<(), LedgerError> {
+        if let Some(failure) = self.store_failure() {
+            return Err(failure.into());
+        }
         self.storage.ledger.take(seq)?;
         let failure = Failure::new(Side::Ours, Cause::Withdrawn).with_text("taken out of the queue by an operator");
         self.end_waiting(seq, End::Failed(Box::new(failure)));
@@ -415,7 +424,7 @@ impl Core {
         let mut rest_until = now();
         loop {
             let now = now();
-            if !self.is_draining() && now >= rest_until {
+            if self.may_try() && now >= rest_until {
                 self.end_expired();
                 self.warn();
                 self.claim_due();
@@ -437,8 +446,13 @@ impl Core {
         }
     }
 
+    /// Without a store that can note it nothing is tried, ended or warned of.
+    fn may_try(&self) -> bool {
+        !self.is_draining() && self.store_failure().is_none()
+    }
+
     fn pause(&self, rest: Duration) -> Duration {
-        if self.is_draining() || self.retries.trying.load(Relaxed) >= MAX_TRYING {
+        if !self.may_try() || self.retries.trying.load(Relaxed) >= MAX_TRYING {
             return PAUSE;
         }
         let next = self.storage.ledger.next().map_or(PAUSE, |next| next.since(self.timestamp()));

@@ -400,6 +400,40 @@ async fn a_journal_that_the_disk_refuses_is_no_acceptance() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn while_the_store_is_broken_nothing_waits_on_it_and_when_it_is_mended_all_goes_on() {
+    let world = world(Table::new(0), PLENTY);
+    let running = world.run();
+    let waiting = world.sip_sends("waits");
+    one(&world.xmpp).settle(failure(Cause::LinkDown));
+    assert_eq!(waiting.await, Ok(Outcome::Indeterminant));
+    world.store.fail();
+    assert!(world.core.store_failure().is_some());
+    let entry = world.core.ledger().list(None, 1).first().unwrap().seq;
+    assert!(world.core.give_up(entry).is_err());
+    sleep(Duration::from_secs(60)).await;
+    assert!(world.xmpp.take().is_empty(), "tried without a note of it");
+    let Ok(Outcome::Failure(refused)) = world.xmpp_sends("no journal").await else {
+        panic!("accepted without a journal")
+    };
+    assert_eq!(refused.cause, Cause::Overload);
+    assert!(world.sip.take().is_empty(), "sent on unjournalled");
+    // Who waits for an answer needs no store; one of another pair, for this one waits.
+    let live = world.submit("c@sip.example", "b@xmpp.example", "live", from_sip());
+    one(&world.xmpp).settle(DELIVERED);
+    assert_eq!(live.await, Ok(DELIVERED));
+    world.store.mend();
+    let again = next(&world.xmpp).await;
+    assert_eq!(text_of(&again), "waits");
+    again.settle(DELIVERED);
+    let journalled = world.xmpp_sends("journalled");
+    next(&world.sip).await.settle(DELIVERED);
+    assert_eq!(journalled.await, Ok(DELIVERED));
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(world.books(), [3, 0, 0, 0, 0]);
+    running.abort();
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_held_at_the_end_is_spooled() {
     let world = world(Table::new(0), PLENTY);
     let held = world.sip_sends("1");

@@ -5,6 +5,9 @@ use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+/// How it calls a store that can't be written to.
+const STORE: &str = "the store, which cannot write: its disk is full or broken";
+
 /// What has still to happen before the gateway is ready. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Readiness {
@@ -27,8 +30,15 @@ impl Readiness {
         self.awaited.lock().iter().cloned().collect()
     }
 
+    /// What is still awaited, a store that works among it.
+    pub(crate) fn reasons(&self, core: &Core) -> Vec<String> {
+        let mut reasons = self.missing();
+        reasons.extend(core.store_failure().map(|_| STORE.to_owned()));
+        reasons
+    }
+
     /// Whether nothing is awaited and the hub takes operations.
     pub fn is_ready(&self, core: &Core) -> bool {
-        self.awaited.lock().is_empty() && !core.is_draining()
+        self.reasons(core).is_empty() && !core.is_draining()
     }
 }

@@ -13,6 +13,7 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::SystemTime;
+use store::with_causes;
 use utoipa::IntoParams;
 
 /// Whether the process answers at all; for supervisors, without a token.
@@ -30,7 +31,7 @@ pub(crate) async fn readyz(State(admin): State<Admin>) -> Response {
     if admin.readiness.is_ready(&admin.core) {
         return "ready\n".into_response();
     }
-    let missing = admin.readiness.missing();
+    let missing = admin.readiness.reasons(&admin.core);
     let text =
         if missing.is_empty() { "shutting down\n".to_owned() } else { format!("waits for {}\n", missing.join(", ")) };
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
@@ -52,7 +53,8 @@ pub(crate) async fn status(State(admin): State<Admin>) -> Json<Value> {
         "gateway": admin.core.rulebook().configuration.gateway.as_str(),
         "uptime_seconds": admin.core.started().elapsed().unwrap_or_default().as_secs(),
         "ready": admin.readiness.is_ready(&admin.core),
-        "waits_for": admin.readiness.missing(),
+        "waits_for": admin.readiness.reasons(&admin.core),
+        "store_error": admin.core.store_failure().map(|failure| with_causes(&failure)),
         "held": admin.core.held(),
         "subscriptions": subscriptions,
         "ledger": {
@@ -209,5 +211,37 @@ pub(crate) async fn show_metrics(State(admin): State<Admin>) -> Response {
     match metrics::render(admin.core.clone(), admin.tls.clone(), subscriptions, admin.version) {
         Ok(text) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
         Err(_) => Problem::new("the metrics cannot be written").with(StatusCode::INTERNAL_SERVER_ERROR),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::api::router;
+    use crate::testkit::{admin_on, ask, body, on};
+    use axum::http::{Method, StatusCode};
+    use std::sync::Arc;
+    use store::MemoryStore;
+
+    #[tokio::test]
+    async fn a_store_that_cannot_write_shows_until_it_can() {
+        let store = Arc::new(MemoryStore::new());
+        let router = router(admin_on(store.clone()));
+        let ready = async || ask(&router, on(Method::GET, "/readyz")).await;
+        let shown = async |path| {
+            let octets = axum::body::to_bytes(ask(&router, on(Method::GET, path)).await.into_body(), 1 << 20).await;
+            String::from_utf8(octets.unwrap().to_vec()).unwrap()
+        };
+        assert_eq!(ready().await.status(), StatusCode::OK);
+        assert!(shown("/metrics").await.contains("interlingua_store_up 1\n"));
+        store.fail();
+        assert_eq!(ready().await.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(shown("/readyz").await.contains("the store, which cannot write"));
+        assert!(shown("/metrics").await.contains("interlingua_store_up 0\n"));
+        let status = body(ask(&router, on(Method::GET, "/api/v1/status")).await).await;
+        assert_eq!(status["ready"], false);
+        assert_eq!(status["store_error"], "the storage engine failed: injected failure");
+        store.mend();
+        assert_eq!(ready().await.status(), StatusCode::OK);
+        assert!(body(ask(&router, on(Method::GET, "/api/v1/status")).await).await["store_error"].is_null());
     }
 }

@@ -41,7 +41,7 @@ impl Configured for Fixed {
 }
 
 /// A hub that knows no adapter and has forgotten everything.
-pub(crate) fn core() -> Arc<Core> {
+fn core_on(store: Arc<MemoryStore>) -> Arc<Core> {
     let configuration = Arc::new(Configuration::new(Domain::parse_host("gw.example").unwrap(), Vec::new()));
     let rules = Rulebook {
         configuration: configuration.clone(),
@@ -57,7 +57,7 @@ pub(crate) fn core() -> Arc<Core> {
         discovery: impp_resolve::Limits::default(),
         traces: 100,
     };
-    let (clock, store) = (SteadyClock::start(), Arc::new(MemoryStore::new()));
+    let clock = SteadyClock::start();
     let now = clock.at(tokio::time::Instant::now().into_std());
     let (ledger, _) = Ledger::open(store.clone(), Shard::all(), Limits::default(), now).unwrap();
     let traces = TraceLog::open(store, TraceLimits::default()).unwrap();
@@ -66,8 +66,13 @@ pub(crate) fn core() -> Arc<Core> {
 
 /// What an API without tokens shows of it.
 pub(crate) fn admin() -> Admin {
+    admin_on(Arc::new(MemoryStore::new()))
+}
+
+/// The same on a store of the test's own.
+pub(crate) fn admin_on(store: Arc<MemoryStore>) -> Admin {
     Admin {
-        core: core(),
+        core: core_on(store),
         tls: Arc::new(Tls::none(Domain::parse_host("gw.example").unwrap())),
         readiness: Readiness::default(),
         configured: Arc::new(Fixed),

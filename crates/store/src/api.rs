@@ -41,6 +41,10 @@ pub trait Store: Send + Sync {
     /// Waits for the disk. Refused unless `fence` is greater than the shard's token.
     fn acquire(&self, shard: Shard, fence: Fence) -> Result<(), StoreError>;
 
+    /// Why nothing can be written at present. Until that is over all but essential batches are refused, and what was on its
+    /// way to the disk waits.
+    fn failure(&self) -> Option<StoreError>;
+
     /// The shard's token and its latest version.
     fn position(&self, shard: Shard) -> (Fence, Version);
 }
@@ -242,7 +246,7 @@ pub enum StoreError {
         /// What is wrong.
         damage: Damage,
     },
-    /// The disk or the engine failed. What was under way may or may not be durable; nothing more is taken until the store
+    /// The disk or the engine failed. What was under way may or may not be durable; nothing more is taken until the engine
     /// is opened again.
     #[error("the storage engine failed")]
     Failed(#[source] Arc<EngineError>),
@@ -282,6 +286,12 @@ pub enum EngineError {
     /// fjall panicked over its files: it does so over some kinds of damage to a journal.
     #[error("fjall cannot make sense of its files")]
     Panicked,
+    /// Its files are being opened again.
+    #[error("its files could not be opened again yet")]
+    Closed,
+    /// What lies on the disk is neither what was there before the failed write nor what is there after it.
+    #[error("it has lost writes that it had called durable")]
+    Lost,
     /// Asked for by a test.
     #[error("injected failure")]
     Injected,
@@ -297,6 +307,17 @@ impl From<EngineError> for StoreError {
     fn from(error: EngineError) -> Self {
         Self::Failed(Arc::new(error))
     }
+}
+
+/// An error and its causes, for one line.
+pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 /// Commits and waits for the disk. For start-up, tests and commands; never within a runtime's thread or a completion.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::api::{Batch, Committed, Completion, Damage, EngineError, Expect, Operation, Record, StoreError};
-use crate::engine::{Engine, Space};
+use crate::engine::{Engine, Space, Write};
 use crate::frame::{self, Header};
 use crate::head::Head;
 use crate::key::{Fence, Shard, Table, Version, engine_key, into_engine_key};
@@ -61,18 +61,39 @@ impl<E: Engine> Core<E> {
         Ok(())
     }
 
-    /// Writes the requests that hold, in one durable step, then calls all completions in order. One caller at a time.
-    pub(crate) fn apply(&self, requests: Vec<Request>) {
-        let (results, error) = self.write(requests);
-        tell(results, error.as_ref());
-    }
-
-    /// The same without the calls, for callers that must let go of something before [`tell`].
-    pub(crate) fn write(&self, requests: Vec<Request>) -> (Results, Option<StoreError>) {
+    /// Writes the requests that hold, in one durable step; the completions are to be called by [`tell`]. One caller at a time.
+    pub(crate) fn write(&self, requests: Vec<Request>) -> (Results, Result<(), Unwritten>) {
         let mut stage = Stage::new(self);
         let results = requests.into_iter().map(|request| (request.done, stage.take(request.kind))).collect();
-        let error = stage.finish().err();
-        (results, error)
+        (results, stage.finish())
+    }
+
+    /// Opens the engine again and writes the group that it failed to write: the same octets under the same keys, so that it
+    /// does not matter whether they are there already.
+    pub(crate) fn write_again(&self, group: &Group) -> Result<(), EngineError> {
+        self.engine.reopen()?;
+        self.look_for_losses(&group.heads)?;
+        self.put(group)
+    }
+
+    /// Every shard must stand where it stood before the group or where the group leaves it.
+    fn look_for_losses(&self, after: &Heads) -> Result<(), EngineError> {
+        let before = *self.heads.lock();
+        for ((shard, before), after) in Shard::all().zip(&before).zip(after) {
+            let (space, key) = head_place(shard);
+            let known = |octets: &[u8]| octets == before.encode() || octets == after.encode();
+            if self.engine.read(space, &key, known)? != Some(true) {
+                return Err(EngineError::Lost);
+            }
+        }
+        Ok(())
+    }
+
+    fn put(&self, group: &Group) -> Result<(), EngineError> {
+        self.engine.apply(&group.writes)?;
+        self.engine.note_watermark(&group.heads.map(|head| head.last));
+        *self.heads.lock() = group.heads;
+        Ok(())
     }
 
     pub(crate) fn get(&self, shard: Shard, table: Table, key: &[u8]) -> Result<Option<Record>, StoreError> {
@@ -129,6 +150,20 @@ impl<E: Engine> Core<E> {
         };
         Ok(Record { version: Version(header.version), value })
     }
+}
+
+/// What a group changes.
+pub(crate) struct Group {
+    writes: Vec<Write>,
+    /// Where it leaves the shards.
+    heads: Heads,
+}
+
+/// A group that was not written.
+pub(crate) struct Unwritten {
+    pub(crate) error: StoreError,
+    /// What may be on the disk or not; `None` when nothing is.
+    pub(crate) group: Option<Box<Group>>,
 }
 
 /// Completions and what they are to hear.
@@ -291,9 +326,9 @@ impl<'a, E: Engine> Stage<'a, E> {
     }
 
     /// Makes it durable.
-    fn finish(self) -> Result<(), StoreError> {
+    fn finish(self) -> Result<(), Unwritten> {
         if let Some(error) = self.broken {
-            return Err(error);
+            return Err(Unwritten { error, group: None });
         }
         if !self.changed.contains(&true) {
             return Ok(());
@@ -301,10 +336,8 @@ impl<'a, E: Engine> Stage<'a, E> {
         let heads = Shard::all().zip(&self.heads).zip(self.changed).filter(|(_, changed)| *changed);
         let heads = heads.map(|((shard, head), _)| (head_place(shard), Some(head.encode())));
         let records = self.staged.into_iter().map(|(place, staged)| (place, staged.octets));
-        self.core.engine.apply(records.chain(heads))?;
-        self.core.engine.note_watermark(&self.heads.map(|head| head.last));
-        *self.core.heads.lock() = self.heads;
-        Ok(())
+        let group = Group { writes: records.chain(heads).collect(), heads: self.heads };
+        self.core.put(&group).map_err(|error| Unwritten { error: error.into(), group: Some(group.into()) })
     }
 }
 

@@ -66,8 +66,12 @@ pub(crate) trait Engine: Send + Sync + 'static {
         look: impl FnMut(&[u8], &[u8]) -> ControlFlow<()>,
     ) -> Result<(), EngineError>;
 
-    /// Applies all of `writes` or nothing; they are durable when this returns. After an error nothing more is taken.
-    fn apply(&self, writes: impl IntoIterator<Item = Write>) -> Result<(), EngineError>;
+    /// Applies all of `writes` or nothing; they are durable when this returns. After an error nothing more is taken
+    /// until it is [opened again](Self::reopen).
+    fn apply(&self, writes: &[Write]) -> Result<(), EngineError>;
+
+    /// Lets go of its files and opens them again, after an error; what is there then is whole batches.
+    fn reopen(&self) -> Result<(), EngineError>;
 
     /// Octets free where the data lie; `None` when that is unknown or has no bound.
     fn free(&self) -> Option<u64>;

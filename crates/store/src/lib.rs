@@ -22,7 +22,7 @@ mod watermark;
 
 pub use api::{
     Batch, Committed, Completion, Damage, EngineError, Expect, MAX_KEY, MAX_OPERATIONS, MAX_VALUE, Operation, Record,
-    Store, StoreError, Urgency, commit_and_wait,
+    Store, StoreError, Urgency, commit_and_wait, with_causes,
 };
 pub use data_dir::{DataDir, DataDirError, FORMAT, MIGRATIONS, Migration};
 pub use embedded::{Checked, DISK_RESERVE, FjallStore, MemoryStore, OpenError, Options};

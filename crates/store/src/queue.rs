@@ -90,6 +90,13 @@ impl Queue {
         }
     }
 
+    /// Waits for `pause`, or until the queue is closed; returns whether it is.
+    pub(crate) fn rest(&self, pause: Duration) -> bool {
+        let (mut state, end) = (self.state.lock(), Instant::now() + pause);
+        while !state.closing && !self.wake.wait_until(&mut state, end).timed_out() {}
+        state.closing
+    }
+
     /// Takes nothing more; what waits is still written.
     pub(crate) fn close(&self) {
         self.state.lock().closing = true;

@@ -193,5 +193,5 @@ pub(crate) fn accept<E: Engine>(engine: &E, opened: &Opened, heads: &Heads) -> R
         writes.push(((Space::Table(record.table), record.key.to_vec()), None));
     }
     writes.extend(Shard::all().zip(heads).map(|(shard, head)| (head_place(shard), Some(head.encode()))));
-    engine.apply(writes)
+    engine.apply(&writes)
 }

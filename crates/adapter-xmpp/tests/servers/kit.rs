@@ -409,10 +409,15 @@ impl Raw {
 
     /// Reads until `text` was heard, or the end of the connection; whether it was heard.
     pub async fn hears(&mut self, text: &str) -> bool {
+        self.hears_times(text, 1).await
+    }
+
+    /// The same of a text that comes several times.
+    pub async fn hears_times(&mut self, text: &str, times: usize) -> bool {
         let mut octets = [0; 4096];
-        while !self.heard.contains(text) {
+        while self.heard.matches(text).count() < times {
             match timeout(PATIENCE, self.socket.read(&mut octets)).await.expect("heard in time") {
-                Ok(0) | Err(_) => return self.heard.contains(text),
+                Ok(0) | Err(_) => return false,
                 Ok(count) => self.heard.push_str(&String::from_utf8_lossy(&octets[..count])),
             }
         }

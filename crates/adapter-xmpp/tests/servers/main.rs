@@ -11,6 +11,7 @@
 #![allow(missing_docs, unreachable_pub, reason = "test code")]
 
 mod between;
+mod callbacks; // XEP-0220 §2.1.2
 mod cheats;
 mod dane; // RFC 7673
 mod kit;

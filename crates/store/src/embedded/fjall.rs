@@ -8,11 +8,11 @@ use std::thread::{self, JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use super::open::{OpenError, open};
-use crate::api::{Batch, Completion, Record, Store, StoreError, Urgency};
-use crate::core::{Core, Kind, Request};
+use crate::api::{Batch, Completion, EngineError, Record, Store, StoreError, Urgency, with_causes};
+use crate::core::{Core, Group, Kind, Request, Unwritten, tell};
 use crate::data_dir::DataDir;
 use crate::engine::{Engine, FjallEngine, Space};
 use crate::key::{Fence, Shard, Table, Version};
@@ -24,6 +24,8 @@ use crate::watermark::Watermark;
 
 /// How often the free space is looked at: at full speed some 50 MiB are written in between.
 const FREE_INTERVAL: Duration = Duration::from_secs(1);
+/// Between tries to open a failed engine again.
+const REOPEN_AFTER: Duration = Duration::from_secs(5);
 /// The usual [`Options::disk_reserve`] in octets: the engine's journals and one round of its compaction.
 pub const DISK_RESERVE: u64 = 256 * 1024 * 1024;
 
@@ -65,12 +67,13 @@ pub struct Checked {
 /// Dropping it closes it. The directory stays locked until then; whoever opens it again in the same process calls
 /// [`close`](Self::close) first, so that no completion holds it any longer.
 pub struct FjallStore {
-    shared: Arc<Shared>,
+    shared: Arc<Shared<FjallEngine>>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
-struct Shared {
-    core: Core<FjallEngine>,
+/// A store and its writer's thread.
+struct Shared<E> {
+    core: Core<E>,
     queue: Queue,
     disk_reserve: u64,
     /// Octets free when last looked at.
@@ -79,23 +82,18 @@ struct Shared {
     looked: Mutex<Instant>,
     /// Known once it runs.
     writer: OnceLock<ThreadId>,
-    _data_dir: DataDir,
+    /// While the engine has failed.
+    failure: RwLock<Option<Arc<EngineError>>>,
+    /// [`REOPEN_AFTER`], but for tests.
+    reopen_after: Duration,
+    _data_dir: Option<DataDir>,
 }
 
 impl FjallStore {
     /// Opens the store of `data_dir`, or makes it; looks at every record, and takes what is found as its state.
     pub fn open(data_dir: DataDir, options: &Options) -> Result<(Self, Opened), OpenError> {
         let (core, opened) = Self::core(&data_dir, options, false)?;
-        let free = core.engine.free().unwrap_or(u64::MAX);
-        let shared = Arc::new(Shared {
-            core,
-            queue: Queue::new(),
-            disk_reserve: options.disk_reserve,
-            free: AtomicU64::new(free),
-            looked: Mutex::new(Instant::now()),
-            writer: OnceLock::new(),
-            _data_dir: data_dir,
-        });
+        let shared = Arc::new(Shared::new(core, options.disk_reserve, REOPEN_AFTER, Some(data_dir)));
         let for_writer = Arc::clone(&shared);
         let writer = thread::Builder::new().name("store".to_owned()).spawn(move || for_writer.run())?;
         Ok((Self { shared, writer: Mutex::new(Some(writer)) }, opened))
@@ -151,7 +149,22 @@ impl FjallStore {
     }
 }
 
-impl Shared {
+impl<E: Engine> Shared<E> {
+    fn new(core: Core<E>, disk_reserve: u64, reopen_after: Duration, data_dir: Option<DataDir>) -> Self {
+        let free = core.engine.free().unwrap_or(u64::MAX);
+        Self {
+            core,
+            queue: Queue::new(),
+            disk_reserve,
+            free: AtomicU64::new(free),
+            looked: Mutex::new(Instant::now()),
+            writer: OnceLock::new(),
+            failure: RwLock::default(),
+            reopen_after,
+            _data_dir: data_dir,
+        }
+    }
+
     /// The writer's thread. Should the engine panic, what waits and what comes hears that the store is closed.
     fn run(&self) {
         self.writer.get_or_init(|| thread::current().id());
@@ -167,11 +180,55 @@ impl Shared {
         while let Some(group) = self.queue.take(taken) {
             taken = Instant::now();
             self.look(taken);
-            self.core.apply(group);
+            let (results, written) = self.core.write(group);
+            let error = match written {
+                Ok(()) => None,
+                Err(Unwritten { error, group: Some(group) }) => self.mend(&group, error).err(),
+                Err(Unwritten { error, group: None }) => Some(error),
+            };
+            tell(results, error.as_ref());
         }
     }
 
+    /// After a failed write: tries to write the group until that succeeds or the store is closed. Nobody is told anything of it
+    /// meanwhile, for it may be on the disk or not.
+    fn mend(&self, group: &Group, failed: StoreError) -> Result<(), StoreError> {
+        let StoreError::Failed(cause) = &failed else { return Err(failed) };
+        tracing::error!(
+            error = with_causes(&**cause),
+            "the store cannot write, and refuses what is new: free space on the disk of gateway.data_dir, or mend it; the \
+             store is then opened again within seconds"
+        );
+        *self.failure.write() = Some(cause.clone());
+        while !self.queue.rest(self.reopen_after) {
+            if self.core.engine.free().is_some_and(|free| free < self.disk_reserve) {
+                continue;
+            }
+            match self.core.write_again(group) {
+                Ok(()) => {
+                    *self.failure.write() = None;
+                    tracing::warn!("the store writes again; nothing was lost");
+                    return Ok(());
+                }
+                Err(error) => self.still_failed(error),
+            }
+        }
+        Err(failed)
+    }
+
+    fn still_failed(&self, error: EngineError) {
+        let mut failure = self.failure.write();
+        let (before, after) = (failure.as_deref().map(|error| with_causes(error)), with_causes(&error));
+        if before.as_ref() != Some(&after) {
+            tracing::error!(error = after, "the store cannot be opened again yet; it is tried every few seconds");
+        }
+        *failure = Some(Arc::new(error));
+    }
+
     fn admit(&self, batch: &mut Batch) -> Result<(), StoreError> {
+        if let Some(failure) = self.failure().filter(|_| !batch.essential) {
+            return Err(failure);
+        }
         let reserve = self.disk_reserve;
         if self.free.load(Ordering::Relaxed) < reserve && !batch.essential {
             // While everything is refused the writer has nothing to do and does not look.
@@ -182,6 +239,10 @@ impl Shared {
             }
         }
         self.core.prepare(batch)
+    }
+
+    fn failure(&self) -> Option<StoreError> {
+        self.failure.read().clone().map(StoreError::Failed)
     }
 
     /// Looks at the free space, if that was not done just before.
@@ -234,6 +295,10 @@ impl Store for FjallStore {
         result.recv().unwrap_or(Err(StoreError::Closed)).map(drop)
     }
 
+    fn failure(&self) -> Option<StoreError> {
+        self.shared.failure()
+    }
+
     fn position(&self, shard: Shard) -> (Fence, Version) {
         self.shared.core.position(shard)
     }
@@ -242,5 +307,99 @@ impl Store for FjallStore {
 impl Drop for FjallStore {
     fn drop(&mut self) {
         self.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::MemoryEngine;
+
+    /// Soon, so that a test need not wait.
+    const SOON: Duration = Duration::from_millis(1);
+
+    type Running = (Arc<Shared<MemoryEngine>>, JoinHandle<()>);
+
+    fn running() -> Running {
+        let (core, _) = open(MemoryEngine::default(), None, None, false, &AtomicU64::default()).unwrap();
+        let shared = Arc::new(Shared::new(core, 0, SOON, None));
+        let for_writer = shared.clone();
+        (shared, thread::spawn(move || for_writer.run()))
+    }
+
+    fn put(shared: &Shared<MemoryEngine>, key: &str, essential: bool) -> tokio::sync::oneshot::Receiver<Told> {
+        let (done, told) = Completion::channel();
+        let mut batch = Batch::new(Shard::new(0).unwrap(), Fence(0));
+        batch.essential = essential;
+        batch.put(Table::State, key, "1");
+        match shared.admit(&mut batch) {
+            Ok(()) => shared.push(Kind::Write(batch), Urgency::Urgent, done),
+            Err(error) => done.call(Err(error)),
+        }
+        told
+    }
+
+    type Told = Result<crate::api::Committed, StoreError>;
+
+    /// Breaks the engine, and waits until a group has met with that.
+    fn break_it(shared: &Shared<MemoryEngine>) -> tokio::sync::oneshot::Receiver<Told> {
+        shared.core.engine.set_free(0);
+        shared.core.engine.fail();
+        let told = put(shared, "first", true);
+        while shared.failure().is_none() {
+            thread::yield_now();
+        }
+        told
+    }
+
+    fn holds(shared: &Shared<MemoryEngine>, key: &str) -> bool {
+        shared.core.get(Shard::new(0).unwrap(), Table::State, key.as_bytes()).unwrap().is_some()
+    }
+
+    #[test]
+    fn a_failed_write_waits_and_is_made_when_there_is_space_again() {
+        let (shared, writer) = running();
+        let mut first = break_it(&shared);
+        assert!(matches!(put(&shared, "new", false).blocking_recv(), Ok(Err(StoreError::Failed(_)))));
+        let mut second = put(&shared, "second", true);
+        assert!(first.try_recv().is_err() && second.try_recv().is_err(), "told before it is known");
+        assert!(!holds(&shared, "first"));
+        shared.core.engine.set_free(u64::MAX - 1);
+        assert!(first.blocking_recv().unwrap().is_ok() && second.blocking_recv().unwrap().is_ok());
+        assert!(shared.failure().is_none());
+        assert!(put(&shared, "new", false).blocking_recv().unwrap().is_ok());
+        assert!(holds(&shared, "first") && holds(&shared, "second") && holds(&shared, "new"));
+        shared.queue.close();
+        writer.join().unwrap();
+        let survey = open(shared.core.engine.copy(), None, None, true, &AtomicU64::default()).unwrap().1;
+        assert!(survey.is_sound(), "{survey:?}");
+    }
+
+    #[test]
+    fn a_store_that_is_closed_while_broken_tells_those_who_wait() {
+        let (shared, writer) = running();
+        let (first, second) = (break_it(&shared), put(&shared, "second", true));
+        shared.queue.close();
+        assert!(matches!(first.blocking_recv(), Ok(Err(StoreError::Failed(_)))));
+        assert!(matches!(second.blocking_recv(), Ok(Err(StoreError::Failed(_)))));
+        writer.join().unwrap();
+    }
+
+    #[test]
+    fn an_engine_that_has_lost_a_durable_write_is_not_written_to() {
+        let (shared, writer) = running();
+        assert!(put(&shared, "before", false).blocking_recv().unwrap().is_ok());
+        let mut first = break_it(&shared);
+        let (space, head) = crate::core::head_place(Shard::new(0).unwrap());
+        assert!(shared.core.engine.lose(space, &head));
+        shared.core.engine.set_free(u64::MAX - 1);
+        let lost = |failure: &StoreError| matches!(failure, StoreError::Failed(e) if matches!(**e, EngineError::Lost));
+        while !shared.failure().as_ref().is_some_and(lost) {
+            thread::yield_now();
+        }
+        assert!(first.try_recv().is_err());
+        shared.queue.close();
+        assert!(matches!(first.blocking_recv(), Ok(Err(StoreError::Failed(_)))));
+        writer.join().unwrap();
     }
 }

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::open::{OpenError, open};
-use crate::api::{Batch, Completion, Record, Store, StoreError, Urgency};
-use crate::core::{Core, Kind, Request};
+use crate::api::{Batch, Completion, EngineError, Record, Store, StoreError, Urgency};
+use crate::core::{Core, Kind, Request, Results, Unwritten, tell};
 use crate::engine::{Engine as _, MemoryEngine, Space};
 use crate::key::{Fence, Shard, Table, Version, engine_key};
 use crate::seal::SealKey;
@@ -59,17 +59,23 @@ impl MemoryStore {
 
     /// Writes what waits, and goes on without waiting.
     pub fn release(&self) {
-        let (results, error) = {
+        let (results, written) = {
             let mut state = self.state.lock();
             let held = state.held.take().unwrap_or_default();
             self.core.write(held)
         };
-        Self::tell(results, error);
+        Self::tell(results, written);
     }
 
-    /// Lets every later write fail, as a broken disk does.
+    /// Lets every later write fail, as a broken disk does, until [`mend`](Self::mend).
     pub fn fail(&self) {
         self.core.engine.fail();
+    }
+
+    /// Lets writes succeed again.
+    pub fn mend(&self) {
+        // It fails only without any free space.
+        let _ = self.core.engine.reopen();
     }
 
     /// Sets what the disk has free, in octets; below the usual reserve only essential batches are taken.
@@ -99,7 +105,7 @@ impl MemoryStore {
     }
 
     fn push(&self, request: Request) {
-        let (results, error) = {
+        let (results, written) = {
             let mut state = self.state.lock();
             if let Some(held) = &mut state.held {
                 held.push(request);
@@ -108,11 +114,11 @@ impl MemoryStore {
             self.core.write(vec![request])
         };
         // Outside of the lock: a completion may commit again.
-        Self::tell(results, error);
+        Self::tell(results, written);
     }
 
-    fn tell(results: crate::core::Results, error: Option<StoreError>) {
-        crate::core::tell(results, error.as_ref());
+    fn tell(results: Results, written: Result<(), Unwritten>) {
+        tell(results, written.err().map(|unwritten| unwritten.error).as_ref());
     }
 }
 
@@ -145,6 +151,10 @@ impl Store for MemoryStore {
         self.push(Request { kind: Kind::Acquire(shard, fence), done });
         // A held acquisition would wait for release() on this same thread.
         result.try_recv().unwrap_or(Err(StoreError::Busy)).map(drop)
+    }
+
+    fn failure(&self) -> Option<StoreError> {
+        self.core.engine.is_failing().then(|| EngineError::Injected.into())
     }
 
     fn position(&self, shard: Shard) -> (Fence, Version) {

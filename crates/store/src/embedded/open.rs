@@ -70,5 +70,5 @@ fn check_key<E: Engine>(engine: &E, sealer: Option<&Sealer>) -> Result<(), OpenE
 }
 
 fn note<E: Engine>(engine: &E, key: &[u8], value: Vec<u8>) -> Result<(), EngineError> {
-    engine.apply([((Space::Meta, key.to_vec()), Some(value))])
+    engine.apply(&[((Space::Meta, key.to_vec()), Some(value))])
 }

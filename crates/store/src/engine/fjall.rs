@@ -1,10 +1,11 @@
 //! `fjall`: one database, one tree for each key space, one journal.
 
 use std::ops::{Bound, ControlFlow};
-use std::panic::catch_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use ::fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use parking_lot::RwLock;
 
 use super::{Engine, Space, Write};
 use crate::api::EngineError;
@@ -26,16 +27,20 @@ const COPIED: usize = 256;
 
 /// The engine of [`FjallStore`](crate::FjallStore).
 pub(crate) struct FjallEngine {
-    database: Database,
-    /// By [`Space::index`].
-    spaces: Vec<Keyspace>,
+    /// `None` while it can't be opened again. Read recursively: who looks at one record may ask for another.
+    files: RwLock<Option<Files>>,
     folder: PathBuf,
     watermark: Watermark,
 }
 
-impl FjallEngine {
-    /// Opens or makes the database in `folder`.
-    pub(crate) fn open(folder: &Path, watermark: Watermark) -> Result<Self, EngineError> {
+struct Files {
+    database: Database,
+    /// By [`Space::index`].
+    spaces: Vec<Keyspace>,
+}
+
+impl Files {
+    fn open(folder: &Path) -> Result<Self, EngineError> {
         let open = || {
             let builder = Database::builder(folder).cache_size(CACHE).max_journaling_size(JOURNALS);
             builder.worker_threads(WORKERS).open()
@@ -43,20 +48,7 @@ impl FjallEngine {
         let database = catch_unwind(open).map_err(|_| EngineError::Panicked)??;
         let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE);
         let spaces = Space::all().map(|space| database.keyspace(space.name(), options)).collect::<Result<_, _>>()?;
-        Ok(Self { database, spaces, folder: folder.to_owned(), watermark })
-    }
-
-    /// Puts all that is in a key space into the same one of `other`.
-    pub(crate) fn copy_space(&self, space: Space, other: &Self) -> Result<(), EngineError> {
-        let mut writes: Vec<Write> = Vec::new();
-        for guard in self.space(space).iter() {
-            let (key, octets) = guard.into_inner()?;
-            writes.push(((space, key.to_vec()), Some(octets.to_vec())));
-            if writes.len() >= COPIED {
-                other.apply(std::mem::take(&mut writes))?;
-            }
-        }
-        other.apply(writes)
+        Ok(Self { database, spaces })
     }
 
     fn space(&self, space: Space) -> &Keyspace {
@@ -64,9 +56,34 @@ impl FjallEngine {
     }
 }
 
+impl FjallEngine {
+    /// Opens or makes the database in `folder`.
+    pub(crate) fn open(folder: &Path, watermark: Watermark) -> Result<Self, EngineError> {
+        let files = RwLock::new(Some(Files::open(folder)?));
+        Ok(Self { files, folder: folder.to_owned(), watermark })
+    }
+
+    /// Puts all that is in a key space into the same one of `other`.
+    pub(crate) fn copy_space(&self, space: Space, other: &Self) -> Result<(), EngineError> {
+        let files = self.files.read_recursive();
+        let files = files.as_ref().ok_or(EngineError::Closed)?;
+        let mut writes: Vec<Write> = Vec::new();
+        for guard in files.space(space).iter() {
+            let (key, octets) = guard.into_inner()?;
+            writes.push(((space, key.to_vec()), Some(octets.to_vec())));
+            if writes.len() >= COPIED {
+                other.apply(&std::mem::take(&mut writes))?;
+            }
+        }
+        other.apply(&writes)
+    }
+}
+
 impl Engine for FjallEngine {
     fn read<T>(&self, space: Space, key: &[u8], look: impl FnOnce(&[u8]) -> T) -> Result<Option<T>, EngineError> {
-        Ok(self.space(space).get(key)?.map(|octets| look(&octets)))
+        let files = self.files.read_recursive();
+        let files = files.as_ref().ok_or(EngineError::Closed)?;
+        Ok(files.space(space).get(key)?.map(|octets| look(&octets)))
     }
 
     fn scan(
@@ -76,11 +93,13 @@ impl Engine for FjallEngine {
         after: Option<&[u8]>,
         mut look: impl FnMut(&[u8], &[u8]) -> ControlFlow<()>,
     ) -> Result<(), EngineError> {
+        let files = self.files.read_recursive();
+        let files = files.as_ref().ok_or(EngineError::Closed)?;
         let from = match after {
             Some(after) if after >= prefix => Bound::Excluded(after),
             Some(_) | None => Bound::Included(prefix),
         };
-        for guard in self.space(space).range::<&[u8], _>((from, Bound::Unbounded)) {
+        for guard in files.space(space).range::<&[u8], _>((from, Bound::Unbounded)) {
             let (key, octets) = guard.into_inner()?;
             if !key.starts_with(prefix) || look(&key, &octets).is_break() {
                 break;
@@ -89,15 +108,26 @@ impl Engine for FjallEngine {
         Ok(())
     }
 
-    fn apply(&self, writes: impl IntoIterator<Item = Write>) -> Result<(), EngineError> {
-        let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
+    fn apply(&self, writes: &[Write]) -> Result<(), EngineError> {
+        let files = self.files.read_recursive();
+        let files = files.as_ref().ok_or(EngineError::Closed)?;
+        let mut batch = files.database.batch().durability(Some(PersistMode::SyncData));
         for ((space, key), octets) in writes {
             match octets {
-                Some(octets) => batch.insert(self.space(space), key, octets),
-                None => batch.remove(self.space(space), key),
+                Some(octets) => batch.insert(files.space(*space), key.as_slice(), octets.as_slice()),
+                None => batch.remove(files.space(*space), key.as_slice()),
             }
         }
         Ok(batch.commit()?)
+    }
+
+    fn reopen(&self) -> Result<(), EngineError> {
+        let mut files = self.files.write();
+        // First, for the folder is locked while it is open; a failed engine may panic over what it can't write at its end.
+        let old = files.take();
+        drop(catch_unwind(AssertUnwindSafe(|| drop(old))));
+        *files = Some(Files::open(&self.folder)?);
+        Ok(())
     }
 
     fn free(&self) -> Option<u64> {

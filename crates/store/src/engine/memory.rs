@@ -26,7 +26,12 @@ impl MemoryEngine {
         self.failed.store(true, Ordering::Release);
     }
 
-    /// Sets what the disk has free.
+    /// Whether writes fail.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    /// Sets what the disk has free; with nothing it can't be opened again.
     pub(crate) fn set_free(&self, octets: u64) {
         self.free.store(octets.saturating_add(1), Ordering::Release);
     }
@@ -71,18 +76,28 @@ impl Engine for MemoryEngine {
         Ok(())
     }
 
-    fn apply(&self, writes: impl IntoIterator<Item = Write>) -> Result<(), EngineError> {
+    fn apply(&self, writes: &[Write]) -> Result<(), EngineError> {
         if self.failed.load(Ordering::Acquire) {
             return Err(EngineError::Injected);
         }
         let mut map = self.map.write();
         for (key, octets) in writes {
             match octets {
-                Some(octets) => drop(map.insert(key, octets)),
-                None => drop(map.remove(&key)),
+                Some(octets) => drop(map.insert(key.clone(), octets.clone())),
+                None => drop(map.remove(key)),
             }
         }
         Ok(())
+    }
+
+    fn reopen(&self) -> Result<(), EngineError> {
+        match self.free.load(Ordering::Acquire) {
+            1 => Err(EngineError::Injected),
+            _ => {
+                self.failed.store(false, Ordering::Release);
+                Ok(())
+            }
+        }
     }
 
     fn free(&self) -> Option<u64> {

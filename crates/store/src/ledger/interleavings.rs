@@ -92,6 +92,10 @@ impl Store for Disk {
         Ok(())
     }
 
+    fn failure(&self) -> Option<StoreError> {
+        None
+    }
+
     fn position(&self, _: Shard) -> (Fence, Version) {
         Default::default()
     }

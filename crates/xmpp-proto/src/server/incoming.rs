@@ -100,6 +100,11 @@ impl IncomingStream {
         self.pair.as_ref()
     }
 
+    /// By which name the peer may resume the stream elsewhere, if it may.
+    pub fn session_name(&self) -> Option<&str> {
+        self.link.managed.as_ref()?.id.as_deref()
+    }
+
     /// The TLS handshake is done, with this peer.
     pub fn handle_tls(&mut self, identity: PeerIdentity, now: Instant) {
         if self.link.in_handshake {

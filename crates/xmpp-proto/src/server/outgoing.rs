@@ -146,6 +146,11 @@ impl OutgoingStream {
         self.is_authenticated
     }
 
+    /// Whether a key can be asked about here: the stream neither ends nor has ended.
+    pub fn takes_questions(&self) -> bool {
+        matches!(self.link.wire.phase(), Phase::Opening | Phase::Open)
+    }
+
     /// The TLS handshake is done, with this peer.
     pub fn handle_tls(&mut self, identity: PeerIdentity, now: Instant) {
         if self.state == State::Handshake {

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{self, error::SendError};
 use transport::{ListenAddr, Transport};
 use xmpp_proto::jid;
-use xmpp_proto::server::{Pair, Proof};
+use xmpp_proto::server::{Pair, Proof, Session};
 use xmpp_proto::stanza::{Condition, Stanza};
 
 use super::super::connection::{self, ConnectionId};
@@ -56,9 +56,10 @@ impl Core {
             let is_incoming = matches!(stream.machine, Machine::In(_) | Machine::Called);
             is_incoming && stream.address.is_some_and(|other| other.ip() == address.ip())
         };
+        // Calls about keys have a limit of their own, lest who causes them keep others out.
+        let served = self.streams.values().filter(|stream| stream.callback.is_none()).count();
         // XEP-0205 §3: what one address may hold.
-        if self.streams.len() >= MAX_CONNECTIONS || self.streams.values().filter(from_there).count() >= MAX_PER_ADDRESS
-        {
+        if served >= MAX_CONNECTIONS || self.streams.values().filter(from_there).count() >= MAX_PER_ADDRESS {
             tracing::warn!(hop = %address, reason = "too-many-connections", "connection refused");
             return;
         }
@@ -172,7 +173,7 @@ impl Core {
 
     /// The peer goes on with a stream that broke.
     pub(super) fn resume(&mut self, id: ConnectionId, name: &str, now: Instant) {
-        let kept = self.sessions.remove(name).or_else(|| self.take_living_session(id, now));
+        let kept = self.sessions.remove(name).or_else(|| self.take_living_session(id, name, now));
         let Some(Machine::In(machine)) = self.streams.get_mut(&id).map(|stream| &mut stream.machine) else { return };
         if let Err(other) = machine.handle_session(kept, now) {
             self.keep_session(*other);
@@ -180,11 +181,12 @@ impl Core {
     }
 
     /// The session of a stream whose peer has noticed its end before us.
-    fn take_living_session(&mut self, id: ConnectionId, now: Instant) -> Option<xmpp_proto::server::Session> {
+    fn take_living_session(&mut self, id: ConnectionId, name: &str, now: Instant) -> Option<Session> {
         let Machine::In(asking) = &self.streams.get(&id)?.machine else { return None };
         let pair = asking.pair()?.clone();
+        // Taking it ends the stream: whoever has its name and proves its pair, and nobody else.
         let found = self.streams.iter_mut().find_map(|(other, stream)| match &mut stream.machine {
-            Machine::In(machine) if *other != id && machine.is_managed() && machine.pair() == Some(&pair) => {
+            Machine::In(machine) if machine.session_name() == Some(name) && machine.pair() == Some(&pair) => {
                 machine.take_session(now).map(|session| (*other, session))
             }
             Machine::In(_) | Machine::Out(_) | Machine::Calling(_) | Machine::Called => None,

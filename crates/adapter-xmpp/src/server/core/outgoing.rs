@@ -10,6 +10,7 @@ use impp_model::{Cause, Failure, Side};
 use impp_resolve::{Limits, Outcome, locate_xmpp};
 use transport::Transport;
 use transport::dane::Discovery;
+use xmpp_proto::dialback::DialbackCondition;
 use xmpp_proto::jid;
 use xmpp_proto::server::{Entropy, IncomingStream, OutgoingStream, Pair, Purpose, Security};
 
@@ -44,7 +45,7 @@ impl Core {
             return self.locate(pair.to.clone());
         }
         let session = self.routes.get_mut(pair).and_then(|route| route.session.take());
-        let call = Call { pair: pair.clone(), purpose: Purpose::Stanzas, session, questions: Vec::new(), targets };
+        let call = Call { pair: pair.clone(), callback: None, session, questions: Vec::new(), targets };
         self.call(call, now);
     }
 
@@ -80,9 +81,12 @@ impl Core {
         let (Some(domain), Some(source)) = (to_domain(&call.pair.to), to_domain(&call.pair.from)) else {
             return self.uncalled(call, "no domain of the name system", now);
         };
+        if let Some(fault) = call.callback.and_then(|callback| self.callback_fault(callback, target.address, now)) {
+            return self.unverifiable(call.questions, fault, now);
+        }
         let id = self.next_connection;
         self.next_connection += 1;
-        if call.purpose == Purpose::Stanzas {
+        if call.purpose() == Purpose::Stanzas {
             self.set_way(&call.pair, Way::Calling(id));
         }
         let (handle, line) = connection::line(id, self.connections.clone());
@@ -112,7 +116,8 @@ impl Core {
         stream.machine = match std::mem::replace(&mut stream.machine, Machine::Called) {
             Machine::Calling(call) => {
                 self.servers.up(address);
-                let Call { pair, purpose, session, questions, .. } = *call;
+                let purpose = call.purpose();
+                let Call { pair, session, questions, .. } = *call;
                 let mut machine = match session {
                     Some(session) => OutgoingStream::resuming(server, session, security, now),
                     None => OutgoingStream::new(server, pair, purpose, security, now),
@@ -149,8 +154,10 @@ impl Core {
     }
 
     fn uncalled(&mut self, call: Call, why: &str, now: Instant) {
-        match call.purpose {
-            Purpose::Verification => self.unverifiable(call.questions, now),
+        match call.purpose() {
+            Purpose::Verification => {
+                self.unverifiable(call.questions, DialbackCondition::RemoteConnectionFailed, now);
+            }
             Purpose::Stanzas => {
                 if let Some(route) = self.routes.get_mut(&call.pair) {
                     route.session = call.session;

@@ -8,10 +8,11 @@ use adapter_api::{PeerState, Target};
 use transport::tls::{IdentityFault, PeerIdentity, Vouched};
 use xmpp_proto::jid;
 use xmpp_proto::server::{
-    self, Flow, IncomingStream, NotSent, OutgoingStream, Output, Pair, Proof, Session, Verification,
+    self, Flow, IncomingStream, NotSent, OutgoingStream, Output, Pair, Proof, Purpose, Session, Verification,
 };
 
 use super::super::connection::{Command, Handle, Happened, Secured};
+use super::verify::Callback;
 use super::{ConnectionId, Core, Timer, to_domain};
 use crate::link::{HIGH_WATER, Inbound};
 
@@ -20,6 +21,8 @@ pub(super) struct Stream {
     pub(super) machine: Machine,
     pub(super) handle: Handle,
     pub(super) address: Option<SocketAddr>,
+    /// It only asks about keys.
+    pub(super) callback: Option<Callback>,
     /// What TLS told of the peer.
     pub(super) peer: Option<PeerIdentity>,
     tls_version: &'static str,
@@ -49,13 +52,20 @@ pub(super) enum Machine {
 /// What an outgoing stream will be.
 pub(super) struct Call {
     pub(super) pair: Pair,
-    pub(super) purpose: server::Purpose,
+    /// It is to ask about keys alone.
+    pub(super) callback: Option<Callback>,
     /// To be resumed.
     pub(super) session: Option<Session>,
     /// To be asked.
     pub(super) questions: Vec<Verification>,
     /// Where else to call.
     pub(super) targets: VecDeque<Target>,
+}
+
+impl Call {
+    pub(super) fn purpose(&self) -> Purpose {
+        if self.callback.is_some() { Purpose::Verification } else { Purpose::Stanzas }
+    }
 }
 
 /// Stanzas of one stream that are not settled, beyond which the peer is not read from.
@@ -77,10 +87,15 @@ macro_rules! either {
 
 impl Stream {
     pub(super) fn new(machine: Machine, handle: Handle, address: Option<SocketAddr>) -> Self {
+        let callback = match &machine {
+            Machine::Calling(call) => call.callback,
+            Machine::Called | Machine::In(_) | Machine::Out(_) => None,
+        };
         Self {
             machine,
             handle,
             address,
+            callback,
             peer: None,
             tls_version: "",
             inbound: BTreeMap::new(),

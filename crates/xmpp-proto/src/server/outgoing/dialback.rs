@@ -40,7 +40,7 @@ impl OutgoingStream {
     /// Asks the peer, as the authoritative server of `question.pair.from`, whether a key is right; `Verified` tells.
     pub fn verify(&mut self, question: Verification, now: Instant) {
         let deadline = now + self.link.config.times.dialback;
-        if self.is_closed() || !self.questions.push(question.clone(), deadline) {
+        if !self.takes_questions() || !self.questions.push(question.clone(), deadline) {
             let verdict = Verdict::Failed(DialbackCondition::RemoteServerTimeout);
             return self.link.events.push_back(Output::Verified { question, verdict });
         }

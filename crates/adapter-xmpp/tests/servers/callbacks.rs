@@ -1,0 +1,131 @@
+//! Keys that strangers bring, what they make the gateway do, and the sessions that proven peers resume.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde_json::json;
+use tokio::net::TcpListener;
+use transport::tls::testkit::{Authority, Variant};
+
+use crate::kit::{Names, Org, Raw, certificate, org};
+
+const A: &str = "a.example";
+const B: &str = "b.example";
+
+/// A gateway that takes keys in clear.
+async fn gateway(names: &Arc<Names>) -> Org {
+    let ca = Authority::new("CA");
+    org(B, &certificate(&ca, B, &Variant::default()), &ca, names, json!({"require_tls": false})).await
+}
+
+/// The server that the name system names for a domain.
+async fn server_of(domain: &str, names: &Names) -> TcpListener {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    names.set(domain, listener.local_addr().unwrap().port(), false);
+    listener
+}
+
+/// A stream that says to be from [`A`].
+async fn stream(to: SocketAddr) -> Raw {
+    let mut raw = Raw::connect(to).await;
+    raw.header(A, B).await;
+    assert!(raw.hears("</stream:features>").await, "{}", raw.heard);
+    raw
+}
+
+fn key_of(domain: &str) -> String {
+    format!("<db:result from='{domain}' to='{B}'>{}</db:result>", "0".repeat(64))
+}
+
+/// Takes the next connection of the gateway and finds the key right that it asks about; the stream stays as it is.
+async fn find_right(listener: &TcpListener) -> Raw {
+    let mut server = Raw::over(listener.accept().await.unwrap().0);
+    assert!(server.hears("version='1.0'>").await, "{}", server.heard);
+    server
+        .say(&format!(
+            "<stream:stream xmlns='jabber:server' xmlns:db='jabber:server:dialback' \
+             xmlns:stream='http://etherx.jabber.org/streams' version='1.0' from='{A}' to='{B}' id='s'>\
+             <stream:features><dialback xmlns='urn:xmpp:features:dialback'><errors/></dialback></stream:features>"
+        ))
+        .await;
+    assert!(server.hears("</db:verify>").await, "{}", server.heard);
+    let (_, question) = server.heard.split_once("<db:verify ").unwrap();
+    let id = question.split_once(" id='").unwrap().1.split('\'').next().unwrap();
+    server.say(&format!("<db:verify from='{A}' to='{B}' id='{id}' type='valid'/>")).await;
+    server
+}
+
+/// A stream of [`A`] whose key was found right.
+async fn proven(to: SocketAddr, listener: &TcpListener) -> (Raw, Raw) {
+    let mut raw = stream(to).await;
+    raw.say(&key_of(A)).await;
+    let server = find_right(listener).await;
+    assert!(raw.hears("type='valid'").await, "{}", raw.heard);
+    (raw, server)
+}
+
+// checks: XST-031, DBK-003, DBK-005
+#[tokio::test]
+async fn xep0205_s3_an_address_causes_few_calls_and_may_ask_again_when_they_are_over() {
+    const KEYS: usize = 32;
+    let names = Arc::<Names>::default();
+    let b = gateway(&names).await;
+    let tarpit = server_of("tarpit.example", &names).await;
+    let domains: Vec<_> = (0..3 * KEYS).map(|number| format!("d{number}.example")).collect();
+    for domain in &domains {
+        names.set(domain, tarpit.local_addr().unwrap().port(), false);
+    }
+    let (mut askers, mut held) = (Vec::new(), Vec::new());
+    for few in domains.chunks(KEYS) {
+        let mut raw = stream(b.plain).await;
+        raw.say(&few.iter().map(|domain| key_of(domain)).collect::<String>()).await;
+        if askers.len() < 2 {
+            for _ in few {
+                held.push(tarpit.accept().await.unwrap());
+            }
+        } else {
+            assert!(raw.hears_times("<resource-constraint", KEYS).await, "{}", raw.heard);
+        }
+        askers.push(raw);
+    }
+    drop(held);
+    for raw in &mut askers {
+        assert!(raw.hears_times("<error", KEYS).await, "{}", raw.heard);
+    }
+    let home = server_of(A, &names).await;
+    askers[2].say(&key_of(A)).await;
+    let _home = find_right(&home).await;
+    assert!(askers[2].hears("type='valid'").await, "{}", askers[2].heard);
+}
+
+// checks: DBK-002, DBK-003
+#[tokio::test]
+async fn xep0220_s2_1_2_a_stream_that_is_being_closed_is_asked_nothing() {
+    let names = Arc::<Names>::default();
+    let b = gateway(&names).await;
+    let home = server_of(A, &names).await;
+    let (_first, mut asked) = proven(b.plain, &home).await;
+    assert!(asked.hears("</stream:stream>").await, "{}", asked.heard);
+    // The first server does not end its side: another connection is made.
+    let _second = proven(b.plain, &home).await;
+}
+
+// checks: SMG-002
+#[tokio::test]
+async fn xep0198_s5_a_wrong_name_takes_no_session_and_the_right_one_does() {
+    let names = Arc::<Names>::default();
+    let b = gateway(&names).await;
+    let home = server_of(A, &names).await;
+    let (mut living, _) = proven(b.plain, &home).await;
+    living.say("<enable xmlns='urn:xmpp:sm:3' resume='true'/>").await;
+    assert!(living.hears("<enabled ").await, "{}", living.heard);
+    let name = living.heard.rsplit_once(" id='").unwrap().1.split('\'').next().unwrap().to_owned();
+    let (mut other, _) = proven(b.plain, &home).await;
+    other.say("<resume xmlns='urn:xmpp:sm:3' previd='made-up' h='0'/>").await;
+    assert!(other.hears("<item-not-found").await, "{}", other.heard);
+    living.say("<r xmlns='urn:xmpp:sm:3'/>").await;
+    assert!(living.hears("<a ").await, "{}", living.heard);
+    other.say(&format!("<resume xmlns='urn:xmpp:sm:3' previd='{name}' h='0'/>")).await;
+    assert!(other.hears("<resumed ").await, "{}", other.heard);
+    assert!(living.hears("<conflict").await, "{}", living.heard);
+}
