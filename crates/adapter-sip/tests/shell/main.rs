@@ -5,6 +5,7 @@
 mod conformance;
 mod inbound;
 mod kit;
+mod notify;
 mod outbound;
 mod presence;
 mod proof;

@@ -22,6 +22,13 @@ pub enum NotifyAnswer {
     Over,
 }
 
+/// The pause before a NOTIFY that failed goes once more; twice as long after each further failure.
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+
+/// The longest such pause: a watcher that is back sees the state within it, and one that is gone costs little until its
+/// subscription expires.
+const LONGEST_PAUSE: Duration = Duration::from_secs(160);
+
 /// One subscription: one NOTIFY at a time, the newest state always last, and no more of them than the interval allows.
 #[derive(Debug, Clone)]
 pub struct Notifier<B> {
@@ -32,15 +39,17 @@ pub struct Notifier<B> {
     waiting: Option<Box<Notice<B>>>,
     /// The one that waits answers a SUBSCRIBE, or ends the subscription: it does not wait for the interval.
     urgent: bool,
-    under_way: Option<bool>,
+    under_way: Option<Box<Notice<B>>>,
     sent: Option<Instant>,
+    /// How often in a row it failed.
+    failures: u8,
 }
 
-impl<B> Notifier<B> {
+impl<B: Clone> Notifier<B> {
     /// A subscription whose SUBSCRIBE is not answered yet.
     pub fn new(interval: Duration) -> Self {
         let interval = u32::try_from(interval.as_millis()).unwrap_or(u32::MAX);
-        Self { interval, accepted: false, waiting: None, urgent: true, under_way: None, sent: None }
+        Self { interval, accepted: false, waiting: None, urgent: true, under_way: None, sent: None, failures: 0 }
     }
 
     /// The SUBSCRIBE is answered with 2xx: a NOTIFY follows at once (RFC 6665 §4.2.1.2).
@@ -51,7 +60,8 @@ impl<B> Notifier<B> {
 
     /// The state that watchers are to see. An older one that still waits is not sent (RFC 3856 §6.10).
     pub fn notify(&mut self, notice: Notice<B>) {
-        if self.waiting.as_ref().is_some_and(|waiting| waiting.last) || self.under_way == Some(true) {
+        let is_last = |notice: &Option<Box<Notice<B>>>| notice.as_ref().is_some_and(|notice| notice.last);
+        if is_last(&self.waiting) || is_last(&self.under_way) {
             return;
         }
         self.urgent |= notice.last;
@@ -67,7 +77,7 @@ impl<B> Notifier<B> {
         }
         let notice = self.waiting.take()?;
         self.urgent = false;
-        self.under_way = Some(notice.last);
+        self.under_way = Some(notice.clone());
         self.sent = Some(now);
         Some(*notice)
     }
@@ -78,16 +88,38 @@ impl<B> Notifier<B> {
             return None;
         }
         Some(match self.sent {
-            Some(sent) if !self.urgent => sent + Duration::from_millis(self.interval.into()),
+            Some(sent) if !self.urgent => sent + self.pause(),
             Some(_) | None => now,
         })
     }
 
-    /// Takes the final status of a NOTIFY; none when there was no answer (Timer F).
+    /// Takes the final status of a NOTIFY, 503 for an error of the transport (RFC 3261 §8.1.3.1); none when there was no answer
+    /// (Timer F).
     pub fn handle_answer(&mut self, status: Option<u16>) -> NotifyAnswer {
-        let last = self.under_way.take().unwrap_or(false);
+        let told = self.under_way.take();
         let fatal = status.is_none_or(super::ends_subscription);
-        if last || fatal { NotifyAnswer::Over } else { NotifyAnswer::GoesOn }
+        if fatal || told.as_ref().is_some_and(|notice| notice.last) {
+            return NotifyAnswer::Over;
+        }
+        // Another failure says that this NOTIFY will never be taken; the next one may be.
+        if !status.is_some_and(|status| status == 408 || (500..600).contains(&status)) {
+            self.failures = 0;
+            return NotifyAnswer::GoesOn;
+        }
+        self.failures = self.failures.saturating_add(1);
+        match (&mut self.waiting, told) {
+            (Some(newer), Some(told)) => newer.body = newer.body.take().or(told.body),
+            (none @ None, told) => *none = told,
+            (Some(_), None) => {}
+        }
+        NotifyAnswer::GoesOn
+    }
+
+    fn pause(&self) -> Duration {
+        let interval = Duration::from_millis(self.interval.into());
+        let Some(doublings) = self.failures.checked_sub(1) else { return interval };
+        let longer = 1u32.checked_shl(doublings.into()).and_then(|factor| FIRST_PAUSE.checked_mul(factor));
+        longer.map_or(LONGEST_PAUSE, |longer| longer.min(LONGEST_PAUSE)).max(interval)
     }
 }
 
@@ -127,6 +159,49 @@ mod tests {
         let due = now + Duration::from_secs(5);
         assert_eq!((notifier.poll_notify(now), notifier.poll_timeout(now)), (None, Some(due)));
         assert_eq!(notifier.poll_notify(due).unwrap().body, Some(3));
+    }
+
+    // checks: EVT-029, SIP-002
+    #[test]
+    fn rfc6665_s4_2_2_what_could_not_be_delivered_goes_again_after_ever_longer_pauses() {
+        let (mut notifier, mut now) = (Notifier::new(Duration::ZERO), Instant::now());
+        notifier.handle_accepted();
+        notifier.notify(notice(Some(1), false));
+        for seconds in [5, 10, 20, 40, 80, 160, 160, 160] {
+            assert_eq!(notifier.poll_notify(now).unwrap().body, Some(1));
+            assert_eq!(notifier.handle_answer(Some(503)), NotifyAnswer::GoesOn);
+            assert_eq!(notifier.poll_timeout(now), Some(now + Duration::from_secs(seconds)));
+            now += Duration::from_secs(seconds);
+        }
+        notifier.poll_notify(now).unwrap();
+        notifier.notify(notice(None, false));
+        notifier.handle_answer(Some(503));
+        notifier.handle_accepted();
+        assert_eq!(notifier.poll_notify(now).unwrap().body, Some(1), "a refresh proves that he is there");
+        notifier.handle_answer(Some(200));
+        assert_eq!(notifier.poll_timeout(now), None, "told");
+        notifier.notify(notice(Some(2), false));
+        assert_eq!(notifier.poll_timeout(now), Some(now), "the pauses begin anew");
+        notifier.poll_notify(now).unwrap();
+        notifier.handle_answer(Some(415));
+        assert_eq!(notifier.poll_timeout(now), None, "the same document would be refused again");
+    }
+
+    // checks: EVT-010
+    #[test]
+    fn rfc6665_s4_4_1_a_newer_state_goes_in_place_of_the_one_that_failed() {
+        let (mut notifier, now) = (Notifier::new(Duration::ZERO), Instant::now());
+        notifier.handle_accepted();
+        notifier.notify(notice(Some(1), false));
+        notifier.poll_notify(now).unwrap();
+        notifier.notify(notice(Some(2), false));
+        notifier.handle_answer(Some(503));
+        assert_eq!(notifier.poll_notify(now + FIRST_PAUSE).unwrap().body, Some(2));
+        notifier.handle_answer(Some(503));
+        notifier.notify(notice(None, true));
+        let last = notifier.poll_notify(now).unwrap();
+        assert_eq!((last.last, last.body), (true, Some(2)), "the last one does not wait");
+        assert_eq!(notifier.handle_answer(Some(503)), NotifyAnswer::Over);
     }
 
     // checks: PRL-111, EVT-010, EVT-024, EVT-029

@@ -25,7 +25,7 @@ impl Core {
     ) {
         let status = response.and_then(Message::status).map(|status| status.code());
         match sent {
-            Sent::Notify(id) => self.handle_notify_answer(id, status, now),
+            Sent::Notify(id) => self.handle_notify_answer(id, status.or_else(|| status_of(&outcome)), now),
             Sent::Subscribe(id, expires) => {
                 let least = response.and_then(min_expires);
                 self.handle_subscribe_answer(id, *expires, status, least, outcome, now);
@@ -104,6 +104,14 @@ impl Core {
                 settle.settle(failed(outcome));
             }
         }
+    }
+}
+
+/// RFC 3261 §8.1.3.1: the status that takes the place of an answer to a NOTIFY, but for Timer F, which RFC 6665 §4.2.2 tells apart.
+fn status_of(outcome: &Outcome) -> Option<u16> {
+    match outcome {
+        Outcome::Failure(failure) if failure.cause != Cause::RemoteTimeout => Some(503),
+        Outcome::Failure(_) | Outcome::Success(_) | Outcome::HandedOver | Outcome::Indeterminant => None,
     }
 }
 

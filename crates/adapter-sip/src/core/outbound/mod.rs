@@ -66,6 +66,8 @@ struct Outbound {
     /// An earlier try may have arrived: a server that never answered, a connection that broke behind the request.
     doubtful: bool,
     form: Wrapped,
+    /// Its peer refuses connections: too large for a datagram, it goes in one all the same.
+    oversize_over_udp: bool,
     /// RFC 3261 §22.2: how often it was sent again with the proof that a server asked for.
     proofs: u32,
     challenges: Tries,
@@ -223,6 +225,7 @@ impl Core {
             attempt: None,
             doubtful,
             form: Wrapped::No,
+            oversize_over_udp: false,
             proofs: 0,
             challenges: Tries::default(),
             last: None,

@@ -45,6 +45,13 @@ impl Core {
             self.outbounds.silences.remove(&(attempt.silent_until, id));
             return self.try_next(id, now);
         }
+        if outbound.event.is_some() && attempt.oversize && end == End::Refused {
+            // RFC 3261 §18.1.1: what the peer takes over no connection goes to it over UDP after all.
+            outbound.oversize_over_udp = true;
+            outbound.tried = outbound.tried.saturating_sub(1);
+            self.outbounds.silences.remove(&(attempt.silent_until, id));
+            return self.try_next(id, now);
+        }
         // RFC 3261 §17.1.2.2, Timer E: this error is about a copy, and the first datagram may have arrived.
         let repeated = attempt.place.transport == Transport::Udp && attempt.since + Timers::default().t1 <= now;
         let written = end == End::Broken || repeated;

@@ -199,7 +199,8 @@ impl Core {
         let failure = |cause| Box::new(Failure::new(Side::Ours, cause));
         let outbound = self.outbounds.entries.get(&id).ok_or_else(|| failure(Cause::LinkDown))?;
         let ids = outbound.ids.as_ref().ok_or_else(|| failure(Cause::NotImplemented))?;
-        let form = if outbound.form == Wrapped::Refused { SECOND_FORM } else { 0 };
+        let second = outbound.form == Wrapped::Refused || outbound.oversize_over_udp;
+        let form = if second { SECOND_FORM } else { 0 };
         let again = form + outbound.proofs * PROOF;
         let branch = ids.branch(again + u32::try_from(outbound.tried.saturating_sub(1)).unwrap_or(SECOND_FORM - 1));
         let encode = |transport| {
@@ -219,7 +220,7 @@ impl Core {
             )
         };
         let octets = encode(place.transport).ok_or_else(unreachable)?;
-        if place.transport != Transport::Udp || fits_datagram(octets.len()) {
+        if place.transport != Transport::Udp || fits_datagram(octets.len()) || outbound.oversize_over_udp {
             return Ok((octets, branch, false, place));
         }
         match self.large_messages {
