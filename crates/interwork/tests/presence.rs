@@ -404,3 +404,24 @@ async fn what_fails_of_a_state_is_tried_once_however_many_devices_there_are_and_
     assert_eq!(told, all);
     assert_eq!(hub.next(&hub.world.xmpp).await, ["active b Open"]);
 }
+
+// checks: PRS-049, PRS-013
+#[tokio::test(start_paused = true)]
+async fn of_a_presentity_with_too_many_devices_the_oldest_go_and_are_counted() {
+    let hub = fresh();
+    hub.submit("sip", subscribe(ROMEO, JULIET, "d", Wish::Watch(HOUR))).await;
+    hub.submit("xmpp", authorize(JULIET, ROMEO, true)).await;
+    for number in 0..100 {
+        let device = News::Device(Box::new(tuple(&format!("r{number}"), Basic::Open)));
+        hub.submit("xmpp", notify(JULIET, ROMEO, Standing::Active { expires: None }, device)).await;
+    }
+    let mut told = Vec::new();
+    while told.len() < 103 {
+        told.extend(hub.next(&hub.world.sip).await);
+    }
+    assert_eq!(told.get(34).map(String::as_str), Some("active 32 tuples"));
+    assert!(told[34..].iter().all(|told| told == "active 32 tuples"), "{told:?}");
+    let losses = hub.world.core.counters().losses();
+    let counted = losses.iter().filter(|((_, field, _), _)| field == "presence").map(|(_, count)| count);
+    assert_eq!(counted.sum::<u64>(), 68);
+}

@@ -55,7 +55,7 @@ impl Waiting {
         let matter = match &self.effect {
             Effect::Tell(tell) => Matter::Tell(tell.id.clone()),
             Effect::Authorize(_) => Matter::Authorize,
-            Effect::Far(_) | Effect::Check | Effect::Store => Matter::Far,
+            Effect::Far(_) | Effect::Check | Effect::Store | Effect::Cut => Matter::Far,
         };
         (self.pair.clone(), matter)
     }
@@ -131,7 +131,7 @@ impl Engine<'_> {
             self.tries = tries;
             match effect {
                 Effect::Tell(tell) => self.tell_near(&pair, &near, tell, &part),
-                other @ (Effect::Authorize(_) | Effect::Far(_) | Effect::Check | Effect::Store) => {
+                other @ (Effect::Authorize(_) | Effect::Far(_) | Effect::Check | Effect::Store | Effect::Cut) => {
                     self.carry_out(&pair, &near, other);
                 }
             }
@@ -155,7 +155,7 @@ impl Engine<'_> {
             Effect::Far(Wish::Pause) => (idle && watch.is_none_or(|watch| watch.near().is_empty())).then_some(effect),
             Effect::Far(Wish::Cancel) => (idle && !granted).then_some(effect),
             // The machine tries these again itself.
-            Effect::Far(_) | Effect::Check | Effect::Store => None,
+            Effect::Far(_) | Effect::Check | Effect::Store | Effect::Cut => None,
         }
     }
 

@@ -3,7 +3,7 @@
 use super::engine::{Engine, Sent};
 use super::pair::Pair;
 use super::watch::{Effect, Known, Tell};
-use adapter_api::{InstanceName, Settle};
+use adapter_api::{Carries, InstanceName, Settle};
 use impp_model::{
     AuthorizeOperation, Basic, Cause, Device, Endpoint, Failure, News, NotifyOperation, Operation, PresenceInfo,
     PresenceTuple, Side, SubscribeOperation, TransId, Wish,
@@ -38,6 +38,7 @@ impl Engine<'_> {
     pub(super) fn carry_out(&mut self, pair: &Pair, near: &InstanceName, effect: Effect) {
         match effect {
             Effect::Store => {}
+            Effect::Cut => self.core.counters.loss(near, "presence", Carries::Dropped),
             Effect::Far(wish) => self.ask_far(pair, near, wish),
             Effect::Authorize(allow) => self.authorize_near(pair, allow),
             Effect::Tell(tell) => {

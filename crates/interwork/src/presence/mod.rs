@@ -4,6 +4,7 @@
 //! of them in the store. Adapters reach it as they reach the rest of the hub, by submitting operations.
 
 mod again;
+mod bounds;
 mod carry; // RFC 3859 §3.1
 mod directed; // RFC 6121 §4.6
 mod engine;

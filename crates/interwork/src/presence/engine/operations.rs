@@ -6,7 +6,7 @@ use crate::presence::Event;
 use crate::presence::pair::Pair;
 use crate::presence::pairs::Entry;
 use crate::presence::watch::{Authorization, Far, Sides, SubscribeError, Watch};
-use adapter_api::{InstanceName, Settle};
+use adapter_api::{Carries, InstanceName, Settle};
 use impp_model::{
     AuthorizeOperation, Basic, Cause, Failure, News, NotifyOperation, Operation, Outcome, Proof, Side,
     SubscribeOperation, Wish,
@@ -102,7 +102,10 @@ impl Engine<'_> {
         let pair = Pair::new(&notify.watcher.address, &notify.target.address);
         let now = self.core.timestamp();
         if !self.pairs.contains(&pair) {
-            self.directed.handle_notify(&pair, &notify.standing, &notify.news);
+            let kept = self.directed.handle_notify(&pair, &notify.standing, &notify.news);
+            if let (false, Some(from)) = (kept, self.core.near_of(&pair.target)) {
+                self.core.counters.loss(&from, "presence", Carries::Dropped);
+            }
         }
         if let Some(entry) = self.touch(&pair) {
             let effects = entry.watch.handle_notify(&notify.standing, &notify.news, entry.sides, now);

@@ -1,6 +1,7 @@
 //! What the presentity's side says.
 
 use super::{ASK_AGAIN, Authorization, Effect, FAR_DURATION, Far, Known, Sides, Tell, Watch, closed, is_final};
+use crate::presence::bounds::fit;
 use impp_model::{Basic, Cause, EndReason, Failure, News, PresenceInfo, Standing, Wish};
 use std::sync::Arc;
 use std::time::Duration;
@@ -109,7 +110,7 @@ impl Watch {
         effects: &mut Vec<Effect>,
     ) {
         let (before, was_stale) = (self.info.clone(), self.stale);
-        self.learn(news, sides);
+        self.learn(news, sides, effects);
         // RFC 6121 §4.6: directed presence is no authorization.
         if self.authorization == Authorization::Asked && sides.refreshed {
             self.grant(effects);
@@ -156,7 +157,7 @@ impl Watch {
     ) {
         if self.fetch.is_some() && !reason.ends_authorization() {
             // RFC 6665 §4.4.3: the answer to a fetch says that it is over.
-            self.learn(news, sides);
+            self.learn(news, sides, effects);
             return self.answer_fetch(effects);
         }
         if self.authorization == Authorization::None {
@@ -171,7 +172,7 @@ impl Watch {
         if reason == EndReason::Invariant {
             // RFC 6665 §4.1.3: the state stays true, and nothing is asked again.
             let before = self.info.clone();
-            self.learn(news, sides);
+            self.learn(news, sides, effects);
             self.rest();
             self.far = Far::Frozen;
             if self.info != before && self.authorization == Authorization::Granted {
@@ -246,20 +247,18 @@ impl Watch {
         vec![Effect::Store]
     }
 
-    fn learn(&mut self, news: &News, sides: Sides) {
+    fn learn(&mut self, news: &News, sides: Sides, effects: &mut Vec<Effect>) {
         match news {
             News::Nothing => {}
+            // A document is as long as it may be; devices are told one by one.
+            News::Whole(info) if sides.devices => self.keep(PresenceInfo { pidf: None, ..(**info).clone() }, effects),
             News::Whole(info) => {
-                self.info = Some(match &info.pidf {
-                    Some(_) if sides.devices => Known::from(&PresenceInfo { pidf: None, ..(**info).clone() }),
-                    Some(_) | None => Known::from(&**info),
-                });
+                self.info = Some(Known::from(&**info));
                 self.stale = false;
             }
             News::Device(tuple) => {
                 let known = self.info().filter(|_| !self.stale);
                 let mut info = known.map(Arc::unwrap_or_clone).unwrap_or_default();
-                self.stale = false;
                 // What was told as closed once need not be told again.
                 info.tuples.retain(|known| known.basic == Basic::Open);
                 if tuple.device.is_none() && tuple.basic == Basic::Closed {
@@ -269,9 +268,17 @@ impl Watch {
                     info.set_device((**tuple).clone());
                 }
                 info.pidf = None;
-                self.info = Some(Known::from(&info));
+                self.keep(info, effects);
             }
         }
+    }
+
+    fn keep(&mut self, mut info: PresenceInfo, effects: &mut Vec<Effect>) {
+        if !fit(&mut info) {
+            effects.push(Effect::Cut);
+        }
+        self.info = Some(Known::from(&info));
+        self.stale = false;
     }
 }
 

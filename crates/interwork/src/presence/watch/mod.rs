@@ -89,6 +89,8 @@ pub(crate) enum Effect {
     Tell(Tell),
     /// Whether the watcher is there is to be found out (RFC 8048 §8.1).
     Check,
+    /// Something of a state went for want of room.
+    Cut,
 }
 
 /// A notification for the watcher's side.

@@ -130,6 +130,7 @@ fn short(effect: &Effect) -> String {
         Effect::Far(wish) => format!("far {}", wish.label()),
         Effect::Authorize(allow) => format!("authorize {allow}"),
         Effect::Check => "check".into(),
+        Effect::Cut => "cut".into(),
         Effect::Tell(Tell { standing, state, .. }) => {
             let standing = match standing {
                 Standing::Pending { .. } => "pending".to_owned(),
