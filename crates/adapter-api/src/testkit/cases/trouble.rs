@@ -65,6 +65,8 @@ pub(super) async fn vanish(stand: &mut Stand<'_>) -> Judged {
 
 /// More than any queue of an adapter should hold for one network.
 const FLOOD: usize = 100_000;
+/// So long each of them may take: on a slow machine, too, the queue must fill before the first of it runs out.
+const FLOOD_LASTS: Duration = Duration::from_secs(12);
 
 pub(super) async fn back_pressure(stand: &mut Stand<'_>) -> Judged {
     stand.needs(Kind::Message)?;
@@ -73,7 +75,7 @@ pub(super) async fn back_pressure(stand: &mut Stand<'_>) -> Judged {
     for number in 0..FLOOD {
         let message = stand.text("more");
         let trans_id = message.trans_id.clone();
-        let (delivery, outcome) = stand.delivery(Operation::Message(Box::new(message)), Duration::from_secs(3));
+        let (delivery, outcome) = stand.delivery(Operation::Message(Box::new(message)), FLOOD_LASTS);
         match stand.adapter().deliver(delivery) {
             Ok(()) => outcomes.push(outcome),
             Err(full) => {
