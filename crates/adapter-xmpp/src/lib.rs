@@ -11,6 +11,7 @@ pub mod mapping; // RFC 7247, RFC 7572
 mod presence; // RFC 6121 §3, §4, RFC 8048
 mod queue;
 pub mod server; // RFC 6120, XEP-0220, XEP-0198
+mod timers;
 
 pub use adapter::XmppComponent;
 pub use capabilities::FIELDS;

@@ -21,6 +21,7 @@ use crate::link::inbound::FEATURES;
 use crate::mapping::address::{AddressError, from_jid, to_jid};
 use crate::mapping::error;
 use crate::mapping::presence::{self, Unwritable};
+use crate::timers::Timers;
 
 /// What a user's subscription is called: there is one for a pair (RFC 6121 §3.1.3).
 pub(crate) fn roster() -> SubscriptId {
@@ -227,7 +228,8 @@ pub(crate) fn source_domain<'a>(operation: &'a Operation, gateway: &'a Domain) -
 /// Questions whether a user is there, by bare JID.
 #[derive(Debug, Default)]
 pub(crate) struct Checks {
-    open: BTreeMap<Box<str>, (Instant, Vec<Settle>)>,
+    open: BTreeMap<Box<str>, Vec<Settle>>,
+    due: Timers<Box<str>>,
 }
 
 impl Checks {
@@ -236,13 +238,17 @@ impl Checks {
         if self.open.len() >= MAX_CHECKS {
             return settle.settle(Failure::new(Side::Ours, Cause::Overload));
         }
-        let due = now + CHECK_PATIENCE;
-        self.open.entry(user.into()).or_insert_with(|| (due, Vec::new())).1.push(settle);
+        let waiting = self.open.entry(user.into()).or_insert_with(|| {
+            self.due.set(user.into(), Some(now + CHECK_PATIENCE));
+            Vec::new()
+        });
+        waiting.push(settle);
     }
 
     /// Takes word of a user.
     pub(crate) fn handle_word(&mut self, user: &Jid, word: &Result<bool, Box<Failure>>) {
-        let Some((_, waiting)) = self.open.remove(user.as_str()) else { return };
+        let Some(waiting) = self.open.remove(user.as_str()) else { return };
+        self.due.set(user.as_str().into(), None);
         let outcome = match word {
             Ok(true) => Outcome::Success(Proof::Server),
             Ok(false) => Failure::new(Side::Far, Cause::RecipientUnavailable).into(),
@@ -253,14 +259,13 @@ impl Checks {
 
     /// When [`expire`](Self::expire) has something to do.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        self.open.values().map(|(due, _)| *due).min()
+        self.due.next()
     }
 
     /// Ends questions that nobody answers.
     pub(crate) fn expire(&mut self, now: Instant) {
-        let late: Vec<_> = self.open.iter().filter(|(_, (due, _))| *due <= now).map(|(user, _)| user.clone()).collect();
-        for user in late {
-            for settle in self.open.remove(&user).into_iter().flat_map(|(_, waiting)| waiting) {
+        while let Some(user) = self.due.due(now) {
+            for settle in self.open.remove(&user).into_iter().flatten() {
                 settle.settle(Failure::new(Side::Far, Cause::RemoteTimeout));
             }
         }
@@ -268,8 +273,8 @@ impl Checks {
 
     /// Ends all of them: the link is gone.
     pub(crate) fn end(&mut self) {
-        for (_, (_, waiting)) in std::mem::take(&mut self.open) {
-            waiting.into_iter().for_each(|settle| settle.settle(Failure::new(Side::Far, Cause::LinkDown)));
+        for settle in std::mem::take(self).open.into_values().flatten() {
+            settle.settle(Failure::new(Side::Far, Cause::LinkDown));
         }
     }
 }
@@ -421,5 +426,33 @@ mod tests {
             outcomes.push(outcome.await.unwrap().reason());
         }
         assert_eq!(outcomes, ["server", "recipient-unavailable", "remote-server-timeout"]);
+    }
+
+    // checks: PRS-061
+    #[tokio::test]
+    async fn rfc8048_s8_1_as_many_questions_as_there_may_be_end_each_at_its_own_time() {
+        let (mut checks, start) = (Checks::default(), Instant::now());
+        let asked = |number: usize| start + Duration::from_millis(number as u64);
+        let jid = |number: usize| Jid::parse(&format!("u{number}@x.example")).unwrap();
+        let ask = |checks: &mut Checks, number| {
+            let (settle, outcome) = settle_channel();
+            checks.ask(jid(number).as_str(), settle, asked(number));
+            outcome
+        };
+        let outcomes: Vec<_> = (0..MAX_CHECKS).map(|number| ask(&mut checks, number)).collect();
+        assert_eq!(ask(&mut checks, MAX_CHECKS).await.unwrap().reason(), "overload");
+        for number in (0..MAX_CHECKS).step_by(2) {
+            checks.handle_word(&jid(number), &Ok(true));
+        }
+        for number in (1..MAX_CHECKS).step_by(2) {
+            let due = asked(number) + CHECK_PATIENCE;
+            assert_eq!(checks.next_timeout(), Some(due), "{number}");
+            checks.expire(due);
+        }
+        assert_eq!(checks.next_timeout(), None);
+        for (number, outcome) in outcomes.into_iter().enumerate() {
+            let reason = if number % 2 == 0 { "server" } else { "remote-server-timeout" };
+            assert_eq!(outcome.await.unwrap().reason(), reason, "{number}");
+        }
     }
 }

@@ -91,6 +91,13 @@ certificates = [{ certificate = "nowhere.pem", private_key = "nowhere.key" }]
 "#;
 
 #[test]
+fn a_token_for_looking_is_a_problem_where_no_token_is_needed_for_everything() {
+    let report = check("[gateway]\nname = \"gw.example.net\"\n\n[admin]\nread_token_file = \"admin-read.token\"\n");
+    let wanted = ("admin.read_token_file", 5, "set token_file, too");
+    assert!(problems(&report).contains(&wanted), "{report}");
+}
+
+#[test]
 fn all_problems_are_reported_at_once_with_key_line_and_remedy() {
     let report = check(BAD);
     let found = problems(&report);

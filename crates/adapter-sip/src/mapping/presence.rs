@@ -245,6 +245,12 @@ pub struct InDialog<'a> {
 
 /// The NOTIFY that tells of a notification, but for its Via.
 pub fn to_notify(notification: &Notification, dialog: &InDialog<'_>) -> RequestBuilder {
+    to_notify_about("", notification, dialog)
+}
+
+/// The same for a subscription that has an `id` in Event, if it is not empty (RFC 6665 §8.2.1).
+pub fn to_notify_about(id: &str, notification: &Notification, dialog: &InDialog<'_>) -> RequestBuilder {
+    let event = if id.is_empty() { EVENT.to_owned() } else { format!("{EVENT};id={id}") };
     let tagged = |end: &Endpoint, tag: &str| {
         let uri = to_sip_uri(&Endpoint::bare(end.address.clone()));
         if tag.is_empty() { format!("<{uri}>") } else { format!("<{uri}>;tag={tag}") }
@@ -256,7 +262,7 @@ pub fn to_notify(notification: &Notification, dialog: &InDialog<'_>) -> RequestB
         .header(HeaderId::CallId, dialog.call_id)
         .cseq(dialog.cseq)
         .header(HeaderId::Contact, &format!("<{}>", dialog.contact))
-        .header(HeaderId::Event, EVENT)
+        .header(HeaderId::Event, &event)
         .header(HeaderId::SubscriptionState, &notification.subscription);
     let Some(document) = &notification.document else { return request };
     let request = match &document.language {

@@ -92,4 +92,39 @@ async fn rfc6665_s4_2_2_a_connection_that_breaks_does_not_end_the_subscription()
     let again = wire.receive().await;
     assert_eq!(again.body(), unanswered.body(), "the state that was lost, with the refresh");
     wire.answer(&again, 200).await;
+    let heard = std::iter::from_fn(|| gateway.events.try_recv().ok());
+    assert!(!heard.into_iter().any(|event| event.starts_with("example.net ")), "one Contact is not the domain");
+}
+
+// checks: EVT-031
+#[tokio::test]
+async fn rfc6665_s8_2_1_the_id_of_a_subscription_is_in_its_notify_and_its_refresh() {
+    let (mut gateway, peer) = (Gateway::start().await, Peer::bind().await);
+    let contact = format!("<sip:romeo@{}>", peer.address);
+    let with = |text: String, id: &str| text.replace("Event: presence", &format!("Event: presence{id}"));
+    let (answer, id) = accepted(&mut gateway, &peer, &with(subscribe(&peer, &contact, None), ";id=7")).await;
+    peer.send(gateway.udp, &with(subscribe(&peer, &contact, Some(&answer)), ";id=8")).await;
+    assert_eq!(status(&peer.receive().await), 481, "another subscription");
+    tell(&gateway, id, 1);
+    assert_eq!(text(&peer.receive().await, HeaderId::Event).as_deref(), Some("presence;id=7"));
+}
+
+// checks: EVT-032
+#[tokio::test]
+async fn rfc3261_s12_1_1_what_leads_to_a_watcher_is_read_as_a_name_and_an_address_or_refused() {
+    let (mut gateway, peer) = (Gateway::start().await, Peer::bind().await);
+    let contact = format!("<sip:romeo@{}>", peer.address);
+    for (branch, wrong) in
+        [("gr", "<sip:romeo@192.0.2.1>;gr=\"x y\""), ("route", "<sip:romeo@192.0.2.1>\r\nRecord-Route: <")]
+    {
+        let wrong = subscribe(&peer, wrong, None).replace("first", branch);
+        peer.send(gateway.udp, &wrong).await;
+        assert_eq!(status(&peer.receive().await), 400, "{branch}");
+    }
+    let proxy = Peer::bind().await;
+    let route = format!("\"proxy\" <sip:{};lr>", proxy.address);
+    let routed = format!("{contact}\r\nRecord-Route: {}", route.replace(' ', "\r\n "));
+    let (_, id) = accepted(&mut gateway, &peer, &subscribe(&peer, &routed, None)).await;
+    tell(&gateway, id, 1);
+    assert_eq!(text(&proxy.receive().await, HeaderId::Route), Some(route));
 }

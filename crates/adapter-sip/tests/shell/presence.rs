@@ -6,6 +6,7 @@ use impp_model::{Endpoint, News, Operation, Outcome, Proof, Standing, SubscribeO
 use serde_json::json;
 use sip_proto::build::ResponseBuilder;
 use sip_proto::header_id::HeaderId;
+use sip_proto::message::Message;
 use std::time::{Duration, Instant};
 
 fn end(address: &str) -> Endpoint {
@@ -22,6 +23,20 @@ fn watch(wish: Wish) -> Operation {
 fn subscribe(peer: &Peer, branch: &str, expires: &str) -> String {
     let lines = format!("Event: presence\r\nContact: <sip:romeo@{}>\r\nExpires: {expires}\r\n", peer.address);
     request("SUBSCRIBE", "sip:juliet@example.com", &format!("UDP {}", peer.address), branch, &lines, "")
+}
+
+/// Romeo's NOTIFY under this tag, for the SUBSCRIBE that came from the gateway.
+fn notify(gateway: &Gateway, peer: &Peer, subscribe: &Message, tag: &str, lines: &str, body: &str) -> String {
+    let (call, from) = (text(subscribe, HeaderId::CallId).unwrap(), text(subscribe, HeaderId::From).unwrap());
+    format!(
+        "NOTIFY sip:{} SIP/2.0\r\nVia: SIP/2.0/UDP {peer};branch=z9hG4bK{tag}\r\nMax-Forwards: 70\r\n{lines}\
+         From: <sip:romeo@example.net>;tag={tag}\r\nTo: {from}\r\nCall-ID: {call}\r\nCSeq: 1 NOTIFY\r\n\
+         Contact: <sip:romeo@{peer}>\r\nEvent: presence\r\nSubscription-State: active;expires=3600\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        gateway.udp,
+        body.len(),
+        peer = peer.address,
+    )
 }
 
 async fn hand_over(gateway: &Gateway, peer: &Peer, wish: Wish) {
@@ -41,21 +56,29 @@ async fn rfc6665_s4_4_1_the_route_set_is_that_of_the_notify() {
     let accepted = ResponseBuilder::new(&first, 200).to_tag("peer").header(HeaderId::Expires, "3600");
     let accepted = accepted.header(HeaderId::RecordRoute, "<sip:127.0.0.1:9;lr>").encode();
     peer.send(gateway.udp, std::str::from_utf8(&accepted).unwrap()).await;
-    let (call, from) = (text(&first, HeaderId::CallId).unwrap(), text(&first, HeaderId::From).unwrap());
     let route = format!("<sip:{};lr>", proxy.address);
-    let notify = format!(
-        "NOTIFY sip:{} SIP/2.0\r\nVia: SIP/2.0/UDP {peer};branch=z9hG4bKn\r\nMax-Forwards: 70\r\nRecord-Route: {route}\r\n\
-         From: <sip:romeo@example.net>;tag=peer\r\nTo: {from}\r\nCall-ID: {call}\r\nCSeq: 1 NOTIFY\r\n\
-         Contact: <sip:romeo@{peer}>\r\nEvent: presence\r\nSubscription-State: active;expires=3600\r\nContent-Length: 0\r\n\r\n",
-        gateway.udp,
-        peer = peer.address,
-    );
+    let notify = notify(&gateway, &peer, &first, "peer", &format!("Record-Route: {route}\r\n"), "");
     peer.send(gateway.udp, &notify).await;
     assert_eq!(status(&peer.receive().await), 200);
     let (Operation::Notify(told), _) = gateway.told().await else { panic!("no notification") };
     assert!(matches!(told.standing, Standing::Active { .. }));
     hand_over(&gateway, &peer, hour()).await;
     assert_eq!(text(&proxy.receive().await, HeaderId::Route), Some(route));
+}
+
+// checks: EVT-006, EVT-013
+#[tokio::test]
+async fn rfc6665_s4_1_3_a_notify_that_is_refused_makes_no_dialog() {
+    let (mut gateway, peer) = (Gateway::start().await, Peer::bind().await);
+    hand_over(&gateway, &peer, hour()).await;
+    let (first, from) = peer.receive_from().await;
+    peer.answer(from, &first, 200).await;
+    let (pidf, route) = ("Content-Type: application/pidf+xml\r\n", "Record-Route: <nowhere\r\n");
+    for (tag, lines, body, expected) in [("a", pidf, "<no", 400), ("b", route, "", 400), ("c", "", "", 200)] {
+        peer.send(gateway.udp, &notify(&gateway, &peer, &first, tag, lines, body)).await;
+        assert_eq!(status(&peer.receive().await), expected, "{tag}");
+    }
+    assert!(matches!(gateway.told().await, (Operation::Notify(_), _)));
 }
 
 // checks: EVT-023

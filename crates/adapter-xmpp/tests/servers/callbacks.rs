@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 use transport::tls::testkit::{Authority, Variant};
 
-use crate::kit::{Names, Org, Raw, certificate, org};
+use crate::kit::{Names, Org, PATIENCE, Raw, certificate, org};
 
 const A: &str = "a.example";
 const B: &str = "b.example";
@@ -25,6 +26,11 @@ async fn server_of(domain: &str, names: &Names) -> TcpListener {
     listener
 }
 
+/// The next connection that the gateway makes there.
+async fn called(listener: &TcpListener) -> TcpStream {
+    timeout(PATIENCE, listener.accept()).await.expect("called in time").unwrap().0
+}
+
 /// A stream that says to be from [`A`].
 async fn stream(to: SocketAddr) -> Raw {
     let mut raw = Raw::connect(to).await;
@@ -39,7 +45,7 @@ fn key_of(domain: &str) -> String {
 
 /// Takes the next connection of the gateway and finds the key right that it asks about; the stream stays as it is.
 async fn find_right(listener: &TcpListener) -> Raw {
-    let mut server = Raw::over(listener.accept().await.unwrap().0);
+    let mut server = Raw::over(called(listener).await);
     assert!(server.hears("version='1.0'>").await, "{}", server.heard);
     server
         .say(&format!(
@@ -81,7 +87,7 @@ async fn xep0205_s3_an_address_causes_few_calls_and_may_ask_again_when_they_are_
         raw.say(&few.iter().map(|domain| key_of(domain)).collect::<String>()).await;
         if askers.len() < 2 {
             for _ in few {
-                held.push(tarpit.accept().await.unwrap());
+                held.push(called(&tarpit).await);
             }
         } else {
             assert!(raw.hears_times("<resource-constraint", KEYS).await, "{}", raw.heard);

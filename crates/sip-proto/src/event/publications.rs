@@ -14,7 +14,7 @@ pub struct PublicationLimits {
     pub max_expires: u32,
     /// Publications of one resource.
     pub per_resource: usize,
-    /// Publications of all.
+    /// Publications of all; of as many resources whose publications have all ended it is remembered that they have.
     pub all: usize,
 }
 
@@ -65,10 +65,20 @@ impl PublishError {
 #[derive(Debug)]
 pub struct Publications<B> {
     limits: PublicationLimits,
-    /// Those of a resource in the order of their first publication; none for one whose publications have all ended.
-    resources: BTreeMap<Box<str>, Vec<Entry<B>>>,
-    dues: BTreeSet<(Instant, Box<str>)>,
+    resources: BTreeMap<Box<str>, Resource<B>>,
+    /// When each publication ends: resource and entity tag.
+    dues: BTreeSet<(Instant, Box<str>, Box<str>)>,
+    /// Resources whose publications have all ended, the longest ago first.
+    ended: BTreeSet<(Instant, Box<str>)>,
     count: usize,
+}
+
+#[derive(Debug)]
+struct Resource<B> {
+    /// In the order of their first publication.
+    entries: Vec<Entry<B>>,
+    /// Since when there are none.
+    ended: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -81,12 +91,12 @@ struct Entry<B> {
 impl<B> Publications<B> {
     /// Nothing published.
     pub fn new(limits: PublicationLimits) -> Self {
-        Self { limits, resources: BTreeMap::new(), dues: BTreeSet::new(), count: 0 }
+        Self { limits, resources: BTreeMap::new(), dues: BTreeSet::new(), ended: BTreeSet::new(), count: 0 }
     }
 
-    /// What stands for a resource; none when it has never published anything.
+    /// What stands for a resource; none when it has never published anything, or that was long ago.
     pub fn of(&self, resource: &str) -> Option<impl Iterator<Item = &B>> {
-        self.resources.get(resource).map(|entries| entries.iter().map(|entry| &entry.body))
+        self.resources.get(resource).map(|known| known.entries.iter().map(|entry| &entry.body))
     }
 
     /// Takes a PUBLISH; `fresh` is the entity tag that what it leaves is known by (RFC 3903 §4.1: another one each time).
@@ -100,7 +110,7 @@ impl<B> Publications<B> {
         now: Instant,
     ) -> Result<u32, PublishError> {
         let Publication { tag, expires, body } = publication;
-        let entries = self.resources.get(resource);
+        let entries = self.resources.get(resource).map(|known| &known.entries);
         let at = match tag {
             Some(tag) => {
                 let found = entries.and_then(|entries| entries.iter().position(|entry| &*entry.tag == tag));
@@ -119,45 +129,72 @@ impl<B> Publications<B> {
             (None, None) => return Err(PublishError::NoBody),
             (None, Some(_)) if expires > 0 && full => return Err(PublishError::Full),
             (None, Some(body)) => {
-                let entries = self.resources.entry(resource.into()).or_default();
+                let known = self.known(resource);
                 if expires > 0 {
-                    entries.push(Entry { tag: fresh.into(), until, body });
+                    known.entries.push(Entry { tag: fresh.into(), until, body });
                     self.count += 1;
                 }
             }
             (Some(at), body) => {
-                let entries = self.resources.entry(resource.into()).or_default();
+                let entries = &mut self.known(resource).entries;
+                let Some(entry) = entries.get_mut(at) else { return Err(PublishError::UnknownTag) };
+                let due = (entry.until, resource.into(), std::mem::replace(&mut entry.tag, fresh.into()));
+                entry.until = until;
+                if let Some(body) = body {
+                    entry.body = body;
+                }
                 if expires == 0 {
                     entries.remove(at);
                     self.count -= 1;
-                } else if let Some(entry) = entries.get_mut(at) {
-                    (entry.tag, entry.until) = (fresh.into(), until);
-                    if let Some(body) = body {
-                        entry.body = body;
-                    }
                 }
+                self.dues.remove(&due);
             }
         }
         if expires > 0 {
-            self.dues.insert((until, resource.into()));
+            self.dues.insert((until, resource.into(), fresh.into()));
         }
+        self.note_end(resource, now);
         Ok(expires)
+    }
+
+    fn known(&mut self, resource: &str) -> &mut Resource<B> {
+        self.resources.entry(resource.into()).or_insert_with(|| Resource { entries: Vec::new(), ended: None })
+    }
+
+    /// Keeps in order which resources have no publication left, and forgets the oldest of too many.
+    fn note_end(&mut self, resource: &str, now: Instant) {
+        let Some(known) = self.resources.get_mut(resource) else { return };
+        let ended = known.entries.is_empty().then_some(now);
+        if let Some(before) = std::mem::replace(&mut known.ended, ended) {
+            self.ended.remove(&(before, resource.into()));
+        }
+        if let Some(now) = ended {
+            self.ended.insert((now, resource.into()));
+        }
+        if self.ended.len() > self.limits.all
+            && let Some((_, oldest)) = self.ended.pop_first()
+        {
+            self.resources.remove(&oldest);
+        }
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.dues.first().map(|(due, _)| *due)
+        self.dues.first().map(|(due, ..)| *due)
     }
 
     /// Ends what nobody has refreshed; returns the next resource that lost something.
     pub fn handle_timeout(&mut self, now: Instant) -> Option<Box<str>> {
-        while let Some((due, resource)) = self.dues.first().cloned().filter(|(due, _)| *due <= now) {
-            self.dues.remove(&(due, resource.clone()));
-            let Some(entries) = self.resources.get_mut(&resource) else { continue };
-            let before = entries.len();
-            entries.retain(|entry| entry.until > now);
-            self.count -= before - entries.len();
-            if entries.len() < before {
+        while self.dues.first().is_some_and(|(due, ..)| *due <= now) {
+            let (_, resource, _) = self.dues.pop_first()?;
+            let Some(known) = self.resources.get_mut(&resource) else { continue };
+            let before = known.entries.len();
+            known.entries.retain(|entry| entry.until > now);
+            let lost = before - known.entries.len();
+            self.count -= lost;
+            // Another one of it may have ended at the same time.
+            if lost > 0 {
+                self.note_end(&resource, now);
                 return Some(resource);
             }
         }
@@ -213,6 +250,28 @@ mod tests {
         all.handle_publish("s", publish(60, None, Some("a")), "t4", now).unwrap();
         assert_eq!(all.handle_publish("u", publish(60, None, Some("a")), "t5", now), Err(PublishError::Full));
         assert_eq!(all.handle_publish("r", publish(60, Some("t1"), Some("b")), "t6", now), Ok(60));
+    }
+
+    // checks: PUB-006, PUB-008
+    #[test]
+    fn rfc3903_s6_what_has_ended_is_forgotten_in_the_end_and_a_refresh_leaves_nothing_behind() {
+        let (mut all, now) = (Publications::new(LIMITS), Instant::now());
+        all.handle_publish("r", publish(60, None, Some("a")), "t0", now).unwrap();
+        for (number, tag) in ["t0", "t1", "t2", "t3"].iter().enumerate() {
+            let fresh = ["t1", "t2", "t3", "t4"][number];
+            let later = now + Duration::from_secs(number as u64);
+            all.handle_publish("r", publish(60, Some(tag), None), fresh, later).unwrap();
+        }
+        assert_eq!(all.dues.len(), 1);
+        all.handle_publish("r", publish(0, Some("t4"), None), "t5", now).unwrap();
+        assert_eq!((all.dues.len(), all.poll_timeout(), of(&all, "r")), (0, None, Some(vec![])));
+        for (seconds, resource) in [(1, "s"), (2, "u"), (3, "v"), (4, "s")] {
+            let later = now + Duration::from_secs(seconds);
+            all.handle_publish(resource, publish(0, None, Some("a")), "t", later).unwrap();
+        }
+        assert_eq!(["r", "s", "u", "v"].map(|resource| of(&all, resource).is_some()), [false, true, true, true]);
+        all.handle_publish("u", publish(60, None, Some("b")), "t6", now + Duration::from_secs(5)).unwrap();
+        assert_eq!((all.ended.len(), all.resources.len()), (2, 3), "what is published again has not ended");
     }
 
     #[test]

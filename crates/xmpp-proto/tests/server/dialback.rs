@@ -403,6 +403,20 @@ fn xep0220_s2_1_2_a_stream_for_verification_proves_and_carries_nothing() {
     assert_eq!(refusal(&drained(|| stream.poll_output()).1), Some(StreamCondition::PolicyViolation));
 }
 
+// checks: DBK-003
+#[test]
+fn xep0220_s2_1_2_a_stream_takes_questions_until_its_end_begins() {
+    let now = origin();
+    let mut stream = outgoing(lab(CALLER), Security::Plain, now);
+    assert!(stream.takes_questions());
+    stream.close(now);
+    assert!(!stream.takes_questions() && !stream.is_closed(), "the peer's end is awaited");
+    let question = Verification { pair: back(), id: "i".to_owned().into(), key: "k".to_owned().into() };
+    stream.verify(question.clone(), now);
+    let verdict = Verdict::Failed(DialbackCondition::RemoteServerTimeout);
+    assert_eq!(drained(|| stream.poll_output()).1, [Output::Verified { question, verdict }]);
+}
+
 // checks: DBK-002, DBK-003
 #[test]
 fn a_refused_stream_stays_for_its_questions() {

@@ -3,7 +3,7 @@
 use impp_model::Endpoint;
 use serde::{Deserialize, Serialize};
 use sip_proto::build::RequestBuilder;
-use sip_proto::header::MediaType;
+use sip_proto::header::{MediaType, NameAddr};
 use sip_proto::header_id::HeaderId;
 use sip_proto::message::Message;
 use sip_proto::method::Method;
@@ -28,6 +28,9 @@ pub(in crate::core) struct Dialog {
     pub(super) remote_tag: String,
     /// The other side's Contact.
     pub(super) remote_target: String,
+    /// The `id` of a watcher's Event; empty without one.
+    #[serde(default)]
+    pub(super) event_id: String,
     /// Route headers, in the order of requests from here.
     pub(super) routes: Vec<String>,
     /// The number of the last request from here.
@@ -104,9 +107,8 @@ impl Dialog {
 
     /// Where a request goes: the first route, else the remote target (RFC 3261 §12.2.1.1, with loose routing).
     pub(super) fn hop(&self) -> &str {
-        let first =
-            self.routes.first().map(|route| route.trim_start_matches('<').split('>').next().unwrap_or_default());
-        first.unwrap_or(&self.remote_target)
+        let first = self.routes.first().and_then(|route| NameAddr::parse(HeaderId::Route, route).ok());
+        first.map_or(&self.remote_target, |route| route.uri)
     }
 
     /// Takes Contact and number of a request of the other side (RFC 3261 §12.2.2).
@@ -120,6 +122,11 @@ impl Dialog {
         if request.method() == Some(&Method::Subscribe) {
             self.protected = Protections::accepted(request);
         }
+    }
+
+    /// Whether a request is about the subscription of this dialog (RFC 6665 §8.2.1).
+    pub(super) fn is_about(&self, request: &Message) -> bool {
+        event_id_of(request) == self.event_id
     }
 
     /// The Route headers on a request.
@@ -163,14 +170,31 @@ pub(super) fn contact_of(request: &Message) -> Option<String> {
     let uri = SipUri::parse(contact.uri).ok()?;
     // COMPAT: RFC 8048's examples write the `gr` of a Contact behind the brackets.
     match contact.params.get("gr") {
-        Some(gr) if uri.gr().is_none() => Some(format!("{};gr={gr}", contact.uri)),
+        Some(gr) if uri.gr().is_none() => {
+            let text = format!("{};gr={gr}", contact.uri);
+            SipUri::parse(&text).is_ok().then_some(text)
+        }
         _ => Some(contact.uri.to_owned()),
     }
 }
 
-/// Record-Route, as a UAS takes it; `reverse` as a UAC does (RFC 3261 §12.1).
-pub(super) fn routes_of(request: &Message) -> Vec<String> {
-    request.values(HeaderId::RecordRoute).filter_map(Result::ok).map(str::to_owned).collect()
+/// Record-Route, as both sides take it from the request that makes the dialog (RFC 3261 §12.1); none when one of them leads nowhere.
+pub(super) fn routes_of(request: &Message) -> Option<Vec<String>> {
+    let leads = |text: &str| NameAddr::parse(HeaderId::RecordRoute, text).is_ok_and(|it| SipUri::parse(it.uri).is_ok());
+    // RFC 3261 §7.3.1: a fold is a space.
+    let unfold = |text: &str| text.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
+    let routes = request.values(HeaderId::RecordRoute);
+    routes.map(|text| text.ok().filter(|text| leads(text)).map(unfold)).collect()
+}
+
+/// The `id` of Event, which tells subscriptions apart (RFC 6665 §8.2.1).
+pub(super) fn event_id_of(request: &Message) -> String {
+    let event = request.only(HeaderId::Event).ok().flatten().unwrap_or_default();
+    let params = event.split(';').skip(1).filter_map(|param| param.split_once('='));
+    let id = params.into_iter().find(|(name, _)| name.trim().eq_ignore_ascii_case("id"));
+    // RFC 6665 §8.4: a token.
+    let is_token = |id: &&str| id.chars().all(|it| it.is_ascii_alphanumeric() || "-.!%*_+`'~".contains(it));
+    id.map(|(_, id)| id.trim()).filter(is_token).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
@@ -186,6 +210,7 @@ mod tests {
             own_tag: "o".into(),
             remote_tag: String::new(),
             remote_target: String::new(),
+            event_id: String::new(),
             routes: Vec::new(),
             cseq: 0,
             reserved: 0,

@@ -118,6 +118,16 @@ impl Events {
         [self.dues.first().map(|(due, _, _)| *due), self.agent.poll_timeout()].into_iter().flatten().min()
     }
 
+    /// Whether a request that is to be sent is in a dialog.
+    pub(in crate::core) fn is_within(&self, sent: &Sent) -> bool {
+        match sent {
+            Sent::Notify(_) => true,
+            Sent::Subscribe(id, _) => {
+                self.presentities.get(id).is_some_and(|watched| watched.machine.remote_tag().is_some())
+            }
+        }
+    }
+
     fn is_full(&self) -> bool {
         self.watchers.len() + self.presentities.len() >= self.limit
     }

@@ -15,13 +15,13 @@ use sip_proto::message::Message;
 use sip_proto::transaction::{Key, RequestMatch};
 
 use super::dialog::accepts;
-use super::dialog::{Dialog, Role, contact_of, routes_of};
+use super::dialog::{Dialog, Role, contact_of, event_id_of, routes_of};
 use super::{DEFAULT_EXPIRES, EventId, Sent, Watching};
 use crate::core::Core;
 use crate::core::auth::speaks_for;
 use crate::core::inbound::Pending;
 use crate::mapping::address::from_sip_uri;
-use crate::mapping::presence::{ACCEPT, Document, EVENT, InDialog, Notification, to_notify};
+use crate::mapping::presence::{ACCEPT, Document, EVENT, InDialog, Notification, to_notify_about};
 
 /// What is to be said of a SUBSCRIBE once the hub has taken it.
 #[derive(Debug, Clone)]
@@ -71,6 +71,9 @@ impl Core {
         let Some(mut dialog) = self.events.watchers.get(id).and_then(|watching| watching.dialog.open()) else {
             return self.answer(&pending, 481, now);
         };
+        if !dialog.is_about(&pending.request) {
+            return self.answer(&pending, 481, now);
+        }
         let watcher = dialog.watcher.clone();
         // RFC 3856 §6.6.1: each subscription is authenticated, and so is each refresh.
         let provenance = match self.prove(&pending, &watcher.address, now) {
@@ -169,7 +172,8 @@ impl Core {
             own_tag: pending.tag.clone(),
             remote_tag: from.tag().unwrap_or_default().to_owned(),
             remote_target: contact_of(request).ok_or(400u16)?,
-            routes: routes_of(request),
+            event_id: event_id_of(request),
+            routes: routes_of(request).ok_or(400u16)?,
             cseq: 0,
             reserved: super::dialog::BLOCK,
             remote_cseq: 0,
@@ -266,7 +270,9 @@ impl Core {
                 cseq,
                 max_forwards: 70,
             };
-            let request = dialog.routed(to_notify(&notification, &within)).header(HeaderId::AllowEvents, EVENT);
+            let request = dialog
+                .routed(to_notify_about(&dialog.event_id, &notification, &within))
+                .header(HeaderId::AllowEvents, EVENT);
             let hop = Arc::new(Hop::Fixed(dialog.hop().into()));
             let about = Operation::Authorize(Box::new(impp_model::AuthorizeOperation {
                 target: dialog.target.clone(),

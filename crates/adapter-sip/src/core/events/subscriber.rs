@@ -74,6 +74,7 @@ impl Core {
             own_tag,
             remote_tag: String::new(),
             remote_target: String::new(),
+            event_id: String::new(),
             routes: Vec::new(),
             cseq: 0,
             reserved: 0,
@@ -162,7 +163,16 @@ impl Core {
                 return self.send_built(pending, response, now);
             }
         };
+        // What is refused makes no dialog, and leaves Timer N running.
+        let news = match news_of(&notification) {
+            Ok(news) => news,
+            Err(status) => return self.answer(pending, status, now),
+        };
         let Some(watched) = self.events.presentities.get_mut(&id) else { return };
+        let routes = match routes_of(request) {
+            None if watched.machine.remote_tag().is_none() => return self.answer(pending, 400, now),
+            routes => routes.unwrap_or_default(),
+        };
         let from_tag = request.from().ok().and_then(|from| from.tag().map(str::to_owned)).unwrap_or_default();
         let cseq = request.cseq().map(|cseq| cseq.number).unwrap_or_default();
         match watched.machine.handle_notify(&from_tag, cseq) {
@@ -170,10 +180,6 @@ impl Core {
             NotifyVerdict::Old => return self.answer(pending, 500, now),
             NotifyVerdict::Take => {}
         }
-        let news = match news_of(&notification) {
-            Ok(news) => news,
-            Err(status) => return self.answer(pending, status, now),
-        };
         let Some(mut dialog) = watched.dialog.open() else { return };
         let first = dialog.remote_tag != from_tag;
         dialog.remote_tag = from_tag;
@@ -182,7 +188,7 @@ impl Core {
         }
         if first {
             // RFC 6665 §4.4.1: the NOTIFY makes the dialog, not the answer.
-            dialog.routes = routes_of(request);
+            dialog.routes = routes;
             dialog.reserved = dialog.cseq + super::dialog::BLOCK;
         }
         watched.dialog.close(&dialog);

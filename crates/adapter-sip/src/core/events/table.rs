@@ -41,8 +41,8 @@ impl Packed {
     pub(super) fn open(&self) -> Option<Dialog> {
         let mut parts = self.text.split(SEPARATOR);
         let mut next = || parts.next().map(str::to_owned);
-        let (call_id, own_tag, watcher, target, remote_tag, remote_target) =
-            (next()?, next()?, next()?, next()?, next()?, next()?);
+        let (call_id, own_tag, watcher, target, remote_tag, remote_target, event_id) =
+            (next()?, next()?, next()?, next()?, next()?, next()?, next()?);
         let end = |text: &str| Some(Endpoint::bare(Address::parse_bare(text).ok()?));
         Some(Dialog {
             watcher: end(&watcher)?,
@@ -51,6 +51,7 @@ impl Packed {
             own_tag,
             remote_tag,
             remote_target,
+            event_id,
             routes: parts.map(str::to_owned).collect(),
             cseq: self.cseq,
             reserved: self.reserved,
@@ -61,13 +62,13 @@ impl Packed {
 
     /// Takes a dialog that was opened and changed; mostly its numbers alone have.
     pub(super) fn close(&mut self, dialog: &Dialog) {
-        let Dialog { call_id, own_tag, remote_tag, remote_target, routes, .. } = dialog;
+        let Dialog { call_id, own_tag, remote_tag, remote_target, event_id, routes, .. } = dialog;
         let mut parts = self.text.split(SEPARATOR);
         let mut same = |part: &str| parts.next() == Some(part);
         let named = same(call_id) && same(own_tag);
         // Nobody's address changes within a dialog.
         let ends = parts.by_ref().take(2).count() == 2;
-        let rest = [remote_tag, remote_target].into_iter().chain(routes).map(String::as_str);
+        let rest = [remote_tag, remote_target, event_id].into_iter().chain(routes).map(String::as_str);
         if named && ends && parts.eq(rest) {
             (self.cseq, self.reserved, self.remote_cseq) = (dialog.cseq, dialog.reserved, dialog.remote_cseq);
         } else {
@@ -89,7 +90,8 @@ impl From<&Dialog> for Packed {
     fn from(dialog: &Dialog) -> Self {
         let ends = [dialog.watcher.address.to_string(), dialog.target.address.to_string()];
         let [watcher, target] = &ends;
-        let parts = [&dialog.call_id, &dialog.own_tag, watcher, target, &dialog.remote_tag, &dialog.remote_target];
+        let Dialog { call_id, own_tag, remote_tag, remote_target, event_id, .. } = dialog;
+        let parts = [call_id, own_tag, watcher, target, remote_tag, remote_target, event_id];
         let mut text = String::with_capacity(parts.iter().map(|part| part.len() + 1).sum());
         for (number, part) in parts.into_iter().chain(&dialog.routes).enumerate() {
             if number > 0 {
@@ -189,6 +191,7 @@ mod tests {
             own_tag: "own".into(),
             remote_tag: "far".into(),
             remote_target: "sip:romeo@192.0.2.1".into(),
+            event_id: if number == 1 { "7".into() } else { String::new() },
             routes: if number == 0 { Vec::new() } else { vec!["<sip:a;lr>".into(), "<sip:b;lr>".into()] },
             cseq: number,
             reserved: 1000,

@@ -53,6 +53,8 @@ struct Outbound {
     delivery: Delivery,
     /// A request of a dialog, whose answer is the dialog's business.
     event: Option<Sent>,
+    /// It goes to the target of its dialog, not to the servers of a domain.
+    in_dialog: bool,
     /// Whose servers its request goes to.
     domain: Domain,
     uri: Arc<str>,
@@ -200,7 +202,9 @@ impl Core {
         // Requests of a dialog stand in no queue: each dialog sends one at a time.
         let domain = delivery.operation.destination().address.domain().clone();
         self.enter(id, delivery, domain, Arc::default(), true);
+        let in_dialog = self.events.is_within(&sent);
         if let Some(outbound) = self.outbounds.entries.get_mut(&id) {
+            outbound.in_dialog = in_dialog;
             outbound.event = Some(sent);
             outbound.request = Some(request);
             outbound.ids = Some(RequestIds::random(rand::random()));
@@ -214,6 +218,7 @@ impl Core {
         let outbound = Outbound {
             delivery,
             event: None,
+            in_dialog: false,
             domain,
             uri,
             active,

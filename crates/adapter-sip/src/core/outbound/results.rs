@@ -1,6 +1,6 @@
 //! What comes of a try: a response, an error of the transport, or nothing.
 
-use super::{Attempt, Id, Wrapped};
+use super::{Attempt, Id, Outbound, Wrapped};
 use crate::core::Core;
 use crate::core::accepts::Kind;
 use crate::core::route::{ConnectionId, Route};
@@ -96,10 +96,8 @@ impl Core {
         let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return };
         tracing::debug!(trace = %outbound.delivery.trace, hop = %attempt.place.address, reason = failure.cause.code(), "no way");
         outbound.last = Some(Box::new(failure));
-        let domain = &outbound.domain;
-        let peers = &mut self.outbounds.peers;
-        peers.servers.down(attempt.place.address, now);
-        peers.note(&self.hub, domain, PeerState::Down);
+        self.outbounds.peers.servers.down(attempt.place.address, now);
+        self.note_domain(id, PeerState::Down);
         self.outbounds.silences.remove(&(attempt.silent_until, id));
         self.try_next(id, now);
     }
@@ -140,9 +138,15 @@ impl Core {
         let Some(attempt) = outbound.attempt.filter(|attempt| !attempt.heard && attempt.silent_until <= now) else {
             return;
         };
-        let domain = &outbound.domain;
         self.outbounds.peers.servers.down(attempt.place.address, now);
-        self.outbounds.peers.note(&self.hub, domain, PeerState::Down);
+        self.note_domain(id, PeerState::Down);
+    }
+
+    /// Notes whether the servers of a request's domain answer: the target of a dialog is one peer's alone, and says nothing of them.
+    fn note_domain(&mut self, id: Id, state: PeerState) {
+        let outbound = self.outbounds.entries.get(&id).filter(|outbound| !outbound.in_dialog);
+        let Some(Outbound { domain, .. }) = outbound else { return };
+        self.outbounds.peers.note(&self.hub, domain, state);
     }
 
     fn handle_final(&mut self, id: Id, status: u16, response: &Message, now: Instant) {
@@ -157,7 +161,7 @@ impl Core {
         }
         let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return };
         if let Some(sent) = outbound.event.take() {
-            self.outbounds.peers.note(&self.hub, &domain, PeerState::Up);
+            self.note_domain(id, PeerState::Up);
             let outcome = failure_of(response, status).map_or(Outcome::Success(Proof::Recipient), Outcome::from);
             self.finish(id, Outcome::HandedOver);
             return self.handle_event_answer(&sent, Some(response), outcome, now);
@@ -184,7 +188,7 @@ impl Core {
             return self.try_next(id, now);
         }
         self.outbounds.peers.servers.up(attempt.place.address);
-        self.outbounds.peers.note(&self.hub, &domain, PeerState::Up);
+        self.note_domain(id, PeerState::Up);
         self.finish(id, outcome);
     }
 }

@@ -6,7 +6,6 @@ mod incoming; // streams from others, and what comes over any stream
 mod outgoing; // ways to others
 mod routes; // what goes to one domain
 mod streams; // what machines ask for
-mod timers;
 mod verify; // XEP-0220 §2.1.2
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,10 +28,10 @@ use xmpp_proto::server::{Pair, Secret, ServerConfig, Session};
 use super::config::Settings;
 use super::connection::{ALPN, ConnectionId, Happened};
 use crate::link::{Settled, Shared, owe};
+use crate::timers::Timers;
 pub(super) use outgoing::targets;
 use routes::Route;
 use streams::Stream;
-use timers::Timers;
 
 /// What the core hears.
 #[derive(Debug)]

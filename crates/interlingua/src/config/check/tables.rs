@@ -109,7 +109,7 @@ impl Check<'_> {
             }
             (None, Some(_)) => {
                 let remedy = "set token_file, too";
-                self.warning(read.clone(), "no effect: without token_file everybody may do everything", remedy);
+                self.problem(read.clone(), "no effect: without token_file everybody may do everything", remedy);
             }
             (None, None) | (Some(_), _) => {}
         }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 /// One time for each key.
 #[derive(Debug)]
-pub(super) struct Timers<K> {
+pub(crate) struct Timers<K> {
     at: BTreeMap<K, Instant>,
     order: BTreeSet<(Instant, K)>,
 }
@@ -17,7 +17,7 @@ impl<K> Default for Timers<K> {
 }
 
 impl<K: Ord + Clone> Timers<K> {
-    pub(super) fn set(&mut self, key: K, at: Option<Instant>) {
+    pub(crate) fn set(&mut self, key: K, at: Option<Instant>) {
         let before = match at {
             Some(at) => self.at.insert(key.clone(), at),
             None => self.at.remove(&key),
@@ -31,12 +31,12 @@ impl<K: Ord + Clone> Timers<K> {
         self.order.extend(at.map(|at| (at, key)));
     }
 
-    pub(super) fn next(&self) -> Option<Instant> {
+    pub(crate) fn next(&self) -> Option<Instant> {
         self.order.first().map(|(at, _)| *at)
     }
 
     /// Takes out one key whose time has come.
-    pub(super) fn due(&mut self, now: Instant) -> Option<K> {
+    pub(crate) fn due(&mut self, now: Instant) -> Option<K> {
         let (_, key) = self.order.first().filter(|(at, _)| *at <= now)?.clone();
         self.set(key.clone(), None);
         Some(key)
