@@ -190,3 +190,30 @@ async fn what_stands_beside_a_body_is_read() {
     assert_eq!(operation.message.id.unwrap().as_str(), operation.trans_id.as_str(), "a report needs an id");
     gateway.stop().await;
 }
+
+// checks: PR-05
+#[tokio::test]
+async fn a_subscription_that_stands_is_one_and_what_does_not_exist_is_not_ended() {
+    let gateway = Gateway::start().await;
+    gateway.answer_at_once(Outcome::Success(Proof::Server));
+    let ask = async |wanted: Value| {
+        let (status, answer) = post_json(&gateway, "/v1/subscriptions", &wanted).await;
+        assert_eq!(status, 201, "{answer}");
+        answer["id"].as_str().unwrap().to_owned()
+    };
+    let standing = json!({"target": "romeo@sip.example.com"});
+    let for_a_time = json!({"target": "romeo@sip.example.com", "duration": 600});
+    let (first, second) = (ask(standing.clone()).await, ask(standing).await);
+    assert_eq!(first, second);
+    let (third, fourth) = (ask(for_a_time.clone()).await, ask(for_a_time).await);
+    assert!(third != first && third != fourth);
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let end = async |id: &str| {
+        let path = format!("/v1/subscriptions/{id}");
+        http.delete(gateway.url(&path)).bearer_auth(CAROL).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(end(&first).await, 200);
+    gateway.answer_at_once(Outcome::from(Failure::new(Side::Near, Cause::NotFound)));
+    assert_eq!((end(&first).await, end("made-up").await), (404, 404));
+    gateway.stop().await;
+}

@@ -5,7 +5,7 @@
 mod common;
 
 use adapter_api::{Delivery, DomainPattern, InstanceName, Provenance, SourceProof, SpeaksFor};
-use common::{PLENTY, Shelf, Table, World, failure, world_on};
+use common::{PLENTY, Shelf, Table, World, failure, publishing, world_on};
 use impp_model::{
     AuthorizeOperation, Basic, Cause, Device, EndReason, Endpoint, News, NotifyOperation, Operation, Outcome,
     PresenceInfo, PresenceTuple, Proof, Standing, SubscribeOperation, Wish,
@@ -32,7 +32,10 @@ impl Drop for Running {
 }
 
 fn start(store: &Arc<MemoryStore>, clock: SteadyClock) -> Running {
-    let world = world_on(Table::new(0), PLENTY, store.clone(), clock, Limits::default());
+    running(world_on(Table::new(0), PLENTY, store.clone(), clock, Limits::default()))
+}
+
+fn running(world: World) -> Running {
     let core = world.core.clone();
     Running { world, task: tokio::spawn(async move { core.run().await }) }
 }
@@ -424,4 +427,37 @@ async fn of_a_presentity_with_too_many_devices_the_oldest_go_and_are_counted() {
     let losses = hub.world.core.counters().losses();
     let counted = losses.iter().filter(|((_, field, _), _)| field == "presence").map(|(_, count)| count);
     assert_eq!(counted.sum::<u64>(), 68);
+}
+
+// checks: PR-10
+#[tokio::test(start_paused = true)]
+async fn rfc3859_s3_4_who_has_several_subscriptions_ends_the_one_that_is_named() {
+    let hub = running(publishing());
+    let ask = |id: &str, wish| hub.submit("sip", subscribe(ROMEO, JULIET, id, wish));
+    assert_eq!(ask("made-up", Wish::Cancel).await.reason(), "item-not-found");
+    assert!(hub.subscriptions().await.is_empty() && hub.world.xmpp.take().is_empty(), "nothing has happened");
+    for id in ["earlier", "standing"] {
+        assert_eq!(ask(id, Wish::Standing).await, ok());
+    }
+    hub.submit("xmpp", authorize(JULIET, ROMEO, true)).await;
+    let count = || async { hub.subscriptions().await.iter().map(|pair| pair.subscriptions).collect::<Vec<_>>() };
+    assert_eq!(count().await, [1], "one that stands");
+    for number in 1..16 {
+        assert_eq!(ask(&format!("t{number}"), Wish::Watch(HOUR)).await, ok());
+    }
+    assert_eq!(ask("t16", Wish::Watch(HOUR)).await.reason(), "resource-constraint");
+    assert_eq!(count().await, [16]);
+    for unknown in ["made-up", "earlier", "t16"] {
+        assert_eq!(ask(unknown, Wish::Cancel).await.reason(), "item-not-found");
+    }
+    for id in ["standing", "t1", "t2", "t3", "t4", "t5", "t6", "t7", "t8", "t9", "t10", "t11", "t12", "t13", "t14"] {
+        assert_eq!(ask(id, Wish::Cancel).await, ok());
+        assert_eq!(ask(id, Wish::Cancel).await.reason(), "item-not-found", "it has ended");
+    }
+    assert_eq!(count().await, [1]);
+    assert_eq!(hub.subscriptions().await.first().map(|pair| pair.authorization), Some("granted"));
+    let before = hub.next(&hub.world.xmpp).await;
+    assert!(!before.iter().any(|told| told.starts_with("cancel")), "{before:?}");
+    assert_eq!(ask("t15", Wish::Cancel).await, ok());
+    assert_eq!(hub.next(&hub.world.xmpp).await, ["cancel romeo@sip.example -> juliet@xmpp.example"]);
 }

@@ -14,7 +14,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use impp_model::{
-    Address, AuthorizeOperation, DateTime, Device, Endpoint, Operation, Outcome, PresenceInfo, PublishOperation,
+    Address, AuthorizeOperation, Cause, DateTime, Device, Endpoint, Operation, Outcome, PresenceInfo, PublishOperation,
     SubscribeOperation, SubscriptId, TransId, Wish,
 };
 use std::future::Future;
@@ -110,7 +110,7 @@ pub(super) fn watch(app: &App, user: &User, json: &[u8]) -> Result<Answering, Re
         Some(0) => Wish::Fetch,
         Some(seconds) => Wish::Watch(Duration::from_secs(seconds.into())),
     };
-    let id = subscription_id(&target);
+    let id = if wish == Wish::Standing { standing_id(&user.address, &target) } else { subscription_id(&target) };
     let (trans_id, operation) = subscription(user, target, wish, &id);
     Ok(submit(app, user, operation, trans_id, Some(id)))
 }
@@ -130,7 +130,11 @@ pub(super) async fn unsubscribe(
     Caller(user): Caller,
     Path(id): Path<String>,
 ) -> Result<Answer, Refusal> {
-    Ok(end(&app, &user, &id)?.await)
+    let answer = end(&app, &user, &id)?.await;
+    if answer.result.reason.as_deref() == Some(Cause::NotFound.code()) {
+        return Err(Refusal::NotFound);
+    }
+    Ok(answer)
 }
 
 /// Ends a subscription; what is awaited is its answer.
@@ -240,8 +244,16 @@ fn new_id() -> String {
 
 /// A new subscription's id: its target, so that nothing need be remembered of it here, and 64 random bits.
 fn subscription_id(target: &Address) -> String {
-    let name: String = target.to_string().bytes().map(|octet| format!("{octet:02x}")).collect();
-    format!("{name}-{:016x}", rand::random::<u64>())
+    format!("{}-{:016x}", hex(target), rand::random::<u64>())
+}
+
+/// The id of the subscription that stands: a user has one at a target, however often it is asked for, from whatever device.
+fn standing_id(user: &Address, target: &Address) -> String {
+    format!("{}-{}", hex(target), hex(user))
+}
+
+fn hex(address: &Address) -> String {
+    address.to_string().bytes().map(|octet| format!("{octet:02x}")).collect()
 }
 
 fn target_of(id: &str) -> Option<Address> {
@@ -263,7 +275,9 @@ mod tests {
         let target: Address = "tschüß@example.org".parse().unwrap();
         let (first, second) = (subscription_id(&target), subscription_id(&target));
         assert_ne!(first, second);
-        assert_eq!(target_of(&first), Some(target));
+        let standing = standing_id(&"a@example.org".parse().unwrap(), &target);
+        assert_eq!((target_of(&first), target_of(&standing)), (Some(target.clone()), Some(target.clone())));
+        assert_ne!(standing, standing_id(&"b@example.org".parse().unwrap(), &target));
         for id in ["", "x", "zz-1", "41-1", "4-1"] {
             assert_eq!(target_of(id), None, "{id}");
         }

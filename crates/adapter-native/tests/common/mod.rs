@@ -42,7 +42,7 @@ impl HubCore for FakeHub {
         let trace = TraceId(self.traces.fetch_add(1, Ordering::Relaxed));
         let Operation::Message(operation) = operation else {
             self.signals.lock().push(operation);
-            settle.settle(Outcome::HandedOver);
+            settle.settle(self.at_once.lock().clone().unwrap_or(Outcome::HandedOver));
             return trace;
         };
         let settle = match self.at_once.lock().clone() {

@@ -183,6 +183,27 @@ fn build(
 ) -> World {
     let sip = Shelf::new("sip", Some("_sip"), false, true, room);
     let xmpp = Shelf::new("xmpp", Some("_xmpp"), true, false, room);
+    build_of([sip, xmpp], dns, store, clock, limits, tune)
+}
+
+/// A world where the users of the one network are the gateway's own, and publish.
+pub fn publishing() -> World {
+    let mut native = Shelf::new("native", None, false, true, PLENTY);
+    Arc::get_mut(&mut native).unwrap().capabilities.presence =
+        Some(PresenceCapabilities { refreshed: false, publishes: true, devices: false, checked: false });
+    let xmpp = Shelf::new("xmpp", Some("_xmpp"), true, false, PLENTY);
+    let (store, clock) = (Arc::new(MemoryStore::new()), SteadyClock::start());
+    build_of([native, xmpp], Table::new(0), store, clock, Limits::default(), |_| {})
+}
+
+fn build_of(
+    [sip, xmpp]: [Arc<Shelf>; 2],
+    dns: Table,
+    store: Arc<MemoryStore>,
+    clock: SteadyClock,
+    limits: Limits,
+    tune: impl FnOnce(&mut CoreConfig),
+) -> World {
     let entry = |name: &str, adapter: &str, next_hop: Option<&str>| DomainEntry {
         name: Domain::parse_host(name).unwrap(),
         own_name: None,

@@ -68,6 +68,13 @@ impl Engine<'_> {
         if pair.watcher == pair.target {
             return Some(Err(Failure::new(Side::Near, Cause::Loop).with_text("nobody watches himself")));
         }
+        // Where users name what they end, a wrong name ends nothing; elsewhere there is one for a pair.
+        let named = self.capabilities(near).is_some_and(|near| near.publishes);
+        let known = |entry: &Entry| entry.watch.has_near(&subscribe.subscript_id);
+        if subscribe.wish == Wish::Cancel && named && !self.pairs.get(&pair).is_some_and(known) {
+            let failure = Failure::new(Side::Near, Cause::NotFound);
+            return Some(Err(failure.with_text(SubscribeError::Unknown.to_string())));
+        }
         let (sides, far) = match self.sides(near, &pair)? {
             Ok(sides) => sides,
             Err(failure) => return Some(Err(failure)),
@@ -90,6 +97,9 @@ impl Engine<'_> {
             }
             Err(error @ SubscribeError::InProgress) => {
                 Err(Failure::new(Side::Near, Cause::Conflict).with_text(error.to_string()))
+            }
+            Err(error @ SubscribeError::Full) => {
+                Err(Failure::new(Side::Ours, Cause::ResourceConstraint).with_text(error.to_string()))
             }
             Err(error @ SubscribeError::Unknown) => {
                 self.take(&pair, Vec::new());

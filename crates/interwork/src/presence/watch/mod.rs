@@ -113,6 +113,9 @@ pub(crate) enum SubscribeError {
     /// An id that names no subscription.
     #[error("no such subscription")]
     Unknown,
+    /// The watcher has as many at this presentity as one may have.
+    #[error("too many subscriptions to one presentity")]
+    Full,
 }
 
 /// The record and its machine.
@@ -231,6 +234,11 @@ impl Watch {
             && self.near().is_empty()
             && self.fetch.is_none()
             && self.far == Far::Idle
+    }
+
+    /// Whether the watcher's side has a subscription of this id.
+    pub(crate) fn has_near(&self, id: &SubscriptId) -> bool {
+        self.position(id).is_some()
     }
 
     fn position(&self, id: &SubscriptId) -> Option<usize> {

@@ -6,6 +6,9 @@ use impp_model::{EndReason, Standing, SubscriptId, Wish};
 use std::time::Duration;
 use store::Timestamp;
 
+/// Subscriptions of one pair: a device each, of which nobody has more. Each is told every state, and stored with the pair.
+const MAX_NEARS: usize = 16;
+
 impl Watch {
     /// Takes a subscribe operation. A refusal changes nothing.
     pub(crate) fn handle_subscribe(
@@ -22,13 +25,14 @@ impl Watch {
             Wish::Watch(Duration::ZERO) => self.pause(id, now, &mut effects),
             // RFC 3859 §3.4.1, step 3.
             Wish::Watch(_) if self.position(id).is_some() => return Err(SubscribeError::InProgress),
+            Wish::Watch(_) if self.near().len() >= MAX_NEARS => return Err(SubscribeError::Full),
             Wish::Watch(duration) => {
                 let until = now.after(duration);
                 self.begin(Near { id: id.clone(), until }, sides, now, &mut effects);
             }
             Wish::Standing => {
                 // RFC 6121 §3.1.3: one request is kept for a pair, however often it comes.
-                self.near.forget(id);
+                self.near.retain(|near| near.id != *id && !near.is_standing());
                 self.begin(Near { id: id.clone(), until: Timestamp::NEVER }, sides, now, &mut effects);
             }
             Wish::Extend(duration) => {
@@ -37,6 +41,8 @@ impl Watch {
             }
             Wish::Fetch => self.fetch(id, sides, now, &mut effects),
             Wish::Pause => self.pause(id, now, &mut effects),
+            // Who has several ends one of them; the authorization ends with the last.
+            Wish::Cancel if self.near().len() > 1 && self.position(id).is_some() => self.end(id, now, &mut effects),
             Wish::Cancel => self.cancel(sides, &mut effects),
             Wish::Check => {}
         }
@@ -116,13 +122,16 @@ impl Watch {
     }
 
     fn pause(&mut self, id: &SubscriptId, now: Timestamp, effects: &mut Vec<Effect>) {
-        let Some(index) = self.position(id) else { return };
-        if self.near().get(index).is_some_and(Near::is_standing) {
+        if self.near().iter().any(|near| near.id == *id && near.is_standing()) {
             // RFC 8048 §5.2.2: without a session nothing is refreshed, and what is there runs out.
             self.present = false;
             return;
         }
-        let Some(near) = self.near.remove(index) else { return };
+        self.end(id, now, effects);
+    }
+
+    fn end(&mut self, id: &SubscriptId, now: Timestamp, effects: &mut Vec<Effect>) {
+        let Some(near) = self.position(id).and_then(|index| self.near.remove(index)) else { return };
         self.end_one(near, now, effects);
     }
 

@@ -1,7 +1,6 @@
 //! The watcher's own subscriptions: nearly always one, which takes no memory of its own.
 
 use super::Near;
-use impp_model::SubscriptId;
 
 /// Subscriptions of one watcher.
 #[derive(Debug, Clone)]
@@ -40,9 +39,9 @@ impl Nears {
         found
     }
 
-    pub(super) fn forget(&mut self, id: &SubscriptId) {
+    pub(super) fn retain(&mut self, which: impl Fn(&Near) -> bool) {
         let mut all = std::mem::take(self).into_vec();
-        all.retain(|near| near.id != *id);
+        all.retain(which);
         *self = all.into();
     }
 
@@ -87,10 +86,10 @@ mod tests {
         }
         nears.get_mut(1).unwrap().until = Timestamp(2);
         assert_eq!(nears.remove(0), Some(near("a")));
-        nears.forget(&"c".into());
+        nears.retain(|near| near.id != "c".into());
         assert!(matches!(&nears, Nears::One(near) if near.until == Timestamp(2)));
         assert_eq!((nears.remove(1), nears.get_mut(1).is_none()), (None, true));
-        nears.forget(&"b".into());
+        nears.retain(|near| near.id != "b".into());
         assert!(nears.as_slice().is_empty() && matches!(nears, Nears::Other(None)));
         assert!(std::mem::size_of::<Nears>() <= 24);
     }
