@@ -49,6 +49,8 @@ class Relay:
             end.close()
 
     def close(self):
+        # The thread in accept() would keep the port.
+        self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
         self.cut()
 
