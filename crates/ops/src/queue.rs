@@ -58,13 +58,11 @@ pub(crate) async fn list(Extracted(admin): Extracted<Admin>, Asked(page): Asked<
     )
 )]
 pub(crate) async fn retry(Extracted(admin): Extracted<Admin>, Path(id): Path<String>) -> Response {
-    match id.parse().map(|seq| admin.core.retry(seq)) {
+    answer(&id, |seq| match admin.core.retry(seq) {
         // What was asked for is what happens.
-        Ok(Err(LedgerError::WrongState { seq, state: State::Claiming | State::Claimed })) => {
-            Json(json!({ "entry": seq.to_string(), "state": "is being tried now" })).into_response()
-        }
-        Ok(_) | Err(_) => answer(&id, |seq| admin.core.retry(seq)),
-    }
+        Err(LedgerError::WrongState { state: State::Claiming | State::Claimed, .. }) => Ok(Some("is being tried now")),
+        result => result.map(|()| None),
+    })
 }
 
 /// Gives an entry up: it ends as failed, and its sender is told.
@@ -80,13 +78,15 @@ pub(crate) async fn retry(Extracted(admin): Extracted<Admin>, Path(id): Path<Str
     )
 )]
 pub(crate) async fn give_up(Extracted(admin): Extracted<Admin>, Path(id): Path<String>) -> Response {
-    answer(&id, |seq| admin.core.give_up(seq))
+    answer(&id, |seq| admin.core.give_up(seq).map(|()| None))
 }
 
-fn answer(id: &str, change: impl FnOnce(Seq) -> Result<(), LedgerError>) -> Response {
+/// Changes an entry; what `change` has to say of it is its state.
+fn answer(id: &str, change: impl FnOnce(Seq) -> Result<Option<&'static str>, LedgerError>) -> Response {
     let Ok(seq) = id.parse() else { return Problem::new("no such entry").with(StatusCode::NOT_FOUND) };
     match change(seq) {
-        Ok(()) => Json(json!({ "entry": seq.to_string() })).into_response(),
+        Ok(None) => Json(json!({ "entry": seq.to_string() })).into_response(),
+        Ok(Some(state)) => Json(json!({ "entry": seq.to_string(), "state": state })).into_response(),
         Err(LedgerError::Unknown(_)) => {
             Problem::new("no such entry, perhaps not any longer").with(StatusCode::NOT_FOUND)
         }
