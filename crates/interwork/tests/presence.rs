@@ -461,3 +461,29 @@ async fn rfc3859_s3_4_who_has_several_subscriptions_ends_the_one_that_is_named()
     assert_eq!(ask("t15", Wish::Cancel).await, ok());
     assert_eq!(hub.next(&hub.world.xmpp).await, ["cancel romeo@sip.example -> juliet@xmpp.example"]);
 }
+
+// checks: PRS-047, PR-18
+#[tokio::test(start_paused = true)]
+async fn what_answers_our_own_subscription_is_not_counted_against_the_rate_of_its_source() {
+    let one = std::num::NonZeroU32::new(1);
+    let rates = interwork::RateLimits { source: one, domain: one };
+    let hub = running(common::tuned(Table::new(0), |config| config.rules.rates = rates));
+    assert_eq!(hub.submit("xmpp", subscribe(JULIET, ROMEO, "x", Wish::Standing)).await, ok());
+    let state = || notify(ROMEO, JULIET, active(), whole(&[tuple("a", Basic::Open)]));
+    let by = |proof| Provenance {
+        adapter: InstanceName::from("sip"),
+        peer: "peer".into(),
+        proof,
+        speaks_for: SpeaksFor::Address(ROMEO.parse().unwrap()),
+    };
+    let core = hub.world.core.hub("sip".into());
+    for _ in 0..10 {
+        assert_eq!(core.submit_and_wait(state(), Arc::new(by(SourceProof::Dialog))).await.1, ok());
+    }
+    let mut refused = 0;
+    for _ in 0..10 {
+        let outcome = core.submit_and_wait(state(), Arc::new(by(SourceProof::Digest))).await.1;
+        refused += usize::from(outcome.reason() == "overload");
+    }
+    assert_eq!(refused, 8, "others are");
+}

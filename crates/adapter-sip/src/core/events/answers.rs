@@ -11,6 +11,7 @@ use sip_proto::header_id::HeaderId;
 use sip_proto::message::Message;
 
 use super::dialog::Dialog;
+use super::reports::Report;
 use super::{EventId, Sent};
 use crate::core::Core;
 
@@ -86,7 +87,7 @@ impl Core {
             }
             ResponseVerdict::Denied => {
                 self.drop_presentity(id);
-                self.report_denied(watcher, target);
+                self.tell_hub(Report::denied(watcher, target));
                 settle.settle(failed(outcome));
             }
             ResponseVerdict::Over => {

@@ -6,6 +6,7 @@ mod agent; // RFC 3903, RFC 3856 §3
 mod answers; // RFC 6665 §4.1.2, §4.2.2
 mod dialog; // RFC 3261 §12
 mod notifier; // RFC 6665 §4.2
+mod reports; // RFC 3859 §3.3
 mod subscriber; // RFC 6665 §4.1
 mod table;
 
@@ -23,6 +24,7 @@ use crate::config::Config;
 use crate::mapping::presence::Document;
 use agent::Agent;
 use dialog::{Dialog, Kept, Role};
+use reports::Reports;
 use table::{InDialog, Packed, Table};
 
 pub(crate) use notifier::Accepting;
@@ -47,6 +49,7 @@ pub(crate) struct Events {
     limit: usize,
     stamps: pidf::Stamps,
     numbers: u64,
+    reports: Reports,
     agent: Agent,
 }
 
@@ -104,6 +107,7 @@ impl Events {
             limit: presence.dialogs,
             stamps: pidf::Stamps::default(),
             numbers: 0,
+            reports: Reports::default(),
             agent: Agent::new(config),
         }
     }
@@ -115,7 +119,8 @@ impl Events {
     }
 
     pub(in crate::core) fn poll_timeout(&self) -> Option<Instant> {
-        [self.dues.first().map(|(due, _, _)| *due), self.agent.poll_timeout()].into_iter().flatten().min()
+        let dues = [self.dues.first().map(|(due, _, _)| *due), self.reports.poll_timeout(), self.agent.poll_timeout()];
+        dues.into_iter().flatten().min()
     }
 
     /// Whether a request that is to be sent is in a dialog.
@@ -227,6 +232,7 @@ impl Core {
     /// Does what is due.
     pub(in crate::core) fn handle_event_timeouts(&mut self, now: Instant) {
         self.handle_agent_timeout(now);
+        self.report_again(now);
         while let Some((due, role, id)) = self.events.dues.first().cloned() {
             if due > now {
                 return;
