@@ -487,3 +487,30 @@ async fn what_answers_our_own_subscription_is_not_counted_against_the_rate_of_it
     }
     assert_eq!(refused, 8, "others are");
 }
+
+// checks: PRS-013, PRS-063
+#[tokio::test(start_paused = true)]
+async fn watchers_whose_link_is_up_again_are_told_at_the_pace_and_each_once() {
+    const WATCHERS: usize = 40;
+    let hub = running(common::tuned(Table::new(0), |config| config.presence.restart_rate = 10));
+    for number in 0..WATCHERS {
+        let watcher = format!("w{number}@xmpp.example");
+        assert_eq!(hub.submit("xmpp", subscribe(&watcher, ROMEO, "x", Wish::Standing)).await, ok());
+        hub.submit("sip", notify(ROMEO, &watcher, active(), whole(&[tuple("a", Basic::Open)]))).await;
+        hub.next(&hub.world.sip).await;
+    }
+    let told = || hub.world.xmpp.take().into_iter().map(|delivery| settled(delivery, ok())).collect::<Vec<_>>();
+    told();
+    for _ in 0..3 {
+        hub.world.core.hub("xmpp".into()).peer_changed("xmpp.example", adapter_api::PeerState::Up);
+    }
+    let mut counts = Vec::new();
+    for _ in 0..6 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let told = told();
+        assert!(told.iter().all(|told| told == "active a Open"), "{told:?}");
+        counts.push(told.len());
+    }
+    assert!(counts.iter().all(|count| *count <= 11), "{counts:?}");
+    assert_eq!(counts.iter().sum::<usize>(), WATCHERS, "{counts:?}");
+}
