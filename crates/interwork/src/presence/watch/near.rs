@@ -170,7 +170,8 @@ impl Watch {
 
     fn cancel(&mut self, sides: Sides, effects: &mut Vec<Effect>) {
         let asked = self.authorization != Authorization::None;
-        let dialog = !matches!(self.far, Far::Idle | Far::Waiting | Far::Frozen);
+        // The other side's subscription outlives a request that failed, and a restart of ours.
+        let dialog = !matches!(self.far, Far::Idle | Far::Frozen);
         effects.push(Effect::Store);
         // RFC 6121 §A.3.2: whose devices were there is told that they are gone.
         if self.authorization == Authorization::Granted
