@@ -4,6 +4,7 @@
 
 mod agent; // RFC 3903, RFC 3856 §3
 mod answers; // RFC 6665 §4.1.2, §4.2.2
+mod crowd;
 mod dialog; // RFC 3261 §12
 mod notifier; // RFC 6665 §4.2
 mod reports; // RFC 3859 §3.3
@@ -23,6 +24,7 @@ use super::Core;
 use crate::config::Config;
 use crate::mapping::presence::Document;
 use agent::Agent;
+use crowd::Crowd;
 use dialog::{Dialog, Kept, Role};
 use reports::Reports;
 use table::{InDialog, Packed, Table};
@@ -47,6 +49,7 @@ pub(crate) struct Events {
     pub(super) min_expires: u32,
     max_expires: u32,
     limit: usize,
+    crowd: Crowd,
     stamps: pidf::Stamps,
     numbers: u64,
     reports: Reports,
@@ -105,6 +108,7 @@ impl Events {
             min_expires: u32::try_from(presence.min_expires.as_secs()).unwrap_or(u32::MAX),
             max_expires: u32::try_from(presence.max_expires.as_secs()).unwrap_or(u32::MAX),
             limit: presence.dialogs,
+            crowd: Crowd::new(presence.dialogs_per_watcher),
             stamps: pidf::Stamps::default(),
             numbers: 0,
             reports: Reports::default(),
@@ -163,6 +167,7 @@ impl Core {
                 Role::Watcher => {
                     let mut machine = Notifier::new(self.events.interval);
                     machine.handle_accepted();
+                    self.events.crowd.enter(&kept.dialog.watcher.address);
                     self.events.watchers.insert(id, Watching { dialog, machine, due: None });
                 }
                 Role::Presentity => {
