@@ -4,6 +4,7 @@
 
 mod agent; // RFC 3903, RFC 3856 §3
 mod answers; // RFC 6665 §4.1.2, §4.2.2
+mod both;
 mod crowd;
 mod dialog; // RFC 3261 §12
 mod notifier; // RFC 6665 §4.2
@@ -15,7 +16,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use adapter_api::{Hop, Provenance, Settle, SourceProof, SpeaksFor};
+use adapter_api::{Hop, Provenance, Settle, SourceProof, SpeaksFor, StateDone};
 use impp_model::{Operation, SubscriptId, TransId};
 use sip_proto::build::RequestBuilder;
 use sip_proto::event::{Notifier, Subscriber};
@@ -184,9 +185,9 @@ impl Core {
     }
 
     /// Keeps a dialog for the next process; `done` hears when that is durable.
-    fn keep_dialog(&self, role: Role, id: &EventId, dialog: &Dialog, done: impl FnOnce(bool) + Send + 'static) {
+    fn keep_dialog(&self, role: Role, id: &EventId, dialog: &Dialog, done: StateDone) {
         let kept = Kept { role, dialog: dialog.clone() };
-        self.hub.keep(id.as_str().as_bytes(), Some(kept.encode()), Box::new(done));
+        self.hub.keep(id.as_str().as_bytes(), Some(kept.encode()), done);
     }
 
     fn forget_dialog(&self, id: &EventId) {
@@ -208,7 +209,7 @@ impl Core {
         let (_, used_up) = dialog.next_cseq();
         packed.close(&dialog);
         if used_up {
-            self.keep_dialog(role, id, &dialog, |_| {});
+            self.keep_dialog(role, id, &dialog, Box::new(|_| {}));
         }
     }
 

@@ -14,6 +14,7 @@ use sip_proto::header_id::HeaderId;
 use sip_proto::message::Message;
 use sip_proto::transaction::{Key, RequestMatch};
 
+use super::both::both;
 use super::dialog::accepts;
 use super::dialog::{Dialog, Role, contact_of, event_id_of, routes_of};
 use super::{DEFAULT_EXPIRES, EventId, Sent, Watching};
@@ -148,15 +149,10 @@ impl Core {
         if expires == 0 {
             self.hub.submit(operation, provenance, settle);
         } else {
-            // DESIGN A6: the dialog is durable before it is answered.
-            let hub = self.hub.clone();
-            self.keep_dialog(Role::Watcher, &id, &dialog, move |kept| {
-                if kept {
-                    hub.submit(operation, provenance, settle);
-                } else {
-                    settle.settle(Failure::new(Side::Ours, Cause::ResourceConstraint));
-                }
-            });
+            // DESIGN A6: both records are durable before it is answered.
+            let (settle, kept) = both(settle);
+            self.keep_dialog(Role::Watcher, &id, &dialog, kept);
+            self.hub.submit(operation, provenance, settle);
         }
         let machine = Notifier::new(self.events.interval);
         self.events.crowd.enter(&dialog.watcher.address);
@@ -287,7 +283,7 @@ impl Core {
                 trans_id: "".into(),
             }));
             if used_up {
-                self.keep_dialog(Role::Watcher, id, &dialog, |_| {});
+                self.keep_dialog(Role::Watcher, id, &dialog, Box::new(|_| {}));
             }
             self.send_in_dialog(request, hop, about, Sent::Notify(id.clone()), now);
         }

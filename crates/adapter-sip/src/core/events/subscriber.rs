@@ -122,7 +122,7 @@ impl Core {
             trans_id: "".into(),
         }));
         if used_up && in_dialog {
-            self.keep_dialog(Role::Presentity, id, &dialog, |_| {});
+            self.keep_dialog(Role::Presentity, id, &dialog, Box::new(|_| {}));
         }
         self.send_in_dialog(request, hop, about, Sent::Subscribe(id.clone(), expires), now);
         self.rearm_event(Role::Presentity, id, now);
@@ -198,7 +198,7 @@ impl Core {
         watched.dialog.close(&dialog);
         let fetch = watched.fetch;
         if first && !fetch {
-            self.keep_dialog(Role::Presentity, &id, &dialog, |_| {});
+            self.keep_dialog(Role::Presentity, &id, &dialog, Box::new(|_| {}));
         }
         let standing = if fetch { ended(EndReason::Timeout) } else { standing_of(&notification.subscription) };
         if matches!(standing, Standing::Ended { .. }) {
