@@ -141,17 +141,18 @@ impl Core {
         }
     }
 
-    /// RFC 6665 §4.1.2.4: no NOTIFY has come.
+    /// RFC 6665 §4.1.2.4: no NOTIFY has come. After a refresh that says nothing of the presentity: it is asked in a new dialog first.
     pub(super) fn handle_timer_n(&mut self, id: &EventId, now: Instant) {
         let Some(watched) = self.events.presentities.get_mut(id) else { return };
         watched.due = None;
         if !watched.machine.handle_timeout(now) {
             return self.rearm_event(Role::Presentity, id, now);
         }
+        let reason = if watched.machine.remote_tag().is_some() { EndReason::Unknown } else { EndReason::Probation };
         let dialog = watched.dialog.open();
         self.drop_presentity(id);
         let Some(Dialog { watcher, target, .. }) = dialog else { return };
-        self.report(watcher, target, ended(EndReason::Probation), News::Nothing);
+        self.report(watcher, target, ended(reason), News::Nothing);
     }
 
     /// Takes a NOTIFY that passed the checks of a user agent server.

@@ -200,6 +200,7 @@ fn x2s_rows() -> Vec<Row> {
         row("PRL-019", X2S, "active", [over(R::Invariant), vec![E::Time(9999)]].concat(), &[], "granted frozen"),
         row("PRL-020", X2S, "active", over(R::Unknown), &["far watch"], "granted asking"),
         row("PRL-020", X2S, "active", after(R::Unknown, 5), &[], "granted waiting"),
+        row("PRL-020", X2S, "active", [after(R::Unknown, 7200), vec![E::Time(3600)]].concat(), &["tell active closed"], "granted waiting"),
         row("PRL-021", X2S, "active", vec![E::Subscribe(Wish::Fetch)], &["tell active open", "far watch"], "granted active"),
         row("PRL-022", X2S, "active", vec![E::Time(refresh)], &["check"], "granted active"),
         row("PRL-022", X2S, "active", vec![E::Time(refresh), E::Check(true)], &["check", "far watch"], "granted active"),
