@@ -85,7 +85,7 @@ async fn rfc6665_s4_1_3_a_notify_that_is_refused_makes_no_dialog() {
     assert_eq!(status(&peer.receive().await), 200);
 }
 
-// checks: EVT-036, EVT-017
+// checks: EVT-036
 #[tokio::test]
 async fn rfc6665_s4_1_3_a_notify_is_answered_by_what_the_hub_says_and_none_is_lost_to_its_load() {
     let (mut gateway, peer) = (Gateway::start().await, Peer::bind().await);
@@ -209,4 +209,21 @@ async fn rfc3903_s7_options_tell_that_publications_are_taken() {
         assert_eq!(text(&answer, HeaderId::Allow).unwrap().contains("PUBLISH"), takes);
         assert_eq!(text(&answer, HeaderId::AllowEvents).as_deref(), Some("presence"));
     }
+}
+
+// checks: PRS-063
+#[tokio::test]
+async fn one_watcher_has_no_more_dialogs_than_the_bound_and_the_others_theirs() {
+    let more = json!({"presence": {"dialogs_per_watcher": 2}});
+    let (mut gateway, peer) = (Gateway::start_with(more, FakeDns(Vec::new())).await, Peer::bind().await);
+    for branch in ["a", "b"] {
+        peer.send(gateway.udp, &subscribe(&peer, branch, "3600")).await;
+        assert!(matches!(gateway.heard().await, Operation::Subscribe(_)));
+        assert_eq!(status(&peer.receive().await), 200);
+    }
+    peer.send(gateway.udp, &subscribe(&peer, "c", "3600")).await;
+    assert_eq!(status(&peer.receive().await), 500);
+    let other = subscribe(&peer, "d", "3600").replace("From: <sip:romeo@", "From: <sip:paris@");
+    peer.send(gateway.udp, &other).await;
+    assert!(matches!(gateway.heard().await, Operation::Subscribe(_)));
 }

@@ -30,11 +30,10 @@ impl Both {
         let (settle, outcome) = (waiting.settle.take(), waiting.outcome.take());
         drop(waiting);
         let Some((settle, outcome)) = settle.zip(outcome) else { return };
-        match outcome {
-            Outcome::Success(_) | Outcome::HandedOver | Outcome::Indeterminant if !kept => {
-                settle.settle(Failure::new(Side::Ours, Cause::ResourceConstraint).with_text("it can't be stored"));
-            }
-            outcome => settle.settle(outcome),
+        if kept || matches!(outcome, Outcome::Failure(_)) {
+            settle.settle(outcome);
+        } else {
+            settle.settle(Failure::new(Side::Ours, Cause::ResourceConstraint).with_text("it can't be stored"));
         }
     }
 }
