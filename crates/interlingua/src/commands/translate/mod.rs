@@ -5,11 +5,11 @@ mod read;
 mod word;
 mod write;
 
-use std::io::Read;
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use adapter_xmpp::mapping::e2e;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use bytes::{Bytes, BytesMut};
 use clap::ValueEnum;
 use impp_model::domain::Domain;
@@ -21,9 +21,9 @@ use serde::Serialize;
 use strict_xml::Element;
 
 use crate::cli::Ended;
-use crate::output;
+use crate::{input, output};
 
-/// Translate one message, receipt, typing notification or presence notification from standard input into another protocol
+/// Translate one message, receipt, typing notification or presence notification, of a file or standard input, into another protocol
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The protocol it is in
@@ -44,6 +44,8 @@ pub struct Args {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+    /// The file to read; without it standard input
+    file: Option<PathBuf>,
 }
 
 /// A protocol or format that messages and presence can be translated between.
@@ -134,8 +136,7 @@ impl From<Failure> for Stop {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Ended> {
-    let mut input = Vec::new();
-    std::io::stdin().lock().read_to_end(&mut input).context("cannot read standard input")?;
+    let input = input::read(args.file.as_deref())?;
     let [sender, receiver] = [&args.sender, &args.receiver].map(|address| Endpoint::bare(address.clone()));
     let setting = Setting { sender, receiver, gateway: args.gateway.to_string(), now: SystemTime::now() };
     let translation = translate(args.from, args.to, &input, &setting);

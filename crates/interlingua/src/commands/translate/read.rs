@@ -76,7 +76,7 @@ fn read_sip(input: &[u8], setting: &Setting) -> Result<Mapped<Carried>, Stop> {
 fn read_sip_message(request: &Message, setting: &Setting) -> Result<Mapped<Carried>, Stop> {
     let uri = request.request_uri().unwrap_or_default();
     if let Some(found) = signal::from_request(request, uri, now(setting), &ThreadTable::default())
-        .map_err(|refusal| by_status(refusal.status(), &refusal))?
+        .map_err(|refusal| refused_message(request, refusal.status(), &refusal))?
     {
         let word = found.and_then(Carried::word);
         return word.map(Mapped::whole).ok_or_else(|| Stop::Nothing("there is no form for this word".to_owned()));
@@ -90,12 +90,15 @@ fn read_sip_message(request: &Message, setting: &Setting) -> Result<Mapped<Carri
             Ok(message(mapped))
         }
         Err(refusal @ (Refusal::Expired | Refusal::Empty)) => Err(Stop::Nothing(refusal.to_string())),
-        Err(refusal) => {
-            // Where the object is at fault, the place of the fault helps more than its kind.
-            let fault = object_of(request).and_then(|object| cpim::Message::interpret(object, Profile::Gateway).err());
-            let text = fault.map_or_else(|| refusal.to_string(), |fault| format!("message/cpim: {fault}"));
-            Err(by_status(refusal.status(), &text))
-        }
+        Err(refusal) => Err(refused_message(request, refusal.status(), &refusal)),
+    }
+}
+
+/// Where an object in the request is at fault, the place of the fault helps more than its kind.
+fn refused_message(request: &Message, status: u16, text: &dyn std::fmt::Display) -> Stop {
+    match object_of(request).and_then(|object| cpim::Message::interpret(object, Profile::Gateway).err()) {
+        Some(fault) => by_status(status, &format_args!("message/cpim: {fault}")),
+        None => by_status(status, text),
     }
 }
 
