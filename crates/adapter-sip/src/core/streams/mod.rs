@@ -18,6 +18,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
+use transport::site_of;
 use transport::tls::{IdentityFault, PeerIdentity, TlsAcceptor};
 
 /// What happened on a connection.
@@ -56,7 +57,7 @@ pub(crate) struct Streams {
     connections: BTreeMap<ConnectionId, Connection>,
     by_peer: BTreeMap<Peering, ConnectionId>,
     aliases: BTreeMap<SocketAddr, ConnectionId>,
-    accepted: BTreeMap<IpAddr, usize>,
+    accepted: BTreeMap<IpAddr, usize>, // by site
     next: u64,
     events: mpsc::Sender<StreamEvent>,
     settings: Arc<Settings>,
@@ -166,13 +167,14 @@ impl Streams {
     pub(crate) fn accept(&mut self, stream: TcpStream, peer: SocketAddr, transport: Transport) {
         let (all, max) = (self.connections.len(), self.settings.max_connections);
         let reserved = if max > 1 { (max / OWN_SHARE).max(1) } else { 0 };
-        let from_there = self.accepted.get(&peer.ip()).copied().unwrap_or_default();
+        let site = site_of(peer.ip());
+        let from_there = self.accepted.get(&site).copied().unwrap_or_default();
         let room = all < max && all.saturating_sub(self.by_peer.len()) < max - reserved;
         if !room || from_there >= self.settings.max_per_address {
             tracing::debug!(%peer, all, from_there, "too many connections");
             return;
         }
-        *self.accepted.entry(peer.ip()).or_default() += 1;
+        *self.accepted.entry(site).or_default() += 1;
         self.add(peer, transport, None, |flow| flow.accepted(stream));
     }
 
@@ -289,10 +291,11 @@ impl Streams {
             Some(peering) if self.by_peer.get(&peering) == Some(&id) => drop(self.by_peer.remove(&peering)),
             Some(_) => {}
             None => {
-                let from_there = self.accepted.entry(connection.peer.ip()).or_default();
+                let site = site_of(connection.peer.ip());
+                let from_there = self.accepted.entry(site).or_default();
                 *from_there = from_there.saturating_sub(1);
                 if *from_there == 0 {
-                    self.accepted.remove(&connection.peer.ip());
+                    self.accepted.remove(&site);
                 }
             }
         }
