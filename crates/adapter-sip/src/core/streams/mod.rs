@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use transport::site_of;
-use transport::tls::{IdentityFault, PeerIdentity, TlsAcceptor};
+use transport::tls::{IdentityFault, PeerIdentity, TlsAcceptor, Vouched};
 
 /// What happened on a connection.
 #[derive(Debug)]
@@ -47,6 +47,8 @@ pub(crate) enum End {
     Overtaken,
     /// It was open, and its peer was not whom we wanted: nothing has been written.
     Unproven(IdentityFault),
+    /// RFC 7673 §3.4: the name system vouches for other certificates, or cannot be asked; this is its reason code.
+    Unvouched(&'static str),
     /// What was handed to it may have arrived.
     Broken,
 }
@@ -230,16 +232,19 @@ impl Streams {
     }
 
     /// Notes how a connection is protected and the certificate that its peer has shown; returns the domain that the peer was
-    /// looked up for and has proven to be, where we opened it.
+    /// looked up for and has proven to be, and by what, where we opened it.
     pub(crate) fn secured(
         &mut self,
         id: ConnectionId,
         identity: Arc<PeerIdentity>,
         protection: &'static str,
-    ) -> Option<Domain> {
+    ) -> Option<(Domain, &'static str)> {
         let connection = self.connections.get_mut(&id)?;
-        (connection.identity, connection.protection) = (Some(identity), protection);
-        connection.peering.as_ref()?.ends.as_ref()?.peer.last().cloned()
+        let identity = connection.identity.insert(identity);
+        connection.protection = protection;
+        let wanted = &connection.peering.as_ref()?.ends.as_ref()?.peer;
+        let vouched = wanted.iter().find_map(|domain| identity.vouched(domain));
+        Some((wanted.last()?.clone(), vouched.map_or(CERTIFICATE, Vouched::as_str)))
     }
 
     /// As `TLS 1.3`, or `clear`.
@@ -334,6 +339,9 @@ impl Drop for Streams {
         }
     }
 }
+
+/// How a peer has proven itself whose certificate the name system does not vouch for.
+const CERTIFICATE: &str = "certificate";
 
 /// How a connection without TLS is protected.
 pub(crate) const CLEAR: &str = "clear";
