@@ -78,7 +78,9 @@ impl HubCore for FakeHub {
 
     fn commit(&self) {}
 
-    fn owe(&self, _: &InstanceName, _: impp_model::DispositionOperation) {}
+    fn owe(&self, _: &InstanceName, _: impp_model::DispositionOperation, done: adapter_api::StateDone) {
+        done(true);
+    }
 }
 
 /// Knows no name but those of its list.
@@ -218,7 +220,7 @@ impl Gateway {
 }
 
 /// A message to Romeo; repeats are of one and the same.
-fn message_of(repeat: bool, change: impl FnOnce(&mut MessageOperation)) -> Operation {
+pub fn message_of(repeat: bool, change: impl FnOnce(&mut MessageOperation)) -> Operation {
     let end = |text: &str| Endpoint::bare(text.parse().unwrap());
     let mut operation = MessageOperation {
         source: end("juliet@example.com"),
