@@ -37,16 +37,25 @@ async fn rfc3428_s4_a_delivery_becomes_a_message_and_its_answer_the_outcome() {
     assert_eq!(gateway.events.recv().await.as_deref(), Some("example.net Up"));
 }
 
-// checks: SIP-001
+// checks: SIP-001, LOC-007
 #[tokio::test]
-async fn rfc3261_s17_1_2_2_an_unanswered_request_is_repeated() {
-    let (gateway, peer) = (Gateway::start().await, Peer::bind().await);
-    let settled = gateway.deliver(peer.hop(), |_| {});
+async fn rfc3261_s17_1_2_2_an_unanswered_request_is_repeated_to_the_same_server() {
+    let (gateway, peer, other) = (Gateway::start().await, Peer::bind().await, Peer::bind().await);
+    let servers = [(peer.address, Transport::Udp), (other.address, Transport::Udp)];
+    let settled = gateway.deliver(located(&servers), |_| {});
     let first = peer.receive().await;
     let (second, from) = peer.receive_from().await;
     assert_eq!(first.octets(), second.octets());
     peer.answer(from, &second, 200).await;
     assert_eq!(outcome(settled).await, Outcome::Success(Proof::Recipient));
+    // The next message is the first that the other server hears of, when this one refuses it.
+    let moved = gateway.deliver(located(&servers), |_| {});
+    let (refused, from) = peer.receive_from().await;
+    peer.answer(from, &refused, 503).await;
+    let (taken, from) = other.receive_from().await;
+    assert_eq!(text(&taken, HeaderId::CallId), text(&refused, HeaderId::CallId));
+    other.answer(from, &taken, 200).await;
+    assert_eq!(outcome(moved).await, Outcome::Success(Proof::Recipient));
 }
 
 #[tokio::test]
@@ -222,6 +231,37 @@ async fn rfc3261_s18_4_an_icmp_error_moves_on() {
     assert_eq!(outcome(settled).await, Outcome::Success(Proof::Recipient));
     let settled = gateway.deliver(Hop::Fixed(format!("sip:{closed}").into()), |_| {});
     assert_eq!(cause(settled).await, Cause::LinkDown);
+}
+
+// checks: SIP-019
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn rfc3261_s18_4_an_icmp_error_is_about_one_datagram() {
+    let (gateway, peer) = (Gateway::start().await, Peer::bind().await);
+    let hop = peer.hop();
+    let taken = gateway.deliver(hop.clone(), |_| {});
+    peer.receive().await;
+    drop(peer);
+    let nobody = Endpoint::bare("nobody@example.net".parse().unwrap());
+    let refused = gateway.deliver(hop, |operation| operation.destination = nobody);
+    assert_eq!(cause(refused).await, Cause::LinkDown);
+    // A proxy may have sent it on before it went away.
+    assert_eq!(cause(taken).await, Cause::Unconfirmed);
+}
+
+// checks: SIP-019, LOC-006
+#[tokio::test]
+async fn what_a_silent_server_may_have_is_unconfirmed_whatever_the_next_one_says() {
+    let (gateway, peer) = (Gateway::start().await, Peer::bind().await);
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let places = [(silent.local_addr().unwrap(), Transport::Tcp), (peer.address, Transport::Udp)];
+    let settled = gateway.deliver(located(&places), |_| {});
+    let mut wire = Wire::accept(&silent).await;
+    wire.receive().await;
+    drop(wire);
+    let (request, from) = peer.receive_from().await;
+    peer.answer(from, &request, 503).await;
+    assert_eq!(cause(settled).await, Cause::Unconfirmed);
 }
 
 // checks: SIP-019

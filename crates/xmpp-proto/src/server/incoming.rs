@@ -95,6 +95,11 @@ impl IncomingStream {
         &self.id
     }
 
+    /// Whom the header says the peer is, unproven.
+    pub fn caller(&self) -> Option<&Domain> {
+        self.from.as_ref()
+    }
+
     /// The pair that was proven first: the one to find a stream by.
     pub fn pair(&self) -> Option<&Pair> {
         self.pair.as_ref()
@@ -103,6 +108,11 @@ impl IncomingStream {
     /// By which name the peer may resume the stream elsewhere, if it may.
     pub fn session_name(&self) -> Option<&str> {
         self.link.managed.as_ref()?.id.as_deref()
+    }
+
+    /// The fate of a received stanza is ours: delivered, answered by an error, or kept durably.
+    pub fn handle_settled(&mut self, number: u64, now: Instant) {
+        self.link.handle_settled(number, now);
     }
 
     /// The TLS handshake is done, with this peer.

@@ -25,13 +25,16 @@ impl Core {
         }
     }
 
-    /// Ends the tries at a server that is not there.
-    pub(in crate::core) fn handle_unreachable(&mut self, lost: Unreachable, now: Instant) {
-        let Unreachable { socket, peer } = lost;
+    /// Ends the tries at a server that is not there. The error is about one datagram: what was sent before it may have arrived,
+    /// and a proxy may have sent it on before it went away.
+    pub(in crate::core) fn handle_unreachable(&mut self, lost: &Unreachable, now: Instant) {
+        let Unreachable { socket, peer, .. } = *lost;
+        let refused = lost.request(&self.keys).and_then(|key| self.client.find(&key));
         let handles: Vec<Handle> =
             self.client.unanswered_on(|route| *route == Route::Datagram { socket, peer }).collect();
         for handle in handles {
-            self.handle_transport_error(handle, End::Refused, now);
+            let end = if refused == Some(handle) { End::Refused } else { End::Broken };
+            self.handle_transport_error(handle, end, now);
         }
     }
 
@@ -59,6 +62,10 @@ impl Core {
         let (cause, text) = match (end, attempt.oversize && !written, outbound.doubtful) {
             // RFC 5922 §7.3: a certificate does not get better by trying again.
             (End::Unproven(fault), ..) => (Cause::RemoteNotFound, fault.to_string()),
+            // Records may.
+            (End::Unvouched(reason), ..) => {
+                (Cause::LinkDown, format!("the name system does not vouch for it: {reason}"))
+            }
             // RFC 3428 §8: refused over TCP, it must not go over UDP.
             (_, true, _) => (Cause::TooLarge, "too large for UDP, and the next hop takes no TCP".to_owned()),
             (_, false, true) => (Cause::Unconfirmed, "the next hop went away; it may have arrived".to_owned()),
@@ -256,7 +263,11 @@ fn failure_of(response: &Message, status: u16) -> Option<Failure> {
     let phrase = response.reason().unwrap_or_default();
     let contact = response.addresses(HeaderId::Contact).next().and_then(Result::ok);
     let redirect = contact.and_then(|contact| address::from_sip_uri(contact.uri).ok()).map(|end| end.address);
+    error::from_sip_status(status, &phrase, redirect, pause(response))
+}
+
+/// How long a response asks to wait.
+pub(in crate::core) fn pause(response: &Message) -> Option<Duration> {
     let pause = response.header(HeaderId::RetryAfter).and_then(|header| RetryAfter::parse(header.text().ok()?).ok());
-    let pause = pause.map(|pause| Duration::from_secs(pause.seconds.into()));
-    error::from_sip_status(status, &phrase, redirect, pause)
+    pause.map(|pause| Duration::from_secs(pause.seconds.into()))
 }

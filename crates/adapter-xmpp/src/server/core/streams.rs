@@ -157,6 +157,20 @@ impl Stream {
         either!(self.machine, stream => stream.handle_settled(number, now));
     }
 
+    /// The same of a stanza that came over an earlier connection of the session `name`.
+    pub(super) fn settled_of(&mut self, name: &str, number: u64, now: Instant) {
+        match &mut self.machine {
+            Machine::Calling(call) => {
+                if let Some(session) = call.session.as_mut().filter(|session| session.id() == name) {
+                    session.handle_settled(number);
+                }
+            }
+            Machine::In(stream) if stream.session_name() == Some(name) => stream.handle_settled(number, now),
+            Machine::Out(stream) if stream.session_name() == Some(name) => stream.handle_settled(number, now),
+            Machine::Called | Machine::In(_) | Machine::Out(_) => {}
+        }
+    }
+
     /// Whether everything that came in is settled.
     pub(super) fn is_settled(&self) -> bool {
         self.open == 0
@@ -268,7 +282,7 @@ impl Core {
     fn handle_output(&mut self, id: ConnectionId, output: Output, now: Instant) {
         match output {
             Output::Send(octets) => self.tell(id, Command::Write(octets)),
-            Output::StartTls => self.tell(id, Command::StartTls),
+            Output::StartTls => self.tell(id, Command::StartTls(self.caller(id))),
             Output::Proven { pair, flow, by } => self.proven(id, &pair, flow, by, now),
             Output::Refused { pair, reason } => self.refused(id, &pair, &reason.to_string(), now),
             Output::Verify(question) => self.verify(id, question, now),
@@ -293,6 +307,14 @@ impl Core {
         }
     }
 
+    /// Whose server a peer that called says to be.
+    fn caller(&self, id: ConnectionId) -> Option<impp_model::Domain> {
+        match &self.streams.get(&id)?.machine {
+            Machine::In(machine) => to_domain(machine.caller()?),
+            Machine::Calling(_) | Machine::Called | Machine::Out(_) => None,
+        }
+    }
+
     fn tell(&self, id: ConnectionId, command: Command) {
         if let Some(stream) = self.streams.get(&id) {
             stream.handle.tell(command);
@@ -310,7 +332,7 @@ impl Core {
         let peer = to_domain(peer);
         // RFC 7673: the machine knows that the peer's identity holds, TLS by what it does.
         let vouched = || stream.peer.as_ref()?.vouched(peer.as_ref()?);
-        let by_name_system = if by == Proof::Certificate { vouched() } else { None };
+        let by_name_system = if matches!(by, Proof::Certificate | Proof::External) { vouched() } else { None };
         let proof = by_name_system.map_or(by.as_str(), Vouched::as_str);
         tracing::info!(%pair, direction, proof, protection, hop, "stream may carry stanzas");
         if let Some(peer) = peer {
@@ -346,7 +368,7 @@ impl Core {
 
     /// The stream is over: what it carried finds another way, or waits for its peer to resume it.
     fn ended(&mut self, id: ConnectionId, now: Instant) {
-        let Some(mut stream) = self.streams.remove(&id) else { return };
+        let Some(stream) = self.streams.get_mut(&id) else { return };
         self.timers.set(Timer::Stream(id), None);
         stream.handle.tell(Command::Close);
         let session = match &mut stream.machine {
@@ -355,17 +377,16 @@ impl Core {
             Machine::In(machine) => machine.take_session(now),
             Machine::Out(machine) => machine.take_session(now),
         };
+        if let Some(session) = &session {
+            self.broke(id, session, now);
+        }
+        let Some(mut stream) = self.streams.remove(&id) else { return };
+        self.forget_broken(id);
         self.forget_verifications(id, now);
         let fault = stream.fault.take().unwrap_or_else(|| "the stream ended".to_owned());
         match (&stream.machine, session) {
-            (Machine::In(_) | Machine::Called, Some(session)) => {
-                self.pause_ways(id, session.id(), now);
-                self.keep_session(session);
-            }
-            (Machine::Calling(_) | Machine::Out(_), Some(session)) => {
-                self.pause_ways(id, session.id(), now);
-                self.resume_later(session, now);
-            }
+            (Machine::In(_) | Machine::Called, Some(session)) => self.keep_session(session),
+            (Machine::Calling(_) | Machine::Out(_), Some(session)) => self.resume_later(session, now),
             (_, None) => {}
         }
         self.ways_lost(id, &fault, now);

@@ -185,10 +185,13 @@ impl Watch {
         {
             self.withdraw(now, effects);
         }
+        let shown_until = self.far_until;
         self.rest();
         if self.near().is_empty() {
             return;
         }
+        // Where nobody can be asked, what is shown still ends when it was to.
+        self.far_until = shown_until;
         match reason {
             EndReason::Probation | EndReason::GiveUp => {
                 self.far = Far::Waiting;
@@ -256,6 +259,8 @@ impl Watch {
                 self.info = Some(Known::from(&**info));
                 self.stale = false;
             }
+            // COMPAT Prosody 0.12: it acknowledges a request with `unavailable`, which says nothing before there is an answer.
+            News::Device(tuple) if tuple.basic == Basic::Closed && self.is_unanswered() => {}
             News::Device(tuple) => {
                 let known = self.info().filter(|_| !self.stale);
                 let mut info = known.map(Arc::unwrap_or_clone).unwrap_or_default();
@@ -271,6 +276,11 @@ impl Watch {
                 self.keep(info, effects);
             }
         }
+    }
+
+    /// Whether the presentity has neither answered nor shown anything.
+    fn is_unanswered(&self) -> bool {
+        self.authorization == Authorization::Asked && self.fetch.is_none() && self.info.is_none()
     }
 
     fn keep(&mut self, mut info: PresenceInfo, effects: &mut Vec<Effect>) {
