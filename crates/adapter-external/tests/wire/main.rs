@@ -5,3 +5,4 @@ mod gate;
 mod hostile;
 mod resume;
 mod supervised;
+mod tls;
