@@ -62,6 +62,9 @@ pub struct Settings {
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// More than a welcome with all records has.
+const MAX_RECEIVED: usize = 16 * MAX_FRAME;
+
 /// Frames handed to a connection that it has not written.
 const WRITE_QUEUE: usize = 64;
 
@@ -194,7 +197,7 @@ impl Far {
             End::Broken
         })?;
         let mut client =
-            GatewayClient::new(channel).max_decoding_message_size(4 * MAX_FRAME).max_encoding_message_size(MAX_FRAME);
+            GatewayClient::new(channel).max_decoding_message_size(MAX_RECEIVED).max_encoding_message_size(MAX_FRAME);
         let (sender, mut receiver) = mpsc::channel(WRITE_QUEUE);
         let resume = {
             let state = self.state.lock();
@@ -316,6 +319,9 @@ impl Far {
             }
             Some(In::Kept(kept)) => {
                 let waiting = self.state.lock().keeps.remove(&kept.of);
+                if !kept.refused.is_empty() {
+                    tracing::warn!(reason = kept.refused, "the gateway does not keep a record");
+                }
                 if let Some(done) = waiting {
                     done(kept.durable);
                 }

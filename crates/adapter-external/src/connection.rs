@@ -1,6 +1,7 @@
 //! One stream: handshake, what it brings, what it takes away.
 
 use crate::adapter::{Answers, Shared, State};
+use crate::kept::{Kept, MAX_KEY, MAX_RECORD, MAX_RECORDS, MAX_RECORDS_OCTETS, RECORD_ROOM};
 use crate::listen::{Listener, Proven};
 use crate::mapping::{self, read_findings, read_operation, read_outcome};
 use crate::session::{MAX_SUBMISSIONS, Session, settle_all};
@@ -28,9 +29,8 @@ const MAX_STREAMS: u32 = 4;
 /// Connections at a time: one works, others may be refused in order.
 pub(crate) const MAX_CONNECTIONS: usize = 16;
 
-/// The key and the value of a record.
-const MAX_KEY: usize = 1024;
-const MAX_RECORD: usize = 256 * 1024;
+/// The longest frame to an adapter: a welcome with all its records.
+const MAX_WELCOME: usize = MAX_RECORDS_OCTETS + MAX_RECORDS * RECORD_ROOM + MAX_FRAME;
 
 /// The longest name of a peer: a domain, or a host with its port.
 const MAX_PEER: usize = 270;
@@ -39,7 +39,7 @@ const MAX_PEER: usize = 270;
 pub(crate) async fn serve(shared: Arc<Shared>, listener: Listener) {
     let service = GatewayServer::new(Service(shared.clone()))
         .max_decoding_message_size(MAX_FRAME)
-        .max_encoding_message_size(2 * MAX_FRAME);
+        .max_encoding_message_size(MAX_WELCOME);
     let router = tonic::transport::Server::builder()
         .max_concurrent_streams(MAX_STREAMS)
         // A machine that vanished is not waited for.
@@ -204,7 +204,8 @@ impl Connection<'_> {
             return Err(Reason::Busy);
         }
         let id = format!("{:032x}", rand::random::<u128>());
-        let mut session = Session::new(id, self.shared.number(), now);
+        let kept = Kept::new(records.iter().map(|record| (&record.key[..], &record.value[..])));
+        let mut session = Session::new(id, self.shared.number(), kept, now);
         session.connection = Some(self.number);
         let welcome = wire::Welcome { records, ..self.shared.welcome(hub, &mut session, false) };
         let epoch = session.epoch;
@@ -314,7 +315,7 @@ impl Reader<'_> {
         match frame {
             In::Settled(settled) => return self.settled(settled),
             In::Submit(submit) => self.submit(number, submit, answers),
-            In::Keep(keep) => return self.keep(number, keep),
+            In::Keep(keep) => self.keep(number, keep)?,
             In::Peer(peer) if !peer.name.contains('@') && peer.name.len() <= MAX_PEER => {
                 self.hub.peer_changed(&peer.name, if peer.up { PeerState::Up } else { PeerState::Down });
             }
@@ -403,12 +404,20 @@ impl Reader<'_> {
         if key.len() > MAX_KEY || value.as_ref().is_some_and(|value| value.len() > MAX_RECORD) {
             return Err(mapping::value("keep").into());
         }
+        let size = value.as_ref().map(|value| value.len());
+        if let Err(reason) = self.with_session(|session| Ok(session.kept.take(&key, size)))? {
+            tracing::warn!(adapter = %self.shared.instance, reason, "a record is not kept");
+            return self.with_session(|session| {
+                session.outbox.push(Frame::Kept(wire::Kept { of: number, durable: false, refused: reason.to_owned() }));
+                Ok(())
+            });
+        }
         let (me, epoch) = (self.shared.me.clone(), self.epoch);
         let done = move |durable| {
             let Some(shared) = me.upgrade() else { return };
             let mut state = shared.state.lock();
             if let Some(session) = state.session.as_mut().filter(|session| session.epoch == epoch) {
-                session.outbox.push(Frame::Kept(wire::Kept { of: number, durable }));
+                session.outbox.push(Frame::Kept(wire::Kept { of: number, durable, refused: String::new() }));
                 drop(state);
                 shared.wake.notify_one();
             }

@@ -9,6 +9,7 @@ mod config;
 mod connection; // one stream
 mod dial; // how an adapter reaches its gateway
 mod flow; // numbers, credits, resumption
+mod kept; // records, counted
 mod listen; // the socket, or mutual TLS
 pub mod mapping; // schema to model and back
 mod process; // the process that the gateway starts

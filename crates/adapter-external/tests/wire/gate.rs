@@ -81,7 +81,11 @@ impl Gate {
             }
             tokio::task::yield_now().await;
         };
-        Raw { client: GatewayClient::new(channel), sender: mpsc::channel(1).0, streaming: None }
+        Raw {
+            client: GatewayClient::new(channel).max_decoding_message_size(32 << 20),
+            sender: mpsc::channel(1).0,
+            streaming: None,
+        }
     }
 
     pub(crate) fn deliver(&self, body: &str, time: Duration) -> oneshot::Receiver<Outcome> {

@@ -119,7 +119,7 @@ class Gateway:
         return outcome
 
     async def keep(self, key: bytes, value: bytes | None) -> bool:
-        """Keeps a record over restarts, or deletes it; true when that is durable."""
+        """Keeps a record over restarts, or deletes it; true when that is durable, false beyond the gateway's limits."""
         if value is None:
             self.records.pop(key, None)
         else:
@@ -289,6 +289,8 @@ async def _read(adapter: Adapter, gateway: Gateway, stream: Any) -> bool:
             case "settled":
                 _answer(gateway, frame.settled.of, frame.settled.outcome)
             case "kept":
+                if frame.kept.refused:
+                    log.warning("the gateway does not keep a record: %s", frame.kept.refused)
                 _answer(gateway, frame.kept.of, frame.kept.durable)
             case "received":
                 gateway._outbox.received(frame.received.number, frame.received.allowed)
