@@ -26,7 +26,7 @@ use crate::trace::{Trace, Traces};
 use crate::waiting::{Owner, Waiting, WaitingRoom};
 use adapter_api::{
     Adapter, AdapterState, Carries, Configuration, Hub, HubCore, InstanceName, PeerState, Provenance, Registration,
-    Settle, Settlement, Token, TraceId,
+    Settle, Settlement, SourceProof, Token, TraceId,
 };
 use arc_swap::ArcSwap;
 use impp_model::{Address, Cause, DispositionOperation, Failure, Kind, Operation, Outcome, Side};
@@ -369,6 +369,10 @@ impl Core {
             same_network: |a: &InstanceName, b: &InstanceName| self.same_network(a, b),
         };
         rules.admit(operation, provenance)?;
+        if provenance.proof == SourceProof::Dialog {
+            // It answers a subscription of ours, one at a time: refused, it would leave the watcher with an older state.
+            return Ok(());
+        }
         self.rates.load().count(operation, now())
     }
 

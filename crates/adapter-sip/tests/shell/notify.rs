@@ -105,6 +105,9 @@ async fn rfc6665_s8_2_1_the_id_of_a_subscription_is_in_its_notify_and_its_refres
     let (answer, id) = accepted(&mut gateway, &peer, &with(subscribe(&peer, &contact, None), ";id=7")).await;
     peer.send(gateway.udp, &with(subscribe(&peer, &contact, Some(&answer)), ";id=8")).await;
     assert_eq!(status(&peer.receive().await), 481, "another subscription");
+    let other_tag = |text: String| text.replace(";tag=v", ";tag=w");
+    peer.send(gateway.udp, &other_tag(with(subscribe(&peer, &contact, Some(&answer)), ";id=7"))).await;
+    assert_eq!(status(&peer.receive().await), 481, "RFC 3261 §12.2.2: another dialog");
     tell(&gateway, id, 1);
     assert_eq!(text(&peer.receive().await, HeaderId::Event).as_deref(), Some("presence;id=7"));
 }

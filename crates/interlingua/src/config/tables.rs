@@ -433,7 +433,8 @@ pub struct Presence {
     pub per_presentity: usize,
     /// How many subscriptions the watchers of one domain may have together.
     pub per_domain: usize,
-    /// After a restart the state of so many subscriptions a second is asked for, until all are.
+    /// The state of so many subscriptions a second is asked for after a restart, and told anew to watchers whose link was away,
+    /// until all are.
     pub restart_rate: u32,
     /// Whether the state may be asked for once without a subscription (RFC 8048 §7); the far side decides what it says.
     pub polls: bool,

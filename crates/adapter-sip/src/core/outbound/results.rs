@@ -256,7 +256,11 @@ fn failure_of(response: &Message, status: u16) -> Option<Failure> {
     let phrase = response.reason().unwrap_or_default();
     let contact = response.addresses(HeaderId::Contact).next().and_then(Result::ok);
     let redirect = contact.and_then(|contact| address::from_sip_uri(contact.uri).ok()).map(|end| end.address);
+    error::from_sip_status(status, &phrase, redirect, pause(response))
+}
+
+/// How long a response asks to wait.
+pub(in crate::core) fn pause(response: &Message) -> Option<Duration> {
     let pause = response.header(HeaderId::RetryAfter).and_then(|header| RetryAfter::parse(header.text().ok()?).ok());
-    let pause = pause.map(|pause| Duration::from_secs(pause.seconds.into()));
-    error::from_sip_status(status, &phrase, redirect, pause)
+    pause.map(|pause| Duration::from_secs(pause.seconds.into()))
 }
