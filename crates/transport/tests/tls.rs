@@ -146,9 +146,9 @@ async fn demand(
     };
     let alert = stream.read_u8().await.unwrap_err();
     let alert = alert.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
-    let alert = alert.map(|error| match error {
-        rustls::Error::AlertReceived(alert) => *alert,
-        other => panic!("{other}"),
+    let alert = alert.map(|error| {
+        let rustls::Error::AlertReceived(alert) = error else { panic!("{error}") };
+        *alert
     });
     (refused, alert)
 }
