@@ -185,7 +185,7 @@ pub struct Limits {
     pub queue_per_uri: usize,
     /// Connections, both ways together; further ones are closed at once. Default: 4096.
     pub connections: usize,
-    /// Connections that are accepted from one address; further ones are closed at once. Default: 512.
+    /// Connections that are accepted from one address, or one /64 of IPv6; further ones are closed at once. Default: 512.
     pub connections_per_address: usize,
     /// A connection without traffic for so long is closed. Default: "10m".
     #[serde(with = "adapter_api::duration")]

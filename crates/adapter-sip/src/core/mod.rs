@@ -329,8 +329,8 @@ impl Core {
                 }
             }
             StreamEvent::Secured(connection, identity, protection) => {
-                if let Some(domain) = self.streams.secured(connection, identity, protection) {
-                    self.hub.peer_proven(domain.as_str(), "certificate", protection);
+                if let Some((domain, proof)) = self.streams.secured(connection, identity, protection) {
+                    self.hub.peer_proven(domain.as_str(), proof, protection);
                 }
             }
             StreamEvent::Overtaken { connection, by, address } => {

@@ -218,7 +218,7 @@ impl Gateway {
 }
 
 /// A message to Romeo; repeats are of one and the same.
-fn message_of(repeat: bool, change: impl FnOnce(&mut MessageOperation)) -> Operation {
+pub fn message_of(repeat: bool, change: impl FnOnce(&mut MessageOperation)) -> Operation {
     let end = |text: &str| Endpoint::bare(text.parse().unwrap());
     let mut operation = MessageOperation {
         source: end("juliet@example.com"),

@@ -171,9 +171,9 @@ pub struct Dns {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"lab.zone")]
     pub zone_file: Option<PathBuf>,
-    /// Whether records that are signed (DNSSEC) may vouch for the certificates of XMPP servers (DANE, RFC 7673). The gateway checks the
-    /// signatures itself; the name servers must hand them through. A wrong signature, or other certificates than those vouched for,
-    /// and nothing is sent.
+    /// Whether records that are signed (DNSSEC) may vouch for the certificates of XMPP and SIP servers (DANE, RFC 7673). The gateway
+    /// checks the signatures itself; the name servers must hand them through. A wrong signature, or other certificates than those
+    /// vouched for, and nothing is sent.
     pub dnssec: bool,
     /// The keys that signatures begin with, as DNSKEY records in a master file. Default: those of the root.
     #[serde(skip_serializing_if = "Option::is_none")]

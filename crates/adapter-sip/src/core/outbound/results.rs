@@ -59,6 +59,10 @@ impl Core {
         let (cause, text) = match (end, attempt.oversize && !written, outbound.doubtful) {
             // RFC 5922 §7.3: a certificate does not get better by trying again.
             (End::Unproven(fault), ..) => (Cause::RemoteNotFound, fault.to_string()),
+            // Records may.
+            (End::Unvouched(reason), ..) => {
+                (Cause::LinkDown, format!("the name system does not vouch for it: {reason}"))
+            }
             // RFC 3428 §8: refused over TCP, it must not go over UDP.
             (_, true, _) => (Cause::TooLarge, "too large for UDP, and the next hop takes no TCP".to_owned()),
             (_, false, true) => (Cause::Unconfirmed, "the next hop went away; it may have arrived".to_owned()),
