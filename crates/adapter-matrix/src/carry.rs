@@ -254,7 +254,7 @@ pub(crate) async fn ghost(shared: &Shared, address: &Address) -> Result<String, 
 pub(crate) async fn show(shared: &Shared, address: &Address) {
     let shown = {
         let rooms = shared.rooms.lock();
-        shared.watches.lock().to_show(address, &rooms)
+        shared.watches.lock().next_shown(address, &rooms)
     };
     if let Some((presence, note)) = shown {
         tell_presence(shared, address, presence, &note).await;

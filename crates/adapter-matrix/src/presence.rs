@@ -55,7 +55,7 @@ impl Watches {
     }
 
     /// What a ghost has to show from here on, if that is something else than before.
-    pub(crate) fn to_show(&mut self, ghost: &Address, rooms: &Rooms) -> Option<Shown> {
+    pub(crate) fn next_shown(&mut self, ghost: &Address, rooms: &Rooms) -> Option<Shown> {
         let present = self.0.values().filter(|ghost| ghost.is_present()).count();
         let entry = self.0.get_mut(ghost)?;
         let mut shown = entry.common(ghost, rooms);
@@ -132,16 +132,16 @@ mod tests {
         let active = || Standing::Active { expires: None };
         enter(&mut rooms, "juliet@m.example");
         watches.told(&notify("juliet@m.example", active()));
-        assert_eq!(watches.to_show(&romeo, &rooms), Some(("online", String::new())));
-        assert_eq!(watches.to_show(&romeo, &rooms), None);
+        assert_eq!(watches.next_shown(&romeo, &rooms), Some(("online", String::new())));
+        assert_eq!(watches.next_shown(&romeo, &rooms), None);
         assert_eq!(watches.present().len(), 1);
         // Somebody who may not see him.
         enter(&mut rooms, "paris@m.example");
-        assert_eq!(watches.to_show(&romeo, &rooms), Some(ABSENT));
+        assert_eq!(watches.next_shown(&romeo, &rooms), Some(ABSENT));
         watches.told(&notify("paris@m.example", active()));
-        assert_eq!(watches.to_show(&romeo, &rooms), Some(("online", String::new())));
+        assert_eq!(watches.next_shown(&romeo, &rooms), Some(("online", String::new())));
         watches.told(&notify("juliet@m.example", Standing::Pending { expires: None }));
-        assert_eq!(watches.to_show(&romeo, &rooms), Some(ABSENT));
+        assert_eq!(watches.next_shown(&romeo, &rooms), Some(ABSENT));
         assert_eq!(watches.present(), []);
     }
 }
