@@ -4,5 +4,6 @@
 mod gate;
 mod hostile;
 mod resume;
+mod safe;
 mod supervised;
 mod tls;

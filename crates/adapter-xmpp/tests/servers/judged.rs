@@ -145,7 +145,7 @@ impl HubCore for Script {
         None
     }
     fn commit(&self) {}
-    fn owe(&self, _: &InstanceName, _: DispositionOperation) {}
+    fn owe(&self, _: &InstanceName, _: DispositionOperation, _: StateDone) {}
 }
 
 /// The users, their server, and the way between the two servers.

@@ -157,6 +157,20 @@ impl Stream {
         either!(self.machine, stream => stream.handle_settled(number, now));
     }
 
+    /// The same of a stanza that came over an earlier connection of the session `name`.
+    pub(super) fn settled_of(&mut self, name: &str, number: u64, now: Instant) {
+        match &mut self.machine {
+            Machine::Calling(call) => {
+                if let Some(session) = call.session.as_mut().filter(|session| session.id() == name) {
+                    session.handle_settled(number);
+                }
+            }
+            Machine::In(stream) if stream.session_name() == Some(name) => stream.handle_settled(number, now),
+            Machine::Out(stream) if stream.session_name() == Some(name) => stream.handle_settled(number, now),
+            Machine::Called | Machine::In(_) | Machine::Out(_) => {}
+        }
+    }
+
     /// Whether everything that came in is settled.
     pub(super) fn is_settled(&self) -> bool {
         self.open == 0
@@ -354,7 +368,7 @@ impl Core {
 
     /// The stream is over: what it carried finds another way, or waits for its peer to resume it.
     fn ended(&mut self, id: ConnectionId, now: Instant) {
-        let Some(mut stream) = self.streams.remove(&id) else { return };
+        let Some(stream) = self.streams.get_mut(&id) else { return };
         self.timers.set(Timer::Stream(id), None);
         stream.handle.tell(Command::Close);
         let session = match &mut stream.machine {
@@ -363,17 +377,16 @@ impl Core {
             Machine::In(machine) => machine.take_session(now),
             Machine::Out(machine) => machine.take_session(now),
         };
+        if let Some(session) = &session {
+            self.broke(id, session, now);
+        }
+        let Some(mut stream) = self.streams.remove(&id) else { return };
+        self.forget_broken(id);
         self.forget_verifications(id, now);
         let fault = stream.fault.take().unwrap_or_else(|| "the stream ended".to_owned());
         match (&stream.machine, session) {
-            (Machine::In(_) | Machine::Called, Some(session)) => {
-                self.pause_ways(id, session.id(), now);
-                self.keep_session(session);
-            }
-            (Machine::Calling(_) | Machine::Out(_), Some(session)) => {
-                self.pause_ways(id, session.id(), now);
-                self.resume_later(session, now);
-            }
+            (Machine::In(_) | Machine::Called, Some(session)) => self.keep_session(session),
+            (Machine::Calling(_) | Machine::Out(_), Some(session)) => self.resume_later(session, now),
             (_, None) => {}
         }
         self.ways_lost(id, &fault, now);
