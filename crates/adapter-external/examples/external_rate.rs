@@ -141,7 +141,7 @@ impl HubCore for Count {
         None
     }
     fn commit(&self) {}
-    fn owe(&self, _: &InstanceName, _: DispositionOperation, _: StateDone) {}
+    fn owe(&self, _: &InstanceName, _: DispositionOperation, _: adapter_api::StateDone) {}
     fn listening(&self, _: &InstanceName, _: &str, _: SocketAddr) {}
 }
 
