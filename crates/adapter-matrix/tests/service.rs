@@ -133,9 +133,9 @@ async fn a_homeserver_that_asks_for_a_pause_gets_it_and_the_message_after_it() {
 #[tokio::test]
 async fn who_does_not_exist_is_not_found_and_what_matrix_cant_name_is_malformed() {
     let lab = lab().await;
-    let cause = |outcome| match outcome {
-        Outcome::Failure(failure) => failure.cause,
-        other => panic!("{other:?}"),
+    let cause = |outcome| {
+        let Outcome::Failure(failure) = outcome else { panic!("{outcome:?}") };
+        failure.cause
     };
     assert_eq!(cause(lab.deliver(message("nobody@matrix.example", "a")).await), Cause::NotFound);
     assert_eq!(cause(lab.deliver(message("Alice@matrix.example", "b")).await), Cause::AddressMalformed);
