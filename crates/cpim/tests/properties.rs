@@ -162,7 +162,7 @@ fn the_objects_are_partly_sound_partly_read_and_partly_refused() {
             around += usize::from(Package::parse(&octets).is_ok());
         }
         assert!(
-            read >= 50 && read <= 950 && letter < read,
+            (50..=950).contains(&read) && letter < read,
             "{name}: {letter} by the letter, {read} read, {around} packages"
         );
     }

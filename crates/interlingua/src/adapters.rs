@@ -17,6 +17,7 @@ pub const FACTORIES: &[Factory] = &[
     factory::<adapter_xmpp::Config>("xmpp-component", "office"),
     factory::<adapter_native::Config>("native", "native"),
     factory::<adapter_external::Config>("external", "irc"),
+    factory::<adapter_matrix::Config>("matrix", "matrix"),
 ];
 
 /// How one type of adapter is configured and made.
@@ -61,7 +62,7 @@ macro_rules! crates {
         }
     )*};
 }
-crates!(adapter_sip, adapter_xmpp, adapter_xmpp::server, adapter_native, adapter_external);
+crates!(adapter_sip, adapter_xmpp, adapter_xmpp::server, adapter_native, adapter_external, adapter_matrix);
 
 const fn factory<C: Crate>(type_name: &'static str, example_name: &'static str) -> Factory {
     Factory { type_name, example_name, schema: C::json_schema, read: read_one::<C> }
