@@ -39,7 +39,7 @@ def start(folder, packages, port, registration):
     subprocess.run([*command, "--generate-keys"], check=True, env=environment, capture_output=True)
     with open(os.path.join(folder, "synapse.out"), "wb") as out:
         process = subprocess.Popen(command, env=environment, stdout=out, stderr=out, cwd=folder)
-    end = time.time() + 60
+    end = time.time() + 100
     while True:
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/_matrix/client/versions", timeout=5).close()
