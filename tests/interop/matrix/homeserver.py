@@ -91,12 +91,12 @@ class MatrixUser:
             for event in answer.presence_events:
                 self.add("presence", sender=event.user_id, presence=event.presence)
 
-    def add(self, kind, **fields):
+    def add(self, kind, /, **fields):
         with self.changed:
             self.items.append({"type": kind, **fields})
             self.changed.notify_all()
 
-    def sees(self, kind, seconds=30, **fields):
+    def sees(self, kind, /, seconds=30, **fields):
         """The first of this kind with these fields."""
         def find():
             return next((item for item in self.items if item["type"] == kind and all(item.get(k) == v for k, v in fields.items())), None)
