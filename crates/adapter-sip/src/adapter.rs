@@ -104,15 +104,17 @@ impl Adapter for SipAdapter {
     }
 }
 
-/// RFC 5922 §7.3: what the certificate of the next hop has to prove.
-fn tls_expectation(destination: &Domain, hop: &Hop, transport: Transport) -> String {
-    let names: Vec<String> = match hop {
-        Hop::Located { domain, .. } => vec![domain.to_string()],
-        Hop::Fixed(text) => FixedHop::parse(text)
-            .map(|hop| hop.peer(destination).iter().map(ToString::to_string).collect())
-            .unwrap_or_default(),
+/// RFC 5922 §7.3: whom the next hop has to prove to be; one of these.
+fn expected_names(destination: &Domain, hop: &Hop) -> Vec<Domain> {
+    match hop {
+        Hop::Located { domain, .. } => vec![domain.clone()],
+        Hop::Fixed(text) => FixedHop::parse(text).map(|hop| hop.peer(destination).to_vec()).unwrap_or_default(),
         Hop::Link => Vec::new(),
-    };
+    }
+}
+
+fn tls_expectation(destination: &Domain, hop: &Hop, transport: Transport) -> String {
+    let names: Vec<_> = expected_names(destination, hop).iter().map(ToString::to_string).collect();
     if transport.is_secure() {
         format!("the next hop must prove to be {} (RFC 5922)", names.join(" or "))
     } else {
@@ -123,11 +125,7 @@ fn tls_expectation(destination: &Domain, hop: &Hop, transport: Transport) -> Str
 impl SipAdapter {
     /// RFC 3261 §11: OPTIONS to a domain's server, and what it says.
     async fn probe(&self, domain: &Domain, source: &Domain, hop: &Hop, findings: &mut Findings) {
-        let names = match hop {
-            Hop::Fixed(text) => FixedHop::parse(text).map(|hop| hop.peer(domain).to_vec()).unwrap_or_default(),
-            Hop::Located { domain, .. } => vec![domain.clone()],
-            Hop::Link => Vec::new(),
-        };
+        let names = expected_names(domain, hop);
         let places = self.places(hop).await;
         let probe = Probe { context: &self.context, domain, source };
         probe.run(places.as_deref().map_err(Clone::clone), &names, findings).await;
@@ -175,7 +173,9 @@ impl SipAdapter {
         };
         let octets = mapped.value.encode(&via).len();
         findings.add("size", self.size_path(octets, transport));
-        findings.add("tls", tls_expectation(operation.destination.address.domain(), hop, transport));
+        let domain = operation.destination.address.domain();
+        findings.add("tls", tls_expectation(domain, hop, transport));
+        self.describe_vouched(domain, hop, &places, findings).await;
         findings.add("acknowledgement", "the next hop's final response");
         let trunk = self.context.configuration.borrow().trunks.get(operation.destination.address.domain()).cloned();
         if let Some(trunk) = trunk {
@@ -204,10 +204,22 @@ impl SipAdapter {
                 }
                 let transport = places.first().map_or(Transport::Udp, |place| place.transport);
                 findings.add("tls", tls_expectation(domain, hop, transport));
+                self.describe_vouched(domain, hop, &places, findings).await;
             }
             Err(problem) => findings.add("transport", problem),
         }
         findings.add("authorization", "the first NOTIFY that is active");
+    }
+
+    /// RFC 7673 §3: what the name system vouches for at the first server.
+    async fn describe_vouched(&self, destination: &Domain, hop: &Hop, places: &[Place], findings: &mut Findings) {
+        let names = expected_names(destination, hop);
+        let first = places.first().filter(|place| place.transport.is_secure() && self.context.tls.asks_dnssec());
+        if let (Some(place), Some(name)) = (first, names.first()) {
+            let found = self.context.tls.discover_sip(name, place.address).await;
+            findings
+                .add("dane", found.map_or_else(|error| format!("{error}: nothing is sent"), |found| found.to_string()));
+        }
     }
 
     async fn places(&self, hop: &Hop) -> Result<Arc<[Place]>, String> {

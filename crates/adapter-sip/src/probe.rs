@@ -15,6 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UdpSocket;
 use tokio::time::{sleep, timeout};
+use transport::dane::Discovery;
 use transport::tls::Handshake;
 
 /// What a server may take to answer: over UDP some tries of RFC 3261 §17.1.2.2.
@@ -72,7 +73,12 @@ impl Probe<'_> {
                 let socket = connect(place.address).await?;
                 let local = socket.local_addr().map_err(|error| error.to_string())?;
                 let name = names.first().unwrap_or(self.domain);
-                let shaken = self.context.tls.connect(socket, name, Some(self.source), &[]).await;
+                let tls = &self.context.tls;
+                let vouched = tls.discover_sip(name, place.address).await.map_err(|error| error.to_string())?;
+                if vouched != Discovery::Insecure {
+                    findings.checks.push(Check::ok("dane", vouched.to_string()));
+                }
+                let shaken = tls.connect_vouched(socket, name, Some(self.source), &[], &vouched).await;
                 let Handshake { mut stream, peer, version, .. } = shaken.map_err(|error| error.to_string())?;
                 findings.checks.push(Check::ok("tls", version));
                 let proven = names.iter().map(|name| peer.sip(name)).reduce(Result::or).unwrap_or(Ok(()));

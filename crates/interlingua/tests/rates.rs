@@ -136,11 +136,13 @@ fn limited(rates: &str, senders: Senders) {
     assert_eq!(gateway.exit_code(), Some(0));
 }
 
+// checks: SEC-005
 #[test]
 fn one_sender_is_limited_in_each_protocol() {
     limited("per_source = 1\n", Senders(1));
 }
 
+// checks: SEC-005
 #[test]
 fn all_senders_of_a_domain_together_are_limited_in_each_protocol() {
     limited("per_domain = 1\n", Senders(SENT));

@@ -376,6 +376,10 @@ impl Core {
             same_network: |a: &InstanceName, b: &InstanceName| self.same_network(a, b),
         };
         rules.admit(operation, provenance)?;
+        if provenance.proof == SourceProof::Dialog {
+            // It answers a subscription of ours, one at a time: refused, it would leave the watcher with an older state.
+            return Ok(());
+        }
         self.rates.load().count(operation, now())
     }
 

@@ -351,10 +351,11 @@ async fn rfc6121_s4_6_directed_presence_is_kept_for_a_later_subscription() {
         |basic| notify(JULIET, ROMEO, Standing::Active { expires: None }, News::Device(Box::new(tuple("a", basic))));
     hub.submit("xmpp", shown(Basic::Open)).await;
     assert!(hub.world.sip.take().is_empty() && hub.subscriptions().await.is_empty(), "it is no subscription");
-    hub.submit("sip", subscribe(ROMEO, JULIET, "f", Wish::Fetch)).await;
-    assert_eq!(hub.next(&hub.world.sip).await, ["timeout 1 tuples"]);
+    for poll in ["f", "g", "h"] {
+        hub.submit("sip", subscribe(ROMEO, JULIET, poll, Wish::Fetch)).await;
+        assert_eq!(hub.next(&hub.world.sip).await, ["timeout 1 tuples"], "each poll finds it");
+    }
     assert!(hub.world.xmpp.take().is_empty(), "nobody needs to be asked");
-    hub.submit("xmpp", shown(Basic::Open)).await;
     hub.submit("sip", subscribe(ROMEO, JULIET, "d", Wish::Watch(HOUR))).await;
     assert_eq!(hub.next(&hub.world.sip).await, ["pending -"], "state is for those who may watch");
     hub.submit("xmpp", authorize(JULIET, ROMEO, true)).await;
@@ -460,4 +461,57 @@ async fn rfc3859_s3_4_who_has_several_subscriptions_ends_the_one_that_is_named()
     assert!(!before.iter().any(|told| told.starts_with("cancel")), "{before:?}");
     assert_eq!(ask("t15", Wish::Cancel).await, ok());
     assert_eq!(hub.next(&hub.world.xmpp).await, ["cancel romeo@sip.example -> juliet@xmpp.example"]);
+}
+
+// checks: PRS-047, PR-18
+#[tokio::test(start_paused = true)]
+async fn what_answers_our_own_subscription_is_not_counted_against_the_rate_of_its_source() {
+    let one = std::num::NonZeroU32::new(1);
+    let rates = interwork::RateLimits { source: one, domain: one };
+    let hub = running(common::tuned(Table::new(0), |config| config.rules.rates = rates));
+    assert_eq!(hub.submit("xmpp", subscribe(JULIET, ROMEO, "x", Wish::Standing)).await, ok());
+    let state = || notify(ROMEO, JULIET, active(), whole(&[tuple("a", Basic::Open)]));
+    let by = |proof| Provenance {
+        adapter: InstanceName::from("sip"),
+        peer: "peer".into(),
+        proof,
+        speaks_for: SpeaksFor::Address(ROMEO.parse().unwrap()),
+    };
+    let core = hub.world.core.hub("sip".into());
+    for _ in 0..10 {
+        assert_eq!(core.submit_and_wait(state(), Arc::new(by(SourceProof::Dialog))).await.1, ok());
+    }
+    let mut refused = 0;
+    for _ in 0..10 {
+        let outcome = core.submit_and_wait(state(), Arc::new(by(SourceProof::Digest))).await.1;
+        refused += usize::from(outcome.reason() == "overload");
+    }
+    assert_eq!(refused, 8, "others are");
+}
+
+// checks: PRS-013, PRS-063
+#[tokio::test(start_paused = true)]
+async fn watchers_whose_link_is_up_again_are_told_at_the_pace_and_each_once() {
+    const WATCHERS: usize = 40;
+    let hub = running(common::tuned(Table::new(0), |config| config.presence.restart_rate = 10));
+    for number in 0..WATCHERS {
+        let watcher = format!("w{number}@xmpp.example");
+        assert_eq!(hub.submit("xmpp", subscribe(&watcher, ROMEO, "x", Wish::Standing)).await, ok());
+        hub.submit("sip", notify(ROMEO, &watcher, active(), whole(&[tuple("a", Basic::Open)]))).await;
+        hub.next(&hub.world.sip).await;
+    }
+    let told = || hub.world.xmpp.take().into_iter().map(|delivery| settled(delivery, ok())).collect::<Vec<_>>();
+    told();
+    for _ in 0..3 {
+        hub.world.core.hub("xmpp".into()).peer_changed("xmpp.example", adapter_api::PeerState::Up);
+    }
+    let mut counts = Vec::new();
+    for _ in 0..6 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let told = told();
+        assert!(told.iter().all(|told| told == "active a Open"), "{told:?}");
+        counts.push(told.len());
+    }
+    assert!(counts.iter().all(|count| *count <= 11), "{counts:?}");
+    assert_eq!(counts.iter().sum::<usize>(), WATCHERS, "{counts:?}");
 }

@@ -1,5 +1,5 @@
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -143,6 +143,15 @@ pub fn is_here(addr: IpAddr) -> bool {
     std::net::UdpSocket::bind(SocketAddr::new(addr, 0)).is_ok()
 }
 
+/// What limits of one address count as one: an address of IPv4, and all of IPv6 that one host can give itself.
+pub fn site_of(addr: IpAddr) -> IpAddr {
+    match addr.to_canonical() {
+        // RFC 4291 §2.5.4: the last 64 bits are the interface's own choice.
+        IpAddr::V6(six) => Ipv6Addr::from_bits(six.to_bits() >> 64 << 64).into(),
+        four @ IpAddr::V4(_) => four,
+    }
+}
+
 /// RFC 8305 §8: the recommended Connection Attempt Delay.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
@@ -244,6 +253,16 @@ mod tests {
         let (a, b, c) = (addr("192.0.2.1:1"), addr("192.0.2.2:1"), addr("[2001:db8::1]:1"));
         assert_eq!(by_turns([a, b, c]), [c, a, b]);
         assert_eq!(by_turns([c]), [c]);
+    }
+
+    // checks: XST-031
+    #[test]
+    fn rfc4291_s2_5_4_all_addresses_of_one_host_count_as_one() {
+        let site = |text: &str| site_of(text.parse().unwrap()).to_string();
+        assert_eq!(site("2001:db8:1:2:aaaa::1"), site("2001:db8:1:2::ffff"));
+        assert_ne!(site("2001:db8:1:2::1"), site("2001:db8:1:3::1"));
+        assert_eq!([site("192.0.2.1"), site("::ffff:192.0.2.1")], ["192.0.2.1"; 2]);
+        assert_ne!(site("192.0.2.1"), site("192.0.2.2"));
     }
 
     #[test]

@@ -69,6 +69,18 @@ fn a_full_message_is_read() {
     assert_eq!(message.error(), None);
 }
 
+// checks: XST-023
+#[test]
+fn rfc6120_s11_4_what_no_schema_knows_is_passed_over() {
+    let message = message(
+        "<message from='a@b.example' to='c@d.example' novel='x' y:z='1' xmlns:y='urn:y'><mood/><body novel='x'>B</body>\
+         between<x xmlns='urn:other'><body>no</body></x></message>",
+    );
+    assert_eq!(message.bodies().map(|body| body.text.into_owned()).collect::<Vec<_>>(), ["B"]);
+    assert_eq!(presence("<presence><mood/><show novel='x'>away</show></presence>").show(), Some(Show::Away));
+    assert_eq!(iq("<iq type='get' id='1' novel='x'><query xmlns='urn:other'/></iq>").kind(), IqType::Get);
+}
+
 #[test]
 fn rfc6121_s5_2_2_an_unknown_type_is_normal() {
     for (text, kind) in [

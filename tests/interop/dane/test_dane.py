@@ -1,4 +1,4 @@
-"""DANE over a zone that knot signs: two gateways, of which one shows a certificate that no authority has issued."""
+"""DANE over a zone that knot signs: two gateways that show certificates that no authority has issued."""
 import contextlib
 import hashlib
 import json
@@ -17,6 +17,12 @@ from pebble import wait_port
 FOLDER = os.path.join(RUN, "dane")
 NAMES = BASE + 420
 PORTS = {"a": BASE + 430, "b": BASE + 440}
+
+# Where the servers of a domain are, and the adapter that listens there.
+WAYS = {
+    "xmpp": ("_xmpp-server._tcp", 'type = "xmpp"\nlisten = ["tcp:127.0.0.1:%d"]\ndialback = false'),
+    "sip": ("_sips._tcp", 'type = "sip"\nlisten = ["tls:127.0.0.1:%d"]'),
+}
 
 
 def path(name):
@@ -47,18 +53,18 @@ def process(name, *command):
 
 @pytest.fixture(scope="module")
 def zone():
-    """A function that serves the zone, with this hash of a key in TLSA; it gives the file with its keys."""
+    """A function that serves the zone, with these hashes of the domains' keys in TLSA; it gives the file with its keys."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     os.makedirs(path("db"))
 
     @contextlib.contextmanager
-    def serve(digest):
+    def serve(digests, way="xmpp"):
         with open(path("test.zone"), "w") as f:
             f.write("$ORIGIN test.\n$TTL 1\n@ SOA ns.test. root.test. %d 3600 600 86400 1\n NS ns.test.\nns A 127.0.0.1\nhost A 127.0.0.1\n"
                     % time.time())
             for domain, port in PORTS.items():
-                f.write(f"{domain} A 127.0.0.1\n_xmpp-server._tcp.{domain} SRV 0 0 {port} host.test.\n")
-            f.write(f"_{PORTS['b']}._tcp.host TLSA 3 1 1 {digest}\n")
+                f.write(f"{domain} A 127.0.0.1\n{WAYS[way][0]}.{domain} SRV 0 0 {port} host.test.\n")
+                f.write(f"_{port}._tcp.host TLSA 3 1 1 {digests[domain]}\n")
         with open(path("knot.conf"), "w") as f:
             f.write(f'server:\n    rundir: "{FOLDER}"\n    listen: [ 127.0.0.1@{NAMES} ]\nlog:\n  - target: stderr\n    any: info\n'
                     f'database:\n    storage: "{path("db")}"\ntemplate:\n  - id: default\n    storage: "{FOLDER}"\n    file: "%s.zone"\n'
@@ -79,7 +85,7 @@ def zone():
 
 
 @contextlib.contextmanager
-def gateway(name, anchors):
+def gateway(name, anchors, way="xmpp"):
     port, config = PORTS[name], path(f"{name}.toml")
     with open(config, "w") as f:
         f.write(f"""
@@ -100,13 +106,15 @@ listen = "127.0.0.1:{port + 2}"
 [[adapter.native.user]]
 address = "user@{name}.test"
 token = "token"
-[adapter.xmpp]
-type = "xmpp"
-listen = ["tcp:127.0.0.1:{port}"]
+[adapter.wire]
+{WAYS[way][1] % port}
 [[domain]]
 name = "{name}.test"
 adapter = "native"
 """)
+        if (name, way) == ("b", "sip"):
+            # RFC 7673 is about servers that are called: this caller is known by its address
+            f.write('[[domain]]\nname = "a.test"\nrole = "remote"\nadapter = "wire"\ntrusted = ["127.0.0.1/32"]\n')
     with process(name, os.environ["INTERLINGUA"], "serve", "--config", config) as running:
         wait_port(port + 1, running)
         wait_port(port, running)
@@ -114,7 +122,7 @@ adapter = "native"
 
 
 def send():
-    """The reason of failure, if any, of a message from a to b, and how b has proven itself to a."""
+    """The answer to a message from a to b, and how b has proven itself to a."""
     body = json.dumps({"to": "user@b.test", "content_type": "text/plain", "body": "hello"}).encode()
     request = urllib.request.Request(f"http://127.0.0.1:{PORTS['a'] + 2}/v1/messages", body,
                                      {"Authorization": "Bearer token", "Content-Type": "application/json"})
@@ -122,21 +130,39 @@ def send():
         answer = urllib.request.urlopen(request, timeout=30).read()
     except urllib.error.HTTPError as error:
         answer = error.read()
-    peers = json.load(urllib.request.urlopen(f"http://127.0.0.1:{PORTS['a'] + 1}/api/v1/peers", timeout=5))
-    return answer.decode(), [peer["proof"] for peer in peers["proven"] if peer["peer"] == "b.test"]
+    return answer.decode(), proofs("a", "b")
 
 
-def test_a_certificate_in_a_signed_zone_proves_a_server_and_another_does_not(zone):
+def ask(name, path):
+    return json.load(urllib.request.urlopen(f"http://127.0.0.1:{PORTS[name] + 1}{path}", timeout=10))
+
+
+def proofs(name, of):
+    """How a domain has proven itself to a gateway."""
+    return [peer["proof"] for peer in ask(name, "/api/v1/peers")["proven"] if peer["peer"] == f"{of}.test"]
+
+
+@pytest.fixture(scope="module")
+def digests(zone):
     os.makedirs(FOLDER, exist_ok=True)
-    certificate("a")
-    digest = certificate("b")
-    with zone(digest) as anchors, gateway("b", anchors):
-        with gateway("a", anchors):
-            assert send()[1] == ["dane"]
-    with zone("0" * 64) as anchors, gateway("b", anchors), gateway("a", anchors):
-        answer, proofs = send()
-        assert proofs == [] and "certificate-dane" in answer, answer
-    with zone(digest) as anchors:
+    return {name: certificate(name) for name in PORTS}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_certificate_in_a_signed_zone_proves_a_server_and_another_does_not(zone, digests, way):
+    with zone(digests, way) as anchors, gateway("b", anchors, way), gateway("a", anchors, way):
+        assert "DANE-EE record found, signed" in str(ask("a", "/api/v1/explain?from=user@a.test&to=user@b.test"))
+        answer, proven = send()
+        assert proven == ["dane"], answer
+        # and who called, over XMPP without dialback
+        assert proofs("b", "a") == ["dane" if way == "xmpp" else "trusted-address"]
+    with zone(digests | {"b": "0" * 64}, way) as anchors, gateway("b", anchors, way), gateway("a", anchors, way):
+        answer, proven = send()
+        assert proven == [] and "certificate-dane" in answer, answer
+
+
+def test_a_zone_that_somebody_else_has_signed_proves_nobody(zone, digests):
+    with zone(digests) as anchors:
         wrong = path("wrong.key")
         with open(anchors) as f, open(wrong, "w") as g:
             for line in f:
@@ -144,5 +170,5 @@ def test_a_certificate_in_a_signed_zone_proves_a_server_and_another_does_not(zon
                 *head, key = line.split()
                 g.write(" ".join(head) + " " + key[:8] + ("A" if key[8] != "A" else "B") + key[9:] + "\n")
         with gateway("b", anchors), gateway("a", wrong):
-            answer, proofs = send()
-            assert proofs == [] and "dnssec-bogus" in answer, answer
+            answer, proven = send()
+            assert proven == [] and "dnssec-bogus" in answer, answer

@@ -81,6 +81,9 @@ pub struct Presence {
     /// Dialogs kept, those of watchers and of presentities together; further subscriptions are answered with 503.
     /// Default: 262144.
     pub dialogs: usize,
+    /// Dialogs of one watcher, on all of his devices: four with a thousand contacts each. What is beyond is answered with 500.
+    /// Default: 4096.
+    pub dialogs_per_watcher: usize,
     /// Domains of this network whose users publish their presence here (PUBLISH): for them this gateway is the presence
     /// agent, and asks no next hop.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -110,6 +113,7 @@ impl Default for Presence {
             min_expires: Duration::from_secs(60),
             max_expires: Duration::from_secs(24 * 3600),
             dialogs: 262_144,
+            dialogs_per_watcher: 4_096,
             agent: Vec::new(),
             agent_approval: Approval::default(),
         }
@@ -181,7 +185,7 @@ pub struct Limits {
     pub queue_per_uri: usize,
     /// Connections, both ways together; further ones are closed at once. Default: 4096.
     pub connections: usize,
-    /// Connections that are accepted from one address; further ones are closed at once. Default: 512.
+    /// Connections that are accepted from one address, or one /64 of IPv6; further ones are closed at once. Default: 512.
     pub connections_per_address: usize,
     /// A connection without traffic for so long is closed. Default: "10m".
     #[serde(with = "adapter_api::duration")]

@@ -123,7 +123,7 @@ impl Core {
         match pending.request.method() {
             Some(Method::Message) => self.handle_instant_message(pending, key, merge_key, now),
             Some(Method::Subscribe) => self.handle_subscribe(pending, key, merge_key, now),
-            Some(Method::Notify) => self.handle_notify(&pending, now),
+            Some(Method::Notify) => self.handle_notify(pending, key, now),
             Some(Method::Publish) => self.handle_publish(pending, key, now),
             Some(Method::Options) => self.answer_options(&pending, now),
             // RFC 3261 §9.2: a MESSAGE goes on; only whether it is known matters.
@@ -266,11 +266,7 @@ impl Core {
             Some(accepting) if accepting.is_unknown(outcome) => pending.response(481),
             Some(_) | None => pending.answer(outcome),
         };
-        // Nothing at all is sent where the shortest answer is still too long.
-        let response = match pending.limit {
-            Some(limit) => response.encode_within(limit).unwrap_or_default(),
-            None => response.encode(),
-        };
+        let response = pending.encode(&response);
         if self.server.respond(handle, response, now).is_some() {
             self.unanswered = self.unanswered.saturating_sub(1);
         }
@@ -401,8 +397,16 @@ impl Pending {
         ResponseBuilder::new(&self.request, status).source(self.source.peer).to_tag(&self.tag)
     }
 
+    /// SEC-006: nothing at all is sent where the shortest answer is still too long.
+    pub(super) fn encode(&self, response: &ResponseBuilder<'_>) -> Bytes {
+        match self.limit {
+            Some(limit) => response.encode_within(limit).unwrap_or_default(),
+            None => response.encode(),
+        }
+    }
+
     /// RFC 3428 §7, RFC 7247 §7.1.
-    fn answer(&self, outcome: &Outcome) -> ResponseBuilder<'_> {
+    pub(super) fn answer(&self, outcome: &Outcome) -> ResponseBuilder<'_> {
         let failure = match outcome {
             Outcome::Success(Proof::Recipient) => return self.response(200),
             Outcome::Success(Proof::Server) | Outcome::HandedOver | Outcome::Indeterminant => {

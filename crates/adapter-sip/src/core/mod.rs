@@ -26,7 +26,7 @@ mod unreachable;
 
 use crate::config::{Config, LargeMessages, Wrapping};
 use crate::mapping::thread::ThreadTable;
-use adapter_api::{AdapterError, Context, Delivery, Hub, Shutdown, Transport};
+use adapter_api::{AdapterError, Context, Delivery, Hub, Shutdown, Token, Transport};
 use answers::Answers;
 use auth::Auth;
 use bytes::Bytes;
@@ -156,7 +156,7 @@ pub(crate) async fn run(setup: Setup, mut shutdown: Shutdown) -> Result<(), Adap
             Turn::Datagrams => core.handle_datagrams(now),
             Turn::Streams => events.drain(..).for_each(|event| core.handle_stream_event(event, now)),
             Turn::Deliveries => batch.drain(..).for_each(|delivery| core.handle_delivery(delivery, now)),
-            Turn::Answers => outcomes.drain(..).for_each(|(token, outcome)| core.handle_answer(token, &outcome, now)),
+            Turn::Answers => outcomes.drain(..).for_each(|settled| core.handle_settled(settled, now)),
             Turn::Located(found) => core.handle_located(found, now),
             Turn::Unreachable(lost) => core.handle_unreachable(lost, now),
             Turn::Configured => {
@@ -308,6 +308,13 @@ impl Core {
         self.handle_trunks(now);
     }
 
+    fn handle_settled(&mut self, settled: Settled, now: Instant) {
+        match settled {
+            Settled::Request(token, outcome) => self.handle_answer(token, &outcome, now),
+            Settled::Report(token, outcome) => self.handle_report_answer(token, &outcome, now),
+        }
+    }
+
     fn handle_stream_event(&mut self, event: StreamEvent, now: Instant) {
         match event {
             StreamEvent::Accepted(stream, peer, transport) => self.streams.accept(stream, peer, transport),
@@ -322,8 +329,8 @@ impl Core {
                 }
             }
             StreamEvent::Secured(connection, identity, protection) => {
-                if let Some(domain) = self.streams.secured(connection, identity, protection) {
-                    self.hub.peer_proven(domain.as_str(), "certificate", protection);
+                if let Some((domain, proof)) = self.streams.secured(connection, identity, protection) {
+                    self.hub.peer_proven(domain.as_str(), proof, protection);
                 }
             }
             StreamEvent::Overtaken { connection, by, address } => {
@@ -351,8 +358,13 @@ fn listen_error(error: transport::BindError) -> AdapterError {
     AdapterError::Listen { listen: format!("{}:{}", error.transport, error.addr), source: error.source }
 }
 
-/// What the hub says of a request, and which request that is.
-type Settled = (adapter_api::Token, Outcome);
+/// What the hub says, and what of.
+enum Settled {
+    /// A request.
+    Request(Token, Outcome),
+    /// What it was told of a presentity here.
+    Report(Token, Outcome),
+}
 
 /// A waiter that the hub can share.
 type Waiter = Arc<dyn adapter_api::Settlement>;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
+use transport::site_of;
 
 /// How many answers each unproven source may still have.
 #[derive(Debug, Default)]
@@ -28,6 +29,7 @@ const MAX_KNOWN: usize = 4096;
 impl Strangers {
     /// Whether one more datagram from there is answered.
     pub(crate) fn admit(&mut self, source: IpAddr, now: Instant) -> bool {
+        let source = site_of(source);
         if self.known.len() >= MAX_KNOWN && !self.known.contains_key(&source) {
             self.known.retain(|_, bucket| !bucket.is_full(now));
             if self.known.len() >= MAX_KNOWN {
@@ -63,6 +65,7 @@ impl Bucket {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::Ipv6Addr;
 
     // checks: SEC-006
     #[test]
@@ -75,6 +78,15 @@ mod tests {
         assert_eq!((0..60).filter(|_| strangers.admit(one, later)).count(), 3);
         let much_later = later + Duration::from_secs(3600);
         assert_eq!((0..60).filter(|_| strangers.admit(one, much_later)).count(), 50);
+    }
+
+    #[test]
+    fn rfc4291_s2_5_4_a_host_has_no_more_answers_for_having_many_addresses() {
+        let (mut strangers, now) = (Strangers::default(), Instant::now());
+        let from = |network: u16, host: u16| Ipv6Addr::from([0x2001, 0xdb8, 0, network, 0, 0, 0, host]).into();
+        assert_eq!((0..60).filter(|host| strangers.admit(from(1, *host), now)).count(), 50);
+        assert!(strangers.admit(from(2, 0), now), "another network is not affected");
+        assert_eq!(strangers.known.len(), 2);
     }
 
     #[test]

@@ -165,6 +165,13 @@ impl Gateway {
         timeout(PATIENCE, self.presence.recv()).await.unwrap().unwrap()
     }
 
+    /// The same, taken as the hub.
+    pub async fn heard(&mut self) -> Operation {
+        let (operation, settle) = self.told().await;
+        settle.settle(Outcome::Success(impp_model::Proof::Server));
+        operation
+    }
+
     /// The next operation that was handed in.
     pub async fn next(&mut self) -> Submitted {
         timeout(PATIENCE, self.submitted.recv()).await.unwrap().unwrap()
@@ -211,7 +218,7 @@ impl Gateway {
 }
 
 /// A message to Romeo; repeats are of one and the same.
-fn message_of(repeat: bool, change: impl FnOnce(&mut MessageOperation)) -> Operation {
+pub fn message_of(repeat: bool, change: impl FnOnce(&mut MessageOperation)) -> Operation {
     let end = |text: &str| Endpoint::bare(text.parse().unwrap());
     let mut operation = MessageOperation {
         source: end("juliet@example.com"),

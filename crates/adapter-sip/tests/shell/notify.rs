@@ -105,8 +105,40 @@ async fn rfc6665_s8_2_1_the_id_of_a_subscription_is_in_its_notify_and_its_refres
     let (answer, id) = accepted(&mut gateway, &peer, &with(subscribe(&peer, &contact, None), ";id=7")).await;
     peer.send(gateway.udp, &with(subscribe(&peer, &contact, Some(&answer)), ";id=8")).await;
     assert_eq!(status(&peer.receive().await), 481, "another subscription");
+    let other_tag = |text: String| text.replace(";tag=v", ";tag=w");
+    peer.send(gateway.udp, &other_tag(with(subscribe(&peer, &contact, Some(&answer)), ";id=7"))).await;
+    assert_eq!(status(&peer.receive().await), 481, "RFC 3261 §12.2.2: another dialog");
     tell(&gateway, id, 1);
     assert_eq!(text(&peer.receive().await, HeaderId::Event).as_deref(), Some("presence;id=7"));
+}
+
+// checks: SIP-033
+#[tokio::test]
+async fn rfc3261_s12_2_1_1_a_notify_follows_all_routes_in_order_to_the_newest_contact() {
+    let (mut gateway, peer, proxy) = (Gateway::start().await, Peer::bind().await, Peer::bind().await);
+    let routes = [format!("<sip:{};lr>", proxy.address), "<sip:192.0.2.1;lr>".to_owned()];
+    let routes_in =
+        |message: &Message, id| message.values(id).map(|value| value.unwrap().to_owned()).collect::<Vec<_>>();
+    let target = |user: &str| format!("sip:{user}@{}", peer.address);
+    let recorded = format!("<{}>\r\nRecord-Route: {}", target("one"), routes.join(", "));
+    let (answer, id) = accepted(&mut gateway, &peer, &subscribe(&peer, &recorded, None)).await;
+    assert_eq!(routes_in(&answer, HeaderId::RecordRoute), routes);
+    tell(&gateway, id.clone(), 1);
+    let (notify, from) = proxy.receive_from().await;
+    assert_eq!(notify.request_uri(), Some(&*target("one")));
+    assert_eq!(routes_in(&notify, HeaderId::Route), routes);
+    proxy.answer(from, &notify, 200).await;
+    // Another tag is another dialog, of which nobody knows.
+    let again = subscribe(&peer, &format!("<{}>", target("two")), Some(&answer));
+    let tag = text(&answer, HeaderId::To).unwrap().split_once("tag=").unwrap().1.to_owned();
+    peer.send(gateway.udp, &again.replace(&tag, "other").replace("second", "stray")).await;
+    assert_eq!(status(&peer.receive().await), 481);
+    // A refresh moves the target, and no route.
+    accepted(&mut gateway, &peer, &again).await;
+    tell(&gateway, id, 2);
+    let notify = proxy.receive().await;
+    assert_eq!(notify.request_uri(), Some(&*target("two")));
+    assert_eq!(routes_in(&notify, HeaderId::Route), routes);
 }
 
 // checks: EVT-032

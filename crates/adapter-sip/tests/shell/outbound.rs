@@ -37,16 +37,25 @@ async fn rfc3428_s4_a_delivery_becomes_a_message_and_its_answer_the_outcome() {
     assert_eq!(gateway.events.recv().await.as_deref(), Some("example.net Up"));
 }
 
-// checks: SIP-001
+// checks: SIP-001, LOC-007
 #[tokio::test]
-async fn rfc3261_s17_1_2_2_an_unanswered_request_is_repeated() {
-    let (gateway, peer) = (Gateway::start().await, Peer::bind().await);
-    let settled = gateway.deliver(peer.hop(), |_| {});
+async fn rfc3261_s17_1_2_2_an_unanswered_request_is_repeated_to_the_same_server() {
+    let (gateway, peer, other) = (Gateway::start().await, Peer::bind().await, Peer::bind().await);
+    let servers = [(peer.address, Transport::Udp), (other.address, Transport::Udp)];
+    let settled = gateway.deliver(located(&servers), |_| {});
     let first = peer.receive().await;
     let (second, from) = peer.receive_from().await;
     assert_eq!(first.octets(), second.octets());
     peer.answer(from, &second, 200).await;
     assert_eq!(outcome(settled).await, Outcome::Success(Proof::Recipient));
+    // The next message is the first that the other server hears of, when this one refuses it.
+    let moved = gateway.deliver(located(&servers), |_| {});
+    let (refused, from) = peer.receive_from().await;
+    peer.answer(from, &refused, 503).await;
+    let (taken, from) = other.receive_from().await;
+    assert_eq!(text(&taken, HeaderId::CallId), text(&refused, HeaderId::CallId));
+    other.answer(from, &taken, 200).await;
+    assert_eq!(outcome(moved).await, Outcome::Success(Proof::Recipient));
 }
 
 #[tokio::test]

@@ -2,7 +2,9 @@
 
 use crate::kit::{FakeDns, Gateway, PATIENCE, Peer, request, status, text};
 use adapter_api::Tls;
-use impp_model::{Endpoint, News, Operation, Outcome, Proof, Standing, SubscribeOperation, Wish};
+use impp_model::{
+    Cause, Endpoint, Failure, Kind, News, Operation, Outcome, Proof, Side, Standing, SubscribeOperation, Wish,
+};
 use serde_json::json;
 use sip_proto::build::ResponseBuilder;
 use sip_proto::header_id::HeaderId;
@@ -59,9 +61,9 @@ async fn rfc6665_s4_4_1_the_route_set_is_that_of_the_notify() {
     let route = format!("<sip:{};lr>", proxy.address);
     let notify = notify(&gateway, &peer, &first, "peer", &format!("Record-Route: {route}\r\n"), "");
     peer.send(gateway.udp, &notify).await;
-    assert_eq!(status(&peer.receive().await), 200);
-    let (Operation::Notify(told), _) = gateway.told().await else { panic!("no notification") };
+    let Operation::Notify(told) = gateway.heard().await else { panic!("no notification") };
     assert!(matches!(told.standing, Standing::Active { .. }));
+    assert_eq!(status(&peer.receive().await), 200);
     hand_over(&gateway, &peer, hour()).await;
     assert_eq!(text(&proxy.receive().await, HeaderId::Route), Some(route));
 }
@@ -74,11 +76,62 @@ async fn rfc6665_s4_1_3_a_notify_that_is_refused_makes_no_dialog() {
     let (first, from) = peer.receive_from().await;
     peer.answer(from, &first, 200).await;
     let (pidf, route) = ("Content-Type: application/pidf+xml\r\n", "Record-Route: <nowhere\r\n");
-    for (tag, lines, body, expected) in [("a", pidf, "<no", 400), ("b", route, "", 400), ("c", "", "", 200)] {
+    for (tag, lines, body) in [("a", pidf, "<no"), ("b", route, "")] {
         peer.send(gateway.udp, &notify(&gateway, &peer, &first, tag, lines, body)).await;
-        assert_eq!(status(&peer.receive().await), expected, "{tag}");
+        assert_eq!(status(&peer.receive().await), 400, "{tag}");
     }
-    assert!(matches!(gateway.told().await, (Operation::Notify(_), _)));
+    peer.send(gateway.udp, &notify(&gateway, &peer, &first, "c", "", "")).await;
+    assert!(matches!(gateway.heard().await, Operation::Notify(_)));
+    assert_eq!(status(&peer.receive().await), 200);
+}
+
+// checks: EVT-036
+#[tokio::test]
+async fn rfc6665_s4_1_3_a_notify_is_answered_by_what_the_hub_says_and_none_is_lost_to_its_load() {
+    let (mut gateway, peer) = (Gateway::start().await, Peer::bind().await);
+    hand_over(&gateway, &peer, hour()).await;
+    let (first, from) = peer.receive_from().await;
+    peer.answer(from, &first, 200).await;
+    let states = [(1, "open"), (2, "closed"), (3, "open"), (4, "closed")];
+    let [one, two, three, four] = states.map(|(number, basic)| {
+        let body = format!(
+            "<presence xmlns='urn:ietf:params:xml:ns:pidf' entity='pres:romeo@example.net'><tuple id='a'><status><basic>{basic}\
+             </basic></status></tuple></presence>"
+        );
+        notify(&gateway, &peer, &first, "peer", "Content-Type: application/pidf+xml\r\n", &body)
+            .replace("z9hG4bKpeer", &format!("z9hG4bK{number}"))
+            .replace("CSeq: 1", &format!("CSeq: {number}"))
+    });
+    let closed = |operation: &Operation| match operation {
+        Operation::Notify(notify) => match &notify.news {
+            News::Whole(info) => !info.is_open(),
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    };
+    peer.send(gateway.udp, &one).await;
+    let (operation, settle) = gateway.told().await;
+    assert!(!closed(&operation));
+    // While the hub has one of a pair the others wait for it, and the newest goes next.
+    peer.send(gateway.udp, &two).await;
+    peer.send(gateway.udp, &three).await;
+    peer.send(gateway.udp, &request("OPTIONS", "sip:gw.example.com", &format!("UDP {}", peer.address), "o", "", ""))
+        .await;
+    assert_eq!(
+        text(&peer.receive().await, HeaderId::CSeq).as_deref(),
+        Some("1 OPTIONS"),
+        "the others are not answered yet"
+    );
+    assert!(gateway.presence.try_recv().is_err());
+    settle.settle(Failure::new(Side::Ours, Cause::Overload));
+    for _ in 0..3 {
+        let answer = peer.receive().await;
+        assert_eq!((status(&answer), text(&answer, HeaderId::RetryAfter).as_deref()), (503, Some("5")));
+    }
+    assert!(!closed(&gateway.heard().await), "the last state comes by itself once the hub has room");
+    peer.send(gateway.udp, &four).await;
+    assert!(closed(&gateway.heard().await));
+    assert_eq!(status(&peer.receive().await), 200);
 }
 
 // checks: EVT-023
@@ -120,21 +173,28 @@ async fn rfc3856_s6_6_2_who_has_an_agent_approves_by_watching() {
     let more = json!({"presence": {"agent": ["example.net"]}});
     let (mut gateway, peer) = (Gateway::start_with(more, FakeDns(Vec::new())).await, Peer::bind().await);
     hand_over(&gateway, &peer, hour()).await;
-    let standing = |(operation, _)| match operation {
+    let standing = |operation| match operation {
         Operation::Notify(notify) => (notify.standing.clone(), notify.news.clone()),
         other => panic!("{other:?}"),
     };
-    let waits = standing(gateway.told().await);
+    let waits = standing(gateway.heard().await);
     assert!(matches!(waits, (Standing::Pending { .. }, News::Nothing)), "{waits:?}");
     hand_over(&gateway, &peer, Wish::Fetch).await;
-    let refused = standing(gateway.told().await);
+    let refused = standing(gateway.heard().await);
     assert!(matches!(refused, (Standing::Ended { .. }, News::Nothing)), "{refused:?}");
     peer.send(gateway.udp, &subscribe(&peer, "a", "3600")).await;
-    let approved = standing(gateway.told().await);
+    let (mut both, mut watches) = ([gateway.heard().await, gateway.heard().await].to_vec(), Vec::new());
+    both.retain(|operation| {
+        matches!(operation, Operation::Notify(_)) || {
+            watches.push(operation.kind());
+            false
+        }
+    });
+    assert_eq!(watches, [Kind::Subscribe], "Romeo watches her");
+    let approved = standing(both.remove(0));
     assert!(matches!(approved, (Standing::Active { .. }, _)), "{approved:?}");
-    assert!(matches!(gateway.told().await, (Operation::Subscribe(_), _)), "and Romeo watches her");
     hand_over(&gateway, &peer, hour()).await;
-    assert!(matches!(standing(gateway.told().await).0, Standing::Active { .. }), "for good");
+    assert!(matches!(standing(gateway.heard().await).0, Standing::Active { .. }), "for good");
 }
 
 // checks: PUB-009
@@ -149,4 +209,21 @@ async fn rfc3903_s7_options_tell_that_publications_are_taken() {
         assert_eq!(text(&answer, HeaderId::Allow).unwrap().contains("PUBLISH"), takes);
         assert_eq!(text(&answer, HeaderId::AllowEvents).as_deref(), Some("presence"));
     }
+}
+
+// checks: PRS-063
+#[tokio::test]
+async fn one_watcher_has_no_more_dialogs_than_the_bound_and_the_others_theirs() {
+    let more = json!({"presence": {"dialogs_per_watcher": 2}});
+    let (mut gateway, peer) = (Gateway::start_with(more, FakeDns(Vec::new())).await, Peer::bind().await);
+    for branch in ["a", "b"] {
+        peer.send(gateway.udp, &subscribe(&peer, branch, "3600")).await;
+        assert!(matches!(gateway.heard().await, Operation::Subscribe(_)));
+        assert_eq!(status(&peer.receive().await), 200);
+    }
+    peer.send(gateway.udp, &subscribe(&peer, "c", "3600")).await;
+    assert_eq!(status(&peer.receive().await), 500);
+    let other = subscribe(&peer, "d", "3600").replace("From: <sip:romeo@", "From: <sip:paris@");
+    peer.send(gateway.udp, &other).await;
+    assert!(matches!(gateway.heard().await, Operation::Subscribe(_)));
 }

@@ -1,15 +1,17 @@
 //! RFC 5922 and RFC 5923: domain certificates, both ways.
 
-use crate::kit::{FakeDns, Gateway, PATIENCE, Wire, cause, outcome, request, status};
-use adapter_api::{Hop, SourceProof, SpeaksFor, Target, Tls, Transport};
+use crate::kit::{FakeDns, Gateway, PATIENCE, Wire, cause, message_of, outcome, request, status};
+use adapter_api::{Examine, Hop, SourceProof, SpeaksFor, Target, Tls, Transport};
+use async_trait::async_trait;
 use impp_model::{Cause, Outcome, Proof};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use transport::tls::testkit::{Authority, San, Variant};
+use transport::dane::{DaneError, SecureDns, Secured, Tlsa};
+use transport::tls::testkit::{Authority, Issued, San, Variant};
 use transport::tls::{Handshake, TlsAcceptor};
 
 const LISTEN: [&str; 4] = ["udp:127.0.0.1:0", "tcp:127.0.0.1:0", "tls:127.0.0.1:0", "wss:127.0.0.1:0"];
@@ -23,10 +25,23 @@ struct World {
 
 impl World {
     async fn new() -> Self {
+        Self::begin(None).await
+    }
+
+    /// One whose name system is asked for signatures.
+    async fn signed(dns: Signed) -> Self {
+        Self::begin(Some(dns)).await
+    }
+
+    async fn begin(dns: Option<Signed>) -> Self {
         let (authority, folder) = (Authority::new("CA"), tempfile::tempdir().unwrap());
         let own = authority.issue(&[San::Dns("gw.example.com"), San::Dns("example.com")]);
         let settings = authority.settings(folder.path(), &[("gw", &own)]);
         let tls = Tls::load(settings, "gw.example.com".parse().unwrap()).unwrap();
+        let tls = match dns {
+            Some(dns) => tls.with_dnssec(Arc::new(dns)),
+            None => tls,
+        };
         let more = serde_json::json!({ "listen": LISTEN });
         let gateway = Gateway::start_in(more, FakeDns(Vec::new()), &[], tls).await;
         Self { gateway, authority, folder }
@@ -34,10 +49,13 @@ impl World {
 
     /// A peer that shows a certificate with these names.
     fn peer(&self, names: &[San<'_>], variant: &Variant) -> Arc<Tls> {
-        let folder = self.folder.path().join(names.len().to_string() + &variant.self_signed.to_string());
-        std::fs::create_dir_all(&folder).unwrap();
-        let issued = self.authority.issue_variant(names, variant);
-        let settings = self.authority.settings(&folder, &[("peer", &issued)]);
+        self.shows(&self.authority.issue_variant(names, variant))
+    }
+
+    /// A peer that shows a certificate.
+    fn shows(&self, issued: &Issued) -> Arc<Tls> {
+        let folder = tempfile::tempdir_in(self.folder.path()).unwrap().keep();
+        let settings = self.authority.settings(&folder, &[("peer", issued)]);
         Arc::new(Tls::load(settings, "peer.invalid".parse().unwrap()).unwrap())
     }
 
@@ -150,6 +168,106 @@ async fn rfc5922_s7_3_nothing_is_sent_to_anybody_else() {
             assert!(Wire::new(handshake.stream).is_closed_unused().await, "{names:?}");
         }
         assert_eq!(cause(delivered).await, Cause::RemoteNotFound, "{names:?}");
+    }
+}
+
+/// A name system that signs everything: one server of example.net at this address, and what it says of its certificates.
+struct Signed(SocketAddr, Result<Vec<Tlsa>, DaneError>);
+
+#[async_trait]
+impl SecureDns for Signed {
+    async fn srv(&self, name: &str) -> Result<Secured<(String, u16)>, DaneError> {
+        assert_eq!(name, "_sips._tcp.example.net");
+        Ok(Secured { records: vec![("srv.example.".to_owned(), self.0.port())], is_secure: true })
+    }
+    async fn addresses(&self, name: &str) -> Result<Secured<IpAddr>, DaneError> {
+        assert_eq!(name, "srv.example");
+        Ok(Secured { records: vec![self.0.ip()], is_secure: true })
+    }
+    async fn tlsa(&self, name: &str) -> Result<Secured<Tlsa>, DaneError> {
+        assert_eq!(name, format!("_{}._tcp.srv.example", self.0.port()));
+        self.1.clone().map(|records| Secured { records, is_secure: true })
+    }
+}
+
+/// RFC 6698 §2.1: the whole certificate, as it is.
+fn tlsa(usage: u8, issued: &Issued) -> Tlsa {
+    Tlsa { usage, selector: 0, matching: 0, data: issued.certificate().to_vec() }
+}
+
+/// A server whose certificate no authority has issued, and where it listens.
+async fn stranger() -> (Issued, TcpListener, SocketAddr) {
+    let issued = Authority::new("other").issue_variant(&[San::Dns("whoever.example")], &Variant::self_signed());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    (issued, listener, address)
+}
+
+// checks: TLS-004, LOC-005
+#[tokio::test]
+async fn rfc7673_s4_2_the_name_system_may_vouch_for_a_server_in_place_of_an_authority() {
+    let (theirs, listener, address) = stranger().await;
+    let world = World::signed(Signed(address, Ok(vec![tlsa(3, &theirs)]))).await;
+    let delivered = world.gateway.deliver(located(address), |_| {});
+    let (stream, _) = timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
+    let mut wire = Wire::new(TlsAcceptor::new(world.shows(&theirs), &[]).accept(stream).await.unwrap().stream);
+    let request = wire.receive().await;
+    wire.answer(&request, 200).await;
+    assert_eq!(outcome(delivered).await, Outcome::Success(Proof::Recipient));
+}
+
+// checks: TLS-004, SEC-002
+#[tokio::test]
+async fn rfc7673_s3_4_what_the_name_system_says_of_another_or_cannot_say_forbids_the_server() {
+    let (other, ..) = stranger().await;
+    let failures = [DaneError::Bogus("it".to_owned()), DaneError::Failure("it".to_owned())];
+    let mentions = [Ok(vec![tlsa(3, &other)]), Ok(vec![tlsa(1, &other)])].into_iter();
+    for said in mentions.chain(failures.map(Err)) {
+        let (_, listener, address) = stranger().await;
+        let world = World::signed(Signed(address, said.clone())).await;
+        let delivered = world.gateway.deliver(located(address), |_| {});
+        let (stream, _) = timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
+        // The domain's own certificate, of an authority that is trusted.
+        let server = TlsAcceptor::new(world.peer(&[San::Dns("example.net")], &Variant::default()), &[]);
+        if let Ok(handshake) = server.accept(stream).await {
+            assert!(said.is_ok() && Wire::new(handshake.stream).is_closed_unused().await, "{said:?}");
+        }
+        assert_eq!(cause(delivered).await, Cause::LinkDown, "{said:?}");
+    }
+}
+
+// checks: TLS-004, LOC-005
+#[tokio::test]
+async fn rfc5922_s7_3_a_signed_srv_record_makes_no_host_the_domain() {
+    let (_, listener, address) = stranger().await;
+    let world = World::signed(Signed(address, Ok(vec![]))).await;
+    let delivered = world.gateway.deliver(located(address), |_| {});
+    let (stream, _) = timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
+    let server = TlsAcceptor::new(world.peer(&[San::Dns("srv.example")], &Variant::default()), &[]);
+    if let Ok(handshake) = server.accept(stream).await {
+        assert!(Wire::new(handshake.stream).is_closed_unused().await);
+    }
+    assert_eq!(cause(delivered).await, Cause::RemoteNotFound);
+}
+
+#[tokio::test]
+async fn explain_says_what_the_name_system_vouches_for() {
+    let (theirs, _, address) = stranger().await;
+    let bogus = DaneError::Bogus("it".to_owned());
+    for (said, text) in [
+        (
+            Ok(vec![tlsa(3, &theirs)]),
+            "DANE-EE record found, signed: the certificate of srv.example must be one of these",
+        ),
+        (Ok(vec![]), "srv.example is signed, and no TLSA record is there"),
+        (Err(bogus.clone()), &*format!("{bogus}: nothing is sent")),
+    ] {
+        let world = World::signed(Signed(address, said)).await;
+        let operation = Box::new(message_of(false, |_| {}));
+        let findings =
+            world.gateway.adapter.examine(Examine::DryRun { operation, hop: Arc::new(located(address)) }).await;
+        let found = findings.findings.iter().find(|finding| finding.what == "dane");
+        assert_eq!(found.map(|finding| &*finding.value), Some(text));
     }
 }
 

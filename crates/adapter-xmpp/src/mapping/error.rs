@@ -189,6 +189,18 @@ mod tests {
         }
     }
 
+    // checks: XST-035
+    #[test]
+    fn rfc6120_s10_4_3_who_cannot_be_found_is_told_from_who_cannot_be_reached() {
+        let of = |cause| to_stanza_error(&Failure::new(Side::Far, cause)).condition;
+        for cause in [Cause::RemoteNotFound, Cause::NoRoute] {
+            assert_eq!(of(cause), Condition::RemoteServerNotFound, "{cause}");
+        }
+        for cause in [Cause::RemoteTimeout, Cause::DnsFailure, Cause::LinkDown, Cause::Unconfirmed] {
+            assert_eq!(of(cause), Condition::RemoteServerTimeout, "{cause}");
+        }
+    }
+
     // checks: ERR-003
     #[test]
     fn rfc7247_s7_gone_and_redirect_carry_the_new_address() {

@@ -12,6 +12,7 @@ use transport::{Transport, bind_tcp};
 use xmpp_proto::jid;
 
 use super::config::{Config, Settings};
+use super::connection::service;
 use super::core::Core;
 use super::probe::Probe;
 use crate::adapter::{dry_run, unusable};
@@ -45,6 +46,15 @@ impl XmppServer {
         let shared = Arc::<Shared>::default();
         let queue = Queue::new(Arc::clone(&shared), settings.limits.max_queue);
         Ok(Self { settings, capabilities, context, shared, queue })
+    }
+
+    /// RFC 7673 §3: what the name system vouches for at the first server.
+    async fn describe_vouched(&self, domain: &Domain, hop: &Hop, findings: &mut Findings) {
+        let Hop::Located { targets, .. } = hop else { return };
+        let Some(target) = targets.first().filter(|_| self.context.tls.asks_dnssec()) else { return };
+        let direct = target.transport == Some(Transport::Tls);
+        let found = self.context.tls.discover(&service(domain, direct), &target.host, target.address.port()).await;
+        findings.add("dane", found.map_or_else(|error| format!("{error}: nothing is sent"), |found| found.to_string()));
     }
 
     fn describe(&self, domain: Option<&Domain>, hop: Option<&Hop>, findings: &mut Findings) {
@@ -120,7 +130,9 @@ impl Adapter for XmppServer {
             Examine::DryRun { operation, hop, .. } => {
                 let gateway = operation.source().address.domain().clone();
                 dry_run(operation, gateway.as_str(), self.settings.limits.max_stanza, &mut findings);
-                self.describe(Some(operation.destination().address.domain()), Some(hop), &mut findings);
+                let domain = operation.destination().address.domain();
+                self.describe(Some(domain), Some(hop), &mut findings);
+                self.describe_vouched(domain, hop, &mut findings).await;
             }
             Examine::Probe { domain, source, hop } => {
                 self.describe(Some(domain), Some(hop), &mut findings);

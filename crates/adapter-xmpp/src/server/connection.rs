@@ -27,8 +27,8 @@ pub(super) enum Command {
     Write(Bytes),
     /// Read on: what was read before is dealt with.
     Read,
-    /// Begin TLS once all is written.
-    StartTls,
+    /// Begin TLS once all is written, with a peer that says to be the server of this domain.
+    StartTls(Option<Domain>),
     /// Close once all is written.
     Close,
 }
@@ -100,6 +100,8 @@ pub(super) struct Line {
     gauge: Arc<Gauge>,
     id: ConnectionId,
     events: mpsc::UnboundedSender<(ConnectionId, Happened)>,
+    /// Who the peer says to be.
+    caller: Option<Domain>,
 }
 
 /// XEP-0368 §3.
@@ -118,7 +120,7 @@ const READ_BUFFER: usize = 64 * 1024;
 pub(super) fn line(id: ConnectionId, events: mpsc::UnboundedSender<(ConnectionId, Happened)>) -> (Handle, Line) {
     let (sender, commands) = mpsc::unbounded_channel();
     let gauge = Arc::<Gauge>::default();
-    (Handle { commands: sender, gauge: Arc::clone(&gauge) }, Line { commands, gauge, id, events })
+    (Handle { commands: sender, gauge: Arc::clone(&gauge) }, Line { commands, gauge, id, events, caller: None })
 }
 
 impl Handle {
@@ -160,6 +162,11 @@ pub(super) async fn call(line: Line, addresses: Vec<SocketAddr>, host: String, p
     }
 }
 
+/// RFC 7673 §3.1: the SRV records that name a server; XEP-0368 §2: those of direct TLS are others.
+pub(super) fn service(domain: &Domain, direct: bool) -> String {
+    format!("{}._tcp.{domain}", if direct { "_xmpps-server" } else { "_xmpp-server" })
+}
+
 /// Asks the name system about the server, then connects.
 async fn reach(
     addresses: Vec<SocketAddr>,
@@ -170,8 +177,7 @@ async fn reach(
     let Some(first) = addresses.first().copied() else { return Err(Fault::NoAddress) };
     let part = match part {
         Part::Client { tls, domain, source, .. } => {
-            // RFC 7673 §3.1: the records that named the server; XEP-0368 §2: those of direct TLS are others.
-            let service = format!("{}._tcp.{domain}", if direct { "_xmpps-server" } else { "_xmpp-server" });
+            let service = service(&domain, direct);
             let asking = timeout(CONNECT_TIMEOUT, tls.discover(&service, host, first.port())).await;
             let discovery = asking.unwrap_or(Err(DaneError::Failure(service)))?;
             Part::Client { tls, domain, source, discovery }
@@ -185,7 +191,7 @@ async fn reach(
 }
 
 async fn run_secured(mut line: Line, socket: TcpStream, address: SocketAddr, part: Part) {
-    match part.shake(socket, ALPN).await {
+    match part.shake(socket, ALPN, None).await {
         Ok(Handshake { stream, peer, version, .. }) => {
             line.happened(Happened::Open { address, secured: Some(Secured { peer, version }) });
             line.pump(stream).await;
@@ -198,7 +204,7 @@ async fn run_secured(mut line: Line, socket: TcpStream, address: SocketAddr, par
 async fn run(mut line: Line, socket: TcpStream, address: SocketAddr, part: Part) {
     line.happened(Happened::Open { address, secured: None });
     let Some(socket) = line.pump(socket).await else { return };
-    match part.shake(socket, &[]).await {
+    match part.shake(socket, &[], line.caller.as_ref()).await {
         Ok(Handshake { stream, peer, version, .. }) => {
             line.happened(Happened::Secured(Secured { peer, version }));
             line.pump(stream).await;
@@ -208,9 +214,14 @@ async fn run(mut line: Line, socket: TcpStream, address: SocketAddr, part: Part)
 }
 
 impl Part {
-    async fn shake(&self, socket: TcpStream, alpn: &[&[u8]]) -> Result<Handshake<TcpStream>, HandshakeError> {
+    async fn shake(
+        &self,
+        socket: TcpStream,
+        alpn: &[&[u8]],
+        caller: Option<&Domain>,
+    ) -> Result<Handshake<TcpStream>, HandshakeError> {
         match self {
-            Self::Server(acceptor) => acceptor.accept(socket).await,
+            Self::Server(acceptor) => acceptor.accept_caller(socket, caller).await,
             Self::Client { tls, domain, source, discovery } => {
                 tls.connect_vouched(socket, domain, Some(source), alpn, discovery).await
             }
@@ -234,7 +245,10 @@ impl Line {
         loop {
             if queue.is_empty() {
                 match last {
-                    Some(Command::StartTls) => return Some(reader.unsplit(writer)),
+                    Some(Command::StartTls(caller)) => {
+                        self.caller = caller;
+                        return Some(reader.unsplit(writer));
+                    }
                     Some(_) => break,
                     None => self.all_written(),
                 }
@@ -255,7 +269,7 @@ impl Line {
                 command = self.commands.recv(), if last.is_none() => match command {
                     Some(Command::Write(octets)) => queue.push(octets),
                     Some(Command::Read) => may_read = true,
-                    Some(command @ (Command::StartTls | Command::Close)) => last = Some(command),
+                    Some(command @ (Command::StartTls(_) | Command::Close)) => last = Some(command),
                     None => last = Some(Command::Close),
                 },
                 () = tokio::time::sleep(LAST_WRITES), if last.is_some() => break,

@@ -10,11 +10,12 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep_until, timeout};
 use transport::Transport;
+use transport::dane::Discovery;
 use transport::tls::Handshake;
 use xmpp_proto::jid;
 use xmpp_proto::server::{Inquiry, InquiryOutput, LinkError, Offered, Pair, PeerPolicy};
 
-use super::connection::{ALPN, CONNECT_TIMEOUT};
+use super::connection::{ALPN, CONNECT_TIMEOUT, service};
 use super::core::targets;
 
 /// What a server may take to say what it offers.
@@ -47,7 +48,7 @@ impl Probe<'_> {
             match transport::connect_tcp(target.address, CONNECT_TIMEOUT).await {
                 Ok(socket) => {
                     findings.checks.push(Check::ok("server", format!("tcp {} ({})", target.address, target.host)));
-                    return self.ask(socket, target.transport == Some(Transport::Tls), findings).await;
+                    return self.ask(socket, target, findings).await;
                 }
                 Err(error) => failed.push(error.to_string()),
             }
@@ -66,7 +67,8 @@ impl Probe<'_> {
         targets(&found).map_err(|failure| failure.to_string())
     }
 
-    async fn ask(&self, socket: TcpStream, direct: bool, findings: &mut Findings) {
+    async fn ask(&self, socket: TcpStream, target: &Target, findings: &mut Findings) {
+        let direct = target.transport == Some(Transport::Tls);
         let (Ok(from), Ok(to)) =
             (jid::Domain::parse(&self.source.to_unicode()), jid::Domain::parse(&self.domain.to_unicode()))
         else {
@@ -74,7 +76,7 @@ impl Probe<'_> {
         };
         let mut inquiry = Inquiry::new(&Pair { from, to }, direct, PATIENCE, Instant::now());
         let offered = if direct {
-            match self.secure(socket, ALPN, findings).await {
+            match self.secure(socket, target, findings).await {
                 Some(mut stream) => converse(&mut inquiry, &mut stream).await,
                 None => return,
             }
@@ -82,7 +84,7 @@ impl Probe<'_> {
             let mut socket = socket;
             match converse(&mut inquiry, &mut socket).await {
                 Turn::StartTls => {
-                    let Some(mut stream) = self.secure(socket, &[], findings).await else { return };
+                    let Some(mut stream) = self.secure(socket, target, findings).await else { return };
                     inquiry.handle_tls(Instant::now());
                     converse(&mut inquiry, &mut stream).await
                 }
@@ -103,10 +105,25 @@ impl Probe<'_> {
     async fn secure<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         socket: S,
-        alpn: &[&[u8]],
+        target: &Target,
         findings: &mut Findings,
     ) -> Option<impl AsyncRead + AsyncWrite + Unpin + use<S>> {
-        match self.context.tls.connect(socket, self.domain, Some(self.source), alpn).await {
+        let (tls, direct) = (&self.context.tls, target.transport == Some(Transport::Tls));
+        // Those of RFC 7673 §3 are asked as they are before every call.
+        let vouched = tls.discover(&service(self.domain, direct), &target.host, target.address.port()).await;
+        let vouched = match vouched {
+            Ok(vouched) => vouched,
+            Err(error) => {
+                let remedy = "its owner must mend the signatures or TLSA records; no call is made until then";
+                findings.checks.push(Check::fail("dane", error.to_string(), remedy));
+                return None;
+            }
+        };
+        if vouched != Discovery::Insecure {
+            findings.checks.push(Check::ok("dane", vouched.to_string()));
+        }
+        let alpn = if direct { ALPN } else { &[] };
+        match tls.connect_vouched(socket, self.domain, Some(self.source), alpn, &vouched).await {
             Ok(Handshake { stream, peer, version, .. }) => {
                 findings.checks.push(Check::ok("tls", version));
                 let proven = peer.xmpp(self.domain);

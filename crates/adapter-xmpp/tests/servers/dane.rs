@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use adapter_api::SourceProof;
 use impp_model::{Cause, Outcome, Proof};
 use serde_json::json;
 use transport::dane::Tlsa;
@@ -85,4 +86,65 @@ async fn rfc7673_s4_1_a_secure_srv_record_makes_the_hosts_name_count() {
     let a = org(A, &certificate(&ca, A, &Variant::default()), &ca, &names, strict.clone()).await;
     let b = org(B, &certificate(&ca, SRV_TARGET, &Variant::default()), &ca, &names, strict).await;
     assert_eq!(proven([a, b]).await, "dnssec-host");
+}
+
+/// A caller that shows `own`, of which the name system says this, and whom it calls: a gateway whose own records are right.
+async fn caller(own: &Issued, of_caller: Vec<Tlsa>) -> [Org; 2] {
+    let (ca, names) = (Authority::new("CA"), Arc::<Names>::default());
+    let theirs = certificate(&ca, B, &Variant::default());
+    *names.signed.lock().unwrap() = Signed::All([vec![tlsa(3, &theirs)], of_caller].concat());
+    let one_way = json!({"dialback": false, "bidi": false});
+    let a = org(A, own, &ca, &names, one_way.clone()).await;
+    let b = org(B, &theirs, &ca, &names, one_way).await;
+    [a, b]
+}
+
+// checks: XST-008, EXT-001
+#[tokio::test]
+async fn rfc7712_s5_1_a_caller_is_proven_by_the_certificate_that_its_domain_has_published() {
+    let own = Authority::new("other").issue_variant(&[San::Dns("whoever.example")], &Variant::self_signed());
+    let [a, mut b] = caller(&own, vec![tlsa(3, &own)]).await;
+    let told = a.send(B, "hello");
+    let came = b.received().await;
+    assert_eq!(came.provenance.proof, SourceProof::Certificate);
+    came.settle.settle(Outcome::Success(Proof::Recipient));
+    assert_eq!(outcome(told).await, Outcome::Success(Proof::Server));
+    assert_eq!(b.proofs(A).remove(0).0, "dane");
+    // Nothing published, an authority, or one that wants an authority besides.
+    for records in [vec![], vec![tlsa(2, &own)], vec![tlsa(1, &own)]] {
+        let [a, mut b] = caller(&own, records).await;
+        let Outcome::Failure(failure) = outcome(a.send(B, "hello")).await else { panic!("carried") };
+        assert_eq!(failure.cause, Cause::LinkDown);
+        b.received_nothing().await;
+        assert!(b.proofs(A).is_empty());
+    }
+}
+
+// checks: DBK-002
+#[tokio::test]
+async fn rfc7712_s4_3_a_caller_of_whom_the_name_system_says_nothing_may_prove_itself_by_dialback() {
+    let (ca, names) = (Authority::new("CA"), Arc::<Names>::default());
+    let own = Authority::new("other").issue_variant(&[San::Dns(A)], &Variant::self_signed());
+    let one_way = json!({"bidi": false});
+    let a = org(A, &own, &ca, &names, one_way.clone()).await;
+    let mut b = org(B, &certificate(&ca, B, &Variant::default()), &ca, &names, one_way).await;
+    let told = a.send(B, "hello");
+    b.received().await.settle.settle(Outcome::Success(Proof::Recipient));
+    assert_eq!(outcome(told).await, Outcome::Success(Proof::Server));
+    assert_eq!(b.proofs(A).remove(0).0, "dialback");
+}
+
+#[tokio::test]
+async fn explain_says_what_the_name_system_vouches_for() {
+    let theirs = Authority::new("other").issue_variant(&[San::Dns(B)], &Variant::self_signed());
+    for (signed, text) in [
+        (Signed::All(vec![tlsa(3, &theirs)]), "DANE-EE record found, signed"),
+        (Signed::All(vec![]), "no TLSA record"),
+        (Signed::Nothing, "nothing is signed"),
+        (Signed::Wrongly, "dnssec-bogus"),
+    ] {
+        let [a, _b] = pair(&theirs, signed).await;
+        let found = a.explained(B, "dane").await.unwrap_or_default();
+        assert!(found.contains(text), "{text}: {found}");
+    }
 }

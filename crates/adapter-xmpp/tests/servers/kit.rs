@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use adapter_api::{
-    Adapter, Carries, Configuration, Context, Delivery, DomainEntry, Hop, Hub, HubCore, InstanceName, PeerState,
-    Provenance, Role, Settle, Shutdown, ShutdownTrigger, Target, Tls, TraceId, settle_channel,
+    Adapter, Carries, Configuration, Context, Delivery, DomainEntry, Examine, Hop, Hub, HubCore, InstanceName,
+    PeerState, Provenance, Role, Settle, Shutdown, ShutdownTrigger, Target, Tls, TraceId, settle_channel,
 };
 use adapter_xmpp::server::Config;
 use async_trait::async_trait;
@@ -246,15 +246,18 @@ pub async fn org(domain: &str, own: &Issued, ca: &Authority, names: &Arc<Names>,
 impl Org {
     /// Sends a text to somebody at `other`, where the name system says that is.
     pub fn send(&self, other: &str, body: &str) -> oneshot::Receiver<Outcome> {
+        self.deliver(other, self.text(other, body))
+    }
+
+    fn text(&self, other: &str, body: &str) -> Operation {
         let message = InstantMessage { id: Some(body.into()), ..InstantMessage::new(Content::text(body)) };
-        let operation = Operation::Message(Box::new(MessageOperation {
+        Operation::Message(Box::new(MessageOperation {
             source: endpoint(&self.domain, "romeo"),
             destination: endpoint(other, "juliet"),
             max_forwards: MaxForwards::INITIAL,
             trans_id: TransId::from(body),
             message,
-        }));
-        self.deliver(other, operation)
+        }))
     }
 
     /// Tells somebody at `other` that a message was not delivered after all.
@@ -286,12 +289,24 @@ impl Org {
         self.deliver(other, operation)
     }
 
-    fn deliver(&self, other: &str, operation: Operation) -> oneshot::Receiver<Outcome> {
+    /// What a dry run of a text to somebody at `other` finds.
+    pub async fn explained(&self, other: &str, what: &str) -> Option<String> {
+        let operation = Box::new(self.text(other, "hello"));
+        let findings = self.adapter.examine(Examine::DryRun { operation, hop: Arc::new(self.hop(other)) }).await;
+        findings.findings.into_iter().find(|finding| finding.what == what).map(|finding| finding.value)
+    }
+
+    /// Where the name system says that `other` is.
+    fn hop(&self, other: &str) -> Hop {
         let (port, direct) = self.names.domains.lock().unwrap()[other];
         let transport = if direct { transport::Transport::Tls } else { transport::Transport::Tcp };
         let address = SocketAddr::from((self.names.address(), port));
         let target = Target { host: SRV_TARGET.into(), address, transport: Some(transport) };
-        let hop = Hop::Located { domain: Domain::parse(other).unwrap(), targets: vec![target] };
+        Hop::Located { domain: Domain::parse(other).unwrap(), targets: vec![target] }
+    }
+
+    fn deliver(&self, other: &str, operation: Operation) -> oneshot::Receiver<Outcome> {
+        let hop = self.hop(other);
         let (settle, outcome) = settle_channel();
         let delivery = Delivery {
             trace: TraceId(1),

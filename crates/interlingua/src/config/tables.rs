@@ -172,9 +172,9 @@ pub struct Dns {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"lab.zone")]
     pub zone_file: Option<PathBuf>,
-    /// Whether records that are signed (DNSSEC) may vouch for the certificates of XMPP servers (DANE, RFC 7673). The gateway checks the
-    /// signatures itself; the name servers must hand them through. A wrong signature, or other certificates than those vouched for,
-    /// and nothing is sent.
+    /// Whether records that are signed (DNSSEC) may vouch for the certificates of XMPP and SIP servers (DANE, RFC 7673). The gateway
+    /// checks the signatures itself; the name servers must hand them through. A wrong signature, or other certificates than those
+    /// vouched for, and nothing is sent.
     pub dnssec: bool,
     /// The keys that signatures begin with, as DNSKEY records in a master file. Default: those of the root.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -530,7 +530,8 @@ pub struct Presence {
     pub per_presentity: usize,
     /// How many subscriptions the watchers of one domain may have together.
     pub per_domain: usize,
-    /// After a restart the state of so many subscriptions a second is asked for, until all are.
+    /// The state of so many subscriptions a second is asked for after a restart, and told anew to watchers whose link was away,
+    /// until all are.
     pub restart_rate: u32,
     /// Whether the state may be asked for once without a subscription (RFC 8048 §7); the far side decides what it says.
     pub polls: bool,

@@ -55,6 +55,16 @@ impl Directed {
         Some(info)
     }
 
+    /// Whether something was shown.
+    pub(super) fn knows(&self, pair: &Pair) -> bool {
+        self.shown.contains_key(pair)
+    }
+
+    /// What was shown, for who asks once: he may ask again.
+    pub(super) fn look(&self, pair: &Pair) -> Option<Known> {
+        self.shown.get(pair).map(Known::from)
+    }
+
     /// What the watcher of a new record has been shown.
     pub(super) fn take(&mut self, pair: &Pair) -> Option<Known> {
         self.remove(pair).map(|info| Known::from(&info))

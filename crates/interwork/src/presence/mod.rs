@@ -38,7 +38,7 @@ pub struct PresenceLimits {
     pub per_presentity: usize,
     /// Pairs whose WATCHERS are of one domain.
     pub per_domain: usize,
-    /// After a restart so many pairs a second are asked for their state.
+    /// So many pairs a second are asked for their state after a restart, or told anew when a link is up again.
     pub restart_rate: u32,
     /// Whether who may not watch can ask for the state once (RFC 8048 §7.1); the far side decides what it says.
     pub polls: bool,

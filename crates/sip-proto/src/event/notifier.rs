@@ -1,16 +1,35 @@
 //! The notifier's side of one subscription: which NOTIFY goes out when.
 
+use super::{State, SubscriptionState};
 use std::time::{Duration, Instant};
 
 /// What a NOTIFY is to say; `B` is its body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice<B> {
-    /// The value of Subscription-State.
-    pub subscription: String,
-    /// Whether it ends the subscription.
-    pub last: bool,
+    /// How the subscription stands; the terminated one is the last.
+    pub state: State,
+    /// When it ends by itself.
+    pub until: Option<Instant>,
+    /// Why it is over.
+    pub reason: Option<&'static str>,
+    /// Seconds before which it may not be tried again.
+    pub retry_after: Option<u32>,
     /// The body; none where nothing is told.
     pub body: Option<B>,
+}
+
+impl<B> Notice<B> {
+    /// The value of Subscription-State in a NOTIFY that goes out at `now`.
+    pub fn subscription_state(&self, now: Instant) -> String {
+        let left = |until: Instant| until.saturating_duration_since(now).as_millis().div_ceil(1000);
+        let expires = self.until.map(|until| u32::try_from(left(until)).unwrap_or(u32::MAX));
+        let Self { state, reason, retry_after, .. } = *self;
+        SubscriptionState { state, expires, reason, retry_after }.to_string()
+    }
+
+    fn is_last(&self) -> bool {
+        self.state == State::Terminated
+    }
 }
 
 /// What the answer to a NOTIFY means.
@@ -29,6 +48,12 @@ const FIRST_PAUSE: Duration = Duration::from_secs(5);
 /// subscription expires.
 const LONGEST_PAUSE: Duration = Duration::from_secs(160);
 
+/// The longest pause that a watcher may ask for: as long as a subscription lasts by default.
+const LONGEST_ASKED: Duration = Duration::from_secs(3600);
+
+/// How often the last NOTIFY goes again: for somewhat more than a minute, for nobody keeps the dialog but for it.
+const LAST_REPEATS: u8 = 4;
+
 /// One subscription: one NOTIFY at a time, the newest state always last, and no more of them than the interval allows.
 #[derive(Debug, Clone)]
 pub struct Notifier<B> {
@@ -40,7 +65,8 @@ pub struct Notifier<B> {
     /// The one that waits answers a SUBSCRIBE, or ends the subscription: it does not wait for the interval.
     urgent: bool,
     under_way: Option<Box<Notice<B>>>,
-    sent: Option<Instant>,
+    /// The pause before the next one counts from here: the last one, or later where the watcher asked for it.
+    since: Option<Instant>,
     /// How often in a row it failed.
     failures: u8,
 }
@@ -49,7 +75,7 @@ impl<B: Clone> Notifier<B> {
     /// A subscription whose SUBSCRIBE is not answered yet.
     pub fn new(interval: Duration) -> Self {
         let interval = u32::try_from(interval.as_millis()).unwrap_or(u32::MAX);
-        Self { interval, accepted: false, waiting: None, urgent: true, under_way: None, sent: None, failures: 0 }
+        Self { interval, accepted: false, waiting: None, urgent: true, under_way: None, since: None, failures: 0 }
     }
 
     /// The SUBSCRIBE is answered with 2xx: a NOTIFY follows at once (RFC 6665 §4.2.1.2).
@@ -60,11 +86,11 @@ impl<B: Clone> Notifier<B> {
 
     /// The state that watchers are to see. An older one that still waits is not sent (RFC 3856 §6.10).
     pub fn notify(&mut self, notice: Notice<B>) {
-        let is_last = |notice: &Option<Box<Notice<B>>>| notice.as_ref().is_some_and(|notice| notice.last);
+        let is_last = |notice: &Option<Box<Notice<B>>>| notice.as_ref().is_some_and(|notice| notice.is_last());
         if is_last(&self.waiting) || is_last(&self.under_way) {
             return;
         }
-        self.urgent |= notice.last;
+        self.urgent |= notice.is_last();
         // RFC 3856 §6.8: an empty one leaves the state as it was, which may not have been sent.
         let body = notice.body.or_else(|| self.waiting.take().and_then(|waiting| waiting.body));
         self.waiting = Some(Box::new(Notice { body, ..notice }));
@@ -78,7 +104,7 @@ impl<B: Clone> Notifier<B> {
         let notice = self.waiting.take()?;
         self.urgent = false;
         self.under_way = Some(notice.clone());
-        self.sent = Some(now);
+        self.since = Some(now);
         Some(*notice)
     }
 
@@ -87,22 +113,24 @@ impl<B: Clone> Notifier<B> {
         if !self.accepted || self.under_way.is_some() || self.waiting.is_none() {
             return None;
         }
-        Some(match self.sent {
-            Some(sent) if !self.urgent => sent + self.pause(),
+        Some(match self.since {
+            Some(since) if !self.urgent => since + self.pause(),
             Some(_) | None => now,
         })
     }
 
     /// Takes the final status of a NOTIFY, 503 for an error of the transport (RFC 3261 §8.1.3.1); none when there was no answer
-    /// (Timer F).
-    pub fn handle_answer(&mut self, status: Option<u16>) -> NotifyAnswer {
+    /// (Timer F). `pause` is what its Retry-After asks for.
+    pub fn handle_answer(&mut self, status: Option<u16>, pause: Option<Duration>, now: Instant) -> NotifyAnswer {
         let told = self.under_way.take();
+        let passes = status.is_some_and(|status| status == 408 || (500..600).contains(&status));
         let fatal = status.is_none_or(super::ends_subscription);
-        if fatal || told.as_ref().is_some_and(|notice| notice.last) {
+        let is_last = told.as_ref().is_some_and(|notice| notice.is_last());
+        if fatal || (is_last && (!passes || self.failures >= LAST_REPEATS)) {
             return NotifyAnswer::Over;
         }
         // Another failure says that this NOTIFY will never be taken; the next one may be.
-        if !status.is_some_and(|status| status == 408 || (500..600).contains(&status)) {
+        if !passes {
             self.failures = 0;
             return NotifyAnswer::GoesOn;
         }
@@ -111,6 +139,10 @@ impl<B: Clone> Notifier<B> {
             (Some(newer), Some(told)) => newer.body = newer.body.take().or(told.body),
             (none @ None, told) => *none = told,
             (Some(_), None) => {}
+        }
+        // RFC 3261 §20.33: not before it was asked for.
+        if let Some(least) = pause.map(|pause| now + pause.min(LONGEST_ASKED)) {
+            self.since = self.since.max(least.checked_sub(self.pause()));
         }
         NotifyAnswer::GoesOn
     }
@@ -129,7 +161,8 @@ mod tests {
     use super::*;
 
     fn notice(body: Option<u8>, last: bool) -> Notice<u8> {
-        Notice { subscription: if last { "terminated" } else { "active" }.to_owned(), last, body }
+        let state = if last { State::Terminated } else { State::Active };
+        Notice { state, until: None, reason: None, retry_after: None, body }
     }
 
     // checks: EVT-020, EVT-021
@@ -155,7 +188,7 @@ mod tests {
         }
         notifier.notify(notice(None, false));
         assert_eq!(notifier.poll_notify(now), None, "one is under way");
-        assert_eq!(notifier.handle_answer(Some(200)), NotifyAnswer::GoesOn);
+        assert_eq!(notifier.handle_answer(Some(200), None, now), NotifyAnswer::GoesOn);
         let due = now + Duration::from_secs(5);
         assert_eq!((notifier.poll_notify(now), notifier.poll_timeout(now)), (None, Some(due)));
         assert_eq!(notifier.poll_notify(due).unwrap().body, Some(3));
@@ -169,21 +202,21 @@ mod tests {
         notifier.notify(notice(Some(1), false));
         for seconds in [5, 10, 20, 40, 80, 160, 160, 160] {
             assert_eq!(notifier.poll_notify(now).unwrap().body, Some(1));
-            assert_eq!(notifier.handle_answer(Some(503)), NotifyAnswer::GoesOn);
+            assert_eq!(notifier.handle_answer(Some(503), None, now), NotifyAnswer::GoesOn);
             assert_eq!(notifier.poll_timeout(now), Some(now + Duration::from_secs(seconds)));
             now += Duration::from_secs(seconds);
         }
         notifier.poll_notify(now).unwrap();
         notifier.notify(notice(None, false));
-        notifier.handle_answer(Some(503));
+        notifier.handle_answer(Some(503), None, now);
         notifier.handle_accepted();
         assert_eq!(notifier.poll_notify(now).unwrap().body, Some(1), "a refresh proves that he is there");
-        notifier.handle_answer(Some(200));
+        notifier.handle_answer(Some(200), None, now);
         assert_eq!(notifier.poll_timeout(now), None, "told");
         notifier.notify(notice(Some(2), false));
         assert_eq!(notifier.poll_timeout(now), Some(now), "the pauses begin anew");
         notifier.poll_notify(now).unwrap();
-        notifier.handle_answer(Some(415));
+        notifier.handle_answer(Some(415), None, now);
         assert_eq!(notifier.poll_timeout(now), None, "the same document would be refused again");
     }
 
@@ -195,13 +228,55 @@ mod tests {
         notifier.notify(notice(Some(1), false));
         notifier.poll_notify(now).unwrap();
         notifier.notify(notice(Some(2), false));
-        notifier.handle_answer(Some(503));
+        notifier.handle_answer(Some(503), None, now);
         assert_eq!(notifier.poll_notify(now + FIRST_PAUSE).unwrap().body, Some(2));
-        notifier.handle_answer(Some(503));
+        notifier.handle_answer(Some(503), None, now);
         notifier.notify(notice(None, true));
         let last = notifier.poll_notify(now).unwrap();
-        assert_eq!((last.last, last.body), (true, Some(2)), "the last one does not wait");
-        assert_eq!(notifier.handle_answer(Some(503)), NotifyAnswer::Over);
+        assert_eq!((last.is_last(), last.body), (true, Some(2)), "the last one does not wait");
+    }
+
+    // checks: EVT-024, EVT-029, SIP-002
+    #[test]
+    fn rfc6665_s4_2_2_the_last_one_is_repeated_for_a_while_when_it_could_not_be_delivered() {
+        let (mut notifier, mut now) = (Notifier::new(Duration::ZERO), Instant::now());
+        notifier.handle_accepted();
+        notifier.notify(notice(None, true));
+        for seconds in [5, 10, 20, 40] {
+            assert!(notifier.poll_notify(now).unwrap().is_last());
+            assert_eq!(notifier.handle_answer(Some(503), None, now), NotifyAnswer::GoesOn);
+            notifier.notify(notice(Some(1), false));
+            assert_eq!(notifier.poll_timeout(now), Some(now + Duration::from_secs(seconds)), "and nothing after it");
+            now += Duration::from_secs(seconds);
+        }
+        assert!(notifier.poll_notify(now).unwrap().is_last());
+        assert_eq!(notifier.handle_answer(Some(503), None, now), NotifyAnswer::Over);
+    }
+
+    // checks: EVT-029, SIP-002
+    #[test]
+    fn rfc3261_s20_33_who_asks_for_a_pause_has_it() {
+        let (mut notifier, now) = (Notifier::new(Duration::from_secs(5)), Instant::now());
+        notifier.handle_accepted();
+        notifier.notify(notice(Some(1), false));
+        for (asked, given) in [(90, 90), (1, 10), (86_400, 3600)] {
+            notifier.poll_notify(now + LONGEST_ASKED * 2).unwrap();
+            notifier.since = Some(now);
+            notifier.handle_answer(Some(503), Some(Duration::from_secs(asked)), now);
+            assert_eq!(notifier.poll_timeout(now), Some(now + Duration::from_secs(given)), "{asked}");
+        }
+        notifier.handle_accepted();
+        assert_eq!(notifier.poll_timeout(now), Some(now), "a refresh is answered at once");
+    }
+
+    // checks: EVT-025
+    #[test]
+    fn rfc6665_s4_1_3_a_repeat_says_how_long_the_subscription_lasts_from_then_on() {
+        let now = Instant::now();
+        let lasting = Notice { until: Some(now + Duration::from_secs(60)), ..notice(None, false) };
+        let said = |seconds| lasting.subscription_state(now + Duration::from_millis(seconds));
+        assert_eq!([said(0), said(500), said(59_000)], ["active;expires=60", "active;expires=60", "active;expires=1"]);
+        assert_eq!(said(70_000), "active;expires=0");
     }
 
     // checks: PRL-111, EVT-010, EVT-024, EVT-029
@@ -219,17 +294,17 @@ mod tests {
             notifier.handle_accepted();
             notifier.notify(notice(Some(1), false));
             notifier.poll_notify(now).unwrap();
-            assert_eq!(notifier.handle_answer(status), expected, "{status:?}");
+            assert_eq!(notifier.handle_answer(status, None, now), expected, "{status:?}");
         }
         let mut notifier = Notifier::new(Duration::from_secs(5));
         notifier.handle_accepted();
         notifier.notify(notice(Some(1), false));
         notifier.poll_notify(now).unwrap();
-        notifier.handle_answer(Some(200));
+        notifier.handle_answer(Some(200), None, now);
         notifier.notify(notice(Some(2), true));
         notifier.notify(notice(Some(3), false));
         let last = notifier.poll_notify(now).unwrap();
-        assert_eq!((last.last, last.body), (true, Some(2)), "at once, and nothing after it");
-        assert_eq!(notifier.handle_answer(Some(200)), NotifyAnswer::Over);
+        assert_eq!((last.is_last(), last.body), (true, Some(2)), "at once, and nothing after it");
+        assert_eq!(notifier.handle_answer(Some(200), None, now), NotifyAnswer::Over);
     }
 }

@@ -27,7 +27,7 @@ impl fmt::Display for Tlsa {
 }
 
 /// RFC 7218 §2.1: what an association says of a certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Usage {
     /// A trusted authority's is in the chain.
     PkixTa,
@@ -37,6 +37,18 @@ pub(crate) enum Usage {
     DaneTa,
     /// It is this one.
     DaneEe,
+}
+
+impl Usage {
+    /// RFC 7218 §2.1: its acronym.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::PkixTa => "PKIX-TA",
+            Self::PkixEe => "PKIX-EE",
+            Self::DaneTa => "DANE-TA",
+            Self::DaneEe => "DANE-EE",
+        }
+    }
 }
 
 impl Tlsa {

@@ -9,7 +9,8 @@ use std::net::IpAddr;
 
 pub use association::Tlsa;
 pub(crate) use association::Usage;
-pub use lookup::{Discovery, discover};
+pub use lookup::{Application, Discovery};
+pub(crate) use lookup::{callers, discover, discover_sip};
 pub use resolver::{DnssecDns, TrustAnchorError};
 
 /// Answers of the name system with what DNSSEC says of them.
@@ -52,4 +53,15 @@ pub enum DaneError {
     /// RFC 7673 §4.2: the name system vouches for other certificates.
     #[error("certificate-dane: the certificate is none of those that DNSSEC vouches for")]
     Mismatch,
+}
+
+impl DaneError {
+    /// The reason code in logs, traces and metrics, with which the text begins, too.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Bogus(_) => "dnssec-bogus",
+            Self::Failure(_) => "dns-failure",
+            Self::Mismatch => "certificate-dane",
+        }
+    }
 }

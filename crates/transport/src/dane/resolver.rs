@@ -106,13 +106,18 @@ impl SecureDns for DnssecDns {
             RData::AAAA(address) => Some(IpAddr::V6(address.0)),
             _ => None,
         };
-        let four = self.lookup(host, RecordType::A, read).await?;
-        if four.is_secure {
-            return Ok(four);
-        }
-        let six = self.lookup(host, RecordType::AAAA, read).await?;
+        let (four, six) =
+            tokio::join!(self.lookup(host, RecordType::A, read), self.lookup(host, RecordType::AAAA, read));
         // RFC 7673 §3.2: one of the two is enough.
-        Ok(if six.is_secure { six } else { four })
+        match (four, six) {
+            (Ok(mut four), Ok(six)) if four.is_secure && six.is_secure => {
+                four.records.extend(six.records);
+                Ok(four)
+            }
+            (Ok(one), _) | (_, Ok(one)) if one.is_secure => Ok(one),
+            (Ok(four), Ok(_)) => Ok(four),
+            (Err(error), _) | (_, Err(error)) => Err(error),
+        }
     }
 
     async fn tlsa(&self, name: &str) -> Result<Secured<Tlsa>, DaneError> {

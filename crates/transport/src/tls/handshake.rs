@@ -67,6 +67,22 @@ impl TlsAcceptor {
         let stream = in_time(accepting).await?;
         Ok(self.tls.finish(TlsStream::Server(stream)))
     }
+
+    /// The same with a peer that has said to be the XMPP server of `caller`: where its certificate does not prove that by itself
+    /// the name system is asked (RFC 7712 §5.1).
+    pub async fn accept_caller<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+        caller: Option<&Domain>,
+    ) -> Result<Handshake<S>, HandshakeError> {
+        let Handshake { stream, peer, version, alpn } = self.accept(stream).await?;
+        let own = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).cloned();
+        let peer = match (own, caller) {
+            (Some(own), Some(caller)) => self.tls.vouch_for_caller(peer, own.into_owned(), caller).await,
+            (_, _) => peer,
+        };
+        Ok(Handshake { stream, peer, version, alpn })
+    }
 }
 
 impl std::fmt::Debug for TlsAcceptor {

@@ -142,7 +142,10 @@ impl PeerIdentity {
 
     /// RFC 5922 §7.3, §7.4: whether the peer is the SIP domain `domain`.
     pub fn sip(&self, domain: &Domain) -> Result<(), IdentityFault> {
-        self.judge(self.names.prove_sip(domain))
+        match self.vouched(domain) {
+            Some(Vouched::Certificate) => Ok(()),
+            Some(Vouched::Host) | None => self.judge(self.names.prove_sip(domain)),
+        }
     }
 
     /// RFC 6125 §6.4: whether the peer is the host `domain`.

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -12,7 +13,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SignatureScheme};
 
-use crate::dane::{DaneError, Discovery, SecureDns, Tlsa, Usage, discover};
+use crate::dane::{Application, DaneError, Discovery, SecureDns, Tlsa, Usage, callers, discover, discover_sip};
 
 use super::files::{self, CertificateFiles, Loaded, Stamps, TlsFileError, TlsSettings};
 use super::identity::{PeerIdentity, Vouched};
@@ -72,6 +73,9 @@ pub const RELOAD_CHECK: Duration = Duration::from_secs(10);
 /// From here on the end of a certificate is warned of: three weekends; certificates of 90 days are renewed before.
 pub const EXPIRY_WARNING: Duration = Duration::from_secs(21 * 24 * 3600);
 
+/// What the name system may take to vouch for a caller; then it is proven in another way, or not.
+const CALLER_PATIENCE: Duration = Duration::from_secs(5);
+
 /// How often a warning is repeated.
 const WARN_AGAIN: Duration = Duration::from_secs(24 * 3600);
 
@@ -92,11 +96,46 @@ impl Tls {
         Self { dns: Some(dns), ..self }
     }
 
-    /// What the name system vouches for at the server of `service` that is called; nothing without DNSSEC.
+    /// Whether the name system is asked to vouch for peers.
+    pub fn asks_dnssec(&self) -> bool {
+        self.dns.is_some()
+    }
+
+    /// What the name system vouches for at the XMPP server of `service` that is called; nothing without DNSSEC.
     pub async fn discover(&self, service: &str, host: &str, port: u16) -> Result<Discovery, DaneError> {
         match &self.dns {
             Some(dns) => discover(&**dns, service, host, port).await,
             None => Ok(Discovery::Insecure),
+        }
+    }
+
+    /// The same of the SIP server of `domain` at an address.
+    pub async fn discover_sip(&self, domain: &Domain, address: SocketAddr) -> Result<Discovery, DaneError> {
+        match &self.dns {
+            Some(dns) => discover_sip(&**dns, domain, address).await,
+            None => Ok(Discovery::Insecure),
+        }
+    }
+
+    /// RFC 7712 §5.1: a server that calls and says to be that of `domain`, which the name system may vouch for where no
+    /// authority does. A look-up that fails proves nothing, and forbids nothing: the peer may be proven in another way.
+    pub(super) async fn vouch_for_caller(
+        &self,
+        peer: PeerIdentity,
+        own: CertificateDer<'static>,
+        domain: &Domain,
+    ) -> PeerIdentity {
+        let Some(dns) = self.dns.as_ref().filter(|_| peer.xmpp(domain).is_err()) else { return peer };
+        let asking = tokio::time::timeout(CALLER_PATIENCE, callers(&**dns, domain));
+        match asking.await.unwrap_or_else(|_| Err(DaneError::Failure(domain.to_string()))) {
+            Ok(associations) if associations.iter().any(|tlsa| tlsa.matches(&own)) => {
+                peer.vouched_for(domain.clone(), Vouched::Certificate)
+            }
+            Ok(_) => peer,
+            Err(error) => {
+                tracing::info!(peer = %domain, reason = error.code(), %error, "the name system vouches for no caller");
+                peer
+            }
         }
     }
 
@@ -228,11 +267,18 @@ impl Tls {
         domain: &Domain,
         discovery: &Discovery,
     ) -> Result<PeerIdentity, DaneError> {
-        let Discovery::Server { host, associations } = discovery else { return Ok(peer) };
-        let is_named = peer.names().prove_xmpp(domain) || peer.names().prove_host(host);
+        let Discovery::Server { application, host, associations } = discovery else { return Ok(peer) };
+        let names = peer.names();
+        let is_named = match application {
+            Application::Xmpp => names.prove_xmpp(domain) || names.prove_host(host),
+            // RFC 5922 §7.2: no wildcards.
+            Application::Sip => names.prove_sip(domain) || names.prove_sip(host),
+        };
         let is_valid = peer.chain().is_ok() && is_named;
         if associations.is_empty() {
-            return Ok(if is_valid { peer.vouched_for(domain.clone(), Vouched::Host) } else { peer });
+            // RFC 5922 §7.3 takes no host for its domain, whoever vouches for the SRV record.
+            let by_host = is_valid && *application == Application::Xmpp;
+            return Ok(if by_host { peer.vouched_for(domain.clone(), Vouched::Host) } else { peer });
         }
         let Some(end) = chain.first() else { return Err(DaneError::Mismatch) };
         let algorithms = &self.provider.signature_verification_algorithms;

@@ -95,6 +95,11 @@ impl IncomingStream {
         &self.id
     }
 
+    /// Whom the header says the peer is, unproven.
+    pub fn caller(&self) -> Option<&Domain> {
+        self.from.as_ref()
+    }
+
     /// The pair that was proven first: the one to find a stream by.
     pub fn pair(&self) -> Option<&Pair> {
         self.pair.as_ref()

@@ -1,6 +1,6 @@
 //! What comes of our own SUBSCRIBE and NOTIFY requests.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use adapter_api::settle_channel;
 use impp_model::{
@@ -11,8 +11,10 @@ use sip_proto::header_id::HeaderId;
 use sip_proto::message::Message;
 
 use super::dialog::Dialog;
+use super::reports::Report;
 use super::{EventId, Sent};
 use crate::core::Core;
+use crate::core::outbound::pause;
 
 impl Core {
     /// Takes the final response to a request in a dialog, or what took its place.
@@ -25,7 +27,9 @@ impl Core {
     ) {
         let status = response.and_then(Message::status).map(|status| status.code());
         match sent {
-            Sent::Notify(id) => self.handle_notify_answer(id, status.or_else(|| status_of(&outcome)), now),
+            Sent::Notify(id) => {
+                self.handle_notify_answer(id, status.or_else(|| status_of(&outcome)), response.and_then(pause), now);
+            }
             Sent::Subscribe(id, expires) => {
                 let least = response.and_then(min_expires);
                 self.handle_subscribe_answer(id, *expires, status, least, outcome, now);
@@ -33,9 +37,9 @@ impl Core {
         }
     }
 
-    fn handle_notify_answer(&mut self, id: &EventId, status: Option<u16>, now: Instant) {
+    fn handle_notify_answer(&mut self, id: &EventId, status: Option<u16>, pause: Option<Duration>, now: Instant) {
         let Some(watching) = self.events.watchers.get_mut(id) else { return };
-        if watching.machine.handle_answer(status) == NotifyAnswer::GoesOn {
+        if watching.machine.handle_answer(status, pause, now) == NotifyAnswer::GoesOn {
             return self.send_due_notify(id, now);
         }
         let dialog = watching.dialog.open();
@@ -86,7 +90,7 @@ impl Core {
             }
             ResponseVerdict::Denied => {
                 self.drop_presentity(id);
-                self.report_denied(watcher, target);
+                self.tell_hub(Report::denied(watcher, target));
                 settle.settle(failed(outcome));
             }
             ResponseVerdict::Over => {

@@ -8,6 +8,7 @@ use sip_proto::header_id::HeaderId;
 use sip_proto::message::Message;
 use sip_proto::method::Method;
 use sip_proto::uri::SipUri;
+use std::fmt::Write as _;
 
 /// On which side of a dialog this instance's peer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -124,9 +125,10 @@ impl Dialog {
         }
     }
 
-    /// Whether a request is about the subscription of this dialog (RFC 6665 §8.2.1).
+    /// Whether a request of the other side is in this dialog (RFC 3261 §12), and about its subscription (RFC 6665 §8.2.1).
     pub(super) fn is_about(&self, request: &Message) -> bool {
-        event_id_of(request) == self.event_id
+        let tag = request.from().ok().and_then(|from| from.tag().map(str::to_owned)).unwrap_or_default();
+        tag == self.remote_tag && event_id_of(request) == self.event_id
     }
 
     /// The Route headers on a request.
@@ -169,13 +171,42 @@ pub(super) fn contact_of(request: &Message) -> Option<String> {
     let contact = request.addresses(HeaderId::Contact).next()?.ok()?;
     let uri = SipUri::parse(contact.uri).ok()?;
     // COMPAT: RFC 8048's examples write the `gr` of a Contact behind the brackets.
-    match contact.params.get("gr") {
-        Some(gr) if uri.gr().is_none() => {
-            let text = format!("{};gr={gr}", contact.uri);
+    let gr = contact.params.get("gr").filter(|_| uri.gr().is_none());
+    match (gr, uri.has_headers() || uri.param("method").is_some()) {
+        (None, false) => Some(contact.uri.to_owned()),
+        (gr, _) => {
+            let mut text = target_of(&uri);
+            if let Some(gr) = gr {
+                let _ = write!(text, ";gr={gr}");
+            }
             SipUri::parse(&text).is_ok().then_some(text)
         }
-        _ => Some(contact.uri.to_owned()),
     }
+}
+
+/// RFC 3261 §19.1.1: what of a URI may stand in the first line of a request: neither headers nor a method.
+fn target_of(uri: &SipUri<'_>) -> String {
+    let mut text = String::new();
+    // Writing to a String can't fail.
+    let _ = write!(text, "{}:", uri.scheme.as_str());
+    if let Some(user) = uri.user {
+        let _ = write!(text, "{user}");
+        if let Some(password) = uri.password {
+            let _ = write!(text, ":{password}");
+        }
+        text.push('@');
+    }
+    text.push_str(uri.host.as_str());
+    if let Some(port) = uri.port {
+        let _ = write!(text, ":{port}");
+    }
+    for param in uri.params().filter(|param| !param.name.eq_ignore_ascii_case("method")) {
+        let _ = match param.value {
+            Some(value) => write!(text, ";{}={value}", param.name),
+            None => write!(text, ";{}", param.name),
+        };
+    }
+    text
 }
 
 /// Record-Route, as both sides take it from the request that makes the dialog (RFC 3261 §12.1); none when one of them leads nowhere.
@@ -233,6 +264,23 @@ mod tests {
         assert_eq!(taken("Accept: application/pidf+xml, multipart/signed;q=0.5\r\n"), [true, false, false]);
         assert_eq!(taken("Accept: application/*\r\n"), [false, true, false]);
         assert_eq!(taken("Accept: */*\r\n"), [true, true, false]);
+    }
+
+    #[test]
+    fn rfc3261_s19_1_1_neither_headers_nor_a_method_of_a_contact_are_in_a_request_uri() {
+        let target = |contact: &str| {
+            let text = format!("SUBSCRIBE sip:a@b SIP/2.0\r\nContact: {contact}\r\n\r\n");
+            contact_of(&Message::parse(bytes::Bytes::from(text)).unwrap())
+        };
+        for (contact, expected) in [
+            ("<sip:c@d:5070;transport=tcp>", "sip:c@d:5070;transport=tcp"),
+            ("<sip:c:p@d;x?Subject=hi>", "sip:c:p@d;x"),
+            ("<sips:d;Method=INVITE;lr>", "sips:d;lr"),
+            ("<sip:c@[2001:db8::1]:5070;method=BYE?a=b>;gr=1", "sip:c@[2001:db8::1]:5070;gr=1"),
+        ] {
+            assert_eq!(target(contact).as_deref(), Some(expected), "{contact}");
+        }
+        assert_eq!(target("<tel:1>"), None);
     }
 
     // checks: PRS-010, EVT-001, EVT-002, EVT-004, SIP-034

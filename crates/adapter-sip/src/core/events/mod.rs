@@ -4,8 +4,11 @@
 
 mod agent; // RFC 3903, RFC 3856 §3
 mod answers; // RFC 6665 §4.1.2, §4.2.2
+mod both;
+mod crowd;
 mod dialog; // RFC 3261 §12
 mod notifier; // RFC 6665 §4.2
+mod reports; // RFC 3859 §3.3
 mod subscriber; // RFC 6665 §4.1
 mod table;
 
@@ -13,7 +16,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use adapter_api::{Hop, Provenance, Settle, SourceProof, SpeaksFor};
+use adapter_api::{Hop, Provenance, Settle, SourceProof, SpeaksFor, StateDone};
 use impp_model::{Operation, SubscriptId, TransId};
 use sip_proto::build::RequestBuilder;
 use sip_proto::event::{Notifier, Subscriber};
@@ -22,7 +25,9 @@ use super::Core;
 use crate::config::Config;
 use crate::mapping::presence::Document;
 use agent::Agent;
+use crowd::Crowd;
 use dialog::{Dialog, Kept, Role};
+use reports::Reports;
 use table::{InDialog, Packed, Table};
 
 pub(crate) use notifier::Accepting;
@@ -45,8 +50,10 @@ pub(crate) struct Events {
     pub(super) min_expires: u32,
     max_expires: u32,
     limit: usize,
+    crowd: Crowd,
     stamps: pidf::Stamps,
     numbers: u64,
+    reports: Reports,
     agent: Agent,
 }
 
@@ -102,8 +109,10 @@ impl Events {
             min_expires: u32::try_from(presence.min_expires.as_secs()).unwrap_or(u32::MAX),
             max_expires: u32::try_from(presence.max_expires.as_secs()).unwrap_or(u32::MAX),
             limit: presence.dialogs,
+            crowd: Crowd::new(presence.dialogs_per_watcher),
             stamps: pidf::Stamps::default(),
             numbers: 0,
+            reports: Reports::default(),
             agent: Agent::new(config),
         }
     }
@@ -115,7 +124,8 @@ impl Events {
     }
 
     pub(in crate::core) fn poll_timeout(&self) -> Option<Instant> {
-        [self.dues.first().map(|(due, _, _)| *due), self.agent.poll_timeout()].into_iter().flatten().min()
+        let dues = [self.dues.first().map(|(due, _, _)| *due), self.reports.poll_timeout(), self.agent.poll_timeout()];
+        dues.into_iter().flatten().min()
     }
 
     /// Whether a request that is to be sent is in a dialog.
@@ -158,6 +168,7 @@ impl Core {
                 Role::Watcher => {
                     let mut machine = Notifier::new(self.events.interval);
                     machine.handle_accepted();
+                    self.events.crowd.enter(&kept.dialog.watcher.address);
                     self.events.watchers.insert(id, Watching { dialog, machine, due: None });
                 }
                 Role::Presentity => {
@@ -174,9 +185,9 @@ impl Core {
     }
 
     /// Keeps a dialog for the next process; `done` hears when that is durable.
-    fn keep_dialog(&self, role: Role, id: &EventId, dialog: &Dialog, done: impl FnOnce(bool) + Send + 'static) {
+    fn keep_dialog(&self, role: Role, id: &EventId, dialog: &Dialog, done: StateDone) {
         let kept = Kept { role, dialog: dialog.clone() };
-        self.hub.keep(id.as_str().as_bytes(), Some(kept.encode()), Box::new(done));
+        self.hub.keep(id.as_str().as_bytes(), Some(kept.encode()), done);
     }
 
     fn forget_dialog(&self, id: &EventId) {
@@ -198,7 +209,7 @@ impl Core {
         let (_, used_up) = dialog.next_cseq();
         packed.close(&dialog);
         if used_up {
-            self.keep_dialog(role, id, &dialog, |_| {});
+            self.keep_dialog(role, id, &dialog, Box::new(|_| {}));
         }
     }
 
@@ -227,6 +238,7 @@ impl Core {
     /// Does what is due.
     pub(in crate::core) fn handle_event_timeouts(&mut self, now: Instant) {
         self.handle_agent_timeout(now);
+        self.report_again(now);
         while let Some((due, role, id)) = self.events.dues.first().cloned() {
             if due > now {
                 return;

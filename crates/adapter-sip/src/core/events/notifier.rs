@@ -9,11 +9,12 @@ use impp_model::{
     Standing, SubscribeOperation, SubscriptId, Wish,
 };
 use sip_proto::build::ResponseBuilder;
-use sip_proto::event::{NEVER_TOO_BRIEF, Notice, Notifier, State, SubscriptionState};
+use sip_proto::event::{NEVER_TOO_BRIEF, Notice, Notifier, State};
 use sip_proto::header_id::HeaderId;
 use sip_proto::message::Message;
 use sip_proto::transaction::{Key, RequestMatch};
 
+use super::both::both;
 use super::dialog::accepts;
 use super::dialog::{Dialog, Role, contact_of, event_id_of, routes_of};
 use super::{DEFAULT_EXPIRES, EventId, Sent, Watching};
@@ -117,6 +118,11 @@ impl Core {
         if self.draining || self.events.is_full() {
             return self.answer_overload(&pending, now);
         }
+        if self.events.crowd.is_full(&dialog.watcher.address) {
+            tracing::debug!(peer = %pending.source.peer, "too many subscriptions of one watcher");
+            // As the hub refuses who watches too many; 503 would be about all.
+            return self.answer(&pending, 500, now);
+        }
         if provenance.proof == SourceProof::None && pending.source.transport == Transport::Udp {
             pending.limit = Some(pending.request.octets().len());
         }
@@ -143,17 +149,13 @@ impl Core {
         if expires == 0 {
             self.hub.submit(operation, provenance, settle);
         } else {
-            // DESIGN A6: the dialog is durable before it is answered.
-            let hub = self.hub.clone();
-            self.keep_dialog(Role::Watcher, &id, &dialog, move |kept| {
-                if kept {
-                    hub.submit(operation, provenance, settle);
-                } else {
-                    settle.settle(Failure::new(Side::Ours, Cause::ResourceConstraint));
-                }
-            });
+            // DESIGN A6: both records are durable before it is answered.
+            let (settle, kept) = both(settle);
+            self.keep_dialog(Role::Watcher, &id, &dialog, kept);
+            self.hub.submit(operation, provenance, settle);
         }
         let machine = Notifier::new(self.events.interval);
+        self.events.crowd.enter(&dialog.watcher.address);
         self.events.watchers.insert(id, Watching { dialog: (&dialog).into(), machine, due: None });
     }
 
@@ -199,6 +201,7 @@ impl Core {
 
     pub(super) fn drop_watcher(&mut self, id: &EventId) {
         let Some(watching) = self.events.watchers.remove(id) else { return };
+        self.events.crowd.leave(watching.dialog.watcher());
         if let Some(due) = watching.due {
             self.events.dues.remove(&(due, Role::Watcher, id.clone()));
         }
@@ -214,8 +217,7 @@ impl Core {
         };
         let body = self.body(notify).filter(|body| self.takes(&id, body));
         if let Some(watching) = self.events.watchers.get_mut(&id) {
-            let last = matches!(notify.standing, Standing::Ended { .. });
-            watching.machine.notify(Notice { subscription: subscription_state(&notify.standing), last, body });
+            watching.machine.notify(Notice { body, ..notice(&notify.standing, now) });
         }
         delivery.settle(Outcome::Success(Proof::Server));
         self.send_due_notify(&id, now);
@@ -258,7 +260,7 @@ impl Core {
             let notification = Notification {
                 presentity: dialog.target.clone(),
                 watcher: dialog.watcher.clone(),
-                subscription: notice.subscription,
+                subscription: notice.subscription_state(now),
                 document: notice.body,
             };
             let within = InDialog {
@@ -281,7 +283,7 @@ impl Core {
                 trans_id: "".into(),
             }));
             if used_up {
-                self.keep_dialog(Role::Watcher, id, &dialog, |_| {});
+                self.keep_dialog(Role::Watcher, id, &dialog, Box::new(|_| {}));
             }
             self.send_in_dialog(request, hop, about, Sent::Notify(id.clone()), now);
         }
@@ -334,20 +336,19 @@ fn seconds(count: u32) -> Duration {
     Duration::from_secs(count.into())
 }
 
-/// How a subscription stands, as NOTIFY says it.
-fn subscription_state(standing: &Standing) -> String {
-    let whole = |duration: &Option<Duration>| {
-        duration.map_or(DEFAULT_EXPIRES, |left| u32::try_from(left.as_millis().div_ceil(1000)).unwrap_or(u32::MAX))
-    };
-    let (state, expires, reason, retry_after) = match standing {
-        Standing::Pending { expires } => (State::Pending, Some(whole(expires)), None, None),
-        Standing::Active { expires } => (State::Active, Some(whole(expires)), None, None),
+/// How a subscription stands at `now`, as NOTIFY says it.
+fn notice(standing: &Standing, now: Instant) -> Notice<Document> {
+    let until = |left: &Option<Duration>| now.checked_add(left.unwrap_or(seconds(DEFAULT_EXPIRES)));
+    let (state, until, reason, retry_after) = match standing {
+        Standing::Pending { expires } => (State::Pending, until(expires), None, None),
+        Standing::Active { expires } => (State::Active, until(expires), None, None),
         Standing::Ended { reason, retry_after } => {
             let reason = Some(reason.label()).filter(|_| *reason != EndReason::Unknown);
-            (State::Terminated, None, reason, retry_after.as_ref().map(|left| whole(&Some(*left))))
+            let whole = |left: Duration| u32::try_from(left.as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
+            (State::Terminated, None, reason, retry_after.map(whole))
         }
     };
-    SubscriptionState { state, expires, reason, retry_after }.to_string()
+    Notice { state, until, reason, retry_after, body: None }
 }
 
 #[cfg(test)]
@@ -357,7 +358,8 @@ mod tests {
     // checks: EVT-025, PRS-031
     #[test]
     fn rfc6665_s4_2_2_each_standing_has_its_parameters() {
-        let state = |standing| subscription_state(&standing);
+        let now = Instant::now();
+        let state = |standing| notice(&standing, now).subscription_state(now);
         assert_eq!(state(Standing::Pending { expires: Some(Duration::from_millis(59_500)) }), "pending;expires=60");
         assert_eq!(state(Standing::Active { expires: None }), "active;expires=3600");
         let ended = |reason, retry_after| state(Standing::Ended { reason, retry_after });

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use adapter_api::{Delivery, Hop, Settle, settle_channel};
+use adapter_api::{Delivery, Hop, Settle};
 use impp_model::{
-    AuthorizeOperation, DateTime, EndReason, Endpoint, News, NotifyOperation, Operation, Outcome, Proof, Standing,
-    SubscribeOperation, SubscriptId, Wish,
+    DateTime, EndReason, Endpoint, News, Operation, Outcome, Proof, Standing, SubscribeOperation, SubscriptId, Wish,
 };
 use sip_proto::build::ResponseBuilder;
 use sip_proto::event::{NotifyVerdict, State, Subscriber, SubscriptionState};
 use sip_proto::header_id::HeaderId;
+use sip_proto::transaction::{Handle, Key, RequestMatch};
 
 use super::dialog::{Dialog, Role, contact_of, routes_of};
 use super::notifier::dialog_of;
+use super::reports::Report;
 use super::{EventId, Sent, Watched};
 use crate::core::Core;
 use crate::core::inbound::Pending;
@@ -90,7 +91,10 @@ impl Core {
 
     fn unwatch(&mut self, id: &EventId, settle: Settle, now: Instant) {
         match self.events.presentities.get(id) {
-            Some(watched) if watched.machine.remote_tag().is_some() => self.subscribe_again(id, 0, settle, now),
+            Some(watched) if watched.machine.remote_tag().is_some() => {
+                self.forget_report(id, now);
+                self.subscribe_again(id, 0, settle, now);
+            }
             Some(_) | None => {
                 self.drop_presentity(id);
                 settle.settle(Outcome::Success(Proof::Server));
@@ -118,7 +122,7 @@ impl Core {
             trans_id: "".into(),
         }));
         if used_up && in_dialog {
-            self.keep_dialog(Role::Presentity, id, &dialog, |_| {});
+            self.keep_dialog(Role::Presentity, id, &dialog, Box::new(|_| {}));
         }
         self.send_in_dialog(request, hop, about, Sent::Subscribe(id.clone(), expires), now);
         self.rearm_event(Role::Presentity, id, now);
@@ -137,47 +141,48 @@ impl Core {
         }
     }
 
-    /// RFC 6665 §4.1.2.4: no NOTIFY has come.
+    /// RFC 6665 §4.1.2.4: no NOTIFY has come. After a refresh that says nothing of the presentity: it is asked in a new dialog first.
     pub(super) fn handle_timer_n(&mut self, id: &EventId, now: Instant) {
         let Some(watched) = self.events.presentities.get_mut(id) else { return };
         watched.due = None;
         if !watched.machine.handle_timeout(now) {
             return self.rearm_event(Role::Presentity, id, now);
         }
+        let reason = if watched.machine.remote_tag().is_some() { EndReason::Unknown } else { EndReason::Probation };
         let dialog = watched.dialog.open();
         self.drop_presentity(id);
         let Some(Dialog { watcher, target, .. }) = dialog else { return };
-        self.report(watcher, target, ended(EndReason::Probation), News::Nothing);
+        self.report(watcher, target, ended(reason), News::Nothing);
     }
 
     /// Takes a NOTIFY that passed the checks of a user agent server.
-    pub(in crate::core) fn handle_notify(&mut self, pending: &Pending, now: Instant) {
+    pub(in crate::core) fn handle_notify(&mut self, pending: Pending, key: Key, now: Instant) {
         let request = &pending.request;
         let (call_id, tag) = dialog_of(request);
         let found = tag.and_then(|tag| self.events.find(&call_id, &tag));
-        let Some((Role::Presentity, id)) = found else { return self.answer(pending, 481, now) };
+        let Some((Role::Presentity, id)) = found else { return self.answer(&pending, 481, now) };
         let notification = match from_notify(request) {
             Ok(notification) => notification,
             Err(refusal) => {
                 let response = ResponseBuilder::new(request, refusal.status()).header(HeaderId::AllowEvents, EVENT);
-                return self.send_built(pending, response, now);
+                return self.send_built(&pending, response, now);
             }
         };
         // What is refused makes no dialog, and leaves Timer N running.
         let news = match news_of(&notification) {
             Ok(news) => news,
-            Err(status) => return self.answer(pending, status, now),
+            Err(status) => return self.answer(&pending, status, now),
         };
         let Some(watched) = self.events.presentities.get_mut(&id) else { return };
         let routes = match routes_of(request) {
-            None if watched.machine.remote_tag().is_none() => return self.answer(pending, 400, now),
+            None if watched.machine.remote_tag().is_none() => return self.answer(&pending, 400, now),
             routes => routes.unwrap_or_default(),
         };
         let from_tag = request.from().ok().and_then(|from| from.tag().map(str::to_owned)).unwrap_or_default();
         let cseq = request.cseq().map(|cseq| cseq.number).unwrap_or_default();
         match watched.machine.handle_notify(&from_tag, cseq) {
-            NotifyVerdict::Unknown => return self.answer(pending, 481, now),
-            NotifyVerdict::Old => return self.answer(pending, 500, now),
+            NotifyVerdict::Unknown => return self.answer(&pending, 481, now),
+            NotifyVerdict::Old => return self.answer(&pending, 500, now),
             NotifyVerdict::Take => {}
         }
         let Some(mut dialog) = watched.dialog.open() else { return };
@@ -194,32 +199,40 @@ impl Core {
         watched.dialog.close(&dialog);
         let fetch = watched.fetch;
         if first && !fetch {
-            self.keep_dialog(Role::Presentity, &id, &dialog, |_| {});
+            self.keep_dialog(Role::Presentity, &id, &dialog, Box::new(|_| {}));
         }
-        self.answer(pending, 200, now);
         let standing = if fetch { ended(EndReason::Timeout) } else { standing_of(&notification.subscription) };
         if matches!(standing, Standing::Ended { .. }) {
             self.drop_presentity(&id);
         } else {
             self.rearm_event(Role::Presentity, &id, now);
         }
-        self.report(dialog.watcher, dialog.target, standing, news);
+        let request = self.answered_later(pending, key, now);
+        self.tell_hub(Report::state(dialog.watcher, dialog.target, standing, news).answering(request));
+    }
+
+    /// Keeps a NOTIFY until it is known what the hub says; one that there is no room for is refused, and read all the same.
+    fn answered_later(&mut self, mut pending: Pending, key: Key, now: Instant) -> Option<Handle> {
+        if self.is_stranger(pending.source) {
+            pending.limit = Some(pending.request.octets().len());
+        }
+        let route = pending.route;
+        match self.server.handle_request(key, None, route, route.reliability(), pending, now) {
+            RequestMatch::New(handle) => {
+                self.unanswered += 1;
+                Some(handle)
+            }
+            RequestMatch::Repeated => None,
+            RequestMatch::Merged(pending) | RequestMatch::Full(pending) => {
+                self.answer_overload(&pending, now);
+                None
+            }
+        }
     }
 
     /// Tells the hub how a subscription to a presentity here stands.
     pub(super) fn report(&mut self, watcher: Endpoint, target: Endpoint, standing: Standing, news: News) {
-        let provenance = self.by_dialog(&target);
-        let trans_id = self.events.trans_id();
-        let notify = NotifyOperation { target, watcher, subscript_id: None, trans_id, standing, news };
-        self.hub.submit(Operation::Notify(Box::new(notify)), provenance, settle_channel().0);
-    }
-
-    /// Tells the hub that a presentity here refuses a watcher.
-    pub(super) fn report_denied(&mut self, watcher: Endpoint, target: Endpoint) {
-        let provenance = self.by_dialog(&target);
-        let trans_id = self.events.trans_id();
-        let authorize = AuthorizeOperation { target, watcher, allow: false, trans_id };
-        self.hub.submit(Operation::Authorize(Box::new(authorize)), provenance, settle_channel().0);
+        self.tell_hub(Report::state(watcher, target, standing, news));
     }
 }
 

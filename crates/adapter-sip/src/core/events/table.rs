@@ -76,6 +76,11 @@ impl Packed {
         }
     }
 
+    /// The address of the watcher, as text.
+    pub(super) fn watcher(&self) -> &str {
+        self.text.split(SEPARATOR).nth(2).unwrap_or_default()
+    }
+
     fn is(&self, call_id: &str, own_tag: &str) -> bool {
         self.names() == (call_id, own_tag)
     }
@@ -215,6 +220,7 @@ mod tests {
         for number in [0, 1] {
             let mut packed = Packed::from(&dialog(number));
             assert_eq!(packed.open(), Some(dialog(number)));
+            assert_eq!(packed.watcher(), dialog(number).watcher.address.to_string());
             packed.close(&Dialog { remote_tag: String::new(), cseq: 9, ..dialog(number) });
             assert_eq!(packed.open().map(|dialog| (dialog.remote_tag, dialog.cseq)), Some((String::new(), 9)));
         }

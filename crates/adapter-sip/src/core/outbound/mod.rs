@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 pub(crate) use hops::LocatedHop;
+pub(in crate::core) use results::pause;
 pub(crate) use tries::{MAX_UNSAFE_REQUEST, fits_datagram};
 
 /// One delivery while this adapter has it.

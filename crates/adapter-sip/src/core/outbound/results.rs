@@ -59,6 +59,10 @@ impl Core {
         let (cause, text) = match (end, attempt.oversize && !written, outbound.doubtful) {
             // RFC 5922 §7.3: a certificate does not get better by trying again.
             (End::Unproven(fault), ..) => (Cause::RemoteNotFound, fault.to_string()),
+            // Records may.
+            (End::Unvouched(reason), ..) => {
+                (Cause::LinkDown, format!("the name system does not vouch for it: {reason}"))
+            }
             // RFC 3428 §8: refused over TCP, it must not go over UDP.
             (_, true, _) => (Cause::TooLarge, "too large for UDP, and the next hop takes no TCP".to_owned()),
             (_, false, true) => (Cause::Unconfirmed, "the next hop went away; it may have arrived".to_owned()),
@@ -256,7 +260,11 @@ fn failure_of(response: &Message, status: u16) -> Option<Failure> {
     let phrase = response.reason().unwrap_or_default();
     let contact = response.addresses(HeaderId::Contact).next().and_then(Result::ok);
     let redirect = contact.and_then(|contact| address::from_sip_uri(contact.uri).ok()).map(|end| end.address);
+    error::from_sip_status(status, &phrase, redirect, pause(response))
+}
+
+/// How long a response asks to wait.
+pub(in crate::core) fn pause(response: &Message) -> Option<Duration> {
     let pause = response.header(HeaderId::RetryAfter).and_then(|header| RetryAfter::parse(header.text().ok()?).ok());
-    let pause = pause.map(|pause| Duration::from_secs(pause.seconds.into()));
-    error::from_sip_status(status, &phrase, redirect, pause)
+    pause.map(|pause| Duration::from_secs(pause.seconds.into()))
 }

@@ -4,6 +4,7 @@ use super::super::route::ConnectionId;
 use super::{End, Ends, Settings, StreamEvent, websocket};
 use adapter_api::Transport;
 use bytes::{Bytes, BytesMut};
+use impp_model::Domain;
 use sip_proto::framer::{Event as Frame, PING, PONG, StreamFramer};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,7 +14,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
-use transport::tls::Handshake;
+use transport::dane::DaneError;
+use transport::tls::{Handshake, HandshakeError};
 
 /// What the task of a connection holds.
 #[derive(Debug)]
@@ -137,8 +139,15 @@ impl Flow {
 
     async fn protect(self, stream: TcpStream, ends: &Ends) {
         let Some(wanted) = ends.peer.first() else { return self.closed(End::Refused).await };
-        let handshake = match self.settings.tls.connect(stream, wanted, ends.source.as_ref(), &[]).await {
+        let tls = &self.settings.tls;
+        let asking = timeout(CONNECT_TIMEOUT, tls.discover_sip(wanted, self.peer));
+        let vouched = match asking.await.unwrap_or_else(|_| Err(DaneError::Failure(wanted.to_string()))) {
+            Ok(vouched) => vouched,
+            Err(error) => return self.unvouched(wanted, &error).await,
+        };
+        let handshake = match tls.connect_vouched(stream, wanted, ends.source.as_ref(), &[], &vouched).await {
             Ok(handshake) => handshake,
+            Err(HandshakeError::Dane(error)) => return self.unvouched(wanted, &error).await,
             Err(error) => {
                 tracing::warn!(peer = %self.peer, domain = %wanted, %error, "no TLS");
                 return self.closed(End::Refused).await;
@@ -151,6 +160,12 @@ impl Flow {
         };
         tracing::warn!(peer = %self.peer, domain = %wanted, reason = fault.code(), "not the server that was wanted");
         self.closed(End::Unproven(fault)).await;
+    }
+
+    /// RFC 7673 §3.1, §3.4, §4.2: nothing is sent to a server that the name system may say something else of.
+    async fn unvouched(self, wanted: &Domain, error: &DaneError) {
+        tracing::warn!(peer = %self.peer, domain = %wanted, reason = error.code(), %error, "not the server that was wanted");
+        self.closed(End::Unvouched(error.code())).await;
     }
 
     async fn protected(self, handshake: Handshake<TcpStream>, side: Side) {

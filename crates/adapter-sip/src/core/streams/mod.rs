@@ -18,7 +18,8 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
-use transport::tls::{IdentityFault, PeerIdentity, TlsAcceptor};
+use transport::site_of;
+use transport::tls::{IdentityFault, PeerIdentity, TlsAcceptor, Vouched};
 
 /// What happened on a connection.
 #[derive(Debug)]
@@ -46,6 +47,8 @@ pub(crate) enum End {
     Overtaken,
     /// It was open, and its peer was not whom we wanted: nothing has been written.
     Unproven(IdentityFault),
+    /// RFC 7673 §3.4: the name system vouches for other certificates, or cannot be asked; this is its reason code.
+    Unvouched(&'static str),
     /// What was handed to it may have arrived.
     Broken,
 }
@@ -56,7 +59,7 @@ pub(crate) struct Streams {
     connections: BTreeMap<ConnectionId, Connection>,
     by_peer: BTreeMap<Peering, ConnectionId>,
     aliases: BTreeMap<SocketAddr, ConnectionId>,
-    accepted: BTreeMap<IpAddr, usize>,
+    accepted: BTreeMap<IpAddr, usize>, // by site
     next: u64,
     events: mpsc::Sender<StreamEvent>,
     settings: Arc<Settings>,
@@ -166,13 +169,14 @@ impl Streams {
     pub(crate) fn accept(&mut self, stream: TcpStream, peer: SocketAddr, transport: Transport) {
         let (all, max) = (self.connections.len(), self.settings.max_connections);
         let reserved = if max > 1 { (max / OWN_SHARE).max(1) } else { 0 };
-        let from_there = self.accepted.get(&peer.ip()).copied().unwrap_or_default();
+        let site = site_of(peer.ip());
+        let from_there = self.accepted.get(&site).copied().unwrap_or_default();
         let room = all < max && all.saturating_sub(self.by_peer.len()) < max - reserved;
         if !room || from_there >= self.settings.max_per_address {
             tracing::debug!(%peer, all, from_there, "too many connections");
             return;
         }
-        *self.accepted.entry(peer.ip()).or_default() += 1;
+        *self.accepted.entry(site).or_default() += 1;
         self.add(peer, transport, None, |flow| flow.accepted(stream));
     }
 
@@ -228,16 +232,19 @@ impl Streams {
     }
 
     /// Notes how a connection is protected and the certificate that its peer has shown; returns the domain that the peer was
-    /// looked up for and has proven to be, where we opened it.
+    /// looked up for and has proven to be, and by what, where we opened it.
     pub(crate) fn secured(
         &mut self,
         id: ConnectionId,
         identity: Arc<PeerIdentity>,
         protection: &'static str,
-    ) -> Option<Domain> {
+    ) -> Option<(Domain, &'static str)> {
         let connection = self.connections.get_mut(&id)?;
-        (connection.identity, connection.protection) = (Some(identity), protection);
-        connection.peering.as_ref()?.ends.as_ref()?.peer.last().cloned()
+        let identity = connection.identity.insert(identity);
+        connection.protection = protection;
+        let wanted = &connection.peering.as_ref()?.ends.as_ref()?.peer;
+        let vouched = wanted.iter().find_map(|domain| identity.vouched(domain));
+        Some((wanted.last()?.clone(), vouched.map_or(CERTIFICATE, Vouched::as_str)))
     }
 
     /// As `TLS 1.3`, or `clear`.
@@ -289,10 +296,11 @@ impl Streams {
             Some(peering) if self.by_peer.get(&peering) == Some(&id) => drop(self.by_peer.remove(&peering)),
             Some(_) => {}
             None => {
-                let from_there = self.accepted.entry(connection.peer.ip()).or_default();
+                let site = site_of(connection.peer.ip());
+                let from_there = self.accepted.entry(site).or_default();
                 *from_there = from_there.saturating_sub(1);
                 if *from_there == 0 {
-                    self.accepted.remove(&connection.peer.ip());
+                    self.accepted.remove(&site);
                 }
             }
         }
@@ -331,6 +339,9 @@ impl Drop for Streams {
         }
     }
 }
+
+/// How a peer has proven itself whose certificate the name system does not vouch for.
+const CERTIFICATE: &str = "certificate";
 
 /// How a connection without TLS is protected.
 pub(crate) const CLEAR: &str = "clear";

@@ -8,7 +8,7 @@ use adapter_api::{Provenance, SourceProof, SpeaksFor};
 use strict_xml::Element;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{self, error::SendError};
-use transport::{ListenAddr, Transport};
+use transport::{ListenAddr, Transport, site_of};
 use xmpp_proto::jid;
 use xmpp_proto::server::{Pair, Proof, Session};
 use xmpp_proto::stanza::{Condition, Stanza};
@@ -25,7 +25,7 @@ pub(super) struct Arrival {
     direct: bool,
 }
 
-/// Connections from one address: a provider's servers share few, and one host must not take all there are.
+/// Connections from one site: a provider's servers share few addresses, and one host must not take all there are.
 const MAX_PER_ADDRESS: usize = 200;
 
 /// After an error of the operating system, such as too many open files.
@@ -52,13 +52,14 @@ pub(super) async fn accept(listen: ListenAddr, listener: TcpListener, arrivals: 
 impl Core {
     pub(super) fn arrived(&mut self, arrival: Arrival, _: Instant) {
         let Arrival { socket, address, direct } = arrival;
+        let site = site_of(address.ip());
         let from_there = |stream: &&Stream| {
             let is_incoming = matches!(stream.machine, Machine::In(_) | Machine::Called);
-            is_incoming && stream.address.is_some_and(|other| other.ip() == address.ip())
+            is_incoming && stream.address.is_some_and(|other| site_of(other.ip()) == site)
         };
         // Calls about keys have a limit of their own, lest who causes them keep others out.
         let served = self.streams.values().filter(|stream| stream.callback.is_none()).count();
-        // XEP-0205 §3: what one address may hold.
+        // XEP-0205 §3: what one address may hold, or one network of IPv6.
         if served >= MAX_CONNECTIONS || self.streams.values().filter(from_there).count() >= MAX_PER_ADDRESS {
             tracing::warn!(hop = %address, reason = "too-many-connections", "connection refused");
             return;

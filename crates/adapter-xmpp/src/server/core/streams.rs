@@ -268,7 +268,7 @@ impl Core {
     fn handle_output(&mut self, id: ConnectionId, output: Output, now: Instant) {
         match output {
             Output::Send(octets) => self.tell(id, Command::Write(octets)),
-            Output::StartTls => self.tell(id, Command::StartTls),
+            Output::StartTls => self.tell(id, Command::StartTls(self.caller(id))),
             Output::Proven { pair, flow, by } => self.proven(id, &pair, flow, by, now),
             Output::Refused { pair, reason } => self.refused(id, &pair, &reason.to_string(), now),
             Output::Verify(question) => self.verify(id, question, now),
@@ -293,6 +293,14 @@ impl Core {
         }
     }
 
+    /// Whose server a peer that called says to be.
+    fn caller(&self, id: ConnectionId) -> Option<impp_model::Domain> {
+        match &self.streams.get(&id)?.machine {
+            Machine::In(machine) => to_domain(machine.caller()?),
+            Machine::Calling(_) | Machine::Called | Machine::Out(_) => None,
+        }
+    }
+
     fn tell(&self, id: ConnectionId, command: Command) {
         if let Some(stream) = self.streams.get(&id) {
             stream.handle.tell(command);
@@ -310,7 +318,7 @@ impl Core {
         let peer = to_domain(peer);
         // RFC 7673: the machine knows that the peer's identity holds, TLS by what it does.
         let vouched = || stream.peer.as_ref()?.vouched(peer.as_ref()?);
-        let by_name_system = if by == Proof::Certificate { vouched() } else { None };
+        let by_name_system = if matches!(by, Proof::Certificate | Proof::External) { vouched() } else { None };
         let proof = by_name_system.map_or(by.as_str(), Vouched::as_str);
         tracing::info!(%pair, direction, proof, protection, hop, "stream may carry stanzas");
         if let Some(peer) = peer {

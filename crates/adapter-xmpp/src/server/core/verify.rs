@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use adapter_api::Target;
+use transport::site_of;
 use xmpp_proto::dialback::DialbackCondition;
 use xmpp_proto::jid;
 use xmpp_proto::server::{Pair, Verdict, Verification};
@@ -24,7 +25,7 @@ pub(super) struct Verifying {
 
 /// Keys of one domain.
 struct Locating {
-    /// Who brought the first of them.
+    /// From which site the first of them came.
     source: IpAddr,
     questions: Vec<Verification>,
 }
@@ -32,7 +33,7 @@ struct Locating {
 /// What a connection was made for that only asks about keys.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Callback {
-    /// Who brought the key, unproven.
+    /// The site of who brought the key, unproven.
     source: IpAddr,
     /// From then on nothing more is asked there, and no further server is tried.
     until: Instant,
@@ -42,11 +43,11 @@ pub(super) struct Callback {
 /// when several addresses have taken all of theirs.
 const MAX_CALLBACKS: usize = 512;
 
-/// Those of one address: two streams' worth of keys ([`MAX_PENDING`](xmpp_proto::server::MAX_PENDING)), as a host of
+/// Those of one site: two streams' worth of keys ([`MAX_PENDING`](xmpp_proto::server::MAX_PENDING)), as a host of
 /// many domains brings them after a restart.
 const MAX_OF_SOURCE: usize = 64;
 
-/// Connections for keys to one address, which may be somebody's whom the name system of a liar names.
+/// Connections for keys to one site, which may be somebody's whom the name system of a liar names.
 const MAX_TO_TARGET: usize = 64;
 
 impl Core {
@@ -59,7 +60,7 @@ impl Core {
         if let Some(locating) = self.verifying.locating.get_mut(&domain) {
             return locating.questions.push(question);
         }
-        let source = source.ip();
+        let source = site_of(source.ip());
         if !self.may_call_back(source) {
             return self.verified(&question, Verdict::Failed(DialbackCondition::ResourceConstraint), now);
         }
@@ -104,7 +105,8 @@ impl Core {
         target: SocketAddr,
         now: Instant,
     ) -> Option<DialbackCondition> {
-        let is_there = |stream: &&Stream| stream.address.is_some_and(|address| address.ip() == target.ip());
+        let site = site_of(target.ip());
+        let is_there = |stream: &&Stream| stream.address.is_some_and(|address| site_of(address.ip()) == site);
         let there = self.streams.values().filter(|stream| stream.callback.is_some()).filter(is_there).count();
         if now >= callback.until {
             Some(DialbackCondition::RemoteServerTimeout)

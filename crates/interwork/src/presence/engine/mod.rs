@@ -3,6 +3,7 @@
 mod listing;
 mod operations; // RFC 3859 §3.1
 mod published;
+mod retell; // RFC 6121 §4.6.5
 mod turn;
 
 use super::again::Again;
@@ -16,6 +17,7 @@ use super::{Event, PresenceLimits};
 use crate::core::Core;
 use adapter_api::{InstanceName, PeerState, PresenceCapabilities, Settlement, Token};
 use impp_model::{Address, Cause, Device, Failure, Outcome, PresenceInfo, Side, Wish};
+use retell::Retell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -42,6 +44,7 @@ pub(crate) struct Engine<'a> {
     pub(super) outcomes: Arc<Outcomes>,
     turn: Turn,
     pub(super) again: Again,
+    retell: Retell,
     directed: Directed,
     /// Of what is sent again at this moment.
     pub(super) tries: u8,
@@ -98,6 +101,7 @@ impl<'a> Engine<'a> {
             next_token: 0,
             turn: Turn::default(),
             again: Again::default(),
+            retell: Retell::default(),
             directed: Directed::default(),
             tries: 0,
             read: std::array::from_fn(|_| (Known::from(&PresenceInfo::default()), Arc::default())),
@@ -111,7 +115,8 @@ impl<'a> Engine<'a> {
     pub(crate) async fn run(mut self) {
         let mut batch = Vec::new();
         loop {
-            let due = [self.pairs.next_due(), self.again.next_due()].into_iter().flatten().min();
+            let dues = [self.pairs.next_due(), self.again.next_due(), self.retell.next_due(self.pace())];
+            let due = dues.into_iter().flatten().min();
             let wake = due.map(|due| due.since(self.core.timestamp()));
             tokio::select! {
                 1.. = self.events.recv_many(&mut batch, BATCH) => {}
@@ -137,7 +142,7 @@ impl<'a> Engine<'a> {
         }
         // The time of this moment: a long start must not leave everything due at once.
         let (now, count) = (self.core.timestamp().after(LINKS_COME_UP), records.len());
-        let pace = Duration::from_secs(1) / self.limits.restart_rate.max(1);
+        let pace = self.pace();
         let mut last = None;
         for (number, mut record) in (0u32..).zip(records) {
             record.share_ids(&mut last);
@@ -227,8 +232,7 @@ impl<'a> Engine<'a> {
     }
 
     fn handle_link_up(&mut self, adapter: &InstanceName, peer: &str, whole: bool) {
-        let now = self.core.timestamp();
-        let pace = Duration::from_secs(1) / self.limits.restart_rate.max(1);
+        let (now, pace) = (self.core.timestamp(), self.pace());
         let mut asked = 0;
         let place = self.pairs.place(adapter);
         let concerned = |(pair, entry): &(Pair, &Entry)| {
@@ -237,11 +241,12 @@ impl<'a> Engine<'a> {
         };
         let pairs: Vec<Pair> = self.pairs.iter().filter(concerned).map(|(pair, _)| pair).collect();
         for pair in pairs {
-            let Some(entry) = self.touch(&pair) else { continue };
-            if entry.near == place && (whole || pair.watcher.domain().as_str() == peer) {
-                let effects = entry.watch.handle_near_link_up(entry.sides, now);
-                self.take(&pair, effects);
-            } else if !entry.sides.refreshed {
+            let is_near = |entry: &Entry| entry.near == place && (whole || pair.watcher.domain().as_str() == peer);
+            if self.pairs.get(&pair).is_some_and(is_near) {
+                self.tell_anew(pair, now);
+            } else if let Some(entry) = self.touch(&pair)
+                && !entry.sides.refreshed
+            {
                 entry.watch.handle_far_link_up(now.after(pace * asked));
                 asked += 1;
                 self.pairs.rearm(&pair, Timestamp(0));
@@ -256,6 +261,12 @@ impl<'a> Engine<'a> {
             let effects = entry.watch.handle_timeout(entry.sides, now);
             self.take(&pair, effects);
         }
+        self.handle_retell(now);
+    }
+
+    /// Between two pairs that are asked for their state, or told anew.
+    fn pace(&self) -> Duration {
+        Duration::from_secs(1) / self.limits.restart_rate.max(1)
     }
 
     fn insert(&mut self, pair: &Pair, entry: Entry) {

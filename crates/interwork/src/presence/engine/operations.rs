@@ -11,6 +11,7 @@ use impp_model::{
     AuthorizeOperation, Basic, Cause, Failure, News, NotifyOperation, Operation, Outcome, Proof, Side,
     SubscribeOperation, Wish,
 };
+use std::time::Duration;
 
 impl Engine<'_> {
     pub(super) fn handle_operation(
@@ -84,7 +85,9 @@ impl Engine<'_> {
             if let Some(why) = self.pairs.full(&pair, &self.limits) {
                 return Some(Err(Failure::new(Side::Ours, Cause::ResourceConstraint).with_text(why)));
             }
-            let shown = self.directed.take(&pair);
+            // RFC 8048 §7: a poll leaves nothing behind, and takes nothing away.
+            let polls = matches!(subscribe.wish, Wish::Fetch | Wish::Watch(Duration::ZERO));
+            let shown = if polls { self.directed.look(&pair) } else { self.directed.take(&pair) };
             self.insert(&pair, Entry::new(near, far, sides, Watch::with_directed(shown)));
         }
         let now = self.core.timestamp();
@@ -111,7 +114,8 @@ impl Engine<'_> {
     fn handle_notify(&mut self, notify: &NotifyOperation) {
         let pair = Pair::new(&notify.watcher.address, &notify.target.address);
         let now = self.core.timestamp();
-        if !self.pairs.contains(&pair) {
+        // While somebody polls there is a record beside it.
+        if !self.pairs.contains(&pair) || self.directed.knows(&pair) {
             let kept = self.directed.handle_notify(&pair, &notify.standing, &notify.news);
             if let (false, Some(from)) = (kept, self.core.near_of(&pair.target)) {
                 self.core.counters.loss(&from, "presence", Carries::Dropped);

@@ -185,10 +185,13 @@ impl Watch {
         {
             self.withdraw(now, effects);
         }
+        let shown_until = self.far_until;
         self.rest();
         if self.near().is_empty() {
             return;
         }
+        // Where nobody can be asked, what is shown still ends when it was to.
+        self.far_until = shown_until;
         match reason {
             EndReason::Probation | EndReason::GiveUp => {
                 self.far = Far::Waiting;

@@ -170,7 +170,8 @@ impl Watch {
 
     fn cancel(&mut self, sides: Sides, effects: &mut Vec<Effect>) {
         let asked = self.authorization != Authorization::None;
-        let dialog = !matches!(self.far, Far::Idle | Far::Waiting | Far::Frozen);
+        // The other side's subscription outlives a request that failed, and a restart of ours.
+        let dialog = !matches!(self.far, Far::Idle | Far::Frozen);
         effects.push(Effect::Store);
         // RFC 6121 §A.3.2: whose devices were there is told that they are gone.
         if self.authorization == Authorization::Granted
@@ -193,21 +194,30 @@ impl Watch {
         }
     }
 
+    /// Whether [`handle_near_link_up`](Self::handle_near_link_up) has something to do.
+    pub(crate) fn is_told_anew(&self) -> bool {
+        self.tellable().is_some() || self.is_asleep()
+    }
+
     /// Takes the state that the watcher's side must be told anew, because its link was away.
     pub(crate) fn handle_near_link_up(&mut self, sides: Sides, now: Timestamp) -> Vec<Effect> {
         let mut effects = Vec::new();
         if self.tellable().is_some() {
             self.tell_all(None, now, &mut effects);
         }
-        if self.far == Far::Idle
-            && self.authorization == Authorization::Granted
-            && self.near().iter().any(Near::is_standing)
-        {
+        if self.is_asleep() {
             // Nobody could say whether the watcher was there; its server need not probe again.
             self.present = true;
             self.ask(sides, &mut effects);
         }
         effects
+    }
+
+    /// Whether the presentity's side is not asked because the watcher seemed to be gone.
+    fn is_asleep(&self) -> bool {
+        self.far == Far::Idle
+            && self.authorization == Authorization::Granted
+            && self.near().iter().any(Near::is_standing)
     }
 
     /// Sets what the presentity's own publications say, for sides that publish.

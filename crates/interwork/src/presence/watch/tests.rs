@@ -200,6 +200,7 @@ fn x2s_rows() -> Vec<Row> {
         row("PRL-019", X2S, "active", [over(R::Invariant), vec![E::Time(9999)]].concat(), &[], "granted frozen"),
         row("PRL-020", X2S, "active", over(R::Unknown), &["far watch"], "granted asking"),
         row("PRL-020", X2S, "active", after(R::Unknown, 5), &[], "granted waiting"),
+        row("PRL-020", X2S, "active", [after(R::Unknown, 7200), vec![E::Time(3600)]].concat(), &["tell active closed"], "granted waiting"),
         row("PRL-021", X2S, "active", vec![E::Subscribe(Wish::Fetch)], &["tell active open", "far watch"], "granted active"),
         row("PRL-022", X2S, "active", vec![E::Time(refresh)], &["check"], "granted active"),
         row("PRL-022", X2S, "active", vec![E::Time(refresh), E::Check(true)], &["check", "far watch"], "granted active"),
@@ -208,6 +209,7 @@ fn x2s_rows() -> Vec<Row> {
         row("PRL-023", X2S, "active", vec![E::Subscribe(Wish::Pause), E::Time(refresh), E::Check(false), E::Time(600), E::Subscribe(Wish::Fetch)], &["check", "tell active closed", "tell active empty", "far watch"], "granted asking"),
         row("PRL-024", X2S, "active", vec![E::Subscribe(Wish::Cancel)], &["store", "tell timeout closed", "far cancel"], "none leaving"),
         row("PRL-024", X2S, "pending", vec![E::Subscribe(Wish::Cancel), E::FarOutcome(Wish::Cancel, None)], &["store", "far cancel", "authorize false"], "none idle"),
+        row("PRL-024", X2S, "active", [after(R::Probation, 90), vec![E::Subscribe(Wish::Cancel)]].concat(), &["tell active closed", "store", "far cancel"], "none leaving"),
         row("PRL-025", X2S, "none", vec![E::Subscribe(Wish::Cancel)], &["store", "authorize false"], "none idle"),
         row("PRL-026", X2S, "none", vec![E::Subscribe(Wish::Fetch), E::Notify(ended(R::Timeout), open())], &["far fetch", "tell timeout open"], "none idle"),
     ]
@@ -331,6 +333,17 @@ fn a_restored_watch_says_nothing_until_the_far_side_has_answered() {
     assert_eq!(play.on(E::Notify(active(), open())), ["tell active open"]);
     assert!(play.on(E::Notify(active(), open())).is_empty(), "what is the same is not told again");
     assert_eq!(play.on(E::Notify(active(), device("a", Basic::Closed))), ["tell active closed"]);
+}
+
+// checks: PRL-024
+#[test]
+fn what_is_cancelled_before_it_was_asked_for_again_is_cancelled_there_too() {
+    let near = vec![Near { id: id(), until: Timestamp::NEVER }];
+    let watch = Watch::restored(Authorization::Granted, near, START.after(secs(900)), None, START.after(secs(20)));
+    let mut play = Play { watch, sides: X2S, now: START };
+    assert_eq!(play.on(E::Subscribe(Wish::Cancel)), ["store", "far cancel"]);
+    assert_eq!(play.on(E::FarOutcome(Wish::Cancel, None)), ["authorize false"]);
+    assert_eq!(play.state(), "none idle");
 }
 
 // checks: XSU-015
