@@ -128,7 +128,7 @@ pub trait AdapterState: Send + Sync {
     fn all(&self, instance: &InstanceName) -> Vec<(Vec<u8>, Vec<u8>)>;
 }
 
-/// Hears whether a change of [`AdapterState`] is durable.
+/// Hears whether a change of [`AdapterState`], or a word that is owed, is durable.
 pub type StateDone = Box<dyn FnOnce(bool) + Send>;
 
 /// What stands behind a [`Hub`]; implemented by the gateway and by test kits.
@@ -152,7 +152,7 @@ pub trait HubCore: Send + Sync {
     /// See [`Hub::commit`].
     fn commit(&self);
     /// See [`Hub::owe`].
-    fn owe(&self, adapter: &InstanceName, word: DispositionOperation);
+    fn owe(&self, adapter: &InstanceName, word: DispositionOperation, done: StateDone);
     /// See [`Hub::listening`].
     fn listening(&self, adapter: &InstanceName, transport: &str, address: SocketAddr);
 }
@@ -187,9 +187,10 @@ impl Hub {
     }
 
     /// Gives back word of a failure, from the addressee to the sender, which this adapter was told and could not get through:
-    /// it is delivered when it can be, over a restart too, or counted as told to nobody.
-    pub fn owe(&self, word: DispositionOperation) {
-        self.core.owe(&self.instance, word);
+    /// it is delivered when it can be, over a restart too, or counted as told to nobody. `done` hears whether it is on disk:
+    /// until then nobody may forget the message that it is about.
+    pub fn owe(&self, word: DispositionOperation, done: StateDone) {
+        self.core.owe(&self.instance, word, done);
     }
 
     /// Hands in what arrived and waits for what became of it.

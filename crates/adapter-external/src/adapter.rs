@@ -354,4 +354,14 @@ impl Settlement for Answers {
             shared.wake.notify_one();
         }
     }
+
+    fn kept(&self, of: Token) {
+        let Some(shared) = self.shared.upgrade() else { return };
+        let mut state = shared.state.lock();
+        if let Some(session) = state.session.as_mut().filter(|session| session.epoch == self.epoch) {
+            session.outbox.push(Frame::Safe(wire::Safe { of }));
+            drop(state);
+            shared.wake.notify_one();
+        }
+    }
 }

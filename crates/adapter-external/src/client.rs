@@ -5,7 +5,7 @@ use crate::mapping::{self, FrameError, read_hop, read_operation, read_outcome};
 use crate::wire::gateway_client::GatewayClient;
 use crate::wire::{self, FromAdapter, FromGateway, from_adapter::Frame, from_gateway};
 use crate::{MAX_FRAME, Reason, VERSION};
-use adapter_api::model::{Cause, Domain, Failure, Operation, Outcome, Side};
+use adapter_api::model::{Cause, DispositionOperation, Domain, Failure, Operation, Outcome, Side};
 use adapter_api::{
     Adapter, AdapterError, AdapterState, Carries, Configuration, Delivery, Examine, Hop, Hub, HubCore, InstanceName,
     PeerState, Provenance, Settle, Settlement, Shutdown, StateDone, Token, TraceId,
@@ -311,6 +311,12 @@ impl Far {
                     done(kept.durable);
                 }
             }
+            Some(In::Safe(safe)) => {
+                let keeper = self.state.lock().submissions.get(&safe.of).map(Settle::keeper);
+                if let Some(keeper) = keeper {
+                    keeper.kept();
+                }
+            }
             Some(In::Examine(question)) => self.examine(adapter, question).await?,
             Some(In::Received(received)) => self.state.lock().outbox.received(received.number, received.allowed)?,
             Some(In::Beat(_)) => {
@@ -367,6 +373,15 @@ impl Far {
         let findings = adapter.examine(request).await;
         self.state.lock().controls.push(Frame::Findings(mapping::write_findings(question.id, &findings)));
         Ok(())
+    }
+
+    /// Sends a frame that Kept answers.
+    fn keep_frame(&self, frame: Frame, done: StateDone) {
+        let mut state = self.state.lock();
+        let number = state.outbox.push(frame);
+        state.keeps.insert(number, done);
+        drop(state);
+        self.wake.notify_one();
     }
 
     fn push(&self, frame: Frame) -> u64 {
@@ -450,13 +465,21 @@ impl HubCore for Far {
         self.push(Frame::Listening(wire::Listening { transport: transport.to_owned(), address: address.to_string() }));
     }
 
-    fn peer_proven(&self, _: &InstanceName, _: &str, _: &str, _: &str) {}
+    fn peer_proven(&self, _: &InstanceName, peer: &str, proof: &str, protection: &str) {
+        let [name, proof, protection] = [peer, proof, protection].map(str::to_owned);
+        self.push(Frame::Proven(wire::Proven { name, proof, protection }));
+    }
 
     fn peer_registered(&self, _: &InstanceName, _: &str, _: adapter_api::Registration) {}
 
-    fn commit(&self) {}
+    fn commit(&self) {
+        self.push(Frame::Commit(wire::Commit {}));
+    }
 
-    fn owe(&self, _: &InstanceName, _: impp_model::DispositionOperation) {}
+    fn owe(&self, _: &InstanceName, word: DispositionOperation, done: StateDone) {
+        let Some(word) = mapping::write_disposition(&word) else { return done(false) };
+        self.keep_frame(Frame::Owe(wire::Owe { word: Some(word) }), done);
+    }
 }
 
 impl AdapterState for Far {
@@ -465,12 +488,7 @@ impl AdapterState for Far {
             Some(value) => self.records.lock().insert(key.to_vec(), value),
             None => self.records.lock().remove(key),
         };
-        let mut state = self.state.lock();
-        let keep = wire::Keep { key: key.to_vec().into(), value: value.map(Into::into) };
-        let number = state.outbox.push(Frame::Keep(keep));
-        state.keeps.insert(number, done);
-        drop(state);
-        self.wake.notify_one();
+        self.keep_frame(Frame::Keep(wire::Keep { key: key.to_vec().into(), value: value.map(Into::into) }), done);
     }
 
     fn all(&self, _: &InstanceName) -> Vec<(Vec<u8>, Vec<u8>)> {

@@ -1,13 +1,13 @@
 //! One stream: handshake, what it brings, what it takes away.
 
 use crate::adapter::{Answers, Shared, State};
-use crate::mapping::{self, read_findings, read_operation, read_outcome};
+use crate::mapping::{self, read_disposition, read_findings, read_operation, read_outcome};
 use crate::session::{MAX_SUBMISSIONS, Session, settle_all};
 use crate::wire::gateway_server::{Gateway, GatewayServer};
 use crate::wire::{self, FromAdapter, FromGateway, from_adapter, from_gateway::Frame};
 use crate::{MAX_FRAME, Reason, VERSION};
 use adapter_api::model::{Cause, Domain, Failure, Side};
-use adapter_api::{Hub, PeerState, Provenance, Settle, SourceProof, SpeaksFor};
+use adapter_api::{Hub, PeerState, Provenance, Settle, SourceProof, SpeaksFor, StateDone};
 use futures_util::stream::{self, Stream};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -293,7 +293,15 @@ impl Reader<'_> {
         use from_adapter::Frame as In;
         let frame = frame.ok_or_else(|| Reason::Malformed("a frame of an unknown kind".to_owned()))?;
         let numbered = match &frame {
-            In::Submit(_) | In::Settled(_) | In::Keep(_) | In::Peer(_) | In::Loss(_) | In::Listening(_) => true,
+            In::Submit(_)
+            | In::Settled(_)
+            | In::Keep(_)
+            | In::Peer(_)
+            | In::Loss(_)
+            | In::Listening(_)
+            | In::Commit(_)
+            | In::Owe(_)
+            | In::Proven(_) => true,
             In::Hello(_) | In::Findings(_) | In::Received(_) | In::Beat(_) | In::Goodbye(_) => false,
         };
         if numbered != (number != 0) {
@@ -306,7 +314,16 @@ impl Reader<'_> {
             In::Settled(settled) => return self.settled(settled),
             In::Submit(submit) => self.submit(number, submit, answers),
             In::Keep(keep) => return self.keep(number, keep),
-            In::Peer(peer) if !peer.name.contains('@') && peer.name.len() <= MAX_PEER => {
+            In::Commit(_) => self.hub.commit(),
+            In::Owe(owe) => return self.owe(number, owe),
+            In::Proven(wire::Proven { name, proof, protection }) if is_peer(&name) => {
+                if [&proof, &protection].iter().any(|text| text.is_empty() || text.len() > MAX_PROOF) {
+                    return Err(mapping::value("proven").into());
+                }
+                self.hub.peer_proven(&name, &proof, &protection);
+            }
+            In::Proven(_) => return Err(mapping::value("proven.name").into()),
+            In::Peer(peer) if is_peer(&peer.name) => {
                 self.hub.peer_changed(&peer.name, if peer.up { PeerState::Up } else { PeerState::Down });
             }
             In::Peer(_) => return Err(mapping::value("peer.name").into()),
@@ -380,10 +397,10 @@ impl Reader<'_> {
         match read_operation(submit.operation) {
             Err(error) => settle.settle(Failure::new(Side::Near, Cause::BadRequest).with_text(error.to_string())),
             Ok(operation) => {
-                let provenance = if peer.is_empty() || peer.contains('@') || peer.len() > MAX_PEER {
-                    Arc::clone(&self.provenance)
-                } else {
+                let provenance = if is_peer(&peer) && !peer.is_empty() {
                     Arc::new(Provenance { peer: peer.into(), ..Provenance::clone(&self.provenance) })
+                } else {
+                    Arc::clone(&self.provenance)
                 };
                 self.hub.submit(operation, provenance, settle);
             }
@@ -394,20 +411,44 @@ impl Reader<'_> {
         if key.len() > MAX_KEY || value.as_ref().is_some_and(|value| value.len() > MAX_RECORD) {
             return Err(mapping::value("keep").into());
         }
+        self.hub.keep(&key, value.map(Into::into), self.kept(number));
+        Ok(())
+    }
+
+    /// Takes over word of a failure, for a sender in the domains of the hello.
+    fn owe(&self, number: u64, owe: wire::Owe) -> Result<(), Reason> {
+        let word = read_disposition(owe.word.ok_or_else(|| mapping::missing("owe.word"))?)?;
+        let to = word.destination.address.domain();
+        let is_ours = matches!(&self.provenance.speaks_for, SpeaksFor::Domains(domains) if domains.contains(to));
+        if !is_ours || word.disposition.failure().is_none() {
+            return Err(mapping::value("owe.word").into());
+        }
+        self.hub.owe(word, self.kept(number));
+        Ok(())
+    }
+
+    /// Answers the frame `of` when what it asked for is on disk, or is not to be.
+    fn kept(&self, of: u64) -> StateDone {
         let (me, epoch) = (self.shared.me.clone(), self.epoch);
-        let done = move |durable| {
+        Box::new(move |durable| {
             let Some(shared) = me.upgrade() else { return };
             let mut state = shared.state.lock();
             if let Some(session) = state.session.as_mut().filter(|session| session.epoch == epoch) {
-                session.outbox.push(Frame::Kept(wire::Kept { of: number, durable }));
+                session.outbox.push(Frame::Kept(wire::Kept { of, durable }));
                 drop(state);
                 shared.wake.notify_one();
             }
-        };
-        self.hub.keep(&key, value.map(Into::into), Box::new(done));
-        Ok(())
+        })
     }
 }
+
+/// Whether a text can name a peer, and no user.
+fn is_peer(name: &str) -> bool {
+    !name.contains('@') && name.len() <= MAX_PEER
+}
+
+/// Octets of the name of a proof or of a protection.
+const MAX_PROOF: usize = 40;
 
 /// The name of the first field in which two tables differ.
 fn difference<E>(one: &Result<serde_json::Value, E>, other: &Result<serde_json::Value, E>) -> Option<String> {

@@ -28,11 +28,12 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     (
         "inspect",
         &[
-            ("inspect cpim < message.cpim", "read one message/cpim object"),
-            ("inspect uri --json", "read a URI from standard input"),
+            ("inspect cpim message.cpim", "read one message/cpim object"),
+            ("inspect uri im:alice@example.com --json", "read a URI"),
+            ("inspect pidf --json < presence.xml", "read a presence document from standard input"),
         ],
     ),
-    ("translate", &[("translate --from sip --to xmpp < request.sip", "what a SIP request becomes in XMPP")]),
+    ("translate", &[("translate --from sip --to xmpp request.sip", "what a SIP request becomes in XMPP")]),
     (
         "resolve",
         &[

@@ -12,6 +12,7 @@ pub mod config;
 mod doctor;
 mod examples;
 mod gateway;
+mod input;
 mod logging;
 mod output;
 mod progress;

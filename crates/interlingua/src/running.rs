@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use adapter_api::{
     AdapterError, AdapterState, Carries, Configuration, Hub, HubCore, InstanceName, PeerState, Provenance,
-    Registration, Settle, Shutdown, ShutdownTrigger, TraceId,
+    Registration, Settle, Shutdown, ShutdownTrigger, StateDone, TraceId,
 };
 use anyhow::{Context, Result, anyhow};
 use impp_model::{DispositionOperation, Operation};
@@ -378,8 +378,8 @@ impl HubCore for Observer {
         self.core.commit();
     }
 
-    fn owe(&self, adapter: &InstanceName, word: DispositionOperation) {
-        self.core.owe(adapter, word);
+    fn owe(&self, adapter: &InstanceName, word: DispositionOperation, done: StateDone) {
+        self.core.owe(adapter, word, done);
     }
 
     fn listening(&self, adapter: &InstanceName, transport: &str, address: SocketAddr) {

@@ -28,7 +28,7 @@ use crate::trace::{Trace, Traces};
 use crate::waiting::{Owner, Waiting, WaitingRoom};
 use adapter_api::{
     Adapter, AdapterState, Carries, Configuration, Hub, HubCore, InstanceName, PeerState, Provenance, Registration,
-    Settle, Settlement, SourceProof, Token, TraceId,
+    Settle, Settlement, SourceProof, StateDone, Token, TraceId,
 };
 use arc_swap::ArcSwap;
 use impp_model::{Address, Cause, DispositionOperation, Failure, Kind, Operation, Outcome, Side};
@@ -280,9 +280,14 @@ impl Core {
         &self.storage.ledger
     }
 
-    /// Why nothing can be stored at present.
-    pub fn store_failure(&self) -> Option<StoreError> {
+    /// Why nothing can be written at present, ends and tries included.
+    pub(crate) fn store_failure(&self) -> Option<StoreError> {
         self.storage.ledger.store().failure()
+    }
+
+    /// Why nothing new can be stored at present: the store has failed, or its disk is down to the reserve.
+    pub fn store_refusal(&self) -> Option<StoreError> {
+        self.storage.ledger.store().refuses()
     }
 
     /// The ledger's time.
@@ -549,8 +554,8 @@ impl HubCore for Core {
         self.commit_young();
     }
 
-    fn owe(&self, _: &InstanceName, word: DispositionOperation) {
-        self.take_over(word);
+    fn owe(&self, _: &InstanceName, word: DispositionOperation, done: StateDone) {
+        self.take_over(word, done);
     }
 
     fn listening(&self, _: &InstanceName, _: &str, _: SocketAddr) {}

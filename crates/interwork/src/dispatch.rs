@@ -59,7 +59,7 @@ impl Core {
         }
         let lasting = waiting.operation.kind() != Kind::Composing;
         let journalled = from_sender && lasting && !self.answers_each(&waiting.near);
-        if journalled && self.store_failure().is_some() {
+        if journalled && self.store_refusal().is_some() {
             // DESIGN A5: its sender would count on a journal that nothing can be written to.
             self.counters.queue_full();
             let failure = Failure::new(Side::Ours, Cause::Overload).with_text("nothing can be stored at present");

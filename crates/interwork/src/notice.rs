@@ -2,7 +2,7 @@
 
 use crate::core::{Core, now};
 use crate::waiting::{Owner, Waiting};
-use adapter_api::{InstanceName, TellsFailure, TraceId};
+use adapter_api::{InstanceName, StateDone, TellsFailure, TraceId};
 use bytes::Bytes;
 use impp_model::{
     Address, Cause, Content, DateTime, Disposition, DispositionOperation, Endpoint, Failure, InstantMessage,
@@ -99,11 +99,11 @@ impl Core {
         turn.after(self.config.delivery.expiry.max(PATIENCE))
     }
 
-    /// Takes over word of a failure that an adapter could not get through.
-    pub(crate) fn take_over(&self, word: DispositionOperation) {
+    /// Takes over word of a failure that an adapter could not get through; `done` hears whether it is on disk.
+    pub(crate) fn take_over(&self, word: DispositionOperation, done: StateDone) {
         let trace = self.new_trace_id();
         tracing::debug!(%trace, to = word.destination.address.domain().as_str(), "an error waits for its way back");
-        self.tell(self.own_entry(Operation::Disposition(Box::new(word)), trace.0, Origin::Gateway));
+        self.tell_and_then(self.own_entry(Operation::Disposition(Box::new(word)), trace.0, Origin::Gateway), done);
     }
 
     /// Tells the senders of messages that wait for long, each once.
@@ -159,15 +159,32 @@ impl Core {
 
     /// Has the gateway's own word delivered: through the ledger, or at once and once only where there is none.
     fn tell(&self, entry: Entry) {
+        self.tell_and_then(entry, Box::new(|_| ()));
+    }
+
+    /// The same; `done` hears whether the word is on disk.
+    fn tell_and_then(&self, entry: Entry, done: StateDone) {
         let Some(core) = self.me() else { return };
         let (once, trace) = (Arc::new(entry.operation.clone()), TraceId(entry.trace));
         let operation = once.clone();
-        let done = move |result: Result<_, _>| match result {
-            Ok(_) => core.retries.look(),
-            Err(_) => core.tell_at_once(trace, operation),
+        // The ledger may refuse at once, and then does not call back.
+        let done = Arc::new(Mutex::new(Some(done)));
+        let tell = |done: &Mutex<Option<StateDone>>, is_kept| {
+            if let Some(done) = done.lock().take() {
+                done(is_kept);
+            }
         };
-        if self.storage.ledger.append(&entry, Urgency::Urgent, done).is_err() {
+        let later = done.clone();
+        let appended = move |result: Result<_, _>| {
+            match result {
+                Ok(_) => core.retries.look(),
+                Err(_) => core.tell_at_once(trace, operation),
+            }
+            tell(&later, result.is_ok());
+        };
+        if self.storage.ledger.append(&entry, Urgency::Urgent, appended).is_err() {
             self.tell_at_once(trace, once);
+            tell(&done, false);
         }
     }
 

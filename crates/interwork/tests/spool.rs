@@ -333,26 +333,54 @@ async fn what_was_journalled_and_failed_is_told_over_a_crash() {
     running.abort();
 }
 
+/// Word to b that a message to a has failed.
+fn owed() -> impp_model::DispositionOperation {
+    let end = |text: &str| impp_model::Endpoint::bare(text.parse().unwrap());
+    impp_model::DispositionOperation {
+        source: end("a@sip.example"),
+        destination: end("b@xmpp.example"),
+        max_forwards: impp_model::MaxForwards::INITIAL,
+        message_id: Some("m1".into()),
+        trans_id: "m1".into(),
+        accepted: DateTime::from_epoch(0, 0).unwrap(),
+        disposition: impp_model::Disposition::Failed(Box::new(failure(Cause::NotFound))),
+        and_earlier: false,
+        return_path: None,
+    }
+}
+
+// checks: IM-013
+#[tokio::test(start_paused = true)]
+async fn who_owes_an_error_hears_when_no_crash_takes_it_along() {
+    for written in [false, true] {
+        let first = world(Table::new(0), PLENTY);
+        first.store.hold();
+        let (told, safe) = tokio::sync::oneshot::channel();
+        first.core.owe(&"xmpp".into(), owed(), Box::new(move |is_kept| told.send(is_kept).unwrap_or_default()));
+        let mut safe = safe;
+        assert!(safe.try_recv().is_err(), "it is not on disk yet");
+        if written {
+            first.store.release();
+            assert_eq!(safe.await, Ok(true));
+        }
+        let store = Arc::new(first.store.reopen().unwrap().0);
+        let second = world_on(Table::new(0), PLENTY, store, first.clock, Limits::default());
+        let running = second.run();
+        sleep(Duration::from_secs(1)).await;
+        let found = second.xmpp.take();
+        assert_eq!(found.len(), usize::from(written), "who has not heard of it tells it again");
+        found.into_iter().for_each(|delivery| is_told(delivery, "m1"));
+        running.abort();
+        std::mem::forget(first);
+    }
+}
+
 // checks: IM-013
 #[tokio::test(start_paused = true)]
 async fn an_error_that_an_adapter_could_not_get_through_is_delivered_when_its_link_is_back() {
     let world = world(Table::new(0), PLENTY);
     let running = world.run();
-    let end = |text: &str| impp_model::Endpoint::bare(text.parse().unwrap());
-    world.core.owe(
-        &"xmpp".into(),
-        impp_model::DispositionOperation {
-            source: end("a@sip.example"),
-            destination: end("b@xmpp.example"),
-            max_forwards: impp_model::MaxForwards::INITIAL,
-            message_id: Some("m1".into()),
-            trans_id: "m1".into(),
-            accepted: DateTime::from_epoch(0, 0).unwrap(),
-            disposition: impp_model::Disposition::Failed(Box::new(failure(Cause::NotFound))),
-            and_earlier: false,
-            return_path: None,
-        },
-    );
+    world.core.owe(&"xmpp".into(), owed(), Box::new(|_| ()));
     next(&world.xmpp).await.settle(failure(Cause::LinkDown));
     sleep(Duration::from_millis(100)).await;
     assert!(world.xmpp.take().is_empty());
@@ -407,7 +435,7 @@ async fn while_the_store_is_broken_nothing_waits_on_it_and_when_it_is_mended_all
     one(&world.xmpp).settle(failure(Cause::LinkDown));
     assert_eq!(waiting.await, Ok(Outcome::Indeterminant));
     world.store.fail();
-    assert!(world.core.store_failure().is_some());
+    assert!(world.core.store_refusal().is_some());
     let entry = world.core.ledger().list(None, 1).first().unwrap().seq;
     assert!(world.core.give_up(entry).is_err());
     sleep(Duration::from_secs(60)).await;
@@ -430,6 +458,31 @@ async fn while_the_store_is_broken_nothing_waits_on_it_and_when_it_is_mended_all
     assert_eq!(journalled.await, Ok(DELIVERED));
     sleep(Duration::from_secs(2)).await;
     assert_eq!(world.books(), [3, 0, 0, 0, 0]);
+    running.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_down_to_its_reserve_refuses_what_would_need_the_journal_and_empties_the_spool() {
+    let world = world(Table::new(0), PLENTY);
+    let running = world.run();
+    let waiting = world.sip_sends("waits");
+    one(&world.xmpp).settle(failure(Cause::LinkDown));
+    assert_eq!(waiting.await, Ok(Outcome::Indeterminant));
+    world.store.set_free(1000);
+    let Ok(Outcome::Failure(refused)) = world.xmpp_sends("no journal").await else {
+        panic!("accepted without a journal")
+    };
+    assert_eq!((refused.side, refused.cause), (Side::Ours, Cause::Overload));
+    assert!(world.sip.take().is_empty(), "sent on unjournalled");
+    // What is there comes to its end, which is what the reserve is for.
+    let again = next(&world.xmpp).await;
+    assert_eq!(text_of(&again), "waits");
+    again.settle(DELIVERED);
+    world.store.set_free(u64::MAX);
+    assert!(world.core.store_refusal().is_none());
+    let journalled = world.xmpp_sends("journalled");
+    next(&world.sip).await.settle(DELIVERED);
+    assert_eq!(journalled.await, Ok(DELIVERED));
     running.abort();
 }
 

@@ -104,8 +104,8 @@ impl HubCollector {
             let counter = ConstCounter::new(value);
             counter.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
         }
-        let help = "Whether the store can be written to";
-        let up = ConstGauge::new(i64::from(self.core.store_failure().is_none()));
+        let help = "Whether the store takes what is new";
+        let up = ConstGauge::new(i64::from(self.core.store_refusal().is_none()));
         up.encode(encoder.encode_descriptor("store_up", help, None, MetricType::Gauge)?)?;
         let pending = ConstGauge::new(i64::try_from(totals.pending).unwrap_or(i64::MAX));
         pending.encode(encoder.encode_descriptor("ledger_pending", "Operations under way", None, MetricType::Gauge)?)

@@ -33,7 +33,7 @@ impl Readiness {
     /// What is still awaited, a store that works among it.
     pub(crate) fn reasons(&self, core: &Core) -> Vec<String> {
         let mut reasons = self.missing();
-        reasons.extend(core.store_failure().map(|_| STORE.to_owned()));
+        reasons.extend(core.store_refusal().map(|_| STORE.to_owned()));
         reasons
     }
 

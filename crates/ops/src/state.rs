@@ -55,7 +55,7 @@ pub(crate) async fn status(State(admin): State<Admin>, Extension(role): Extensio
         "uptime_seconds": admin.core.started().elapsed().unwrap_or_default().as_secs(),
         "ready": admin.readiness.is_ready(&admin.core),
         "waits_for": admin.readiness.reasons(&admin.core),
-        "store_error": admin.core.store_failure().map(|failure| with_causes(&failure)),
+        "store_error": admin.core.store_refusal().map(|failure| with_causes(&failure)),
         "held": admin.core.held(),
         "subscriptions": subscriptions,
         "ledger": {
@@ -244,5 +244,13 @@ mod tests {
         store.mend();
         assert_eq!(ready().await.status(), StatusCode::OK);
         assert!(body(ask(&router, on(Method::GET, "/api/v1/status")).await).await["store_error"].is_null());
+        // Down to the reserve: what is new is refused all the same.
+        store.set_free(1000);
+        assert_eq!(ready().await.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(shown("/metrics").await.contains("interlingua_store_up 0\n"));
+        let status = body(ask(&router, on(Method::GET, "/api/v1/status")).await).await;
+        assert!(status["store_error"].as_str().unwrap().starts_with("only 1000 octets free"), "{status}");
+        store.set_free(u64::MAX);
+        assert_eq!(ready().await.status(), StatusCode::OK);
     }
 }

@@ -45,6 +45,10 @@ pub trait Store: Send + Sync {
     /// way to the disk waits.
     fn failure(&self) -> Option<StoreError>;
 
+    /// Why nothing new is taken at present, if so: it has failed, or the disk is down to the reserve, which what is stored
+    /// needs to come to its end.
+    fn refuses(&self) -> Option<StoreError>;
+
     /// The shard's token and its latest version.
     fn position(&self, shard: Shard) -> (Fence, Version);
 }

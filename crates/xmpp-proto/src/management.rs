@@ -94,6 +94,8 @@ pub struct Management {
     handled: u64,
     /// Settled beyond the first that is not.
     settled: BTreeSet<u64>,
+    /// Stanzas received before the connection broke: those up to here come again, and are known by their numbers.
+    known: u64,
     owed: Option<Owed>,
 }
 
@@ -140,6 +142,7 @@ impl Management {
             received: 0,
             handled: 0,
             settled: BTreeSet::new(),
+            known: 0,
             owed: None,
         }
     }
@@ -156,17 +159,23 @@ impl Management {
 
     /// Whether everything sent is acknowledged and everything received is handled.
     pub fn is_idle(&self) -> bool {
-        self.queue.is_empty() && self.handled == self.received
+        self.queue.is_empty() && self.unhandled() == 0
     }
 
     /// Stanzas received and not handled.
     pub fn unhandled(&self) -> u64 {
-        self.received - self.handled
+        self.received.saturating_sub(self.handled)
     }
 
-    /// XEP-0198 §4: what `<a/>`, `<resume/>` and `<resumed/>` say.
+    /// XEP-0198 §4: what `<a/>` says; never more than came over this connection or was said when it took the stream over.
     pub fn h(&self) -> u32 {
-        modulo(self.handled)
+        modulo(self.handled.min(self.received))
+    }
+
+    /// XEP-0198 §5: what `<resume/>` and `<resumed/>` say. What the peer sends next has the number behind it.
+    pub fn handle_resuming(&mut self) -> u32 {
+        self.received = self.handled;
+        self.h()
     }
 
     /// Takes note of a stanza received; returns its number, for [`handle_settled`](Self::handle_settled).
@@ -175,9 +184,15 @@ impl Management {
         self.received
     }
 
-    /// A stanza's fate is ours: it was delivered, refused with an error, or is kept durably. In any order.
+    /// Whether the stanza of this number was received before the connection broke, so that this is its repeat.
+    pub fn is_known(&self, number: u64) -> bool {
+        number <= self.known
+    }
+
+    /// A stanza's fate is ours: it was delivered, refused with an error, or is kept durably. In any order, and while the
+    /// stream waits to be resumed, too.
     pub fn handle_settled(&mut self, number: u64) {
-        if number <= self.handled || number > self.received {
+        if number <= self.handled || number > self.received.max(self.known) {
             return;
         }
         self.settled.insert(number);
@@ -225,8 +240,7 @@ impl Management {
         self.requested = None;
         self.ask_at = None;
         self.owed = None;
-        self.received = self.handled;
-        self.settled.clear();
+        self.known = self.known.max(self.received);
     }
 
     /// The stream goes on over a new connection: yields what is to be sent again, in order.

@@ -4,7 +4,7 @@ use crate::{
     AdapterState, Carries, Configuration, DomainEntry, HubCore, InstanceName, PeerState, Provenance, Role, Settle,
     StateDone, TraceId,
 };
-use impp_model::{Domain, Operation, Outcome, Proof};
+use impp_model::{DispositionOperation, Domain, Operation, Outcome, Proof};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,6 +29,9 @@ pub struct KitHub {
     answers: Mutex<Option<Outcome>>,
     traces: AtomicU64,
     losses: Mutex<Vec<(String, Carries)>>,
+    owed: Mutex<Vec<DispositionOperation>>,
+    proofs: Mutex<Vec<[String; 3]>>,
+    commits: watch::Sender<u64>,
     records: Arc<Records>,
     listening: watch::Sender<Option<SocketAddr>>,
     configuration: watch::Sender<Arc<Configuration>>,
@@ -57,6 +60,9 @@ impl KitHub {
             answers: Mutex::new(Some(Outcome::Success(Proof::Recipient))),
             traces: AtomicU64::new(1),
             losses: Mutex::default(),
+            owed: Mutex::default(),
+            proofs: Mutex::default(),
+            commits: watch::Sender::new(0),
             records,
             listening: watch::Sender::new(None),
             configuration: watch::Sender::new(Arc::new(configuration)),
@@ -72,6 +78,23 @@ impl KitHub {
     /// The fields that the adapter counted as lost.
     pub fn losses(&self) -> Vec<(String, Carries)> {
         lock(&self.losses).clone()
+    }
+
+    /// The words that the adapter gave back.
+    pub fn owed(&self) -> Vec<DispositionOperation> {
+        lock(&self.owed).clone()
+    }
+
+    /// Peers with their proofs and protections.
+    pub fn proofs(&self) -> Vec<[String; 3]> {
+        lock(&self.proofs).clone()
+    }
+
+    /// Waits until the adapter has asked for so many commits.
+    pub async fn commits(&self, count: u64) {
+        let mut commits = self.commits.subscribe();
+        // The sender lives as long as this hub.
+        let _ = commits.wait_for(|found| *found >= count).await;
     }
 
     /// The first address at which the adapter listens. Cancel-safe.
@@ -115,13 +138,20 @@ impl HubCore for KitHub {
         self.listening.send_if_modified(|first| first.is_none() && first.replace(address).is_none());
     }
 
-    fn peer_proven(&self, _: &InstanceName, _: &str, _: &str, _: &str) {}
+    fn peer_proven(&self, _: &InstanceName, peer: &str, proof: &str, protection: &str) {
+        lock(&self.proofs).push([peer, proof, protection].map(str::to_owned));
+    }
 
     fn peer_registered(&self, _: &InstanceName, _: &str, _: crate::Registration) {}
 
-    fn commit(&self) {}
+    fn commit(&self) {
+        self.commits.send_modify(|count| *count += 1);
+    }
 
-    fn owe(&self, _: &InstanceName, _: impp_model::DispositionOperation) {}
+    fn owe(&self, _: &InstanceName, word: DispositionOperation, done: StateDone) {
+        lock(&self.owed).push(word);
+        done(true);
+    }
 }
 
 /// The records of adapters, in memory: they outlive a [`KitHub`] as a disk outlives a process.

@@ -94,6 +94,22 @@ class Tests(unittest.IsolatedAsyncioTestCase):
             assert again.gateway is not None
             self.assertEqual(again.gateway.records, {b"k": b"v"})
 
+    async def test_what_is_safe_may_be_forgotten_and_what_is_owed_is_kept(self) -> None:
+        gateway, echo = FakeGateway(), Echo()
+        gateway.outcome = None
+        async with serving(echo, self.socket, gateway):
+            assert echo.gateway is not None
+            safe = asyncio.Event()
+            asked = asyncio.create_task(echo.gateway.submit(hello("x", "1"), safe=safe.set))
+            await gateway.next()
+            self.assertFalse(safe.is_set())
+            echo.gateway.commit()
+            await asyncio.wait_for(safe.wait(), 20)
+            asked.cancel()
+            word = wire.Disposition(message_id="1", disposition="failed")
+            self.assertTrue(await echo.gateway.owe(word))
+            self.assertEqual(gateway.owed, [word])
+
     async def test_a_refusal_for_good_ends_the_adapter(self) -> None:
         from grpclib.server import Server
 

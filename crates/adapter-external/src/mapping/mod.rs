@@ -7,6 +7,7 @@ mod presence;
 
 pub use capabilities::{read_capabilities, write_capabilities};
 pub(crate) use capabilities::{read_carries as read_loss, write_carries as write_loss};
+pub(crate) use operation::{read_disposition, write_disposition};
 pub use operation::{read_operation, write_operation};
 pub use outcome::{read_outcome, write_outcome};
 

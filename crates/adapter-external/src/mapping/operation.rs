@@ -169,7 +169,7 @@ fn read_relation(relation: wire::Relation) -> Result<Relation, FrameError> {
     })
 }
 
-fn write_disposition(operation: &DispositionOperation) -> Option<wire::Disposition> {
+pub(crate) fn write_disposition(operation: &DispositionOperation) -> Option<wire::Disposition> {
     Some(wire::Disposition {
         source: write_endpoint(&operation.source),
         destination: write_endpoint(&operation.destination),
@@ -192,7 +192,7 @@ fn write_disposition(operation: &DispositionOperation) -> Option<wire::Dispositi
     })
 }
 
-fn read_disposition(operation: wire::Disposition) -> Result<DispositionOperation, FrameError> {
+pub(crate) fn read_disposition(operation: wire::Disposition) -> Result<DispositionOperation, FrameError> {
     let disposition = match (operation.disposition.as_str(), operation.failure) {
         ("failed", Some(failure)) => Disposition::Failed(Box::new(read_failure(failure)?)),
         ("failed", None) => return Err(missing("failure")),

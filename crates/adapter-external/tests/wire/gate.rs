@@ -25,6 +25,7 @@ pub(crate) const CAPABILITIES: &str = r#"{"protocol":"raw","srv_label":null,"sta
 pub(crate) struct Gate {
     pub(crate) adapter: Arc<ExternalAdapter>,
     pub(crate) submitted: mpsc::UnboundedReceiver<Submitted>,
+    pub(crate) hub: Arc<KitHub>,
     pub(crate) folder: tempfile::TempDir,
     trigger: ShutdownTrigger,
     run: JoinHandle<()>,
@@ -53,10 +54,10 @@ impl Gate {
         let (hub, submitted) = KitHub::new(&"raw".into(), &"raw.example".parse().unwrap(), records);
         let (trigger, shutdown) = Shutdown::new();
         let run = tokio::spawn({
-            let (adapter, hub) = (Arc::clone(&adapter), Hub::new(hub, "raw".into()));
+            let (adapter, hub) = (Arc::clone(&adapter), Hub::new(hub.clone(), "raw".into()));
             async move { adapter.run(hub, shutdown).await.unwrap() }
         });
-        Self { adapter, submitted, folder, trigger, run }
+        Self { adapter, submitted, hub, folder, trigger, run }
     }
 
     pub(crate) fn socket(&self) -> PathBuf {

@@ -4,4 +4,5 @@
 mod gate;
 mod hostile;
 mod resume;
+mod safe;
 mod supervised;

@@ -77,7 +77,9 @@ impl HubCore for FakeHub {
 
     fn commit(&self) {}
 
-    fn owe(&self, _: &InstanceName, _: impp_model::DispositionOperation) {}
+    fn owe(&self, _: &InstanceName, _: impp_model::DispositionOperation, done: adapter_api::StateDone) {
+        done(true);
+    }
 
     fn listening(&self, _: &InstanceName, _: &str, _: SocketAddr) {}
 }

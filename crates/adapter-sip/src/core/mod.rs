@@ -158,7 +158,7 @@ pub(crate) async fn run(setup: Setup, mut shutdown: Shutdown) -> Result<(), Adap
             Turn::Deliveries => batch.drain(..).for_each(|delivery| core.handle_delivery(delivery, now)),
             Turn::Answers => outcomes.drain(..).for_each(|settled| core.handle_settled(settled, now)),
             Turn::Located(found) => core.handle_located(found, now),
-            Turn::Unreachable(lost) => core.handle_unreachable(lost, now),
+            Turn::Unreachable(lost) => core.handle_unreachable(&lost, now),
             Turn::Configured => {
                 let configuration = configuration.borrow_and_update().clone();
                 core.trunks.configure(&configuration, core.hub.instance(), now);

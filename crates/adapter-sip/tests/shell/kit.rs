@@ -78,7 +78,9 @@ impl HubCore for FakeHub {
 
     fn commit(&self) {}
 
-    fn owe(&self, _: &InstanceName, _: impp_model::DispositionOperation) {}
+    fn owe(&self, _: &InstanceName, _: impp_model::DispositionOperation, done: adapter_api::StateDone) {
+        done(true);
+    }
 }
 
 /// Knows no name but those of its list.

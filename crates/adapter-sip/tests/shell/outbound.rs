@@ -234,6 +234,37 @@ async fn rfc3261_s18_4_an_icmp_error_moves_on() {
 }
 
 // checks: SIP-019
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn rfc3261_s18_4_an_icmp_error_is_about_one_datagram() {
+    let (gateway, peer) = (Gateway::start().await, Peer::bind().await);
+    let hop = peer.hop();
+    let taken = gateway.deliver(hop.clone(), |_| {});
+    peer.receive().await;
+    drop(peer);
+    let nobody = Endpoint::bare("nobody@example.net".parse().unwrap());
+    let refused = gateway.deliver(hop, |operation| operation.destination = nobody);
+    assert_eq!(cause(refused).await, Cause::LinkDown);
+    // A proxy may have sent it on before it went away.
+    assert_eq!(cause(taken).await, Cause::Unconfirmed);
+}
+
+// checks: SIP-019, LOC-006
+#[tokio::test]
+async fn what_a_silent_server_may_have_is_unconfirmed_whatever_the_next_one_says() {
+    let (gateway, peer) = (Gateway::start().await, Peer::bind().await);
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let places = [(silent.local_addr().unwrap(), Transport::Tcp), (peer.address, Transport::Udp)];
+    let settled = gateway.deliver(located(&places), |_| {});
+    let mut wire = Wire::accept(&silent).await;
+    wire.receive().await;
+    drop(wire);
+    let (request, from) = peer.receive_from().await;
+    peer.answer(from, &request, 503).await;
+    assert_eq!(cause(settled).await, Cause::Unconfirmed);
+}
+
+// checks: SIP-019
 #[tokio::test]
 async fn a_connection_that_breaks_behind_a_request_leaves_it_unconfirmed() {
     let (mut gateway, listener) = (Gateway::start().await, TcpListener::bind("127.0.0.1:0").await.unwrap());

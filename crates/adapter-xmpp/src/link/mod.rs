@@ -27,7 +27,7 @@ pub(crate) use backoff::Backoff;
 pub(crate) use inbound::{Inbound, Settled};
 pub(crate) use outbound::{HIGH_WATER, Outbound, ProofOfPresence, Verdict};
 pub(crate) use probe::probe;
-pub(crate) use replies::{Replies, owe};
+pub(crate) use replies::{Replies, Told, owe};
 
 /// What the adapter's handle shares with its link.
 #[derive(Debug, Default)]
@@ -109,7 +109,7 @@ impl Link {
         let settlements = Box::new(move |settled: Settled| {
             // Without a receiver the link has ended for good.
             if let Some(Err(unsent)) = settled.reply.map(|reply| sender.send(reply)) {
-                replies::owe(&owing, &unsent.0);
+                replies::owe(&owing, &unsent.0, None);
             }
         });
         let domain = settings.domain.clone();
@@ -181,6 +181,7 @@ impl Link {
                 done = &mut work => return Some(done),
                 () = self.shutdown.requested() => return None,
                 count = self.queue.recv_many(&mut self.batch, BATCH) => self.admit(count),
+                Some(reply) = self.replies.recv() => self.outbound.reply(reply, None, Instant::now()),
                 () = sleep_until_or_never(due) => self.expire(Instant::now()),
             }
         }
@@ -200,6 +201,7 @@ impl Link {
 
     fn expire(&mut self, now: Instant) {
         self.outbound.expire(now);
+        self.outbound.give_back_overdue(now);
         self.count_queued();
     }
 

@@ -16,7 +16,7 @@ use xmpp_proto::jid::Jid;
 use xmpp_proto::ns;
 use xmpp_proto::stanza::{self, Iq, IqType};
 
-use super::replies::{Replies, Reply};
+use super::replies::{Replies, Reply, Told};
 use super::sent::SentTable;
 use crate::config::Acknowledge;
 use crate::mapping::address::AddressError;
@@ -126,7 +126,9 @@ impl Outbound {
     /// When to call [`expire`](Self::expire) or [`pump`](Self::pump) at the latest.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let barriers = self.link.as_ref().and_then(|link| link.barriers.poll_timeout());
-        [self.waiting_due, self.sent.next_deadline(), self.checks.next_timeout(), barriers].into_iter().flatten().min()
+        let replies = self.replies.next_timeout();
+        let own = [self.waiting_due, self.sent.next_deadline(), self.checks.next_timeout(), barriers, replies];
+        own.into_iter().flatten().min()
     }
 
     /// Takes a delivery into the queue.
@@ -136,8 +138,13 @@ impl Outbound {
     }
 
     /// Has the sender of a message that came over the link told what became of it, over this link or the next.
-    pub(crate) fn reply(&mut self, error: Element) {
-        self.replies.push(error);
+    pub(crate) fn reply(&mut self, error: Element, told: Told, now: Instant) {
+        self.replies.push(error, told, now);
+    }
+
+    /// After what could be written was: no error stays here that a crash would take along (DESIGN A5).
+    pub(crate) fn give_back_overdue(&mut self, now: Instant) {
+        self.replies.give_back_overdue(now);
     }
 
     /// Whether something is to be written.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use adapter_api::{Hub, Settle, Settlement, Token};
 use impp_model::{DateTime, Disposition, DispositionOperation, MaxForwards, Outcome, TransId};
@@ -26,7 +26,10 @@ struct Book {
 }
 
 /// Where errors go that do not wait here any longer.
-pub(crate) type Owe = Box<dyn Fn(&Element) + Send + Sync>;
+pub(crate) type Owe = Box<dyn Fn(&Element, Told) + Send + Sync>;
+
+/// Called when the sender's server has the error, or the ledger: until then the peer that sent the message keeps it.
+pub(crate) type Told = Option<Box<dyn FnOnce() + Send>>;
 
 #[derive(Debug, Default)]
 struct Table {
@@ -36,12 +39,21 @@ struct Table {
 }
 
 /// One error.
-#[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) stanza: Element,
     /// How often it was written.
     tries: u32,
+    since: Instant,
+    told: Told,
 }
+
+/// DESIGN A5, the usual `write_ahead_after`: what a process may hold that dies with it. An error that is not written by then is
+/// the hub's.
+const UNWRITTEN: Duration = Duration::from_millis(20);
+
+/// DESIGN A5, the usual `hold_timeout`: what a peer waits for the proof of an error before its message counts as handled, for
+/// that must not stall its stream. Then the error is the hub's.
+const UNPROVEN: Duration = Duration::from_secs(2);
 
 /// What was written so often and never proven is the hub's, which tries it at a slower pace.
 const MAX_TRIES: u32 = 5;
@@ -49,15 +61,15 @@ const MAX_TRIES: u32 = 5;
 impl Replies {
     /// At most `limit` wait; the others are the hub's.
     pub(crate) fn new(hub: Hub, limit: usize) -> Self {
-        Self::over(limit, Box::new(move |stanza| owe(&hub, stanza)))
+        Self::over(limit, Box::new(move |stanza, told| owe(&hub, stanza, told)))
     }
 
     fn over(limit: usize, owe: Owe) -> Self {
         Self(Arc::new(Book { table: Mutex::default(), limit, owe }))
     }
 
-    pub(crate) fn push(&self, stanza: Element) {
-        self.0.wait(Reply { stanza, tries: 0 });
+    pub(crate) fn push(&self, stanza: Element, told: Told, now: Instant) {
+        self.0.wait(Reply { stanza, tries: 0, since: now, told });
     }
 
     /// Takes out the next to be written.
@@ -78,7 +90,30 @@ impl Replies {
     /// Gives all that wait to the hub: this link writes nothing more.
     pub(crate) fn give_back(&self) {
         let waiting = std::mem::take(&mut self.0.table.lock().waiting);
-        waiting.iter().for_each(|reply| (self.0.owe)(&reply.stanza));
+        waiting.into_iter().for_each(|reply| self.0.owe(reply));
+    }
+
+    /// Gives to the hub what a crash would take along, or what holds up the peer.
+    pub(crate) fn give_back_overdue(&self, now: Instant) {
+        let mut table = self.0.table.lock();
+        let (mut overdue, waiting): (VecDeque<_>, _) =
+            table.waiting.drain(..).partition(|reply| reply.since + UNWRITTEN <= now);
+        table.waiting = waiting;
+        while let Some(first) = table.written.first_entry()
+            && first.get().proof_due().is_some_and(|due| due <= now)
+        {
+            overdue.push_back(first.remove());
+        }
+        drop(table);
+        overdue.into_iter().for_each(|reply| self.0.owe(reply));
+    }
+
+    /// When to call [`give_back_overdue`](Self::give_back_overdue).
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        let table = self.0.table.lock();
+        let unwritten = table.waiting.front().map(|reply| reply.since + UNWRITTEN);
+        let unproven = table.written.first_key_value().and_then(|(_, reply)| reply.proof_due());
+        [unwritten, unproven].into_iter().flatten().min()
     }
 
     pub(crate) fn is_waiting(&self) -> bool {
@@ -87,9 +122,12 @@ impl Replies {
 }
 
 /// Has the hub keep an error about a message, until it can be delivered; an answer to anything else is forgotten.
-pub(crate) fn owe(hub: &Hub, stanza: &Element) {
-    if let Some(word) = word_of(stanza) {
-        hub.owe(word);
+pub(crate) fn owe(hub: &Hub, stanza: &Element, told: Told) {
+    let told = move || told.into_iter().for_each(|told| told());
+    match word_of(stanza) {
+        // What finds no room was tried once: nothing more can be done about it, and the peer's stream goes on.
+        Some(word) => hub.owe(word, Box::new(move |_| told())),
+        None => told(),
     }
 }
 
@@ -119,7 +157,24 @@ impl Book {
             return table.waiting.push_back(reply);
         }
         drop(table);
-        (self.owe)(&reply.stanza);
+        self.owe(reply);
+    }
+
+    fn owe(&self, reply: Reply) {
+        (self.owe)(&reply.stanza, reply.told);
+    }
+}
+
+impl Reply {
+    /// When the hub keeps it though it was written, if anybody waits for that.
+    fn proof_due(&self) -> Option<Instant> {
+        self.told.as_ref().map(|_| self.since + UNPROVEN)
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reply").field("tries", &self.tries).finish_non_exhaustive()
     }
 }
 
@@ -127,7 +182,7 @@ impl Settlement for Book {
     fn settled(&self, token: Token, outcome: Outcome) {
         let Some(reply) = self.table.lock().written.remove(&token) else { return };
         match outcome {
-            Outcome::Success(_) | Outcome::HandedOver => {}
+            Outcome::Success(_) | Outcome::HandedOver => reply.told.into_iter().for_each(|told| told()),
             Outcome::Failure(_) | Outcome::Indeterminant => self.wait(reply),
         }
     }
@@ -148,8 +203,53 @@ mod tests {
     fn replies() -> (Replies, Arc<Mutex<Vec<String>>>) {
         let owed = Arc::new(Mutex::new(Vec::new()));
         let of = owed.clone();
-        let owe = Box::new(move |stanza: &Element| of.lock().push(stanza.attr("id").unwrap().to_owned()));
+        let owe = Box::new(move |stanza: &Element, told: Told| {
+            of.lock().push(stanza.attr("id").unwrap().to_owned());
+            told.into_iter().for_each(|told| told());
+        });
         (Replies::over(2, owe), owed)
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "the origin of virtual time")]
+    fn origin() -> Instant {
+        Instant::now()
+    }
+
+    // checks: IM-013
+    #[test]
+    fn one_that_a_crash_would_take_along_is_the_hubs_before_the_peer_may_forget_its_message() {
+        let ((replies, owed), now) = (replies(), origin());
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let push = |id: &'static str, at| {
+            let told = told.clone();
+            replies.push(stanza(id), Some(Box::new(move || told.lock().push(id))), at);
+        };
+        push("unwritten", now);
+        assert_eq!(replies.next_timeout(), Some(now + UNWRITTEN));
+        replies.give_back_overdue(now);
+        assert!(owed.lock().is_empty());
+        replies.give_back_overdue(now + UNWRITTEN);
+        assert_eq!((&**owed.lock(), &**told.lock()), (&["unwritten".to_owned()][..], &["unwritten"][..]));
+        // Written, the sender's server proves that it has it.
+        push("proven", now);
+        let written = replies.written(replies.pop().unwrap());
+        assert_eq!(replies.next_timeout(), Some(now + UNPROVEN));
+        replies.give_back_overdue(now + UNWRITTEN);
+        written.settle(Outcome::Success(Proof::Server));
+        assert_eq!((told.lock().len(), owed.lock().len(), replies.next_timeout()), (2, 1, None));
+        // Or does not for too long, and what it says later comes to nothing.
+        push("unproven", now);
+        let written = replies.written(replies.pop().unwrap());
+        replies.give_back_overdue(now + UNPROVEN);
+        assert_eq!((told.lock().len(), owed.lock().len()), (3, 2));
+        written.settle(failure());
+        assert!(!replies.is_waiting());
+        // Where nobody waits to forget, what is written is not given away.
+        replies.push(stanza("component"), None, now);
+        let _written = replies.written(replies.pop().unwrap());
+        assert_eq!(replies.next_timeout(), None);
+        replies.give_back_overdue(now + UNPROVEN);
+        assert_eq!(owed.lock().len(), 2);
     }
 
     fn stanza(id: &'static str) -> Element {
@@ -165,7 +265,7 @@ mod tests {
     fn one_is_written_until_it_is_proven_and_then_the_hubs() {
         let (replies, owed) = replies();
         for id in ["proven", "lost"] {
-            replies.push(stanza(id));
+            replies.push(stanza(id), None, origin());
         }
         let (first, second) = (replies.pop().unwrap(), replies.pop().unwrap());
         replies.written(first).settle(Outcome::Success(Proof::Server));
@@ -184,7 +284,7 @@ mod tests {
     fn none_gets_lost_for_want_of_room_or_at_the_end() {
         let (replies, owed) = replies();
         for id in ["one", "two", "three"] {
-            replies.push(stanza(id));
+            replies.push(stanza(id), None, origin());
         }
         assert_eq!(*owed.lock(), ["three"]);
         let written = replies.written(replies.pop().unwrap());

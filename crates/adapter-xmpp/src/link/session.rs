@@ -62,7 +62,7 @@ impl Link {
                     Err(_) => session.lose(),
                 },
                 count = self.queue.recv_many(&mut self.batch, BATCH) => self.admit(count),
-                Some(reply) = self.replies.recv(), if room => self.outbound.reply(reply),
+                Some(reply) = self.replies.recv(), if room => self.outbound.reply(reply, None, Instant::now()),
                 () = self.shutdown.requested(), if session.drain_until.is_none() => {
                     session.drain_until = Some(Instant::now() + DRAIN);
                 }
@@ -98,6 +98,7 @@ impl Link {
             session.stream.close(now);
             self.drain(session, now);
         }
+        self.outbound.give_back_overdue(now);
         self.count_queued();
     }
 
@@ -117,7 +118,7 @@ impl Link {
 
     pub(super) fn take_replies(&mut self) {
         while let Ok(reply) = self.replies.try_recv() {
-            self.outbound.reply(reply);
+            self.outbound.reply(reply, None, Instant::now());
         }
     }
 

@@ -202,3 +202,62 @@ async fn xep0198_s5_severed_streams_are_resumed_in_both_roles_and_nothing_overta
         assert_eq!(outcome(told).await, Outcome::Success(Proof::Server));
     }
 }
+
+// checks: SMG-002
+#[tokio::test]
+async fn xep0198_s5_what_the_hub_has_taken_is_not_handed_in_again_after_a_break() {
+    let (ca, names) = (Authority::new("CA"), Arc::<Names>::default());
+    let a = org(A, &certificate(&ca, A, &Variant::default()), &ca, &names, json!({})).await;
+    let mut b = org(B, &certificate(&ca, B, &Variant::default()), &ca, &names, json!({})).await;
+    let relay = Relay::to(b.plain).await;
+    names.set(B, relay.port, false);
+    let mut told: Vec<_> = ["one", "two", "three"].map(|body| a.send(B, body)).into();
+    let [one, two, three] = [b.received().await, b.received().await, b.received().await];
+    let delivered = || Outcome::Success(Proof::Recipient);
+    two.settle.settle(delivered());
+    relay.sever();
+    one.settle.settle(delivered());
+    told.push(a.send(B, "four"));
+    // What the peer writes again has no id that anybody looked at.
+    let four = b.received().await;
+    assert_eq!(four.body, "four");
+    three.settle.settle(delivered());
+    four.settle.settle(delivered());
+    for told in told {
+        assert_eq!(outcome(told).await, Outcome::Success(Proof::Server));
+    }
+    b.received_nothing().await;
+}
+
+/// Those that `org` gave to the hub, by the ids of their messages; the hub says that they are on disk.
+fn keep_owed(org: &Org) -> Vec<String> {
+    let owed = std::mem::take(&mut *org.hub.owed.lock().unwrap());
+    let keep = |(word, done): (impp_model::DispositionOperation, adapter_api::StateDone)| {
+        done(true);
+        word.message_id.map(|id| id.as_str().to_owned()).unwrap_or_default()
+    };
+    owed.into_iter().map(keep).collect()
+}
+
+// checks: SMG-002, IM-013
+#[tokio::test]
+async fn a_message_that_failed_is_acknowledged_when_its_error_is_on_disk_or_has_arrived() {
+    let (ca, names) = (Authority::new("CA"), Arc::<Names>::default());
+    let one_way = json!({"bidi": false});
+    let a = org(A, &certificate(&ca, A, &Variant::default()), &ca, &names, one_way.clone()).await;
+    let mut b = org(B, &certificate(&ca, B, &Variant::default()), &ca, &names, one_way).await;
+    // The way back to a is not to be had.
+    names.set(A, 1, false);
+    let mut told = a.send(B, "hello");
+    b.received().await.settle.settle(Failure::new(Side::Far, Cause::NotFound));
+    let kept = loop {
+        let owed = b.hub.owed.lock().unwrap().len();
+        assert!(told.try_recv().is_err(), "acknowledged while nothing but memory held the error");
+        if owed > 0 {
+            break keep_owed(&b);
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    assert_eq!(kept, ["hello"]);
+    assert_eq!(outcome(told).await, Outcome::Success(Proof::Server));
+}

@@ -135,6 +135,8 @@ pub struct TestHub {
     submitted: mpsc::UnboundedSender<Submitted>,
     listening: mpsc::UnboundedSender<(String, SocketAddr)>,
     pub proofs: Mutex<Vec<[String; 3]>>,
+    /// Words that the adapter gave back, and what hears that they are on disk.
+    pub owed: Mutex<Vec<(DispositionOperation, adapter_api::StateDone)>>,
     configuration: watch::Receiver<Arc<Configuration>>,
 }
 
@@ -173,7 +175,9 @@ impl HubCore for TestHub {
 
     fn commit(&self) {}
 
-    fn owe(&self, _: &InstanceName, _: DispositionOperation) {}
+    fn owe(&self, _: &InstanceName, word: DispositionOperation, done: adapter_api::StateDone) {
+        self.owed.lock().unwrap().push((word, done));
+    }
 }
 
 /// A gateway of one organisation, for one domain.
@@ -218,7 +222,13 @@ pub async fn org(domain: &str, own: &Issued, ca: &Authority, names: &Arc<Names>,
     let adapter = adapter_xmpp::server::new("xmpp".into(), config, context).unwrap();
     let (submitted_sender, submitted) = mpsc::unbounded_channel();
     let (listening, mut listeners) = mpsc::unbounded_channel();
-    let hub = Arc::new(TestHub { submitted: submitted_sender, listening, proofs: Mutex::default(), configuration });
+    let hub = Arc::new(TestHub {
+        submitted: submitted_sender,
+        listening,
+        proofs: Mutex::default(),
+        owed: Mutex::default(),
+        configuration,
+    });
     let (stop, shutdown) = Shutdown::new();
     let running = {
         let (adapter, hub) = (Arc::clone(&adapter), Hub::new(Arc::clone(&hub) as Arc<dyn HubCore>, "xmpp".into()));

@@ -44,6 +44,8 @@ pub struct FakeHub {
     pub signals: Mutex<Vec<Operation>>,
     /// Reports, and errors about no open message.
     pub words: Mutex<Vec<DispositionOperation>>,
+    /// Words that the adapter gave back, and what hears that they are on disk.
+    pub owed: Mutex<Vec<(DispositionOperation, adapter_api::StateDone)>>,
     configuration: watch::Receiver<Arc<Configuration>>,
 }
 
@@ -80,7 +82,9 @@ impl HubCore for FakeHub {
 
     fn commit(&self) {}
 
-    fn owe(&self, _: &InstanceName, _: DispositionOperation) {}
+    fn owe(&self, _: &InstanceName, word: DispositionOperation, done: adapter_api::StateDone) {
+        self.owed.lock().unwrap().push((word, done));
+    }
 
     fn listening(&self, _: &InstanceName, _: &str, _: std::net::SocketAddr) {}
 }
@@ -128,6 +132,7 @@ pub fn start(config: Config) -> Gateway {
         losses: Mutex::default(),
         signals: Mutex::default(),
         words: Mutex::default(),
+        owed: Mutex::default(),
         configuration,
     });
     let (stop, shutdown) = Shutdown::new();

@@ -152,6 +152,9 @@ impl FjallStore {
 impl<E: Engine> Shared<E> {
     fn new(core: Core<E>, disk_reserve: u64, reopen_after: Duration, data_dir: Option<DataDir>) -> Self {
         let free = core.engine.free().unwrap_or(u64::MAX);
+        if free < disk_reserve {
+            warn_of_shortage(free, disk_reserve);
+        }
         Self {
             core,
             queue: Queue::new(),
@@ -229,16 +232,22 @@ impl<E: Engine> Shared<E> {
         if let Some(failure) = self.failure().filter(|_| !batch.essential) {
             return Err(failure);
         }
-        let reserve = self.disk_reserve;
-        if self.free.load(Ordering::Relaxed) < reserve && !batch.essential {
-            // While everything is refused the writer has nothing to do and does not look.
-            self.look(Instant::now());
-            let free = self.free.load(Ordering::Relaxed);
-            if free < reserve {
-                return Err(StoreError::DiskReserve { free, reserve });
-            }
+        match self.shortage().filter(|_| !batch.essential) {
+            Some(shortage) => Err(shortage),
+            None => self.core.prepare(batch),
         }
-        self.core.prepare(batch)
+    }
+
+    /// While the disk is down to the reserve.
+    fn shortage(&self) -> Option<StoreError> {
+        let reserve = self.disk_reserve;
+        if self.free.load(Ordering::Relaxed) >= reserve {
+            return None;
+        }
+        // While everything is refused the writer has nothing to do and does not look.
+        self.look(Instant::now());
+        let free = self.free.load(Ordering::Relaxed);
+        (free < reserve).then_some(StoreError::DiskReserve { free, reserve })
     }
 
     fn failure(&self) -> Option<StoreError> {
@@ -250,7 +259,17 @@ impl<E: Engine> Shared<E> {
         let mut looked = self.looked.lock();
         if now.saturating_duration_since(*looked) >= FREE_INTERVAL {
             *looked = now;
-            self.free.store(self.core.engine.free().unwrap_or(u64::MAX), Ordering::Relaxed);
+            let (free, reserve) = (self.core.engine.free().unwrap_or(u64::MAX), self.disk_reserve);
+            let before = self.free.swap(free, Ordering::Relaxed);
+            if free < reserve && before >= reserve {
+                warn_of_shortage(free, reserve);
+            } else if free >= reserve && before < reserve {
+                tracing::warn!(
+                    free,
+                    reserve,
+                    "there is space on the disk of gateway.data_dir again; the store takes what is new"
+                );
+            }
         }
     }
 
@@ -262,6 +281,15 @@ impl<E: Engine> Shared<E> {
             Err(Refused::Closed(request)) => request.done.call(Err(StoreError::Closed)),
         }
     }
+}
+
+fn warn_of_shortage(free: u64, reserve: u64) {
+    tracing::warn!(
+        free,
+        reserve,
+        "the disk of gateway.data_dir is down to gateway.limits.disk_reserve: the store refuses what is new until there is \
+         space; what it holds goes on"
+    );
 }
 
 impl Store for FjallStore {
@@ -297,6 +325,10 @@ impl Store for FjallStore {
 
     fn failure(&self) -> Option<StoreError> {
         self.shared.failure()
+    }
+
+    fn refuses(&self) -> Option<StoreError> {
+        self.shared.failure().or_else(|| self.shared.shortage())
     }
 
     fn position(&self, shard: Shard) -> (Fence, Version) {
@@ -373,6 +405,26 @@ mod tests {
         writer.join().unwrap();
         let survey = open(shared.core.engine.copy(), None, None, true, &AtomicU64::default()).unwrap().1;
         assert!(survey.is_sound(), "{survey:?}");
+    }
+
+    #[test]
+    fn a_disk_down_to_the_reserve_is_told_and_what_ends_is_taken() {
+        let (core, _) = open(MemoryEngine::default(), None, None, false, &AtomicU64::default()).unwrap();
+        core.engine.set_free(99);
+        let shared = Arc::new(Shared::new(core, 100, SOON, None));
+        let for_writer = shared.clone();
+        let writer = thread::spawn(move || for_writer.run());
+        let reserve = StoreError::DiskReserve { free: 99, reserve: 100 }.to_string();
+        assert_eq!(shared.shortage().map(|shortage| shortage.to_string()), Some(reserve));
+        assert!(matches!(put(&shared, "new", false).blocking_recv(), Ok(Err(StoreError::DiskReserve { .. }))));
+        assert!(put(&shared, "end", true).blocking_recv().unwrap().is_ok());
+        assert!(shared.failure().is_none(), "nothing is broken");
+        shared.core.engine.set_free(100);
+        *shared.looked.lock() -= FREE_INTERVAL;
+        assert!(shared.shortage().is_none());
+        assert!(put(&shared, "new", false).blocking_recv().unwrap().is_ok());
+        shared.queue.close();
+        writer.join().unwrap();
     }
 
     #[test]

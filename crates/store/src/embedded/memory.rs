@@ -97,11 +97,15 @@ impl MemoryStore {
     }
 
     fn admit(&self, batch: &mut Batch) -> Result<(), StoreError> {
-        let reserve = super::fjall::DISK_RESERVE;
-        match self.core.engine.free() {
-            Some(free) if free < reserve && !batch.essential => Err(StoreError::DiskReserve { free, reserve }),
-            Some(_) | None => self.core.prepare(batch),
+        match self.shortage().filter(|_| !batch.essential) {
+            Some(shortage) => Err(shortage),
+            None => self.core.prepare(batch),
         }
+    }
+
+    fn shortage(&self) -> Option<StoreError> {
+        let (free, reserve) = (self.core.engine.free()?, super::fjall::DISK_RESERVE);
+        (free < reserve).then_some(StoreError::DiskReserve { free, reserve })
     }
 
     fn push(&self, request: Request) {
@@ -155,6 +159,10 @@ impl Store for MemoryStore {
 
     fn failure(&self) -> Option<StoreError> {
         self.core.engine.is_failing().then(|| EngineError::Injected.into())
+    }
+
+    fn refuses(&self) -> Option<StoreError> {
+        self.failure().or_else(|| self.shortage())
     }
 
     fn position(&self, shard: Shard) -> (Fence, Version) {

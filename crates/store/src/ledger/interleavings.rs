@@ -96,6 +96,10 @@ impl Store for Disk {
         None
     }
 
+    fn refuses(&self) -> Option<StoreError> {
+        None
+    }
+
     fn position(&self, _: Shard) -> (Fence, Version) {
         Default::default()
     }

@@ -73,6 +73,37 @@ fn xep0198_s4_an_ack_is_not_withheld_for_long() {
     assert_eq!(management.poll_ack(late), Some(AckStep::Acknowledge(1)));
 }
 
+// checks: SMG-002
+#[test]
+fn xep0198_s5_what_came_before_the_break_is_known_by_its_number() {
+    let now = origin();
+    let mut management = managed();
+    let numbers: Vec<_> = (0..4).map(|_| management.handle_received()).collect();
+    management.handle_settled(numbers[2]);
+    management.pause();
+    assert_eq!(management.handle_resuming(), 0);
+    // The connection breaks again, and meanwhile two more are settled.
+    let again = management.handle_received();
+    assert!(management.is_known(again));
+    management.pause();
+    management.handle_settled(numbers[0]);
+    assert_eq!(management.handle_resuming(), 1);
+    // Settled after that was said: no answer runs ahead of what the peer repeats.
+    management.handle_settled(numbers[1]);
+    assert_eq!((management.h(), management.unhandled()), (1, 0));
+    management.handle_request(now);
+    assert_eq!(management.poll_ack(now), Some(AckStep::Acknowledge(1)));
+    let repeated: Vec<_> = (0..3).map(|_| management.handle_received()).collect();
+    assert_eq!(repeated, numbers[1..]);
+    assert!(repeated.iter().all(|number| management.is_known(*number)));
+    assert_eq!((management.h(), management.unhandled()), (3, 1));
+    let new = management.handle_received();
+    assert!(!management.is_known(new));
+    management.handle_settled(numbers[3]);
+    management.handle_settled(new);
+    assert_eq!(management.h(), 5);
+}
+
 #[test]
 fn requests_go_one_at_a_time_or_with_a_batch() {
     let now = origin();

@@ -110,6 +110,11 @@ impl IncomingStream {
         self.link.managed.as_ref()?.id.as_deref()
     }
 
+    /// The fate of a received stanza is ours: delivered, answered by an error, or kept durably.
+    pub fn handle_settled(&mut self, number: u64, now: Instant) {
+        self.link.handle_settled(number, now);
+    }
+
     /// The TLS handshake is done, with this peer.
     pub fn handle_tls(&mut self, identity: PeerIdentity, now: Instant) {
         if self.link.in_handshake {

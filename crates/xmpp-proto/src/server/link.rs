@@ -145,8 +145,10 @@ impl Link {
             return None;
         }
         self.life.stanza = now;
-        let number = self.managed.as_mut().map(|managed| managed.management.handle_received());
-        Some((element, number))
+        let Some(managed) = &mut self.managed else { return Some((element, None)) };
+        let number = managed.management.handle_received();
+        // XEP-0198 §5: what is sent again has the number that it had; it was handed out before the stream broke.
+        (!managed.management.is_known(number)).then_some((element, Some(number)))
     }
 
     fn check_addresses(&self, stanza: &Element) -> Result<(), StreamCondition> {

@@ -258,11 +258,6 @@ macro_rules! stream_common {
                 self.link.wire.handle_eof();
             }
 
-            /// The fate of a received stanza is ours: delivered, answered by an error, or kept durably.
-            pub fn handle_settled(&mut self, number: u64, now: Instant) {
-                self.link.handle_settled(number, now);
-            }
-
             /// Sends a stanza whose domains are proven. On managed streams `token` comes back with its fate.
             pub fn send(
                 &mut self,

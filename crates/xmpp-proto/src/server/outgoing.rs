@@ -151,6 +151,21 @@ impl OutgoingStream {
         matches!(self.link.wire.phase(), Phase::Opening | Phase::Open)
     }
 
+    /// By which name the stream may be resumed elsewhere, if it may, or is being resumed.
+    pub fn session_name(&self) -> Option<&str> {
+        let managed = || self.link.managed.as_ref()?.id.as_deref();
+        self.session.as_ref().map(Session::id).or_else(managed)
+    }
+
+    /// The fate of a received stanza is ours: delivered, answered by an error, or kept durably; of one that came before the
+    /// break, too, when the stream is to be resumed.
+    pub fn handle_settled(&mut self, number: u64, now: Instant) {
+        match &mut self.session {
+            Some(session) => session.handle_settled(number),
+            None => self.link.handle_settled(number, now),
+        }
+    }
+
     /// The TLS handshake is done, with this peer.
     pub fn handle_tls(&mut self, identity: PeerIdentity, now: Instant) {
         if self.state == State::Handshake {

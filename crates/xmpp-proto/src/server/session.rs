@@ -39,6 +39,11 @@ impl Session {
         self.broken_at + self.resume_for
     }
 
+    /// The fate of a stanza that came before the break is ours: the peer need not send it again.
+    pub fn handle_settled(&mut self, number: u64) {
+        self.management.handle_settled(number);
+    }
+
     /// Stanzas sent and not acknowledged, in order.
     pub fn unacked(&self) -> impl Iterator<Item = Token> {
         self.management.unacked()

@@ -164,6 +164,54 @@ fn xep0198_s5_a_broken_stream_goes_on_and_nothing_is_lost_or_doubled() {
 
 // checks: SMG-002
 #[test]
+fn xep0198_s5_what_was_taken_before_the_break_is_not_handed_out_again() {
+    let mut ends = Ends::open(server(CALLER), server(CALLED));
+    let came: Vec<_> = (1..=3).flat_map(|token| numbers(&ends.say(&format!("{token}"), token)[1])).collect();
+    // One is settled out of turn, one while nobody is connected, one later.
+    ends.called.handle_settled(came[1], ends.now);
+    let [Some(ours), Some(mut theirs)] = broken(&mut ends) else { panic!("no sessions") };
+    theirs.handle_settled(came[0]);
+    let (mut ends, _) = again(ours, server(CALLED), &ends);
+    ends.called.handle_session(Some(theirs), ends.now).unwrap();
+    let [at_caller, at_called] = ends.exchange();
+    assert_eq!(at_caller.last(), Some(&Output::Acked(2)));
+    assert_eq!(bodies(&at_called), Vec::<String>::new());
+    let [_, at_called] = ends.say("new", 4);
+    assert_eq!((bodies(&at_called), numbers(&at_called)), (vec!["new".to_owned()], vec![4]));
+    ends.called.handle_settled(came[2], ends.now);
+    settle(&mut ends, &at_called);
+    assert_eq!(ends.exchange()[0], [Output::Acked(3), Output::Acked(4)]);
+}
+
+// checks: SMG-002
+#[test]
+fn xep0198_s5_the_caller_knows_what_it_had_taken_too() {
+    let mut ends = Ends::open(server(CALLER), server(CALLED));
+    let reply = |body| message("romeo@example.net", "juliet@example.com", body);
+    for (token, body) in [(1, "one"), (2, "two")] {
+        ends.called.send(&reply(body), Some(token), ends.now).unwrap();
+    }
+    let [at_caller, _] = ends.exchange();
+    assert_eq!(numbers(&at_caller), [1, 2]);
+    let [Some(ours), Some(theirs)] = broken(&mut ends) else { panic!("no sessions") };
+    let name = ours.id().to_owned();
+    let stream = OutgoingStream::resuming(Arc::new(server(CALLER)), ours, Security::Plain, ends.now);
+    let mut ends = Ends::with(stream, server(CALLED), ends.now, [8; 32]);
+    // While the new stream is being negotiated the first is settled.
+    assert_eq!(ends.caller.session_name(), Some(&*name));
+    ends.caller.handle_settled(1, ends.now);
+    ends.exchange();
+    ends.called.handle_session(Some(theirs), ends.now).unwrap();
+    let [at_caller, at_called] = ends.exchange();
+    assert_eq!((bodies(&at_caller), ends.caller.session_name()), (vec![], Some(&*name)));
+    assert!(at_called.contains(&Output::Acked(1)) && !at_called.contains(&Output::Acked(2)), "{at_called:?}");
+    ends.caller.handle_settled(2, ends.now);
+    let [_, at_called] = ends.wait(Duration::from_secs(2));
+    assert!(at_called.contains(&Output::Acked(2)), "{at_called:?}");
+}
+
+// checks: SMG-002
+#[test]
 fn xep0198_s5_both_ways_and_again() {
     let mut ends = Ends::open(server(CALLER), server(CALLED));
     let reply = message("romeo@example.net", "juliet@example.com", "back");

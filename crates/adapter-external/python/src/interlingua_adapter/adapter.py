@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -105,14 +105,33 @@ class Gateway:
     _outbox: Outbox[wire.FromAdapter] = field(default_factory=Outbox)
     _inbox: Inbox = field(default_factory=Inbox)
     _answers: dict[int, "asyncio.Future[Any]"] = field(default_factory=dict)
+    _safe: dict[int, Callable[[], None]] = field(default_factory=dict)
     _controls: list[wire.FromAdapter] = field(default_factory=list)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def submit(self, operation: wire.Operation, *, peer: str = "") -> wire.Outcome:
-        """Hands in what arrived; gives what became of it. `peer` is a domain or a host, never a user."""
+    async def submit(
+        self, operation: wire.Operation, *, peer: str = "", safe: Callable[[], None] | None = None
+    ) -> wire.Outcome:
+        """Hands in what arrived; gives what became of it. `peer` is a domain or a host, never a user.
+
+        `safe` is called when it is on disk and not settled yet: who sent it may forget it.
+        """
         frame = wire.FromAdapter(submit=wire.Submit(operation=operation, peer=peer))
-        outcome: wire.Outcome = await self._ask(frame)
+        outcome: wire.Outcome = await self._ask(frame, safe)
         return outcome
+
+    def commit(self) -> None:
+        """A peer waits to hear that what it sent is safe: what is not settled goes to disk at once."""
+        self._push(wire.FromAdapter(commit=wire.Commit()))
+
+    async def owe(self, word: wire.Disposition) -> bool:
+        """Gives back word of a failure that could not be got through to the sender; true when the gateway's ledger has it."""
+        kept: bool = await self._ask(wire.FromAdapter(owe=wire.Owe(word=word)))
+        return kept
+
+    def proven(self, name: str, proof: str, protection: str) -> None:
+        """Tells how a peer (a domain or a host) has proven itself, and how the connection is protected, as `TLS 1.3`."""
+        self._push(wire.FromAdapter(proven=wire.Proven(name=name, proof=proof, protection=protection)))
 
     async def keep(self, key: bytes, value: bytes | None) -> bool:
         """Keeps a record over restarts, or deletes it; true when that is durable."""
@@ -140,10 +159,16 @@ class Gateway:
         self._wake.set()
         return number
 
-    async def _ask(self, frame: wire.FromAdapter) -> Any:
+    async def _ask(self, frame: wire.FromAdapter, safe: Callable[[], None] | None = None) -> Any:
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._answers[self._push(frame)] = answer
-        return await answer
+        number = self._push(frame)
+        self._answers[number] = answer
+        if safe is not None:
+            self._safe[number] = safe
+        try:
+            return await answer
+        finally:
+            self._safe.pop(number, None)
 
     def _settle(self, delivery: Delivery, outcome: wire.Outcome) -> None:
         if delivery._epoch == self._epoch:
@@ -168,6 +193,7 @@ class Gateway:
             self._outbox, self._inbox = Outbox(), Inbox()
             self.records = {record.key: record.value for record in welcome.records}
             lost, self._answers = self._answers, {}
+            self._safe = {}
             for answer in lost.values():
                 if not answer.done():
                     # The gateway knows a repeat by its id.
@@ -284,6 +310,10 @@ async def _read(adapter: Adapter, gateway: Gateway, stream: Any) -> bool:
                 _answer(gateway, frame.settled.of, frame.settled.outcome)
             case "kept":
                 _answer(gateway, frame.kept.of, frame.kept.durable)
+            case "safe":
+                safe = gateway._safe.pop(frame.safe.of, None)
+                if safe is not None:
+                    safe()
             case "received":
                 gateway._outbox.received(frame.received.number, frame.received.allowed)
             case "beat":

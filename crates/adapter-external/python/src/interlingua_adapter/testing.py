@@ -25,6 +25,9 @@ class FakeGateway:
         self.submitted: asyncio.Queue[wire.Operation] = asyncio.Queue()
         self.records: dict[bytes, bytes] = {}
         self.hellos: list[wire.Hello] = []
+        #: Words that the adapter gave back, and what it handed in that is not answered.
+        self.owed: list[wire.Disposition] = []
+        self.unsettled: list[int] = []
         self.refuse: wire.Goodbye | None = None
         self._outbox: Outbox[wire.FromGateway] = Outbox(allowed=1 << 30)
         self._inbox = Inbox()
@@ -117,11 +120,20 @@ class FakeGateway:
                     if self.outcome is not None:
                         answer = wire.Settled(of=frame.number, outcome=self.outcome)
                         self._outbox.push(wire.FromGateway(settled=answer))
+                    else:
+                        self.unsettled.append(frame.number)
                 case "keep":
                     if frame.keep.HasField("value"):
                         self.records[frame.keep.key] = frame.keep.value
                     else:
                         self.records.pop(frame.keep.key, None)
+                    self._outbox.push(wire.FromGateway(kept=wire.Kept(of=frame.number, durable=True)))
+                case "commit":
+                    for number in self.unsettled:
+                        self._outbox.push(wire.FromGateway(safe=wire.Safe(of=number)))
+                    self.unsettled.clear()
+                case "owe":
+                    self.owed.append(frame.owe.word)
                     self._outbox.push(wire.FromGateway(kept=wire.Kept(of=frame.number, durable=True)))
                 case "received":
                     self._outbox.received(frame.received.number, 0)

@@ -296,6 +296,7 @@ impl Core {
             self.outbounds.silences.remove(&(attempt.silent_until, id));
             self.client.abandon(attempt.handle);
         }
+        let outcome = outbound.with_doubt(outcome);
         tracing::debug!(trace = %outbound.delivery.trace, outcome = outcome.label(), reason = outcome.reason(), "delivery settled");
         let (uri, active) = (outbound.uri, outbound.active);
         let is_tried_again = active && outbound.event.is_none() && is_tried_again(&outcome);
@@ -352,6 +353,28 @@ impl Core {
 }
 
 impl Outbound {
+    /// What is to be tried again is unconfirmed if any server may have it, whatever the last one said: its next try must be
+    /// known for a repeat.
+    fn with_doubt(&self, outcome: Outcome) -> Outcome {
+        let is_sure = |cause| !matches!(cause, Cause::Unconfirmed | Cause::RemoteTimeout);
+        match outcome {
+            // Of a repeat the hub knows it.
+            Outcome::Failure(failure)
+                if self.doubtful
+                    && !self.delivery.repeat
+                    && (failure.side, is_sure(failure.cause)) == (Side::Far, true)
+                    && failure.retry != Retry::Never =>
+            {
+                let text = failure.text.as_deref().unwrap_or("another server failed");
+                let text = format!("an earlier server may have it; {text}");
+                Failure::new(Side::Far, Cause::Unconfirmed).with_text(text).with_retry(failure.retry).into()
+            }
+            outcome @ (Outcome::Success(_) | Outcome::HandedOver | Outcome::Indeterminant | Outcome::Failure(_)) => {
+                outcome
+            }
+        }
+    }
+
     /// Why the deadline passed.
     fn overdue(&self) -> Box<Failure> {
         let (cause, text) = match (&self.attempt, &self.last) {

@@ -25,13 +25,16 @@ impl Core {
         }
     }
 
-    /// Ends the tries at a server that is not there.
-    pub(in crate::core) fn handle_unreachable(&mut self, lost: Unreachable, now: Instant) {
-        let Unreachable { socket, peer } = lost;
+    /// Ends the tries at a server that is not there. The error is about one datagram: what was sent before it may have arrived,
+    /// and a proxy may have sent it on before it went away.
+    pub(in crate::core) fn handle_unreachable(&mut self, lost: &Unreachable, now: Instant) {
+        let Unreachable { socket, peer, .. } = *lost;
+        let refused = lost.request(&self.keys).and_then(|key| self.client.find(&key));
         let handles: Vec<Handle> =
             self.client.unanswered_on(|route| *route == Route::Datagram { socket, peer }).collect();
         for handle in handles {
-            self.handle_transport_error(handle, End::Refused, now);
+            let end = if refused == Some(handle) { End::Refused } else { End::Broken };
+            self.handle_transport_error(handle, end, now);
         }
     }
 

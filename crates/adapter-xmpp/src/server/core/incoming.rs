@@ -25,6 +25,17 @@ pub(super) struct Arrival {
     direct: bool,
 }
 
+/// A connection that is gone, and the session that it carried: what came over it is settled there.
+pub(super) struct Broken {
+    session: String,
+    /// The session's pair.
+    pair: Pair,
+    /// Stanzas handed in and not settled.
+    open: usize,
+    /// The stream that goes on with the session, or tries to.
+    heir: Option<ConnectionId>,
+}
+
 /// Connections from one site: a provider's servers share few addresses, and one host must not take all there are.
 const MAX_PER_ADDRESS: usize = 200;
 
@@ -94,7 +105,7 @@ impl Core {
             let unsent = sender.send(Event::Settled(id, of.clone(), SettledStanza::from(settled)));
             // Without a core the gateway has stopped.
             if let Err(SendError(Event::Settled(.., SettledStanza { reply: Some(reply), .. }))) = unsent {
-                owe(&owing, &reply);
+                owe(&owing, &reply, None);
             }
         });
         let limit = self.settings.limits.max_pending;
@@ -122,13 +133,19 @@ impl Core {
         stream.has_spoken = true;
         let Some(inbound) = stream.inbound.get(&pair) else { return };
         let taken = inbound.handle(element, number.unwrap_or(0), &mut route.outbound, now, SystemTime::now());
+        let (is_answered, told) = (taken.reply.is_some(), number.map(|number| told(&self.sender, id, &pair, number)));
         if let Some(reply) = taken.reply {
-            route.reply(reply);
+            route.reply(reply, told, now);
         }
-        if taken.is_open {
+        if is_answered {
+            // The peer may forget it when the answer is safe.
+        } else if taken.is_open {
             stream.open += 1;
+            if let Some(broken) = self.broken.get_mut(&id) {
+                broken.open += 1;
+            }
         } else if let Some(number) = number {
-            stream.settled(number, now);
+            self.count_settled(id, number, now);
         }
         self.touched_routes.insert(back);
     }
@@ -143,32 +160,88 @@ impl Core {
         };
         if let (Some(reply), Some(pair)) = (reply, pair_of(element)) {
             let back = pair.inverse();
+            let told = number.map(|number| told(&self.sender, id, &pair, number));
             if let Some(route) = self.route(&back, now) {
-                route.reply(reply);
+                route.reply(reply, told, now);
                 self.touched_routes.insert(back);
+                return;
             }
         }
-        if let (Some(number), Some(stream)) = (number, self.streams.get_mut(&id)) {
-            stream.settled(number, now);
+        if let Some(number) = number {
+            self.count_settled(id, number, now);
         }
     }
 
     /// What came over a stream has met its fate, or is on disk: the peer may forget it.
-    pub(super) fn handle_settled(&mut self, id: ConnectionId, pair: &Pair, settled: SettledStanza, now: Instant) {
-        if let Some(reply) = settled.reply {
-            let back = pair.inverse();
+    pub(super) fn handle_settled(&mut self, id: ConnectionId, pair: &Pair, mut settled: SettledStanza, now: Instant) {
+        if let Some(reply) = settled.reply.take() {
+            let (back, number) = (pair.inverse(), settled.number);
+            let told = (number > 0).then(|| told(&self.sender, id, pair, number));
             if let Some(route) = self.route(&back, now) {
-                route.outbound.reply(reply);
-                // Before the acknowledgement, lest the peer take the message for delivered.
+                // Counted when the error is safe, lest the peer take the message for delivered.
+                settled.number = 0;
+                route.outbound.reply(reply, told, now);
                 self.pump(&back, now);
             }
         }
+        if settled.number > 0 {
+            self.count_settled(id, settled.number, now);
+        }
+        if settled.is_open {
+            return;
+        }
         if let Some(stream) = self.streams.get_mut(&id) {
-            stream.open = stream.open.saturating_sub(usize::from(!settled.is_open));
-            if settled.number > 0 {
-                stream.settled(settled.number, now);
-            }
+            stream.open = stream.open.saturating_sub(1);
             self.touched_streams.insert(id);
+        }
+        if let Some(broken) = self.broken.get_mut(&id) {
+            broken.open = broken.open.saturating_sub(1);
+            self.forget_broken(id);
+        }
+    }
+
+    /// The stream that a stanza came over counts it, or the session that goes on with that: there the peer repeats it unless
+    /// it hears of this, and under the same number.
+    fn count_settled(&mut self, id: ConnectionId, number: u64, now: Instant) {
+        let Some(Broken { session: name, pair, heir, .. }) = self.broken.get(&id) else {
+            if let Some(stream) = self.streams.get_mut(&id) {
+                stream.settled(number, now);
+                self.touched_streams.insert(id);
+            }
+            return;
+        };
+        let called = self.routes.get_mut(pair).and_then(|route| route.session.as_mut());
+        let called = called.filter(|session| session.id() == name);
+        if let Some(session) = self.sessions.get_mut(name).or(called) {
+            session.handle_settled(number);
+        } else if let Some(heir) = *heir
+            && let Some(stream) = self.streams.get_mut(&heir)
+        {
+            stream.settled_of(name, number, now);
+            self.touched_streams.insert(heir);
+        }
+    }
+
+    /// The stream broke, and its session may go on elsewhere.
+    pub(super) fn broke(&mut self, id: ConnectionId, session: &Session, now: Instant) {
+        self.pause_ways(id, session.id(), now);
+        let open = self.streams.get(&id).map_or(0, |stream| stream.open);
+        let (name, pair) = (session.id().to_owned(), session.pair().clone());
+        self.broken.insert(id, Broken { session: name, pair, open, heir: None });
+    }
+
+    /// Forgets a connection that is gone when everything that came over it is settled.
+    pub(super) fn forget_broken(&mut self, id: ConnectionId) {
+        let is_settled = self.broken.get(&id).is_some_and(|broken| broken.open == 0);
+        if is_settled && !self.streams.contains_key(&id) {
+            self.broken.remove(&id);
+        }
+    }
+
+    /// A stream goes on with a session, or is made in order to.
+    pub(super) fn inherits(&mut self, id: ConnectionId, session: &str) {
+        for broken in self.broken.values_mut().filter(|broken| broken.session == session) {
+            broken.heir = Some(id);
         }
     }
 
@@ -193,10 +266,17 @@ impl Core {
             Machine::In(_) | Machine::Out(_) | Machine::Calling(_) | Machine::Called => None,
         });
         let (other, session) = found?;
-        self.pause_ways(other, session.id(), now);
+        self.broke(other, &session, now);
         self.touched_streams.insert(other);
         Some(session)
     }
+}
+
+/// Counts a stanza when the answer to it is safe.
+fn told(sender: &mpsc::UnboundedSender<Event>, id: ConnectionId, pair: &Pair, number: u64) -> Box<dyn FnOnce() + Send> {
+    let (sender, pair) = (sender.clone(), pair.clone());
+    // Without a core the gateway has stopped.
+    Box::new(move || drop(sender.send(Event::Settled(id, pair, SettledStanza { number, reply: None, is_open: true }))))
 }
 
 /// The domains of a stanza.

@@ -86,6 +86,8 @@ pub(super) struct Core {
     inbounds: u64,
     /// Broken incoming streams that their peers may resume.
     sessions: BTreeMap<String, Session>,
+    /// Connections that are gone, with stanzas of sessions that may go on.
+    broken: BTreeMap<ConnectionId, incoming::Broken>,
     verifying: verify::Verifying,
     /// RFC 6120 §3.2.1: which of a domain's servers failed lately.
     servers: Reachability,
@@ -146,6 +148,7 @@ impl Core {
             next_connection: 0,
             inbounds: 0,
             sessions: BTreeMap::new(),
+            broken: BTreeMap::new(),
             servers: Reachability::default(),
             verifying: verify::Verifying::default(),
             timers: Timers::default(),
@@ -284,7 +287,7 @@ impl Core {
         self.events.close();
         while let Ok(event) = self.events.try_recv() {
             if let Event::Settled(.., SettledStanza { reply: Some(reply), .. }) = event {
-                owe(&self.hub, &reply);
+                owe(&self.hub, &reply, None);
             }
         }
         for route in self.routes.values_mut() {

@@ -89,6 +89,9 @@ impl Core {
         if call.purpose() == Purpose::Stanzas {
             self.set_way(&call.pair, Way::Calling(id));
         }
+        if let Some(session) = &call.session {
+            self.inherits(id, session.id());
+        }
         let (handle, line) = connection::line(id, self.connections.clone());
         let part = Part::Client { tls: Arc::clone(&self.context.tls), domain, source, discovery: Discovery::Insecure };
         let direct = target.transport == Some(Transport::Tls);

@@ -14,7 +14,7 @@ use super::super::connection::ConnectionId;
 use super::streams::Machine;
 use super::{Core, Timer, to_domain, to_jid_domain};
 use crate::config::Acknowledge;
-use crate::link::{Backoff, HIGH_WATER, Outbound, ProofOfPresence, Replies, Verdict};
+use crate::link::{Backoff, HIGH_WATER, Outbound, ProofOfPresence, Replies, Told, Verdict};
 
 /// The deliveries and answers of one pair of domains.
 pub(super) struct Route {
@@ -111,10 +111,12 @@ impl Route {
     }
 
     /// Answers what came. An error about a message is proven like one; other answers are worth nothing once the way is lost.
-    pub(super) fn reply(&mut self, reply: Element) {
+    pub(super) fn reply(&mut self, reply: Element, told: Told, now: Instant) {
         if &*reply.name == "message" {
-            self.outbound.reply(reply);
-        } else if self.replies.len() < MAX_REPLIES {
+            return self.outbound.reply(reply, told, now);
+        }
+        told.into_iter().for_each(|told| told());
+        if self.replies.len() < MAX_REPLIES {
             self.replies.push_back(reply);
         }
     }
@@ -191,6 +193,9 @@ impl Core {
         }
         if let Some(Way::Open(id)) = self.routes.get(pair).map(|route| route.way) {
             self.send(pair, id, now);
+        }
+        if let Some(route) = self.routes.get_mut(pair) {
+            route.outbound.give_back_overdue(now);
         }
         self.arm_route(pair, now);
     }
@@ -335,6 +340,7 @@ impl Core {
     /// A session goes on over this stream, which has written again what was not acknowledged.
     pub(super) fn resumed(&mut self, id: ConnectionId, session: &str, now: Instant) {
         tracing::info!(stream = id, "stream resumed");
+        self.inherits(id, session);
         self.reopen(id, Some(session), now);
     }
 

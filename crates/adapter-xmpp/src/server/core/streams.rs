@@ -71,6 +71,12 @@ impl Call {
 /// Stanzas of one stream that are not settled, beyond which the peer is not read from.
 const MAX_UNSETTLED: usize = 4096;
 
+/// Broken streams of one pair that may be resumed: a server has few, whose connections may all break at once.
+const MAX_SESSIONS_OF_PAIR: usize = 8;
+
+/// The same of all pairs: each is kept for minutes, and whoever has a domain may break as many streams as it likes.
+const MAX_SESSIONS: usize = 4_096;
+
 /// Octets kept for a peer that does not read, beyond which it is not read from: deliveries stop long before.
 const MAX_UNREAD: usize = 4 * HIGH_WATER;
 
@@ -155,6 +161,20 @@ impl Stream {
     /// The fate of a stanza that came in is ours.
     pub(super) fn settled(&mut self, number: u64, now: Instant) {
         either!(self.machine, stream => stream.handle_settled(number, now));
+    }
+
+    /// The same of a stanza that came over an earlier connection of the session `name`.
+    pub(super) fn settled_of(&mut self, name: &str, number: u64, now: Instant) {
+        match &mut self.machine {
+            Machine::Calling(call) => {
+                if let Some(session) = call.session.as_mut().filter(|session| session.id() == name) {
+                    session.handle_settled(number);
+                }
+            }
+            Machine::In(stream) if stream.session_name() == Some(name) => stream.handle_settled(number, now),
+            Machine::Out(stream) if stream.session_name() == Some(name) => stream.handle_settled(number, now),
+            Machine::Called | Machine::In(_) | Machine::Out(_) => {}
+        }
     }
 
     /// Whether everything that came in is settled.
@@ -354,7 +374,7 @@ impl Core {
 
     /// The stream is over: what it carried finds another way, or waits for its peer to resume it.
     fn ended(&mut self, id: ConnectionId, now: Instant) {
-        let Some(mut stream) = self.streams.remove(&id) else { return };
+        let Some(stream) = self.streams.get_mut(&id) else { return };
         self.timers.set(Timer::Stream(id), None);
         stream.handle.tell(Command::Close);
         let session = match &mut stream.machine {
@@ -363,23 +383,34 @@ impl Core {
             Machine::In(machine) => machine.take_session(now),
             Machine::Out(machine) => machine.take_session(now),
         };
+        if let Some(session) = &session {
+            self.broke(id, session, now);
+        }
+        let Some(mut stream) = self.streams.remove(&id) else { return };
+        self.forget_broken(id);
         self.forget_verifications(id, now);
         let fault = stream.fault.take().unwrap_or_else(|| "the stream ended".to_owned());
         match (&stream.machine, session) {
-            (Machine::In(_) | Machine::Called, Some(session)) => {
-                self.pause_ways(id, session.id(), now);
-                self.keep_session(session);
-            }
-            (Machine::Calling(_) | Machine::Out(_), Some(session)) => {
-                self.pause_ways(id, session.id(), now);
-                self.resume_later(session, now);
-            }
+            (Machine::In(_) | Machine::Called, Some(session)) => self.keep_session(session),
+            (Machine::Calling(_) | Machine::Out(_), Some(session)) => self.resume_later(session, now),
             (_, None) => {}
         }
         self.ways_lost(id, &fault, now);
     }
 
+    /// Keeps what a peer may resume; for one too many the oldest is given up.
     pub(super) fn keep_session(&mut self, session: Session) {
+        let of_pair = || self.sessions.values().filter(|kept| kept.pair() == session.pair());
+        let is_oldest = |kept: &&Session| kept.deadline();
+        let surplus = if of_pair().count() >= MAX_SESSIONS_OF_PAIR {
+            of_pair().min_by_key(is_oldest)
+        } else {
+            self.sessions.values().min_by_key(is_oldest).filter(|_| self.sessions.len() >= MAX_SESSIONS)
+        };
+        if let Some(surplus) = surplus.map(|kept| kept.id().to_owned()).and_then(|name| self.sessions.remove(&name)) {
+            self.timers.set(Timer::Session(surplus.id().to_owned()), None);
+            self.lose_session(&surplus);
+        }
         let name = session.id().to_owned();
         self.timers.set(Timer::Session(name.clone()), Some(session.deadline()));
         self.sessions.insert(name, session);

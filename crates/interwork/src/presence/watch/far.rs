@@ -259,6 +259,8 @@ impl Watch {
                 self.info = Some(Known::from(&**info));
                 self.stale = false;
             }
+            // COMPAT Prosody 0.12: it acknowledges a request with `unavailable`, which says nothing before there is an answer.
+            News::Device(tuple) if tuple.basic == Basic::Closed && self.is_unanswered() => {}
             News::Device(tuple) => {
                 let known = self.info().filter(|_| !self.stale);
                 let mut info = known.map(Arc::unwrap_or_clone).unwrap_or_default();
@@ -274,6 +276,11 @@ impl Watch {
                 self.keep(info, effects);
             }
         }
+    }
+
+    /// Whether the presentity has neither answered nor shown anything.
+    fn is_unanswered(&self) -> bool {
+        self.authorization == Authorization::Asked && self.fetch.is_none() && self.info.is_none()
     }
 
     fn keep(&mut self, mut info: PresenceInfo, effects: &mut Vec<Effect>) {

@@ -222,6 +222,7 @@ fn s2x_rows() -> Vec<Row> {
     vec![
         row("PRL-101", S2X, "none", vec![watch()], &["store", "tell pending empty", "far standing"], "asked asking"),
         row("PRL-102", S2X, "pending", vec![E::Authorize(true)], &["store", "authorize true", "tell active empty"], "granted active"),
+        row("PRL-102", S2X, "pending", vec![E::Notify(active(), device("a", Basic::Closed)), E::Authorize(true)], &["store", "authorize true", "tell active empty"], "granted active"),
         row("PRL-103", S2X, "pending", vec![E::Authorize(false)], &["store", "tell rejected empty", "authorize false"], "none idle"),
         row("PRL-104", S2X, "active", vec![E::Authorize(false)], &["store", "tell rejected closed", "authorize false"], "none idle"),
         row("PRL-105", S2X, "active", vec![E::Notify(active(), device("b", Basic::Open))], &["tell active open+open"], "granted active"),

@@ -20,8 +20,9 @@ impl IncomingStream {
             other => (None, other),
         };
         match ours {
-            Some(session) => {
-                self.link.send_nonza(&Nonza::Resumed { previd: id, h: session.management.h() }, now);
+            Some(mut session) => {
+                let ours = session.management.handle_resuming();
+                self.link.send_nonza(&Nonza::Resumed { previd: id, h: ours }, now);
                 self.link.adopt(session, h, now);
             }
             None => self.failed(Condition::ItemNotFound, now),

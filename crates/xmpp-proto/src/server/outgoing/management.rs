@@ -16,8 +16,10 @@ impl OutgoingStream {
             self.link.prove(Flow::Receiving, self.pair.inverse(), self.proof(&self.pair.to));
         }
         let wanted = self.link.config.management.filter(|_| self.features.management);
-        let nonza = match (&self.session, wanted) {
-            (Some(session), Some(_)) => Some(Nonza::Resume { previd: session.id.clone(), h: session.management.h() }),
+        let nonza = match (&mut self.session, wanted) {
+            (Some(session), Some(_)) => {
+                Some(Nonza::Resume { previd: session.id.clone(), h: session.management.handle_resuming() })
+            }
             (None, Some(config)) => Some(Nonza::Enable { resume: config.resume_for.is_some(), max: config.resume_for }),
             (Some(_) | None, None) => None,
         };
