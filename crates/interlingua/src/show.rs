@@ -36,7 +36,8 @@ pub(crate) fn trace(mut trace: Value) -> String {
 
 /// Seconds since 1970 as a date and time of UTC, to the millisecond.
 fn moment(seconds: f64) -> Option<String> {
-    let since = Duration::try_from_secs_f64((seconds * 1000.0).round() / 1000.0).ok()?;
+    // What is beyond milliseconds is cut off below.
+    let since = Duration::try_from_secs_f64(seconds + 0.000_5).ok()?;
     DateTime::from_system_time(SystemTime::UNIX_EPOCH.checked_add(since)?).map(|at| at.to_string())
 }
 
