@@ -139,6 +139,7 @@ impl Network for Users {
             listens: true,
             // A device acknowledges or does not.
             refusals: Vec::new(),
+            asks: true,
             shows_ids: true,
             remembers_ids: false,
         }

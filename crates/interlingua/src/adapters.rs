@@ -18,6 +18,7 @@ pub const FACTORIES: &[Factory] = &[
     factory::<adapter_xmpp::Config>("xmpp-component", "office"),
     factory::<adapter_native::Config>("native", "native"),
     factory::<adapter_external::Config>("external", "irc"),
+    factory::<adapter_matrix::Config>("matrix", "matrix"),
 ];
 
 /// How one type of adapter is configured and made.
@@ -98,7 +99,7 @@ macro_rules! crates {
         }
     )*};
 }
-crates!(adapter_sip, adapter_xmpp, adapter_xmpp::server, adapter_external);
+crates!(adapter_sip, adapter_xmpp, adapter_xmpp::server, adapter_external, adapter_matrix);
 
 impl Crate for adapter_native::Config {
     const LIVE_KEYS: &[&str] = &["user"];

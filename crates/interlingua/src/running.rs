@@ -313,6 +313,8 @@ impl Observer {
         let mut closed = BTreeMap::new();
         for (name, configured) in &checked.adapters {
             let table = checked.config.adapter.get(name);
+            // What an external adapter tells are listeners of its own; where it connects itself is none for peers.
+            let table = table.filter(|_| configured.type_name() != "external");
             match table.and_then(|table| table.get("listen")) {
                 Some(Value::Array(several)) => drop(closed.insert(InstanceName::from(name.as_str()), several.len())),
                 Some(_) => drop(closed.insert(InstanceName::from(name.as_str()), 1)),

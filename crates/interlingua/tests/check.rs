@@ -252,7 +252,7 @@ fn the_schema_knows_every_adapter() {
     let schema = run(&["config", "schema"]).json();
     let adapters = list(&schema["properties"]["adapter"]["additionalProperties"], "oneOf");
     let types: Vec<_> = adapters.iter().map(|adapter| text(&adapter["properties"]["type"], "const")).collect();
-    assert_eq!(types, ["sip", "xmpp", "xmpp-component", "native", "external"]);
+    assert_eq!(types, ["sip", "xmpp", "xmpp-component", "native", "external", "matrix"]);
 }
 
 #[test]

@@ -502,7 +502,12 @@ impl HubCore for Core {
             }
             (Ok(()), Operation::Disposition(_)) => self.hear(waiting),
             (Ok(()), _) => self.route(waiting),
-            (Err(failure), _) => self.refuse(waiting, failure),
+            (Err(failure), operation) => {
+                if failure.cause == Cause::Overload {
+                    self.presence.missed(operation);
+                }
+                self.refuse(waiting, failure);
+            }
         }
         trace
     }
