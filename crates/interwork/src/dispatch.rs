@@ -137,5 +137,5 @@ impl Core {
 
 /// What the ledger calls the way over an instance to one peer.
 pub(crate) fn hop_name(adapter: &InstanceName, peer: &str) -> Box<str> {
-    format!("{adapter} {peer}").into()
+    [adapter.as_str(), " ", peer].concat().into()
 }

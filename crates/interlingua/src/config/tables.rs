@@ -1,8 +1,9 @@
 //! The tables of which there is one each.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use impp_model::Kind;
@@ -30,9 +31,21 @@ pub struct Gateway {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"data.key")]
     pub data_key_file: Option<PathBuf>,
+    /// Threads that serve the networks; the store has its own. Default: one for every two processors, at least one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &4)]
+    pub threads: Option<NonZeroUsize>,
     /// Bounds of what is stored.
     #[serde(default)]
     pub limits: StoreLimits,
+}
+
+impl Gateway {
+    /// How many threads serve the networks: two that wake each other cost more than one that is busy.
+    pub fn threads(&self) -> usize {
+        let processors = || thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        self.threads.map_or_else(|| processors().div_ceil(2), NonZeroUsize::get)
+    }
 }
 
 /// Bounds of what is stored; what is beyond them is refused, and its sender may try again later.
