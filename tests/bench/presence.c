@@ -1,6 +1,7 @@
 // presence: what subscriptions cost. SIP watchers and presentities over UDP on one port, XMPP contacts behind a component link.
 //   scale     --number pairs each way: SIP users who watch XMPP users, then the reverse; changes of state; kill -9 and start
 //   fanout    --number XMPP watchers of one SIP user who publishes at the gateway (PUBLISH)
+//             --lose N: after that start the notification to every Nth refresh is not sent, as a full socket would do
 //   server    SUBSCRIBE and NOTIFY alone at any presence server: --sip-dst, --pids
 // One JSON line for each phase. Loopback only, one thread. In the first two the gateway is started and killed here: --gateway COMMAND.
 #define GWBENCH_PARTS
@@ -15,14 +16,14 @@ enum { ANSWERED = 1, NOTIFIED = 2, SHOWN = 4, STARTED = 8 };
 typedef struct {
     char call[64], own[40], far[40], target[128];
     int cseq, seen;
-    uint8_t have; // of the phase
+    uint8_t have, lost; // of the phase; its notification
     uint64_t begun, sent;
 } Pair;
 
 static Pair *sips, *xmpps; // SIP watchers w0.. of contacts c0.., XMPP watchers j0.. of presentities r0..
 static long number = 100000, in_flight = 256, rest = 40, published;
 static int version, need, gateway_pid, terminated;
-static long done, probed, asked, refused, again;
+static long done, probed, asked, refused, again, lose, losing;
 static char etag[64], *command, *pids, watched_domain[64] = "xmpp.test", *mode = "scale";
 static uint64_t *took;
 
@@ -146,7 +147,11 @@ static void subscribed_to_us(const char *m) { // SUBSCRIBE sip:rN@...
     answer(m, own, more);
     if (fresh) {
         asked++;
-        notify(i);
+        // the same one twice would be a presentity that is gone
+        if (!losing || p->lost || asked % losing)
+            notify(i);
+        else
+            p->lost = 1;
     }
 }
 
@@ -386,8 +391,10 @@ static void resting(const char *name, long n, long rss0) {
     long rss, pss;
     idle(rest);
     cpu_now(&rss, &pss);
-    printf("{\"label\":\"%s\",\"number\":%ld,\"rss_mb\":%.1f,\"grown_bytes_each\":%.0f}\n", name, n, rss / 1024.0, (rss - rss0) * 1024.0 / n);
+    printf("{\"label\":\"%s\",\"number\":%ld,\"ended\":%d,\"rss_mb\":%.1f,\"grown_bytes_each\":%.0f}\n", name, n, terminated, rss / 1024.0,
+           (rss - rss0) * 1024.0 / n);
     fflush(stdout);
+    terminated = 0;
 }
 
 // Killed amid all of it; then until it serves (the link is up and a refresh is answered), and until every state has been asked for.
@@ -398,6 +405,7 @@ static void restart(long rss0) {
     long most = 0, at = 0;
     start();
     probed = asked = terminated = 0;
+    losing = lose;
     need = ANSWERED | NOTIFIED;
     done = 0;
     sips[0].have = STARTED;
@@ -500,6 +508,8 @@ int main(int c, char **v) {
             in_flight = atol(a);
         else if (!strcmp(k, "--rest"))
             rest = atol(a);
+        else if (!strcmp(k, "--lose"))
+            lose = atol(a);
         else {
             fprintf(stderr, "?%s\n", k);
             return 1;

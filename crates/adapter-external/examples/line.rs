@@ -40,7 +40,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         return Ok(());
     }
-    let settings = Settings::from_environment(vec![domain]).ok_or("the gateway starts this program")?;
+    let settings = Settings::from_environment(vec![domain])?;
     // The process ends when the gateway says goodbye, or with its signals.
     let (_trigger, shutdown) = Shutdown::new();
     Ok(serve(adapter, settings, shutdown).await?)

@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::connection;
+use crate::listen::Listener;
 use crate::mapping::{millis, short_millis, write_hop, write_operation};
 use crate::session::{MAX_DELIVERIES, Session, link_down, settle_all};
 use crate::wire::{self, from_gateway::Frame};
@@ -9,16 +10,15 @@ use crate::{MAX_FRAME, Reason, process};
 use adapter_api::model::{Cause, Failure, Operation, Outcome, Side};
 use adapter_api::{
     Adapter, AdapterError, Capabilities, Delivery, Examine, Findings, Full, Hub, InstanceName, Settlement, Shutdown,
-    Token,
+    Tls, Token,
 };
 use parking_lot::Mutex;
 use prost::Message;
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
-use tokio::net::UnixListener;
 use tokio::sync::{Notify, oneshot, watch};
 
 /// An adapter in another process.
@@ -31,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) me: Weak<Self>,
     pub(crate) instance: InstanceName,
     pub(crate) config: Config,
+    /// What the gateway shows to adapters that connect over TLS.
+    pub(crate) tls: Arc<Tls>,
     pub(crate) capabilities: Capabilities,
     pub(crate) hub: OnceLock<Hub>,
     pub(crate) state: Mutex<State>,
@@ -40,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) stop: watch::Sender<bool>,
     /// How many connections there are.
     pub(crate) connections: watch::Sender<usize>,
+    /// Where adapters connect over TLS.
+    address: watch::Sender<Option<SocketAddr>>,
     numbers: AtomicU64,
 }
 
@@ -49,6 +53,8 @@ pub(crate) struct State {
     /// Frames without number that wait to be written.
     pub(crate) controls: Vec<Frame>,
     pub(crate) examines: BTreeMap<u64, oneshot::Sender<Findings>>,
+    /// Why the last connection was refused or cut; none after one that was welcomed.
+    pub(crate) refused: Option<&'static str>,
     draining: bool,
 }
 
@@ -68,22 +74,30 @@ const EXAMINE: Duration = Duration::from_secs(5);
 const MAX_EXAMINES: usize = 16;
 
 impl ExternalAdapter {
-    /// Makes an instance; reads the file of capabilities, opens nothing.
-    pub fn new(instance: InstanceName, config: Config) -> Result<Self, AdapterError> {
+    /// Makes an instance; reads the file of capabilities, opens nothing. `tls` has what is shown where the adapter is elsewhere.
+    pub fn new(instance: InstanceName, config: Config, tls: Arc<Tls>) -> Result<Self, AdapterError> {
         let capabilities = config.capabilities()?;
         let shared = Arc::new_cyclic(|me| Shared {
             me: me.clone(),
             instance,
             config,
+            tls,
             capabilities,
             hub: OnceLock::new(),
             state: Mutex::default(),
             wake: Notify::new(),
             stop: watch::Sender::new(false),
             connections: watch::Sender::new(0),
+            address: watch::Sender::new(None),
             numbers: AtomicU64::new(1),
         });
         Ok(Self { shared })
+    }
+
+    /// Where adapters connect over TLS, with the port that was chosen for port 0; waits until that is open.
+    pub async fn listening_at(&self) -> Option<SocketAddr> {
+        let mut address = self.shared.address.subscribe();
+        address.wait_for(Option::is_some).await.ok().and_then(|address| *address)
     }
 }
 
@@ -97,8 +111,10 @@ impl Adapter for ExternalAdapter {
         let shared = &self.shared;
         // Called once: there was none before.
         let _ = shared.hub.set(hub);
-        let listener = shared.listen()?;
-        tracing::info!(adapter = %shared.instance, socket = %shared.config.socket_file.display(), "waiting for the adapter");
+        let listener = Listener::open(shared)?;
+        tracing::info!(adapter = %shared.instance, at = %listener, "waiting for the adapter");
+        shared.address.send_replace(listener.address());
+        let socket_file = listener.socket_file();
         let serve = connection::serve(Arc::clone(shared), listener);
         let supervise = process::supervise(shared.instance.clone(), &shared.config, shared.stop.subscribe());
         let stopping = async {
@@ -113,7 +129,7 @@ impl Adapter for ExternalAdapter {
         }
         shared.end_session();
         // Somebody else may have made another one meanwhile; then it is theirs.
-        let _ = std::fs::remove_file(&shared.config.socket_file);
+        let _ = socket_file.map(std::fs::remove_file);
         Ok(())
     }
 
@@ -125,6 +141,9 @@ impl Adapter for ExternalAdapter {
         self.shared.examine(request).await.unwrap_or_else(|| {
             let mut findings = Findings::default();
             findings.add("adapter", "its process is not connected, or did not answer");
+            if let Some(reason) = self.shared.state.lock().refused {
+                findings.add("connection", format!("refused or cut: {reason}"));
+            }
             findings
         })
     }
@@ -134,21 +153,6 @@ impl Shared {
     /// A number that no other session or connection of this process has.
     pub(crate) fn number(&self) -> u64 {
         self.numbers.fetch_add(1, Ordering::Relaxed)
-    }
-
-    fn listen(&self) -> Result<UnixListener, AdapterError> {
-        let path = &self.config.socket_file;
-        let fail = |source| AdapterError::Listen { listen: path.display().to_string(), source };
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder).map_err(fail)?;
-        }
-        // What an earlier process left; if somebody listens there, both can't.
-        if std::os::unix::net::UnixStream::connect(path).is_err() {
-            let _ = std::fs::remove_file(path);
-        }
-        let listener = UnixListener::bind(path).map_err(fail)?;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(fail)?;
-        Ok(listener)
     }
 
     fn deliver(&self, delivery: Delivery) -> Result<(), Full> {
@@ -307,6 +311,7 @@ impl Shared {
     /// Tells the operator why a connection ended.
     pub(crate) fn ended(&self, reason: &Reason) {
         let (adapter, code) = (&self.instance, reason.code());
+        self.state.lock().refused = Some(code);
         if matches!(reason, Reason::Left(_) | Reason::Shutdown | Reason::Replaced) {
             tracing::info!(%adapter, reason = code, "the adapter's connection ended");
         } else {

@@ -1,10 +1,11 @@
-//! The other side, for adapters in Rust: serves any [`Adapter`] to a gateway that listens on a Unix socket.
+//! The other side, for adapters in Rust: serves any [`Adapter`] to a gateway over a Unix socket or mutual TLS.
 
+use crate::dial::Dial;
 use crate::flow::{Inbox, Outbox};
 use crate::mapping::{self, FrameError, read_hop, read_operation, read_outcome};
 use crate::wire::gateway_client::GatewayClient;
 use crate::wire::{self, FromAdapter, FromGateway, from_adapter::Frame, from_gateway};
-use crate::{MAX_FRAME, Reason, VERSION};
+use crate::{MAX_FRAME, MISSED_BEATS, Reason, VERSION};
 use adapter_api::model::{Cause, DispositionOperation, Domain, Failure, Operation, Outcome, Side};
 use adapter_api::{
     Adapter, AdapterError, AdapterState, Carries, Configuration, Delivery, Examine, Hop, Hub, HubCore, InstanceName,
@@ -14,14 +15,12 @@ use futures_util::stream;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tonic::Streaming;
-use tonic::transport::Endpoint;
 
 /// Why an adapter can't be served.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +34,14 @@ pub enum ClientError {
         /// In words.
         text: String,
     },
+    /// The environment does not say where the gateway is.
+    #[error("{variable}: {problem}")]
+    Environment {
+        /// Which variable.
+        variable: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The adapter itself failed.
     #[error(transparent)]
     Adapter(#[from] AdapterError),
@@ -43,26 +50,20 @@ pub enum ClientError {
 /// Where the gateway is, and as whom to connect.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The gateway's Unix socket.
-    pub socket: PathBuf,
+    /// How the gateway is reached.
+    pub gateway: Dial,
     /// The `NAME` of `[adapter.NAME]`.
     pub instance: InstanceName,
     /// The domains that the adapter serves.
     pub domains: Vec<Domain>,
 }
 
-impl Settings {
-    /// What a gateway that starts this process has put into its environment; none outside of one.
-    pub fn from_environment(domains: Vec<Domain>) -> Option<Self> {
-        let instance = std::env::var("INTERLINGUA_INSTANCE").ok()?;
-        let socket = std::env::var_os("INTERLINGUA_SOCKET")?.into();
-        Some(Self { socket, instance: instance.as_str().into(), domains })
-    }
-}
-
 /// The first pause before another try to connect, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// More than a welcome with all records has.
+const MAX_RECEIVED: usize = 16 * MAX_FRAME;
 
 /// Frames handed to a connection that it has not written.
 const WRITE_QUEUE: usize = 64;
@@ -151,6 +152,8 @@ struct State {
     keeps: BTreeMap<u64, StateDone>,
     /// Deliveries of an earlier session: nobody waits for their outcomes.
     epoch: u64,
+    /// How long the gateway may be silent.
+    patience: Duration,
 }
 
 impl State {
@@ -163,6 +166,7 @@ impl State {
             submissions: BTreeMap::new(),
             keeps: BTreeMap::new(),
             epoch,
+            patience: Duration::MAX,
         }
     }
 }
@@ -188,9 +192,12 @@ impl Far {
     }
 
     async fn connect(&self, adapter: &dyn Adapter) -> Result<Attached, End> {
-        let channel = open(&self.settings.socket).await.map_err(|_| End::Broken)?;
+        let channel = self.settings.gateway.open().await.map_err(|error| {
+            tracing::info!(gateway = %self.settings.gateway, %error, "not connected");
+            End::Broken
+        })?;
         let mut client =
-            GatewayClient::new(channel).max_decoding_message_size(4 * MAX_FRAME).max_encoding_message_size(MAX_FRAME);
+            GatewayClient::new(channel).max_decoding_message_size(MAX_RECEIVED).max_encoding_message_size(MAX_FRAME);
         let (sender, mut receiver) = mpsc::channel(WRITE_QUEUE);
         let resume = {
             let state = self.state.lock();
@@ -227,6 +234,9 @@ impl Far {
                 welcome.records.into_iter().map(|record| (record.key.into(), record.value.into())).collect();
         }
         state.session = Some(welcome.session);
+        if welcome.heartbeat != 0 {
+            state.patience = Duration::from_millis(welcome.heartbeat.into()) * MISSED_BEATS;
+        }
         // What the gateway has taken was written.
         let _ = state.outbox.received(welcome.received, welcome.allowed);
         drop(state);
@@ -249,9 +259,11 @@ impl Far {
         sender: mpsc::Sender<FromAdapter>,
         mut written: u64,
     ) -> Result<(), End> {
+        let patience = self.state.lock().patience;
         let reading = async {
             loop {
-                let frame = streaming.message().await.map_err(|_| End::Broken)?.ok_or(End::Broken)?;
+                let next = tokio::time::timeout(patience, streaming.message());
+                let frame = next.await.map_err(|_| End::Broken)?.map_err(|_| End::Broken)?.ok_or(End::Broken)?;
                 if self.handle(adapter, frame).await? {
                     return Ok(());
                 }
@@ -307,6 +319,9 @@ impl Far {
             }
             Some(In::Kept(kept)) => {
                 let waiting = self.state.lock().keeps.remove(&kept.of);
+                if !kept.refused.is_empty() {
+                    tracing::warn!(reason = kept.refused, "the gateway does not keep a record");
+                }
                 if let Some(done) = waiting {
                     done(kept.durable);
                 }
@@ -389,10 +404,6 @@ impl Far {
         self.wake.notify_one();
         number
     }
-}
-
-async fn open(socket: &Path) -> Result<tonic::transport::Channel, tonic::transport::Error> {
-    Endpoint::from_shared(format!("unix://{}", socket.display()))?.connect().await
 }
 
 /// These may pass; all other refusals are for good.

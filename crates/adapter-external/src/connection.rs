@@ -1,18 +1,19 @@
 //! One stream: handshake, what it brings, what it takes away.
 
 use crate::adapter::{Answers, Shared, State};
+use crate::kept::{Kept, MAX_KEY, MAX_RECORD, MAX_RECORDS, MAX_RECORDS_OCTETS, RECORD_ROOM};
+use crate::listen::{Listener, Proven};
 use crate::mapping::{self, read_disposition, read_findings, read_operation, read_outcome};
 use crate::session::{MAX_SUBMISSIONS, Session, settle_all};
 use crate::wire::gateway_server::{Gateway, GatewayServer};
 use crate::wire::{self, FromAdapter, FromGateway, from_adapter, from_gateway::Frame};
-use crate::{MAX_FRAME, Reason, VERSION};
+use crate::{MAX_FRAME, MISSED_BEATS, Reason, VERSION};
 use adapter_api::model::{Cause, Domain, Failure, Side};
 use adapter_api::{Hub, PeerState, Provenance, Settle, SourceProof, SpeaksFor, StateDone};
 use futures_util::stream::{self, Stream};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 use tonic::{Code, Request, Response, Status, Streaming};
 
@@ -26,31 +27,30 @@ const WRITE_QUEUE: usize = 64;
 const MAX_STREAMS: u32 = 4;
 
 /// Connections at a time: one works, others may be refused in order.
-const MAX_CONNECTIONS: usize = 16;
+pub(crate) const MAX_CONNECTIONS: usize = 16;
 
-/// The key and the value of a record.
-const MAX_KEY: usize = 1024;
-const MAX_RECORD: usize = 256 * 1024;
+/// The longest frame to an adapter: a welcome with all its records.
+const MAX_WELCOME: usize = MAX_RECORDS_OCTETS + MAX_RECORDS * RECORD_ROOM + MAX_FRAME;
 
 /// The longest name of a peer: a domain, or a host with its port.
 const MAX_PEER: usize = 270;
 
-/// Serves the socket until dropped.
-pub(crate) async fn serve(shared: Arc<Shared>, listener: UnixListener) {
-    let incoming = stream::unfold(listener, |listener| async {
-        let accepted = listener.accept().await.map(|(socket, _)| socket);
-        Some((accepted, listener))
-    });
+/// Serves the listener until dropped.
+pub(crate) async fn serve(shared: Arc<Shared>, listener: Listener) {
     let service = GatewayServer::new(Service(shared.clone()))
         .max_decoding_message_size(MAX_FRAME)
-        .max_encoding_message_size(2 * MAX_FRAME);
-    let served = tonic::transport::Server::builder()
+        .max_encoding_message_size(MAX_WELCOME);
+    let router = tonic::transport::Server::builder()
         .max_concurrent_streams(MAX_STREAMS)
-        .add_service(service)
-        .serve_with_incoming(incoming)
-        .await;
+        // A machine that vanished is not waited for.
+        .http2_keepalive_interval(Some(shared.config.heartbeat * MISSED_BEATS))
+        .add_service(service);
+    let served = match listener {
+        Listener::Socket(socket) => router.serve_with_incoming(socket.incoming()).await,
+        Listener::Tls(door) => router.serve_with_incoming(door.incoming()).await,
+    };
     if let Err(error) = served {
-        tracing::error!(adapter = %shared.instance, %error, "the socket can't be served");
+        tracing::error!(adapter = %shared.instance, %error, "the listener can't be served");
     }
 }
 
@@ -69,9 +69,11 @@ impl Gateway for Service {
         }
         shared.connections.send_modify(|count| *count += 1);
         let (sender, mut receiver) = mpsc::channel(WRITE_QUEUE);
+        let proven = request.extensions().get::<Proven>().copied();
         let inbound = request.into_inner();
         tokio::spawn(async move {
-            let reason = Connection { shared: &shared, number: shared.number(), sender: &sender }.run(inbound).await;
+            let number = shared.number();
+            let reason = Connection { shared: &shared, number, sender: &sender, proven }.run(inbound).await;
             shared.ended(&reason);
             let goodbye = FromGateway { number: 0, frame: Some(Frame::Goodbye(reason.goodbye())) };
             // Who is gone hears no goodbye.
@@ -88,6 +90,8 @@ struct Connection<'c> {
     shared: &'c Shared,
     number: u64,
     sender: &'c Sender,
+    /// How the adapter has proven itself, where it is elsewhere.
+    proven: Option<Proven>,
 }
 
 impl Connection<'_> {
@@ -121,7 +125,12 @@ impl Connection<'_> {
     }
 
     fn tell_peers(&self, hub: &Hub, state: PeerState) {
-        self.shared.config.domains.iter().for_each(|domain| hub.peer_changed(domain.as_str(), state));
+        for domain in &self.shared.config.domains {
+            if let (PeerState::Up, Some(Proven { version })) = (state, self.proven) {
+                hub.peer_proven(domain.as_str(), "certificate", version);
+            }
+            hub.peer_changed(domain.as_str(), state);
+        }
     }
 
     /// The handshake; gives the number of the last frame that the adapter has, whom it may speak for, and its session.
@@ -131,7 +140,7 @@ impl Connection<'_> {
         let provenance = Arc::new(Provenance {
             adapter: hub.instance().clone(),
             peer: self.shared.instance.as_str().into(),
-            // The socket is for this gateway's own user alone.
+            // The socket is for this gateway's own user alone; over TCP a certificate was demanded.
             proof: SourceProof::Secret,
             speaks_for: SpeaksFor::Domains(claimed.into()),
         });
@@ -180,6 +189,7 @@ impl Connection<'_> {
         records: Vec<wire::Record>,
     ) -> Result<(wire::Welcome, u64, u64, Option<Session>), Reason> {
         let mut state = self.shared.state.lock();
+        let state = &mut *state;
         let now = Instant::now();
         if let (Some(session), Some(resume)) = (state.session.as_mut(), resume)
             && session.id == resume.session
@@ -187,18 +197,21 @@ impl Connection<'_> {
             session.outbox.received(resume.received, 0)?;
             session.connection = Some(self.number);
             let welcome = self.shared.welcome(hub, session, true);
+            state.refused = None;
             return Ok((welcome, resume.received, session.epoch, None));
         }
         if state.session.as_ref().is_some_and(|session| session.connection.is_some()) {
             return Err(Reason::Busy);
         }
         let id = format!("{:032x}", rand::random::<u128>());
-        let mut session = Session::new(id, self.shared.number(), now);
+        let kept = Kept::new(records.iter().map(|record| (&record.key[..], &record.value[..])));
+        let mut session = Session::new(id, self.shared.number(), kept, now);
         session.connection = Some(self.number);
         let welcome = wire::Welcome { records, ..self.shared.welcome(hub, &mut session, false) };
         let epoch = session.epoch;
         let ended = state.session.replace(session);
         state.controls.clear();
+        state.refused = None;
         Ok((welcome, 0, epoch, ended))
     }
 
@@ -269,9 +282,6 @@ struct Reader<'r> {
     connection: u64,
 }
 
-/// How many heartbeats may fail to come.
-const MISSED_BEATS: u32 = 3;
-
 impl Reader<'_> {
     async fn read(&self, inbound: &mut Streaming<FromAdapter>) -> Reason {
         let patience = self.shared.config.heartbeat * MISSED_BEATS;
@@ -313,7 +323,7 @@ impl Reader<'_> {
         match frame {
             In::Settled(settled) => return self.settled(settled),
             In::Submit(submit) => self.submit(number, submit, answers),
-            In::Keep(keep) => return self.keep(number, keep),
+            In::Keep(keep) => self.keep(number, keep)?,
             In::Commit(_) => self.hub.commit(),
             In::Owe(owe) => return self.owe(number, owe),
             In::Proven(wire::Proven { name, proof, protection }) if is_peer(&name) => {
@@ -411,6 +421,14 @@ impl Reader<'_> {
         if key.len() > MAX_KEY || value.as_ref().is_some_and(|value| value.len() > MAX_RECORD) {
             return Err(mapping::value("keep").into());
         }
+        let size = value.as_ref().map(|value| value.len());
+        if let Err(reason) = self.with_session(|session| Ok(session.kept.take(&key, size)))? {
+            tracing::warn!(adapter = %self.shared.instance, reason, "a record is not kept");
+            return self.with_session(|session| {
+                session.outbox.push(Frame::Kept(wire::Kept { of: number, durable: false, refused: reason.to_owned() }));
+                Ok(())
+            });
+        }
         self.hub.keep(&key, value.map(Into::into), self.kept(number));
         Ok(())
     }
@@ -434,7 +452,7 @@ impl Reader<'_> {
             let Some(shared) = me.upgrade() else { return };
             let mut state = shared.state.lock();
             if let Some(session) = state.session.as_mut().filter(|session| session.epoch == epoch) {
-                session.outbox.push(Frame::Kept(wire::Kept { of, durable }));
+                session.outbox.push(Frame::Kept(wire::Kept { of, durable, refused: String::new() }));
                 drop(state);
                 shared.wake.notify_one();
             }

@@ -20,7 +20,7 @@ const MAX_LINE: usize = 2000;
 
 /// Keeps the process running until `stop`; without a command it waits for that alone.
 pub(crate) async fn supervise(instance: InstanceName, config: &Config, mut stop: watch::Receiver<bool>) {
-    let Some((program, arguments)) = config.command.split_first() else {
+    let (Some((program, arguments)), Some(socket)) = (config.command.split_first(), &config.socket_file) else {
         return stopped(&mut stop).await;
     };
     let mut pause = FIRST_PAUSE;
@@ -29,7 +29,7 @@ pub(crate) async fn supervise(instance: InstanceName, config: &Config, mut stop:
         let mut command = Command::new(program);
         command
             .args(arguments)
-            .env("INTERLINGUA_SOCKET", &config.socket_file)
+            .env("INTERLINGUA_SOCKET", socket)
             .env("INTERLINGUA_INSTANCE", instance.as_str())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

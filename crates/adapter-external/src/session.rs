@@ -1,6 +1,7 @@
 //! What outlives a connection: frames under way, deliveries that wait, and who may be told.
 
 use crate::flow::{Inbox, Outbox};
+use crate::kept::Kept;
 use crate::wire::{self, from_gateway::Frame};
 use crate::{Reason, mapping};
 use adapter_api::Settle;
@@ -29,6 +30,7 @@ pub(crate) struct Session {
     pub(crate) inbox: Inbox,
     /// Answers that the hub owes.
     pub(crate) submissions: usize,
+    pub(crate) kept: Kept,
     /// The connection that serves it; none while it waits for one.
     pub(crate) connection: Option<u64>,
     /// Since when it waits.
@@ -39,13 +41,14 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(id: String, epoch: u64, now: Instant) -> Self {
+    pub(crate) fn new(id: String, epoch: u64, kept: Kept, now: Instant) -> Self {
         Self {
             id,
             epoch,
             outbox: Outbox::new(crate::flow::WINDOW),
             inbox: Inbox::new(),
             submissions: 0,
+            kept,
             connection: None,
             detached: now,
             deliveries: BTreeMap::new(),

@@ -231,6 +231,7 @@ impl Network for Users {
             other: Address::parse_bare("nurse@xmpp.example").unwrap(),
             listens: false,
             refusals: REFUSALS.to_vec(),
+            asks: true,
             shows_ids: true,
             remembers_ids: false,
         }

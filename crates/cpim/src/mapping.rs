@@ -67,6 +67,9 @@ pub enum Refusal {
     /// RFC 3922 §4.2.9: text in another character set.
     #[error("the text is neither UTF-8 nor US-ASCII")]
     Charset,
+    /// RFC 2046 §5.1: parts, which are nothing without the boundary in their Content-Type.
+    #[error("content of several parts can't be translated: send one part")]
+    Multipart,
     /// RFC 2045 §6: an encoding that is not known, or content that is not in it.
     #[error("the transfer encoding of the content can't be reversed")]
     Encoding,
@@ -79,7 +82,9 @@ impl Refusal {
             Self::Malformed(_) | Self::Protected(Untranslatable::Malformed(_)) => Cause::BadRequest,
             // SM-04: a translation would destroy the signature.
             Self::Protected(Untranslatable::Signed) | Self::Required { .. } => Cause::NotAcceptable,
-            Self::Protected(Untranslatable::Opaque) | Self::Charset | Self::Encoding => Cause::UnsupportedMedia,
+            Self::Protected(Untranslatable::Opaque) | Self::Charset | Self::Encoding | Self::Multipart => {
+                Cause::UnsupportedMedia
+            }
             Self::Address { .. } => Cause::AddressMalformed,
         };
         Failure::new(Side::Near, cause).with_text(self.to_string())
@@ -118,9 +123,16 @@ pub fn from_object(
         receipts: imdn.as_ref().map(|imdn| receipts(imdn.wanted)).unwrap_or_default(),
         ..InstantMessage::new(content(entity)?)
     };
+    let max_forwards = MaxForwards::INITIAL;
+    let operation = MessageOperation { source, destination, max_forwards, trans_id, message: read };
+    Ok(Mapped { dropped: lost(&message).collect(), ..Mapped::whole(operation) })
+}
+
+/// The fields of an object that no operation has a place for; who passes the object itself on loses none of them.
+pub fn lost(message: &Message<'_>) -> impl Iterator<Item = &'static str> + use<> {
     let known = |header: &crate::Header<'_>| header.core().is_some() || header.namespace() == Some(imdn::NAMESPACE);
     let ignored = |core| message.headers().iter().any(|header| header.is_ignored() && header.core() == Some(core));
-    let lost = [
+    let fields = [
         ("to", message.to().count() > 1),
         ("cc", message.cc().next().is_some()),
         ("formal_name", message.froms().chain(message.to()).any(|mailbox| mailbox.formal_name.is_some())),
@@ -128,8 +140,7 @@ pub fn from_object(
         ("subjects", ignored(CoreHeader::Subject)),
         ("sent", ignored(CoreHeader::DateTime)),
     ];
-    let max_forwards = MaxForwards::INITIAL;
-    Ok(Mapped::without(MessageOperation { source, destination, max_forwards, trans_id, message: read }, lost))
+    fields.into_iter().filter_map(|(field, is_lost)| is_lost.then_some(field))
 }
 
 /// The two ends that From and the first To name.
@@ -183,16 +194,17 @@ fn content(entity: &Entity<'_>) -> Result<Content, Refusal> {
     let language = entity.value("Content-Language");
     let language = language.as_deref().and_then(|tags| tags.split(',').next()).map(str::trim);
     let language = language.filter(|tag| is_language_tag(tag)).map(LanguageTag::from);
-    if let Some(text) = entity.text() {
-        return Ok(Content { language, ..Content::text(text.into_owned()) });
-    }
     let value = entity.value(CONTENT_TYPE).unwrap_or_default();
     let media_type = MediaType::parse(&value).map(|media| media.essence().to_ascii_lowercase()).unwrap_or_default();
-    let octets = entity.decoded_body().ok_or(Refusal::Encoding)?;
-    if media_type == Content::TEXT {
-        return Err(Refusal::Charset);
+    if media_type.starts_with("multipart/") {
+        return Err(Refusal::Multipart);
     }
-    Ok(Content { media_type: media_type.into(), language, octets: Bytes::from(octets.into_owned()) })
+    let octets = entity.decoded_body().ok_or(Refusal::Encoding)?;
+    let octets = match media_type.starts_with("text/") {
+        true => Bytes::from(entity.characters().ok_or(Refusal::Charset)?.into_owned()),
+        false => Bytes::from(octets.into_owned()),
+    };
+    Ok(Content { media_type: media_type.into(), language, octets })
 }
 
 /// The object that carries a message operation; `now` stamps a message that asks for reports and has no time of its own.
@@ -383,6 +395,10 @@ mod tests {
         assert_eq!(cause("Content-Type: application/pkcs7-mime\r\n\r\nx"), Cause::UnsupportedMedia);
         assert_eq!(cause(&with("", TEXT).replace("im:juliet@", "tel:+1")), Cause::AddressMalformed);
         assert_eq!(cause("From: x\n"), Cause::BadRequest);
+        let html = with("", &TEXT.replace("text/plain; charset=utf-8", "text/html; charset=iso-8859-1"));
+        assert_eq!(cause(&html), Cause::UnsupportedMedia, "it would go on as what it is not");
+        let parts = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nhi\r\n--b--\r\n";
+        assert_eq!(read(&with("", parts)), Err(Refusal::Multipart));
         let image =
             read(&with("", "Content-Type: Image/PNG\r\nContent-Transfer-Encoding: base64\r\n\r\niVBORw==")).unwrap();
         assert_eq!(&*image.value.message.content.media_type, "image/png");

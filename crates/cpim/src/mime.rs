@@ -81,17 +81,17 @@ impl<'a> Entity<'a> {
     /// The text of a `text/plain` entity in UTF-8 or US-ASCII, its transfer encoding reversed; `None` for any other.
     // RFC 3922 §4.2.9: these two character sets have to be mapped, others should not be.
     pub fn text(&self) -> Option<Cow<'a, str>> {
+        if self.is("text/plain") { self.characters() } else { None }
+    }
+
+    /// The characters of any entity in UTF-8 or US-ASCII, its transfer encoding reversed.
+    pub(crate) fn characters(&self) -> Option<Cow<'a, str>> {
         let value = self.value(CONTENT_TYPE)?;
-        let media = MediaType::parse(&value).filter(|media| media.is("text/plain"))?;
-        let charset = media.param("charset");
-        let known = |charset: &str| ["utf-8", "us-ascii"].iter().any(|known| charset.eq_ignore_ascii_case(known));
-        if !charset.as_deref().is_none_or(known) {
-            return None;
-        }
-        let ascii = charset.is_some_and(|charset| charset.eq_ignore_ascii_case("us-ascii"));
+        let charset = MediaType::parse(&value)?.param("charset");
+        let is = |known: &str| charset.as_deref().is_some_and(|charset| charset.eq_ignore_ascii_case(known));
         let decoded = self.decoded_body()?;
         // RFC 2046 §4.1.2: octets beyond the set that is named are in another one.
-        if ascii && !decoded.is_ascii() {
+        if !(charset.is_none() || is("utf-8") || (is("us-ascii") && decoded.is_ascii())) {
             return None;
         }
         match decoded {

@@ -259,12 +259,12 @@ impl<'a> Reader<'a> {
 
     fn content(&self) -> Result<Entity<'a>, ParseError> {
         let octets = self.octets.get(self.at..).unwrap_or_default();
-        let content = Entity::parse_at(octets, self.line + 1, self.at)?;
+        let content = Entity::parse_at(octets, self.line + 1, self.at).map_err(|error| self.untyped(octets, error))?;
         let mut types =
             content.headers().iter().enumerate().filter(|(_, header)| header.name().eq_ignore_ascii_case(CONTENT_TYPE));
         // RFC 3862 §2.4: no type is assumed.
         let Some((first, header)) = types.next() else {
-            return Err(ParseError { kind: ErrorKind::NoContentType, line: self.line + 1, octet: self.at });
+            return Err(self.no_content_type());
         };
         // RFC 2045 §5.1: one media type; of two, readers would choose differently.
         let wrong =
@@ -274,6 +274,21 @@ impl<'a> Reader<'a> {
         let (line, octet) = before
             .fold((self.line + 1, self.at), |(line, octet), header| (line + header.lines(), octet + header.len()));
         Err(ParseError { kind: ErrorKind::ContentType, line, octet })
+    }
+
+    /// What is wrong with content that begins with another line than a MIME header: most of all it lacks its type.
+    fn untyped(&self, content: &[u8], error: ParseError) -> ParseError {
+        let mut lines = content.split(|octet| *octet == b'\n').take_while(|line| !line.trim_ascii().is_empty());
+        let is_type = |line: &[u8]| {
+            let name = line.get(..CONTENT_TYPE.len()).unwrap_or_default();
+            name.eq_ignore_ascii_case(CONTENT_TYPE.as_bytes()) && line.get(CONTENT_TYPE.len()) == Some(&b':')
+        };
+        let untyped = error.kind == ErrorKind::MimeHeader && !lines.any(is_type);
+        if untyped { self.no_content_type() } else { error }
+    }
+
+    fn no_content_type(&self) -> ParseError {
+        ParseError { kind: ErrorKind::NoContentType, line: self.line + 1, octet: self.at }
     }
 
     fn note(&mut self, oddity: Option<(ErrorKind, usize, Remedy)>, base: usize) {
@@ -383,7 +398,10 @@ mod tests {
         assert_eq!(error("").kind, ErrorKind::NoSeparator);
         // RFC 5438 §7.2.1.1: its example lacks the blank line, so that its Content-type is a message header.
         let example = error("From: <im:b@c>\r\nContent-type: message/imdn+xml\r\n\r\n<imdn>\r\n</imdn>");
-        assert_eq!((example.kind, example.line), (ErrorKind::MimeHeader, 4));
+        assert_eq!((example.kind, example.line), (ErrorKind::NoContentType, 4));
+        assert_eq!(error("A: b\r\n\r\nhello world").kind, ErrorKind::NoContentType);
+        let typed = error("A: b\r\n\r\nContent-Type: text/plain\r\nhello\r\n\r\nhi");
+        assert_eq!((typed.kind, typed.line), (ErrorKind::MimeHeader, 4));
     }
 
     // checks: MF-41, MF-42, MF-44, MF-45, MF-46, CPM-005

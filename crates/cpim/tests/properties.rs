@@ -13,6 +13,8 @@ use impp_model::DateTime;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 
 /// Any text, with the characters that mean something here made likely.
 fn text() -> impl Strategy<Value = String> {
@@ -145,6 +147,26 @@ const SOUND: &str = "From: Al B. <im:a@example.com>\r\nTo: \"C, \\\"D\\\"\"<im:b
     cc: \u{fc} <sip:x@[::1]>\r\nNS: p <urn:example:p>\r\nDateTime: 2008-04-04T12:16:49.5-05:00\r\n\
     Subject:;lang=zh-Hant a\\u00e9\\n\r\nRequire: p.F,From\r\np.X:;a=b;c=\"d e\" v\r\n\r\n\
     Content-Type: text/plain;\r\n charset=utf-8\r\nContent-ID: <1@b>\r\n\r\nbody\r\n";
+
+// The properties say nothing of objects that are all refused, or all by the letter.
+#[test]
+fn the_objects_are_partly_sound_partly_read_and_partly_refused() {
+    let mut runner = TestRunner::deterministic();
+    for (inputs, name) in [(damaged().boxed(), "damaged"), (mutated().boxed(), "mutated")] {
+        let (mut letter, mut read, mut around) = (0, 0, 0);
+        for _ in 0..1000 {
+            let octets = inputs.new_tree(&mut runner).unwrap().current();
+            let result = Message::interpret(&octets, Profile::Base);
+            letter += usize::from(result.as_ref().is_ok_and(|(_, deviations)| deviations.is_empty()));
+            read += usize::from(result.is_ok());
+            around += usize::from(Package::parse(&octets).is_ok());
+        }
+        assert!(
+            (50..=950).contains(&read) && letter < read,
+            "{name}: {letter} by the letter, {read} read, {around} packages"
+        );
+    }
+}
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]

@@ -11,7 +11,7 @@
 mod common;
 
 use clap::ValueEnum;
-use common::{list, repository, run_with, text, vectors};
+use common::{list, repository, run, run_with, text, vectors};
 use interlingua::commands::inspect::cpim::ProfileName;
 use interlingua::commands::inspect::{cpim, pidf, sip, stanza, uri};
 use serde_json::Value;
@@ -212,4 +212,29 @@ fn rfc4475_torture_messages_have_the_verdict_of_the_vectors() {
             text(&found, "result") != "ok" || found["parsed"]["headers"].as_array().is_some_and(|all| !all.is_empty())
         );
     }
+}
+
+#[test]
+fn what_is_looked_at_is_a_file_an_argument_or_standard_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.cpim");
+    let octets = b"From: <im:a@example.com>\r\nTo: <im:b@example.org>\r\n\r\nContent-Type: text/plain\r\n\r\nhi";
+    std::fs::write(&file, octets).unwrap();
+    let file = file.to_str().unwrap();
+    assert_eq!(
+        run(&["inspect", "cpim", file, "--json"]).json(),
+        run_with(&["inspect", "cpim", "--json"], octets).json()
+    );
+    let stanza = run(&["translate", "--from", "cpim", "--to", "xmpp", file]);
+    assert!(stanza.code == 0 && stanza.stdout.contains("<body>hi</body>"), "{}", stanza.stderr);
+    let uri = run(&["inspect", "uri", "im:a@example.com", "--json"]);
+    assert_eq!(uri.json(), run_with(&["inspect", "uri", "--json"], b"im:a@example.com\n").json());
+    assert_eq!(run(&["inspect", "datetime", "2024-13-01T00:00:00Z", "--json"]).json()["error"], "E_RANGE");
+    let missing = run(&["inspect", "pidf", "no-such-file", "--json"]);
+    assert_eq!(missing.code, 1);
+    assert!(
+        missing.stderr.contains("cannot read no-such-file") && missing.json()["error"].is_string(),
+        "{}",
+        missing.stderr
+    );
 }

@@ -161,8 +161,14 @@ fn rfc3923_s8_a_signed_object_passes_every_way_octet_for_octet() {
     assert!(matches!(refused, Translation::Refused { .. }), "{refused:?}");
     // Signed content under headers that are not: neither taken apart nor shown without the signature.
     let inside = format!("From: <im:romeo@example.net>\r\nTo: <im:juliet@example.com>\r\n\r\n{SIGNED}");
-    let refused = run(Protocol::Cpim, Protocol::Xmpp, &inside);
-    assert!(matches!(refused, Translation::Refused { stanza_error: "not-acceptable", .. }), "{refused:?}");
+    let stanza = output(Protocol::Cpim, Protocol::Xmpp, &inside);
+    assert!(
+        stanza.contains("<e2e xmlns='urn:ietf:params:xml:ns:xmpp-e2e'><![CDATA[Content-Type: Message/CPIM"),
+        "{stanza}"
+    );
+    assert!(!stanza.contains("<body"), "{stanza}");
+    let request = output(Protocol::Cpim, Protocol::Sip, &inside);
+    assert!(request.ends_with(&format!("\r\n\r\n{inside}")), "{request}");
 }
 
 const SIGNED_PRESENCE: &str = "Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\nContent-Type: application/pidf+xml\r\n\r\n\
@@ -353,4 +359,68 @@ fn the_command_translates_presence() {
     let run = run_with(&["translate", "--from", "pidf", "--to", "sip", "--json"], b"<presence/>");
     assert_eq!((run.code, run.json()["sip_status"].as_u64()), (1, Some(400)));
     assert!(text(&run.json(), "text").starts_with("line 1, octet 1: "), "{}", run.stdout);
+}
+
+/// A MESSAGE of romeo's with this body.
+fn request(content_type: &str, body: &str) -> String {
+    format!(
+        "MESSAGE sip:juliet@example.com SIP/2.0\r\nVia: SIP/2.0/TCP 192.0.2.77:5099;branch=z9hG4bK1\r\nMax-Forwards: 70\r\n\
+         From: <sip:romeo@example.net>;tag=1\r\nTo: <sip:juliet@example.com>\r\nCall-ID: c1\r\nCSeq: 1 MESSAGE\r\n\
+         Contact: <sip:romeo@192.0.2.77:5099>\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+// checks: MF-05, MF-51, IM-18
+#[test]
+fn rfc3862_s3_5_what_is_required_is_the_recipients_to_understand() {
+    let object = OBJECT.replace("\r\n\r\n", "\r\nNS: f <urn:f>\r\nRequire: f.a\r\n\r\n");
+    for input in [object.clone(), request("message/cpim", &object)] {
+        let from = if input == object { Protocol::Cpim } else { Protocol::Sip };
+        assert_eq!(output(from, Protocol::Cpim, &input), object);
+        let refused = run(from, Protocol::Xmpp, &input);
+        assert!(matches!(refused, Translation::Refused { .. }), "{refused:?}");
+    }
+}
+
+// checks: XM-09, MF-03
+#[test]
+fn rfc3922_s4_2_9_content_that_would_go_on_as_something_else_is_refused() {
+    let with = |content: &str| OBJECT.split_once("Content-Type").unwrap().0.to_owned() + content;
+    let parts = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nhi\r\n--b--\r\n";
+    for content in ["Content-Type: text/html; charset=iso-8859-1\r\n\r\n<b>x</b>", parts] {
+        for to in [Protocol::Sip, Protocol::Xmpp, Protocol::Native] {
+            let refused = run(Protocol::Cpim, to, &with(content));
+            assert!(matches!(refused, Translation::Refused { sip_status: 415, .. }), "{to:?}: {refused:?}");
+        }
+    }
+    // A MESSAGE around it is the SIP adapter's, which takes parts and character sets apart.
+    let stanza = output(Protocol::Sip, Protocol::Xmpp, &request("message/cpim", &with(parts)));
+    assert!(stanza.contains("<body>hi</body>"), "{stanza}");
+}
+
+// checks: CPM-008, MF-17, XE-04, SM-03
+#[test]
+fn rfc3862_s2_2_a_message_passes_its_object_on_as_the_gateway_does() {
+    let (plain, enveloped) = (OBJECT, "Content-Type: application/pkcs7-mime\r\n\r\nMIIB");
+    let Translation::Translated { output: passed, degraded, dropped } =
+        run(Protocol::Sip, Protocol::Sip, &request("message/cpim", plain))
+    else {
+        panic!("not passed on")
+    };
+    assert!(passed.ends_with(&format!("\r\n\r\n{plain}")) && degraded.is_empty() && dropped.is_empty(), "{passed}");
+    let within = format!("From: <im:romeo@example.net>\r\nTo: <im:juliet@example.com>\r\n\r\n{enveloped}");
+    assert!(output(Protocol::Cpim, Protocol::Sip, &within).ends_with(&format!("\r\n\r\n{within}")));
+    let broken = run(Protocol::Sip, Protocol::Xmpp, &request("message/cpim", "From: x\nTo: y\n\nz"));
+    let Translation::Refused { text, sip_status: 400, .. } = broken else { panic!("{broken:?}") };
+    assert!(text.starts_with("message/cpim: line 1, octet 7: "), "{text}");
+}
+
+// checks: REQ-5.1.17, REQ-5.1.18, REQ-5.2.5, REQ-5.2.6, REQ-5.4.5
+#[test]
+fn rfc2779_s5_the_other_side_does_not_see_where_a_message_came_from() {
+    for to in [Protocol::Xmpp, Protocol::Native, Protocol::Sip, Protocol::Cpim] {
+        let output = output(Protocol::Sip, to, &request("text/plain", "hi"));
+        assert!(!output.contains("192.0.2.77"), "{output}");
+    }
 }

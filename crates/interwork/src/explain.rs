@@ -1,6 +1,7 @@
 //! A dry run of an operation: the same steps as for a real one, with nothing sent.
 
 use crate::core::Core;
+use crate::peers::PeerProof;
 use crate::rates::RateLimits;
 use crate::routing::Decision;
 use adapter_api::{Acknowledgement, Examine, Findings, Hop, InstanceName, Repetition};
@@ -147,6 +148,12 @@ impl Core {
         Some(found.capabilities.acknowledgement_of(self.rules.load().wire_name(to)))
     }
 
+    /// How the peer that a decision sends to `to` by has proven itself last.
+    pub fn proof_of(&self, decision: &Decision, to: &Domain) -> Option<PeerProof> {
+        let choice = decision.result.as_ref().ok()?;
+        self.proofs.of(&choice.adapter, self.rules.load().wire_name(to).as_str())
+    }
+
     /// Whether peers of an instance send again what was not confirmed.
     pub fn repetition(&self, near: &InstanceName) -> Option<Repetition> {
         self.candidates.iter().find(|candidate| candidate.name == *near).map(|found| found.capabilities.repetition)
@@ -165,7 +172,8 @@ impl Core {
 }
 
 impl Sample {
-    fn label(self) -> &'static str {
+    /// As the API and metrics call it.
+    pub fn label(self) -> &'static str {
         match self {
             Self::Message => "message",
             Self::Presence => "presence",

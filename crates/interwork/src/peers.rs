@@ -48,6 +48,10 @@ impl Proofs {
         }
     }
 
+    pub(crate) fn of(&self, adapter: &InstanceName, peer: &str) -> Option<PeerProof> {
+        self.0.lock().latest.get(&(adapter.clone(), peer.to_owned())).cloned()
+    }
+
     pub(crate) fn latest(&self) -> Vec<PeerProof> {
         self.0.lock().latest.values().cloned().collect()
     }
@@ -83,6 +87,8 @@ mod tests {
         proofs.add(&xmpp, "a.example", "external", "TLS 1.3", SystemTime::UNIX_EPOCH);
         let latest = proofs.latest();
         assert_eq!((latest.len(), latest[0].proof.as_str(), latest[0].protection.as_str()), (1, "external", "TLS 1.3"));
+        assert_eq!(proofs.of(&xmpp, "a.example").as_ref(), latest.first());
+        assert_eq!(proofs.of(&InstanceName::from("sip"), "a.example"), None);
         assert_eq!(proofs.counts().iter().map(|(_, count)| count).sum::<u64>(), 2);
     }
 }

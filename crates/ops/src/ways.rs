@@ -99,7 +99,7 @@ pub(crate) async fn traces(State(admin): State<Admin>, Asked(query): Asked<Trace
     Json(json!({ "traces": recent.iter().map(|trace| trace_json(&admin.core, trace)).collect::<Vec<_>>() }))
 }
 
-/// A trace; what its links confirm and repeat is what is configured at present.
+/// A trace; what its links confirm and repeat is what is configured at present, and its next hop's proof the last one.
 fn trace_json(core: &Core, trace: &Trace) -> Value {
     let decision = trace.decision.as_deref();
     json!({
@@ -112,6 +112,7 @@ fn trace_json(core: &Core, trace: &Trace) -> Value {
         "chosen": decision.and_then(|decision| decision.result.as_ref().ok()),
         "near_link": core.repetition(&trace.adapter),
         "acknowledge": decision.and_then(|decision| core.acknowledgement(decision, &trace.to)),
+        "next_hop_proof": decision.and_then(|decision| core.proof_of(decision, &trace.to)),
         "outcome": trace.outcome.as_ref().map(|outcome| json!({
             "label": outcome.label(), "reason": outcome.reason(), "detail": outcome,
         })),

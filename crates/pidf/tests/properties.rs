@@ -7,6 +7,8 @@ use pidf::{
     Attr, Basic, Contact, Device, Element, Note, Person, Presence, Priority, RelayView, Tuple, namespace, parse,
 };
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 use strict_xml::XML_NS;
 
 const CASES: u32 = 64;
@@ -145,6 +147,19 @@ fn check_round_trip(octets: &[u8]) -> Result<(), TestCaseError> {
         prop_assert_eq!(&first.presence, &second.presence);
     }
     Ok(())
+}
+
+// The properties say nothing of documents that are all refused, or cannot be written.
+#[test]
+fn the_documents_are_mostly_read_and_often_written() {
+    let mut runner = TestRunner::deterministic();
+    let mut written = 0;
+    for _ in 0..500 {
+        let text = document().new_tree(&mut runner).unwrap().current();
+        written +=
+            usize::from(parse(text.as_bytes()).expect("put together from sound pieces").presence.encode().is_ok());
+    }
+    assert!((150..500).contains(&written), "{written} of 500 are written");
 }
 
 proptest! {

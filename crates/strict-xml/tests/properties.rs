@@ -5,7 +5,8 @@ mod oracle;
 use bytes::BytesMut;
 use oracle::{canonical, rxml_reads};
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{RngSeed, TestRunner};
 use strict_xml::{
     Element, Frame, Framer, Limits, Scope, SharedStr, XmlError, XmlErrorKind, parse_document, parse_element,
     write_element,
@@ -161,11 +162,37 @@ fn frames(input: &[u8], portion: usize) -> (Vec<Frame>, Option<XmlError>) {
     (frames, None)
 }
 
-/// Faults that rxml 0.14 does not see in every form, all against Namespaces in XML §3 or XML 1.0 §2.1: the same prefix declared twice
-/// in a tag, a declaration of the namespace of declarations itself, and outside the root white space, references to it and
-/// empty CDATA sections.
-const RXML_IS_LAXER: [XmlErrorKind; 3] =
-    [XmlErrorKind::DuplicateAttribute, XmlErrorKind::NamespaceDeclaration, XmlErrorKind::OutsideRoot];
+/// Whether a fault is one that rxml 0.14 does not see in every form, against XML 1.0 §3.1 and §2.1: the same prefix declared
+/// twice in a tag, and outside the root white space, references to it and empty CDATA sections.
+fn rxml_is_laxer(input: &str, error: &XmlError) -> bool {
+    let (before, rest) = input.split_at_checked(error.offset).unwrap_or((input, ""));
+    let declared_twice = before.ends_with("xmlns:") || rest.starts_with("xmlns");
+    let blank_outside = rest.starts_with([' ', '\t', '\r', '\n', '&']) || rest.starts_with("<![CDATA[");
+    (error.kind == XmlErrorKind::DuplicateAttribute && declared_twice)
+        || (error.kind == XmlErrorKind::OutsideRoot && blank_outside)
+}
+
+/// Of how many out of a thousand inputs something holds.
+fn per_mille<S: Strategy>(inputs: &S, holds: impl Fn(&S::Value) -> bool) -> usize {
+    let mut runner = TestRunner::deterministic();
+    (0..1000).filter(|_| holds(&inputs.new_tree(&mut runner).expect("a strategy that gives values").current())).count()
+}
+
+// The properties say nothing of inputs that are all refused, or all sound.
+#[test]
+fn the_inputs_are_partly_sound_and_partly_broken() {
+    let is_sound = |input: &String| parse_element(input.as_bytes(), &Scope::new(), &Limits::default()).is_ok();
+    let is_left_out = |input: &String| {
+        let ours = parse_element(input.as_bytes(), &Scope::new(), &Limits::default());
+        ours.is_err_and(|error| rxml_is_laxer(input, &error))
+    };
+    for (inputs, name) in [(soup().boxed(), "soup"), (mutated().boxed(), "mutated")] {
+        let sound = per_mille(&inputs, is_sound);
+        assert!((50..=950).contains(&sound), "{name}: {sound} of 1000 are sound");
+        let left_out = per_mille(&inputs, is_left_out);
+        assert!(left_out <= 150, "{name}: {left_out} of 1000 are not compared");
+    }
+}
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 4000, rng_seed: RngSeed::Fixed(6120), failure_persistence: None, ..ProptestConfig::default() })]
@@ -174,7 +201,7 @@ proptest! {
     #[test]
     fn verdict_and_meaning_agree_with_rxml(input in prop_oneof![soup(), mutated()]) {
         let ours = parse_element(input.as_bytes(), &Scope::new(), &Limits::default());
-        if ours.as_ref().is_err_and(|error| RXML_IS_LAXER.contains(&error.kind)) {
+        if ours.as_ref().is_err_and(|error| rxml_is_laxer(&input, error)) {
             return Ok(());
         }
         let theirs = rxml_reads(input.as_bytes());

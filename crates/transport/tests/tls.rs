@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use impp_model::Domain;
+use rustls::AlertDescription;
 use rustls::pki_types::CertificateDer;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
@@ -125,6 +126,58 @@ async fn each_fault_of_a_certificate_has_its_reason_and_breaks_no_handshake() {
         }
     }
     assert_eq!(IdentityFault::SelfSigned.code(), "certificate-self-signed");
+}
+
+/// What a listener that demands `b.example` says of a client, and the client of its answer.
+async fn demand(
+    client: &End,
+    server: &End,
+    authorities: &Arc<Tls>,
+) -> (Option<IdentityFault>, Option<AlertDescription>) {
+    let (near, far) = duplex(16 << 10);
+    let name = domain("b.example");
+    let acceptor = TlsAcceptor::demanding(Arc::clone(&server.tls), &[], Arc::clone(authorities), name);
+    let accepting = tokio::spawn(async move { acceptor.accept(far).await.map(|_| ()) });
+    let mut stream = client.tls.connect(near, &domain("gw.example"), None, &[]).await.unwrap().stream;
+    let refused = match accepting.await.unwrap() {
+        Ok(()) => None,
+        Err(HandshakeError::Refused(fault)) => Some(fault),
+        Err(other) => panic!("{other}"),
+    };
+    let alert = stream.read_u8().await.unwrap_err();
+    let alert = alert.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+    let alert = alert.map(|error| {
+        let rustls::Error::AlertReceived(alert) = error else { panic!("{error}") };
+        *alert
+    });
+    (refused, alert)
+}
+
+#[tokio::test]
+async fn a_demanding_listener_takes_its_client_alone_and_tells_others_why() {
+    let (ours, stranger) = (Authority::new("CA"), Authority::new("other CA"));
+    let server = end(&stranger, "gw.example", &[("gw", &stranger.issue(&[San::Dns("gw.example")]))]);
+    // Whom the gateway trusts else does not count here.
+    let authorities = end(&ours, "gw.example", &[]).tls;
+    let names = [San::Dns("b.example")];
+    let for_clients = Variant { for_clients: true, ..Variant::default() };
+    let refused = |fault, alert| (Some(fault), Some(alert));
+    use AlertDescription as Alert;
+    let cases = [
+        (ours.issue(&names), (None, None)),
+        (ours.issue_variant(&names, &for_clients), (None, None)),
+        (ours.issue_variant(&names, &Variant::expired()), refused(IdentityFault::Expired, Alert::CertificateExpired)),
+        (stranger.issue(&names), refused(IdentityFault::Untrusted, Alert::UnknownCA)),
+        (ours.issue_variant(&names, &Variant::self_signed()), refused(IdentityFault::Untrusted, Alert::UnknownCA)),
+        (ours.issue(&[San::Dns("c.example")]), refused(IdentityFault::WrongName, Alert::BadCertificate)),
+    ];
+    for (issued, verdict) in cases {
+        let client = end(&ours, "b.example", &[("b", &issued)]);
+        assert_eq!(demand(&client, &server, &authorities).await, verdict);
+    }
+    let mute = End { folder: tempfile::tempdir().unwrap(), tls: Arc::new(Tls::none(domain("b.example"))) };
+    let missing = refused(IdentityFault::NoCertificate, Alert::CertificateRequired);
+    assert_eq!(demand(&mute, &server, &authorities).await, missing);
 }
 
 #[tokio::test]

@@ -154,6 +154,8 @@ def test_a_certificate_in_a_signed_zone_proves_a_server_and_another_does_not(zon
         assert "DANE-EE record found, signed" in str(ask("a", "/api/v1/explain?from=user@a.test&to=user@b.test"))
         answer, proven = send()
         assert proven == ["dane"], answer
+        shown = ask("a", "/api/v1/trace/" + json.loads(answer)["trace"])["next_hop_proof"]
+        assert (shown["proof"], shown["protection"]) == ("dane", "TLS 1.3"), shown
         # and who called, over XMPP without dialback
         assert proofs("b", "a") == ["dane" if way == "xmpp" else "trusted-address"]
     with zone(digests | {"b": "0" * 64}, way) as anchors, gateway("b", anchors, way), gateway("a", anchors, way):

@@ -1,4 +1,4 @@
-"""The example in Python, as a process of its own that the gateway starts: messages and presence between IRC, SIP and native."""
+"""The example in Python, as a process of its own that the gateway starts: messages and presence between IRC, SIP, XMPP and native."""
 import os
 import random
 import signal
@@ -7,9 +7,9 @@ import sys
 import time
 
 import pytest
-from gateway import BASE, RUN, Gateway, configuration
+from gateway import BASE, COMPONENTS, RUN, Gateway, configuration
 from irc_lab import IrcUser, start
-from peers import NativeUser, SipUser
+from peers import NativeUser, SipUser, XmppUser
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "../../.."))
 PROGRAM = os.path.join(ROOT, "crates/adapter-external/python/examples/irc/irc.py")
@@ -32,6 +32,15 @@ def gw(irc_server, package, tmp_path_factory):
     capabilities = folder / "irc.json"
     capabilities.write_bytes(subprocess.run([sys.executable, PROGRAM, "--capabilities"], check=True, capture_output=True).stdout)
     gateway = Gateway(configuration("prosody", f"""
+[adapter.server-irc]
+type = "xmpp-component"
+connect = "127.0.0.1:{COMPONENTS['prosody']}"
+domain = "irc.test"
+secret = "secret"
+[[route]]
+from = "irc.test"
+to = "*"
+adapter = "server-irc"
 [adapter.irc]
 type = "external"
 socket_file = "{RUN}/irc.sock"
@@ -96,6 +105,22 @@ def test_sip_to_irc_and_back(sip, carol, wim):
     assert sip.final(call_id).startswith("202")
     wim.say("PRIVMSG gateway :alice@sip.test to SIP")
     assert sip.received("to SIP").get("From").startswith(f"<sip:{wim.nick}@irc.test")
+
+
+def test_xmpp_to_irc_and_back(gw, carol, wim):
+    sends(carol, f"{wim.nick}@irc.test", "ready")
+    bob = XmppUser("bob@xmpp.test")
+    try:
+        bob.send(f"{wim.nick}@irc.test", "from XMPP")
+        assert wim.heard(":bob|xmpp^test!", f"PRIVMSG {wim.nick} :from XMPP")
+        wim.say("PRIVMSG bob|xmpp^test :to XMPP")
+        assert bob.received("to XMPP")["from"].bare == f"{wim.nick}@irc.test"
+        bob.presence("subscribe", f"{wim.nick}@irc.test")
+        assert bob.told("subscribed", f"{wim.nick}@irc.test") and bob.told("available", f"{wim.nick}@irc.test")
+        wim.say("QUIT :home")
+        assert bob.told("unavailable", f"{wim.nick}@irc.test")
+    finally:
+        bob.close()
 
 
 def test_who_is_not_there_is_not_found(carol):

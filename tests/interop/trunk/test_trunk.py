@@ -1,4 +1,5 @@
 """Messages over a trunk to Kamailio, and a flow of them while Kamailio is stopped and started."""
+import os
 import threading
 import time
 
@@ -48,8 +49,8 @@ def test_the_peer_is_shown(gw, mode, carol, sip):
 @pytest.mark.timeout(180)
 # checks: IM-13
 def test_a_restart_of_kamailio_delivers_or_tells(gw, mode, carol, sip, capsys):
-    if mode != "mutual":
-        return  # one flow is enough for the gate; Kamailio swaps messages over UDP
+    if mode != "mutual" and os.environ.get("INTEROP") == "default":
+        return  # one flow is enough for the gate
 
     def restart():
         time.sleep(6)
@@ -72,12 +73,14 @@ def test_a_restart_of_kamailio_delivers_or_tells(gw, mode, carol, sip, capsys):
     time.sleep(1)
     accepted = [f"flow {n:04}" for n, (status, _) in enumerate(results) if status == 200]
     got = [m.body.decode() for m in sip.inbox.items if m.method == "MESSAGE" and m.body.startswith(b"flow ")]
-    notices = sum(kind == "disposition" or "was not delivered" in str(item) for kind, item in carol.inbox.items)
+    failed = {event["id"] for kind, event in carol.inbox.items if kind == "disposition" and event["disposition"] == "failed"}
+    told = {f"flow {n:04}" for n in range(MESSAGES) if f"flow-{n}" in failed}
     missing = set(accepted) - set(got)
     with capsys.disabled():
-        print(f"\nrestart over a trunk: {MESSAGES} sent in {took:.0f} s, {len(accepted)} accepted, {len(got)} delivered, "
-              f"{MESSAGES - len(accepted)} told at once, {len(missing)} accepted and not delivered, {notices} notices, {len(got) - len(set(got))} twice")
-    assert len(missing) <= notices, (sorted(missing)[:5], notices)
+        print(f"\nrestart over a trunk ({mode}): {MESSAGES} sent in {took:.0f} s, {len(accepted)} accepted, {len(got)} delivered, "
+              f"{MESSAGES - len(accepted)} told at once, {len(missing)} accepted and not delivered, {len(told)} told, {len(got) - len(set(got))} twice")
+    assert missing <= told, f"neither delivered nor told: {sorted(missing - told)[:5]}"
     first = sorted(set(got), key=got.index)
-    assert first == sorted(first), "out of order"
+    # over UDP Kamailio's workers may swap what stands close together
+    assert mode == "digest" or first == sorted(first), "out of order"
     assert len(got) - len(set(got)) <= gw.metric("interlingua_repeats_total"), "a repeat that was not flagged"

@@ -48,11 +48,18 @@ pub struct Profile {
     pub listens: bool,
     /// The causes with which the network can refuse a message, as the adapter must tell them.
     pub refusals: Vec<Cause>,
+    /// Whether its users are asked before somebody watches them; else everybody may.
+    #[serde(default = "asks")]
+    pub asks: bool,
     /// Whether its users see the id that a message is carried under.
     pub shows_ids: bool,
     /// Whether it takes a second message of the same id for a repeat whatever came of the first, so that a new try needs a
     /// new id ([`Delivery::edition`](crate::Delivery::edition)).
     pub remembers_ids: bool,
+}
+
+fn asks() -> bool {
+    true
 }
 
 /// Why a network can't do something: the case does not apply to it.

@@ -50,6 +50,7 @@ impl Network for Pipe {
             other: address("other@pipe.example"),
             listens: false,
             refusals: vec![Cause::NotFound, Cause::PolicyViolation, Cause::ResourceConstraint],
+            asks: true,
             shows_ids: true,
             remembers_ids: true,
         }

@@ -2,7 +2,7 @@
 
 use adapter_api::model::{Content, Endpoint, InstantMessage, MaxForwards, MessageOperation, Operation, Outcome, Proof};
 use adapter_api::testkit::{KitHub, Records, Submitted};
-use adapter_api::{Adapter, Delivery, Hop, Hub, Settle, Shutdown, ShutdownTrigger, TraceId, settle_channel};
+use adapter_api::{Adapter, Delivery, Hop, Hub, Settle, Shutdown, ShutdownTrigger, Tls, TraceId, settle_channel};
 use adapter_external::wire::gateway_client::GatewayClient;
 use adapter_external::wire::{self, FromAdapter, FromGateway, from_adapter, from_gateway};
 use adapter_external::{Config, ExternalAdapter, mapping};
@@ -38,10 +38,18 @@ impl Gate {
 
     pub(crate) async fn open_with(change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let nothing = Tls::none("raw.example".parse().unwrap());
+        Self::open_in(folder, Arc::new(nothing), change).await
+    }
+
+    pub(crate) async fn open_in(folder: tempfile::TempDir, tls: Arc<Tls>, change: impl FnOnce(&mut Config)) -> Self {
         let capabilities_file = folder.path().join("raw.json");
         std::fs::write(&capabilities_file, CAPABILITIES).unwrap();
         let mut config = Config {
-            socket_file: folder.path().join("s"),
+            socket_file: Some(folder.path().join("s")),
+            listen: None,
+            client_authority_file: None,
+            client_name: None,
             capabilities_file,
             domains: vec!["raw.example".parse().unwrap()],
             command: Vec::new(),
@@ -49,7 +57,7 @@ impl Gate {
             heartbeat: Duration::from_secs(20),
         };
         change(&mut config);
-        let adapter = Arc::new(ExternalAdapter::new("raw".into(), config).unwrap());
+        let adapter = Arc::new(ExternalAdapter::new("raw".into(), config, tls).unwrap());
         let records = Arc::new(Records::default());
         let (hub, submitted) = KitHub::new(&"raw".into(), &"raw.example".parse().unwrap(), records);
         let (trigger, shutdown) = Shutdown::new();
@@ -74,7 +82,11 @@ impl Gate {
             }
             tokio::task::yield_now().await;
         };
-        Raw { client: GatewayClient::new(channel), sender: mpsc::channel(1).0, streaming: None }
+        Raw {
+            client: GatewayClient::new(channel).max_decoding_message_size(32 << 20),
+            sender: mpsc::channel(1).0,
+            streaming: None,
+        }
     }
 
     pub(crate) fn deliver(&self, body: &str, time: Duration) -> oneshot::Receiver<Outcome> {

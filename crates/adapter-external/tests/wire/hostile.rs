@@ -151,3 +151,43 @@ async fn an_adapter_that_takes_nothing_is_back_pressure_and_then_unconfirmed() {
     }
     gate.stop().await;
 }
+
+#[tokio::test]
+async fn records_beyond_the_bound_are_refused_with_a_reason_and_nothing_else_ends() {
+    let gate = Gate::open().await;
+    let mut raw = gate.dial().await;
+    raw.welcome(hello()).await;
+    let value = vec![0; 256 * 1024];
+    let keep = |key: u8, value: Option<Vec<u8>>| {
+        Frame::Keep(wire::Keep { key: vec![key].into(), value: value.map(Into::into) })
+    };
+    let mut answers = Vec::new();
+    for number in 1..=33 {
+        raw.send(number, keep(u8::try_from(number).unwrap(), Some(value.clone()))).await;
+        let from_gateway::Frame::Kept(kept) = raw.numbered().await.1 else { panic!("an answer") };
+        assert_eq!((kept.of, kept.durable), (number, kept.refused.is_empty()));
+        answers.push(kept.refused);
+    }
+    assert_eq!(answers.iter().filter(|refused| refused.is_empty()).count(), 31);
+    assert!(answers.ends_with(&["records-too-large".to_owned(), "records-too-large".to_owned()]));
+    // One that goes makes room.
+    raw.send(34, keep(1, None)).await;
+    raw.send(35, keep(40, Some(value))).await;
+    for _ in 0..2 {
+        let from_gateway::Frame::Kept(kept) = raw.numbered().await.1 else { panic!("an answer") };
+        assert!(kept.durable, "{kept:?}");
+    }
+    drop(raw);
+    // All of it comes back in one welcome.
+    let mut next = gate.dial().await;
+    let welcome = loop {
+        match next.hello(hello()).await {
+            from_gateway::Frame::Welcome(welcome) => break welcome,
+            from_gateway::Frame::Goodbye(goodbye) => assert_eq!(goodbye.reason, "busy"),
+            other => panic!("{other:?}"),
+        }
+        next = gate.dial().await;
+    };
+    assert_eq!(welcome.records.len(), 31);
+    gate.stop().await;
+}

@@ -6,3 +6,4 @@ mod hostile;
 mod resume;
 mod safe;
 mod supervised;
+mod tls;

@@ -64,7 +64,7 @@ async fn another_process_begins_anew_and_what_was_under_way_is_unconfirmed() {
     // What the adapter keeps it finds again.
     raw.send(1, Frame::Keep(wire::Keep { key: "k".into(), value: Some("v".into()) })).await;
     let (_, kept) = raw.numbered().await;
-    assert_eq!(kept, from_gateway::Frame::Kept(wire::Kept { of: 1, durable: true }));
+    assert_eq!(kept, from_gateway::Frame::Kept(wire::Kept { of: 1, durable: true, refused: String::new() }));
     drop(raw);
     let (_raw, other) = {
         let mut raw = gate.dial().await;

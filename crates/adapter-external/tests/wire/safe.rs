@@ -55,7 +55,10 @@ async fn a_submission_is_safe_before_it_is_settled() {
 async fn word_of_a_failure_is_taken_over_for_those_whom_the_adapter_serves() {
     let (gate, mut raw) = begin().await;
     raw.send(1, owe("user@raw.example")).await;
-    assert_eq!(raw.numbered().await.1, from_gateway::Frame::Kept(wire::Kept { of: 1, durable: true }));
+    assert_eq!(
+        raw.numbered().await.1,
+        from_gateway::Frame::Kept(wire::Kept { of: 1, durable: true, refused: String::new() })
+    );
     let owed = gate.hub.owed();
     assert_eq!(owed.iter().map(|word| word.destination.address.to_string()).collect::<Vec<_>>(), ["user@raw.example"]);
     assert_eq!(owed[0].disposition.failure().map(|failure| failure.cause), Some(Cause::NotFound));

@@ -118,6 +118,7 @@ impl Network for Users {
             other: Address::parse_bare("bob@line.example").unwrap(),
             listens: true,
             refusals: Cause::ALL.to_vec(),
+            asks: true,
             shows_ids: true,
             remembers_ids: false,
         }

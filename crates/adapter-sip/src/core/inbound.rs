@@ -64,7 +64,8 @@ fn methods(config: &Config) -> Vec<Method> {
 
 /// What is served of requests about events.
 pub(crate) fn event_policy(config: &Config) -> Policy {
-    Policy { accept: vec![presence::ACCEPT.to_owned()], ..policy(config) }
+    // RFC 3863 §6: a signature leaves the document readable.
+    Policy { accept: vec![presence::ACCEPT.to_owned(), "multipart/signed".to_owned()], ..policy(config) }
 }
 
 /// Seconds after which a sender may come back when a table or queue here is full.

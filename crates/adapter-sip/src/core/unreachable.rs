@@ -85,7 +85,7 @@ mod linux {
     /// Room for one error with the address of who found it.
     const CONTROL: usize = 256;
 
-    /// RFC 1812 §4.3.2.3: an error is no longer than 576 octets; the first two lines of a request are what we look for.
+    /// An ICMP error is no longer than 576 octets; the first two lines of a request are what we look for.
     const QUOTED: usize = 576;
 
     // RFC 3261 §18.4: unreachable counts, time exceeded and source quench do not.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use impp_model::{Address, Basic, DateTime, Endpoint, LanguageTag, PresenceInfo, PresenceTuple};
 use pidf::mapping::{to_document, to_info};
-use sip_proto::build::RequestBuilder;
+use sip_proto::build::{RequestBuilder, ResponseBuilder};
 use sip_proto::header::{HeaderError, MediaType};
 use sip_proto::header_id::HeaderId;
 use sip_proto::message::Message;
@@ -82,6 +82,11 @@ impl Refusal {
             Self::Event => 489,
             Self::MediaType => 415,
         }
+    }
+
+    /// Adds to an answer what would have been taken, if that was the fault (RFC 3261 §21.4.13).
+    pub fn add_accept<'a>(&self, answer: ResponseBuilder<'a>) -> ResponseBuilder<'a> {
+        if matches!(self, Self::MediaType) { answer.header(HeaderId::Accept, ACCEPT) } else { answer }
     }
 }
 

@@ -308,6 +308,7 @@ impl Network for Users {
             other: user("bob"),
             listens: true,
             refusals: REFUSALS.iter().map(|(cause, _)| *cause).collect(),
+            asks: true,
             shows_ids: true,
             remembers_ids: true,
         }

@@ -116,6 +116,32 @@ async fn xep0220_s2_1_2_a_stream_that_is_being_closed_is_asked_nothing() {
     let _second = proven(b.plain, &home).await;
 }
 
+/// The name under which a stream may be resumed.
+async fn session(stream: &mut Raw) -> String {
+    stream.say("<enable xmlns='urn:xmpp:sm:3' resume='true'/>").await;
+    assert!(stream.hears("<enabled ").await, "{}", stream.heard);
+    stream.heard.rsplit_once(" id='").unwrap().1.split('\'').next().unwrap().to_owned()
+}
+
+// checks: SMG-002
+#[tokio::test]
+async fn xep0198_s5_of_many_broken_streams_the_last_may_be_resumed() {
+    let names = Arc::<Names>::default();
+    let b = gateway(&names).await;
+    let home = server_of(A, &names).await;
+    let mut sessions = Vec::new();
+    // More than are kept, and some whose end may not have been noticed.
+    for _ in 0..12 {
+        sessions.push(session(&mut proven(b.plain, &home).await.0).await);
+    }
+    let (mut last, _) = proven(b.plain, &home).await;
+    let resume = |name: &str| format!("<resume xmlns='urn:xmpp:sm:3' previd='{name}' h='0'/>");
+    last.say(&resume(&sessions[0])).await;
+    assert!(last.hears("<item-not-found").await, "{}", last.heard);
+    last.say(&resume(&sessions[11])).await;
+    assert!(last.hears("<resumed ").await, "{}", last.heard);
+}
+
 // checks: SMG-002
 #[tokio::test]
 async fn xep0198_s5_a_wrong_name_takes_no_session_and_the_right_one_does() {
@@ -123,9 +149,7 @@ async fn xep0198_s5_a_wrong_name_takes_no_session_and_the_right_one_does() {
     let b = gateway(&names).await;
     let home = server_of(A, &names).await;
     let (mut living, _) = proven(b.plain, &home).await;
-    living.say("<enable xmlns='urn:xmpp:sm:3' resume='true'/>").await;
-    assert!(living.hears("<enabled ").await, "{}", living.heard);
-    let name = living.heard.rsplit_once(" id='").unwrap().1.split('\'').next().unwrap().to_owned();
+    let name = session(&mut living).await;
     let (mut other, _) = proven(b.plain, &home).await;
     other.say("<resume xmlns='urn:xmpp:sm:3' previd='made-up' h='0'/>").await;
     assert!(other.hears("<item-not-found").await, "{}", other.heard);

@@ -191,8 +191,7 @@ pub struct Org {
     pub stop: ShutdownTrigger,
     pub running: JoinHandle<()>,
     names: Arc<Names>,
-    _folder: TempDir,
-    _configuration: watch::Sender<Arc<Configuration>>,
+    _place: Place,
 }
 
 /// The certificate of an organisation.
@@ -200,7 +199,14 @@ pub fn certificate(authority: &Authority, domain: &str, variant: &Variant) -> Is
     authority.issue_variant(&[San::Dns(domain)], variant)
 }
 
-pub async fn org(domain: &str, own: &Issued, ca: &Authority, names: &Arc<Names>, config: serde_json::Value) -> Org {
+/// What a gateway of an organisation is made with, and what that stands on.
+pub struct Place {
+    pub context: Context,
+    _folder: TempDir,
+    _configuration: watch::Sender<Arc<Configuration>>,
+}
+
+pub fn place(domain: &str, own: &Issued, ca: &Authority, names: &Arc<Names>) -> Place {
     let folder = tempfile::tempdir().unwrap();
     let gateway = Domain::parse("gw.example.net").unwrap();
     let tls = Tls::load(ca.settings(folder.path(), &[("own", own)]), gateway.clone()).unwrap();
@@ -214,7 +220,13 @@ pub async fn org(domain: &str, own: &Issued, ca: &Authority, names: &Arc<Names>,
         trusted: vec![],
     };
     let (sender, configuration) = watch::channel(Arc::new(Configuration::new(gateway, vec![entry])));
-    let context = Context { configuration: configuration.clone(), dns: names.clone(), tls: Arc::new(tls) };
+    let context = Context { configuration, dns: names.clone(), tls: Arc::new(tls) };
+    Place { context, _folder: folder, _configuration: sender }
+}
+
+pub async fn org(domain: &str, own: &Issued, ca: &Authority, names: &Arc<Names>, config: serde_json::Value) -> Org {
+    let place = place(domain, own, ca, names);
+    let (context, configuration) = (place.context.clone(), place.context.configuration.clone());
     let listen = ["tcp", "tls"].map(|transport| format!("{transport}:{}", SocketAddr::new(names.address(), 0)));
     let mut given = serde_json::json!({"listen": listen});
     given.as_object_mut().unwrap().extend(config.as_object().unwrap().clone());
@@ -238,19 +250,7 @@ pub async fn org(domain: &str, own: &Issued, ca: &Authority, names: &Arc<Names>,
     let direct = listeners.recv().await.unwrap().1;
     names.set(domain, plain.port(), false);
     let names = Arc::clone(names);
-    Org {
-        domain: domain.to_owned(),
-        adapter,
-        hub,
-        submitted,
-        plain,
-        direct,
-        stop,
-        running,
-        names,
-        _folder: folder,
-        _configuration: sender,
-    }
+    Org { domain: domain.to_owned(), adapter, hub, submitted, plain, direct, stop, running, names, _place: place }
 }
 
 impl Org {

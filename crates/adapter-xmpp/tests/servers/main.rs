@@ -14,4 +14,5 @@ mod between;
 mod callbacks; // XEP-0220 §2.1.2
 mod cheats;
 mod dane; // RFC 7673
+mod judged; // the conformance kit
 mod kit;

@@ -36,8 +36,8 @@ pub enum State {
 #[non_exhaustive]
 pub enum IsComposingError {
     /// No well-formed XML.
-    #[error("not well-formed")]
-    Xml(#[from] XmlError),
+    #[error("not well-formed XML: {0}")]
+    Xml(XmlError),
     /// RFC 3994 §6.
     #[error("the root element is not isComposing")]
     Root,
@@ -50,6 +50,24 @@ pub enum IsComposingError {
     /// RFC 3994 §6.1.
     #[error("{0} stands there twice")]
     Repeated(&'static str),
+}
+
+impl IsComposingError {
+    /// The code of the error, stable for scripts.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Xml(_) => "E_NOT_WELL_FORMED",
+            Self::Root => "E_ROOT",
+            Self::NoState => "E_MISSING_ELEMENT",
+            Self::Refresh => "E_REFRESH",
+            Self::Repeated(_) => "E_DUP_ELEMENT",
+        }
+    }
+
+    /// Octets before the fault, where it is one of the XML; what is missing or stands there twice is named instead.
+    pub fn octet(&self) -> Option<usize> {
+        if let Self::Xml(error) = self { Some(error.offset) } else { None }
+    }
 }
 
 impl IsComposing {
@@ -76,7 +94,8 @@ impl IsComposing {
     /// # Ok::<(), cpim::composing::IsComposingError>(())
     /// ```
     pub fn parse(octets: &[u8]) -> Result<Self, IsComposingError> {
-        let root = parse_document(octets, &Limits::default().with_bytes(MAX_DOCUMENT))?;
+        let root =
+            parse_document(octets, &Limits::default().with_bytes(MAX_DOCUMENT)).map_err(IsComposingError::Xml)?;
         if !root.is("isComposing", XML_NAMESPACE) {
             return Err(IsComposingError::Root);
         }

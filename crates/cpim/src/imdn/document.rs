@@ -74,8 +74,8 @@ pub enum Status {
 #[non_exhaustive]
 pub enum ImdnError {
     /// No well-formed XML.
-    #[error("not well-formed")]
-    Xml(#[from] XmlError),
+    #[error("not well-formed XML: {0}")]
+    Xml(XmlError),
     /// RFC 5438 §11.1.
     #[error("the root element is not imdn")]
     Root,
@@ -88,6 +88,24 @@ pub enum ImdnError {
     /// RFC 5438 §11.1.7: a status that its notification does not have.
     #[error("{0} is no status of this notification")]
     Status(String),
+}
+
+impl ImdnError {
+    /// The code of the error, stable for scripts.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Xml(_) => "E_NOT_WELL_FORMED",
+            Self::Root => "E_ROOT",
+            Self::Missing(_) => "E_MISSING_ELEMENT",
+            Self::Repeated(_) => "E_DUP_ELEMENT",
+            Self::Status(_) => "E_STATUS",
+        }
+    }
+
+    /// Octets before the fault, where it is one of the XML; what is missing or stands there twice is named instead.
+    pub fn octet(&self) -> Option<usize> {
+        if let Self::Xml(error) = self { Some(error.offset) } else { None }
+    }
 }
 
 impl Imdn {
@@ -105,7 +123,7 @@ impl Imdn {
     /// # Ok::<(), cpim::imdn::ImdnError>(())
     /// ```
     pub fn parse(octets: &[u8]) -> Result<Self, ImdnError> {
-        let root = parse_document(octets, &Limits::default().with_bytes(MAX_DOCUMENT))?;
+        let root = parse_document(octets, &Limits::default().with_bytes(MAX_DOCUMENT)).map_err(ImdnError::Xml)?;
         if !root.is("imdn", XML_NAMESPACE) {
             return Err(ImdnError::Root);
         }
@@ -291,6 +309,16 @@ mod tests {
     }
 
     const DELIVERED: &str = "<delivery-notification><status><delivered/></status></delivery-notification>";
+
+    #[test]
+    fn errors_have_a_code_and_where_it_is_one_of_the_xml_a_place() {
+        let told = |document: &str| Imdn::parse(document.as_bytes()).map_err(|error| (error.code(), error.octet()));
+        assert_eq!(told("<imdn>\n<a></b></imdn>"), Err(("E_NOT_WELL_FORMED", Some(10))));
+        assert_eq!(told("<imdn/>"), Err(("E_ROOT", None)));
+        assert_eq!(told(&document("")), Err(("E_MISSING_ELEMENT", None)));
+        assert_eq!(told(&document(&DELIVERED.repeat(2))), Err(("E_DUP_ELEMENT", None)));
+        assert_eq!(told(&document(&DELIVERED.replace("delivered", "x"))), Err(("E_STATUS", None)));
+    }
 
     #[test]
     fn what_the_schema_refuses_is_refused() {

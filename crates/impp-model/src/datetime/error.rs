@@ -24,6 +24,15 @@ pub enum DateTimeError {
 }
 
 impl DateTimeError {
+    /// The code of the error, stable for scripts.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Syntax { .. } => "E_SYNTAX",
+            Self::Range { .. } => "E_RANGE",
+            Self::LeapSecond => "E_LEAP_SECOND",
+        }
+    }
+
     /// Octets before the error.
     pub fn position(&self) -> usize {
         match *self {

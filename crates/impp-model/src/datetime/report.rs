@@ -31,6 +31,8 @@ pub enum DateTimeReport {
         input: String,
         /// Always false.
         valid: bool,
+        /// The error's class ([`DateTimeError::code`](super::DateTimeError::code)).
+        error: &'static str,
         /// Why not, in words.
         reason: String,
         /// Octets before the error.
@@ -68,6 +70,7 @@ impl DateTimeReport {
             Err(error) => Self::Invalid {
                 input: input.into(),
                 valid: false,
+                error: error.code(),
                 reason: error.to_string(),
                 position: error.position(),
             },

@@ -91,6 +91,8 @@ pub struct XmppUriReport {
     error: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     position: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
 }
 
 impl XmppUriReport {
@@ -109,7 +111,10 @@ impl XmppUriReport {
                 fragment: uri.fragment,
                 ..report
             },
-            Err(error) => Self { error: Some(error.code()), position: Some(error.position()), ..report },
+            Err(error) => {
+                let text = Some(error.to_string());
+                Self { error: Some(error.code()), position: Some(error.position()), text, ..report }
+            }
         }
     }
 }

@@ -9,7 +9,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_rustls::{TlsConnector, TlsStream};
 
-use super::identity::PeerIdentity;
+use super::demand::{Demand, fault_of};
+use super::identity::{IdentityFault, PeerIdentity};
 use super::store::Tls;
 use crate::dane::{DaneError, Discovery};
 
@@ -29,7 +30,7 @@ pub struct Handshake<S> {
     pub alpn: Option<Vec<u8>>,
 }
 
-/// Why a handshake failed; never over the peer's certificate.
+/// Why a handshake failed; over the peer's certificate only where one is demanded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandshakeError {
@@ -39,6 +40,9 @@ pub enum HandshakeError {
     /// The connection broke, or the peer speaks no TLS that we do.
     #[error("TLS handshake failed: {0}")]
     Io(#[source] io::Error),
+    /// The client does not prove what it must.
+    #[error(transparent)]
+    Refused(IdentityFault),
     /// The name system vouches for other certificates.
     #[error(transparent)]
     Dane(DaneError),
@@ -61,10 +65,16 @@ impl TlsAcceptor {
         Self { tls, config }
     }
 
+    /// For a listener with one client, which must prove `name` by a certificate of `authorities`: no handshake succeeds else.
+    pub fn demanding(tls: Arc<Tls>, alpn: &[&[u8]], authorities: Arc<Tls>, name: Domain) -> Self {
+        let config = tls.demanding_config(alpn, |keys| Arc::new(Demand::new(authorities, name, keys)));
+        Self { tls, config }
+    }
+
     /// Takes the part of the server.
     pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> Result<Handshake<S>, HandshakeError> {
         let accepting = tokio_rustls::TlsAcceptor::from(Arc::clone(&self.config)).accept(stream);
-        let stream = in_time(accepting).await?;
+        let stream = in_time(accepting).await.map_err(refused)?;
         Ok(self.tls.finish(TlsStream::Server(stream)))
     }
 
@@ -134,6 +144,13 @@ impl Tls {
         };
         let alpn = state.alpn_protocol().map(<[u8]>::to_vec);
         Handshake { stream, peer, version, alpn }
+    }
+}
+
+fn refused(error: HandshakeError) -> HandshakeError {
+    match &error {
+        HandshakeError::Io(why) => fault_of(why).map_or(error, HandshakeError::Refused),
+        HandshakeError::Timeout | HandshakeError::Refused(_) | HandshakeError::Dane(_) | HandshakeError::Name => error,
     }
 }
 

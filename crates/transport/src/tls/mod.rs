@@ -1,9 +1,11 @@
 //! TLS with domain certificates: handshakes that judge nobody, and what a certificate proves, judged after them.
 //!
-//! A handshake here never fails over the peer's certificate; it only proves that the peer holds the key. What the
+//! A handshake here does not fail over the peer's certificate; it only proves that the peer holds the key. What the
 //! certificate is worth is a [`PeerIdentity`]: one verdict on the chain and one comparison of names for each protocol.
-//! So a receiver can fall back to another proof, and every refusal has a reason.
+//! So a receiver can fall back to another proof, and every refusal has a reason. A listener that knows its only client
+//! demands more ([`TlsAcceptor::demanding`]).
 
+mod demand; // listeners that take one client alone
 mod files; // PEM files and their changes
 mod handshake; // RFC 8446
 mod identity; // what a peer is proven to be

@@ -9,7 +9,8 @@ use impp_model::Domain;
 use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::CertificateDer;
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SignatureScheme};
 
@@ -303,15 +304,31 @@ impl Tls {
     /// For connections that are accepted: shows the certificate for the name that the peer asks for, asks for the peer's
     /// and takes any. A peer that offers ALPN must offer one of `alpn`, unless there is none.
     pub fn server_config(&self, alpn: &[&[u8]]) -> Arc<ServerConfig> {
+        Arc::new(self.server_side(alpn, Arc::clone(&self.verifier) as _))
+    }
+
+    /// The same for clients whom a verifier judges in the handshake; it is made from the one that checks their keys alone.
+    pub(super) fn demanding_config(
+        &self,
+        alpn: &[&[u8]],
+        demand: impl FnOnce(Arc<dyn ClientCertVerifier>) -> Arc<dyn ClientCertVerifier>,
+    ) -> Arc<ServerConfig> {
+        let mut config = self.server_side(alpn, demand(Arc::clone(&self.verifier) as _));
+        // A session that goes on is not judged again.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        Arc::new(config)
+    }
+
+    fn server_side(&self, alpn: &[&[u8]], verifier: Arc<dyn ClientCertVerifier>) -> ServerConfig {
         let by_name = ByServerName { current: Arc::clone(&self.current), gateway: self.gateway.clone() };
         let builder = ServerConfig::builder_with_provider(Arc::clone(&self.provider));
         #[allow(clippy::expect_used, reason = "the provider is this file's own choice")]
         let builder =
             builder.with_safe_default_protocol_versions().expect("the provider has suites for TLS 1.2 and 1.3");
-        let verifier = Arc::clone(&self.verifier);
         let mut config = builder.with_client_cert_verifier(verifier).with_cert_resolver(Arc::new(by_name));
         config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
-        Arc::new(config)
+        config
     }
 
     /// For connections that we make: shows the certificate whose names contain `source`, else the gateway's, if the peer

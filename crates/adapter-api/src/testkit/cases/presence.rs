@@ -33,6 +33,9 @@ fn first_wish(stand: &Stand<'_>) -> Wish {
 }
 
 async fn asked(stand: &mut Stand<'_>) -> Judged {
+    if !stand.profile.asks {
+        return Ok(());
+    }
     let (wanted, stranger) = (stand.profile.user.clone(), stand.stranger(1));
     stand
         .seen_where("the user is asked", |seen| match seen {
@@ -45,7 +48,11 @@ async fn asked(stand: &mut Stand<'_>) -> Judged {
 /// The user decides; what the hub hears of it: whether the watcher is allowed.
 async fn decide(stand: &mut Stand<'_>, allow: bool) -> Result<bool, Fall> {
     let (user, watcher) = (stand.profile.user.clone(), stand.stranger(1));
-    stand.act(Act::Authorize { user: user.clone(), watcher: watcher.clone(), allow }).await?;
+    if stand.profile.asks {
+        stand.act(Act::Authorize { user: user.clone(), watcher: watcher.clone(), allow }).await?;
+    } else if !allow {
+        return Err(Fall::NotApplicable("everybody may watch there".to_owned()));
+    }
     let ours = move |target: &Address, other: &Address| *target == user && *other == watcher;
     stand
         .submitted_where("the hub hears the decision", |submitted| match submitted.operation {

@@ -36,9 +36,9 @@ def nick_of(address: str) -> str:
 
 
 def lines_of(text: str) -> list[str]:
-    """The text as lines that fit; IRC has no others."""
+    """The text as lines that fit; IRC has no others, and none that are empty."""
     lines: list[str] = []
-    for line in re.split(r"\r\n|\r|\n", text.replace("\0", "")):
+    for line in [one or " " for one in re.split(r"\r\n|\r|\n", text.replace("\0", "\ufffd")) if text]:
         while line:
             lines.append(line.encode()[:LINE].decode(errors="ignore"))
             line = line[len(lines[-1]) :]
@@ -112,7 +112,7 @@ class Puppet:
 
 
 class Irc(Adapter):
-    capabilities = capabilities("irc", KINDS, presence=PRESENCE, fields=FIELDS)
+    capabilities = capabilities("irc", KINDS, presence=PRESENCE, fields=FIELDS, max_content=MAX_LINES * LINE)
     domain = os.environ.get("IRC_DOMAIN", "irc.example")
     domains = [domain]
 
@@ -165,7 +165,7 @@ class Irc(Adapter):
     async def send(self, delivery: Delivery, said: wire.Message) -> None:
         lines, nick = lines_of(text_of(said) or ""), said.destination.address.split("@")[0]
         if not lines or len(lines) > MAX_LINES or not NICK.fullmatch(nick):
-            cause = "unsupported-media" if not lines else "too-large" if len(lines) > MAX_LINES else "address-malformed"
+            cause = "too-large" if len(lines) > MAX_LINES else "not-acceptable" if not lines else "address-malformed"
             return delivery.settle(failed(cause, "IRC carries lines of text between nicks"))
         puppet = self.puppet(said.source.address)
         try:

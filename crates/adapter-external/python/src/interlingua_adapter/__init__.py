@@ -5,6 +5,7 @@ An author derives from Adapter, says what it carries, hands what arrives to Gate
 
 from . import adapter_pb2 as wire
 from .adapter import Adapter, Delivery, Gateway, Refused, run, serve
+from .dial import Mutual
 from .words import authorize, capabilities, capabilities_json, delivered, endpoint, failed, message, new_id, publish
 from .words import subscribe, text_of, tuples_of
 
@@ -12,6 +13,7 @@ __all__ = [
     "Adapter",
     "Delivery",
     "Gateway",
+    "Mutual",
     "Refused",
     "authorize",
     "capabilities",

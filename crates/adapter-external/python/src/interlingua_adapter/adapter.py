@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import sys
 from abc import ABC, abstractmethod
@@ -11,10 +10,11 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-from grpclib.client import Channel, StreamStreamMethod
+from grpclib.client import StreamStreamMethod
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
 from . import adapter_pb2 as wire
+from .dial import Mutual, channel, from_environment
 from .flow import Broken, Inbox, Outbox
 from .words import capabilities_json, failed
 
@@ -28,6 +28,9 @@ METHOD = "/interlingua.adapter.v1.Gateway/Attach"
 
 #: Pauses before another try to connect, in seconds.
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 5.0
+
+#: How many heartbeats may fail to come.
+MISSED_BEATS = 3
 
 #: Refusals that may pass; all others are for good.
 PASSING = {"broken", "busy", "silent", "replaced"}
@@ -100,6 +103,7 @@ class Gateway:
     #: What this instance has kept (`keep`), when the session began.
     records: dict[bytes, bytes] = field(default_factory=dict)
     name: str = ""
+    _patience: float | None = None
     _epoch: int = 0
     _session: str = ""
     _outbox: Outbox[wire.FromAdapter] = field(default_factory=Outbox)
@@ -134,7 +138,7 @@ class Gateway:
         self._push(wire.FromAdapter(proven=wire.Proven(name=name, proof=proof, protection=protection)))
 
     async def keep(self, key: bytes, value: bytes | None) -> bool:
-        """Keeps a record over restarts, or deletes it; true when that is durable."""
+        """Keeps a record over restarts, or deletes it; true when that is durable, false beyond the gateway's limits."""
         if value is None:
             self.records.pop(key, None)
         else:
@@ -198,14 +202,15 @@ class Gateway:
                 if not answer.done():
                     # The gateway knows a repeat by its id.
                     answer.set_result(wire.Outcome(indeterminant=wire.Indeterminant()))
+        self._patience = welcome.heartbeat * MISSED_BEATS / 1000 or None
         self._session, self.name = welcome.session, welcome.gateway
         self._outbox.received(welcome.received, welcome.allowed)
         self._wake.set()
         return welcome.received
 
 
-async def serve(adapter: Adapter, socket: str, instance: str, stop: asyncio.Event | None = None) -> None:
-    """Serves an adapter until the gateway's goodbye or `stop`; connects again after broken connections."""
+async def serve(adapter: Adapter, at: str | Mutual, instance: str, stop: asyncio.Event | None = None) -> None:
+    """Serves an adapter to the gateway at a Unix socket, or elsewhere, until the gateway's goodbye or `stop`; connects again after broken connections."""
     gateway = Gateway()
     stop = stop or asyncio.Event()
     started = False
@@ -213,7 +218,7 @@ async def serve(adapter: Adapter, socket: str, instance: str, stop: asyncio.Even
     stopping = asyncio.create_task(stop.wait())
     try:
         while not stop.is_set():
-            connection = asyncio.create_task(_connect(adapter, gateway, socket, instance, started))
+            connection = asyncio.create_task(_connect(adapter, gateway, at, instance, started))
             await asyncio.wait({connection, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if not connection.done():
                 connection.cancel()
@@ -239,11 +244,11 @@ async def serve(adapter: Adapter, socket: str, instance: str, stop: asyncio.Even
 
 
 async def _connect(
-    adapter: Adapter, gateway: Gateway, socket: str, instance: str, started: bool
+    adapter: Adapter, gateway: Gateway, at: str | Mutual, instance: str, started: bool
 ) -> tuple[bool, bool]:
     """Serves one connection; gives whether the adapter is started, and whether the gateway has ended in order."""
-    channel = Channel(path=socket)
-    method = StreamStreamMethod(channel, METHOD, wire.FromAdapter, wire.FromGateway)
+    connection = channel(at)
+    method = StreamStreamMethod(connection, METHOD, wire.FromAdapter, wire.FromGateway)
     try:
         async with method.open() as stream:
             await stream.send_message(gateway._hello(adapter, instance))
@@ -258,7 +263,7 @@ async def _connect(
                 await adapter.start(gateway)
             return True, await _talk(adapter, gateway, stream, written)
     finally:
-        channel.close()
+        connection.close()
 
 
 async def _talk(adapter: Adapter, gateway: Gateway, stream: Any, written: int) -> bool:
@@ -298,7 +303,8 @@ async def _write(gateway: Gateway, stream: Any, written: int) -> None:
 
 async def _read(adapter: Adapter, gateway: Gateway, stream: Any) -> bool:
     while True:
-        frame: wire.FromGateway | None = await stream.recv_message()
+        # A gateway that lives beats.
+        frame: wire.FromGateway | None = await asyncio.wait_for(stream.recv_message(), gateway._patience)
         if frame is None:
             return False
         if frame.number and not gateway._inbox.take(frame.number):
@@ -309,6 +315,8 @@ async def _read(adapter: Adapter, gateway: Gateway, stream: Any) -> bool:
             case "settled":
                 _answer(gateway, frame.settled.of, frame.settled.outcome)
             case "kept":
+                if frame.kept.refused:
+                    log.warning("the gateway does not keep a record: %s", frame.kept.refused)
                 _answer(gateway, frame.kept.of, frame.kept.durable)
             case "safe":
                 safe = gateway._safe.pop(frame.safe.of, None)
@@ -368,16 +376,16 @@ def run(adapter: Adapter) -> None:
         sys.stdout.write(capabilities_json(adapter.capabilities))
         return
     try:
-        socket, instance = os.environ["INTERLINGUA_SOCKET"], os.environ["INTERLINGUA_INSTANCE"]
+        at, instance = from_environment()
     except KeyError as missing:
-        sys.exit(f"{missing.args[0]} is not set: the gateway starts this program, or you name its socket and instance")
+        sys.exit(f"{missing.args[0]} is not set: the gateway starts this program, or you say where the gateway is")
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
 
     async def main() -> None:
         stop = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await serve(adapter, socket, instance, stop)
+        await serve(adapter, at, instance, stop)
 
     coroutine: Coroutine[Any, Any, None] = main()
     try:

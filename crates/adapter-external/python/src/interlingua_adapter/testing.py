@@ -78,7 +78,7 @@ class FakeGateway:
         records = [] if resumed else [wire.Record(key=key, value=value) for key, value in self.records.items()]
         taken, allowed = self._inbox.tell()
         welcome = wire.Welcome(
-            session="s", resumed=resumed, received=taken, allowed=allowed, heartbeat=5000, records=records
+            session="s", resumed=resumed, received=taken, allowed=allowed, records=records
         )
         await stream.send_message(wire.FromGateway(welcome=welcome))
         self._stream = stream

@@ -264,7 +264,7 @@ fn answer<'a>(pending: &'a Pending, published: &Result<u32, Fault>, tag: &str) -
                 PublishError::UnknownTag | PublishError::NoBody => response,
             }
         }
-        Err(Fault::Body(refusal)) => pending.response(refusal.status()),
+        Err(Fault::Body(refusal)) => refusal.add_accept(pending.response(refusal.status())),
         Err(Fault::Header) => pending.response(400),
     }
 }

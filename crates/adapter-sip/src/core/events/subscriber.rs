@@ -165,7 +165,7 @@ impl Core {
             Ok(notification) => notification,
             Err(refusal) => {
                 let response = ResponseBuilder::new(request, refusal.status()).header(HeaderId::AllowEvents, EVENT);
-                return self.send_built(&pending, response, now);
+                return self.send_built(&pending, refusal.add_accept(response), now);
             }
         };
         // What is refused makes no dialog, and leaves Timer N running.

@@ -18,7 +18,7 @@ pub const ACCEPT: &str = "text/plain, text/html, multipart/alternative, multipar
                            message/imdn+xml, application/im-iscomposing+xml, message/external-body, \
                            application/vnd.gsma.rcs-ft-http+xml";
 
-/// The media ranges behind [`ACCEPT`].
+/// The media ranges behind [`ACCEPT`], and envelopes: whether one can go on is known where it goes (CMP-071).
 pub const ACCEPTED: &[&str] = &[
     "text/plain",
     "text/html",
@@ -30,6 +30,9 @@ pub const ACCEPTED: &[&str] = &[
     "application/im-iscomposing+xml",
     "message/external-body",
     cpim::file::MEDIA_TYPE,
+    "application/pkcs7-mime",
+    "application/x-pkcs7-mime",
+    "multipart/encrypted",
 ];
 
 /// Why a body can't be taken.

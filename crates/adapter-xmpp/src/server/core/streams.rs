@@ -71,6 +71,12 @@ impl Call {
 /// Stanzas of one stream that are not settled, beyond which the peer is not read from.
 const MAX_UNSETTLED: usize = 4096;
 
+/// Broken streams of one pair that may be resumed: a server has few, whose connections may all break at once.
+const MAX_SESSIONS_OF_PAIR: usize = 8;
+
+/// The same of all pairs: each is kept for minutes, and whoever has a domain may break as many streams as it likes.
+const MAX_SESSIONS: usize = 4_096;
+
 /// Octets kept for a peer that does not read, beyond which it is not read from: deliveries stop long before.
 const MAX_UNREAD: usize = 4 * HIGH_WATER;
 
@@ -392,7 +398,19 @@ impl Core {
         self.ways_lost(id, &fault, now);
     }
 
+    /// Keeps what a peer may resume; for one too many the oldest is given up.
     pub(super) fn keep_session(&mut self, session: Session) {
+        let of_pair = || self.sessions.values().filter(|kept| kept.pair() == session.pair());
+        let is_oldest = |kept: &&Session| kept.deadline();
+        let surplus = if of_pair().count() >= MAX_SESSIONS_OF_PAIR {
+            of_pair().min_by_key(is_oldest)
+        } else {
+            self.sessions.values().min_by_key(is_oldest).filter(|_| self.sessions.len() >= MAX_SESSIONS)
+        };
+        if let Some(surplus) = surplus.map(|kept| kept.id().to_owned()).and_then(|name| self.sessions.remove(&name)) {
+            self.timers.set(Timer::Session(surplus.id().to_owned()), None);
+            self.lose_session(&surplus);
+        }
         let name = session.id().to_owned();
         self.timers.set(Timer::Session(name.clone()), Some(session.deadline()));
         self.sessions.insert(name, session);

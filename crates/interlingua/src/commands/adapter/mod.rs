@@ -94,11 +94,11 @@ fn next_steps(language: Language, name: &str, folder: &Path) -> String {
              crates/adapter-api/README.md explains each step, and how to add it to the gateway.\n"
         ),
         Language::Python => format!(
-            "{written}Try it, with the package interlingua-adapter installed:\n\
+            "{written}Try it, with the package interlingua-adapter installed as its README.md says:\n\
              cd {folder}\n\
              python3 adapter.py --capabilities > {name}.capabilities.json\n\
              interlingua adapter test --config gateway.toml -- python3 network.py\n\
-             Then change adapter.py for your protocol, and network.py for its users; README.md says where.\n"
+             Then change adapter.py for your protocol, and network.py for its users.\n"
         ),
     }
 }

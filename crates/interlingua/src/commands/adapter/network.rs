@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adapter_api::testkit::{Act, Network, Profile, Seen, Unable};
-use adapter_api::{Adapter, InstanceName};
+use adapter_api::{Adapter, InstanceName, Tls};
 use adapter_external::ExternalAdapter;
 use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
@@ -85,7 +85,7 @@ impl ProcessNetwork {
             Some(Err(problem)) => bail!("the network: {problem}"),
             None => bail!("the network has ended"),
         };
-        let socket = config.socket_file.clone();
+        let socket = config.socket_file.clone().context("the adapter has no socket_file")?;
         Ok(Self {
             instance: name.into(),
             config,
@@ -105,7 +105,7 @@ impl ProcessNetwork {
     /// What kept the network from doing its part, if anything did.
     pub(super) fn end(&mut self) -> Result<()> {
         // The last adapter was ended in mid-work: its socket is there still.
-        let _ = std::fs::remove_file(&self.config.socket_file);
+        let _ = self.config.socket_file.as_ref().map(std::fs::remove_file);
         self.broken.take().map_or(Ok(()), |problem| Err(anyhow!("the network: {problem}")))
     }
 
@@ -191,10 +191,11 @@ impl Network for ProcessNetwork {
         while self.seen.try_recv().is_ok() {}
         self.listening = None;
         // A socket of its own: the last adapter may still be on its way out.
-        let _ = std::fs::remove_file(&self.config.socket_file);
+        let _ = self.config.socket_file.as_ref().map(std::fs::remove_file);
         self.starts += 1;
-        self.config.socket_file = self.socket.with_extension(format!("kit{}", self.starts));
-        match ExternalAdapter::new(self.instance.clone(), self.config.clone()) {
+        self.config.socket_file = Some(self.socket.with_extension(format!("kit{}", self.starts)));
+        let tls = Arc::new(Tls::none(self.profile.user.domain().clone()));
+        match ExternalAdapter::new(self.instance.clone(), self.config.clone(), tls) {
             Ok(adapter) => Ok(Arc::new(adapter)),
             Err(error) => Err(self.breaks(error.to_string())),
         }

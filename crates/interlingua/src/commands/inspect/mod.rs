@@ -6,17 +6,17 @@ pub mod sip;
 pub mod stanza;
 pub mod uri;
 
-use std::io::Read;
+use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Subcommand;
 use impp_model::datetime::DateTimeReport;
 use serde_json::Value;
 
 use crate::cli::Ended;
-use crate::{output, show};
+use crate::{input, output, show};
 
-/// Parse standard input and print what it is, or the error with its position
+/// Parse a file, an argument or standard input and print what it is, or the error with its position
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -31,53 +31,76 @@ enum What {
         #[arg(long, value_enum, default_value = "base")]
         profile: cpim::ProfileName,
         #[command(flatten)]
-        format: Format,
+        input: Octets,
     },
-    /// A date-time (RFC 3339), with the profiles of PIDF and XMPP; one line end behind it, LF or CR LF, is the shell's
-    Datetime(Format),
+    /// A date-time (RFC 3339), with the profiles of PIDF and XMPP
+    Datetime(Line),
     /// A presence document (RFC 3863)
     Pidf {
         /// The Content-Type it came with, whose charset overrides the document's own
         #[arg(long, value_name = "TYPE")]
         content_type: Option<String>,
         #[command(flatten)]
-        format: Format,
+        input: Octets,
     },
-    /// A URI: im, pres, sip, sips, xmpp; one line end behind it, LF or CR LF, is the shell's
+    /// A URI: im, pres, sip, sips, xmpp
     Uri {
-        /// Tell whether the URI on standard input is equivalent to this one
+        /// Tell whether the URI is equivalent to this one
         #[arg(long, value_name = "URI")]
         compare: Option<String>,
         #[command(flatten)]
-        format: Format,
+        input: Line,
     },
     /// A SIP message, as octets with CR LF
-    Sip(Format),
+    Sip(Octets),
     /// An XMPP stanza
-    Stanza(Format),
+    Stanza(Octets),
 }
 
+/// What is looked at octet for octet.
 #[derive(Debug, clap::Args)]
-struct Format {
+struct Octets {
+    /// The file to read; without it standard input
+    file: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
 
+/// What is one line.
+#[derive(Debug, clap::Args)]
+struct Line {
+    /// The text; without it standard input, where one line end behind it, LF or CR LF, is the shell's
+    text: Option<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Octets {
+    fn read(&self) -> Result<Vec<u8>> {
+        input::read(self.file.as_deref())
+    }
+}
+
+impl Line {
+    fn read(&self) -> Result<String> {
+        self.text.clone().map_or_else(|| Ok(line(&input::read(None)?)), Ok)
+    }
+}
+
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Ended> {
-    let mut input = Vec::new();
-    std::io::stdin().lock().read_to_end(&mut input).context("cannot read standard input")?;
-    let (report, format) = match &args.what {
-        What::Cpim { profile, format } => (cpim::inspect(&input, *profile)?, format),
-        What::Datetime(format) => (serde_json::to_value(DateTimeReport::inspect(&line(&input)))?, format),
-        What::Pidf { content_type, format } => (pidf::inspect(&input, content_type.as_deref())?, format),
-        What::Uri { compare: Some(other), format } => (uri::compare(&line(&input), other), format),
-        What::Uri { compare: None, format } => (uri::inspect(&line(&input)), format),
-        What::Sip(format) => (sip::inspect(&input), format),
-        What::Stanza(format) => (stanza::inspect(&input), format),
+    let (report, json) = match &args.what {
+        What::Cpim { profile, input } => (cpim::inspect(&input.read()?, *profile)?, input.json),
+        What::Datetime(input) => (serde_json::to_value(DateTimeReport::inspect(&input.read()?))?, input.json),
+        What::Pidf { content_type, input } => (pidf::inspect(&input.read()?, content_type.as_deref())?, input.json),
+        What::Uri { compare: Some(other), input } => (uri::compare(&input.read()?, other), input.json),
+        What::Uri { compare: None, input } => (uri::inspect(&input.read()?), input.json),
+        What::Sip(input) => (sip::inspect(&input.read()?), input.json),
+        What::Stanza(input) => (stanza::inspect(&input.read()?), input.json),
     };
-    if format.json {
+    if json {
         output::json(&report)?;
     } else {
         output::text(&show::describe(&report))?;

@@ -12,7 +12,7 @@ pub fn inspect(input: &str) -> Value {
         "xmpp" => serde_json::to_value(XmppUriReport::inspect(input)),
         "sip" | "sips" => Ok(sip(input)),
         _ => Ok(
-            json!({ "input": input, "valid": false, "error": "E_SCHEME", "text": "not im, pres, sip, sips or xmpp" }),
+            json!({ "input": input, "valid": false, "error": "E_SCHEME", "position": 0, "text": "not im, pres, sip, sips or xmpp" }),
         ),
     };
     report.unwrap_or_else(

@@ -5,11 +5,11 @@ mod read;
 mod word;
 mod write;
 
-use std::io::Read;
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use adapter_xmpp::mapping::e2e;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use bytes::{Bytes, BytesMut};
 use clap::ValueEnum;
 use impp_model::domain::Domain;
@@ -21,9 +21,9 @@ use serde::Serialize;
 use strict_xml::Element;
 
 use crate::cli::Ended;
-use crate::output;
+use crate::{input, output};
 
-/// Translate one message, receipt, typing notification or presence notification from standard input into another protocol
+/// Translate one message, receipt, typing notification or presence notification, of a file or standard input, into another protocol
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The protocol it is in
@@ -44,6 +44,8 @@ pub struct Args {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+    /// The file to read; without it standard input
+    file: Option<PathBuf>,
 }
 
 /// A protocol or format that messages and presence can be translated between.
@@ -113,19 +115,6 @@ enum Carried {
     Composing(Box<ComposingOperation>),
 }
 
-impl Carried {
-    /// The same between these ends, whatever it says itself.
-    fn between(mut self, source: Endpoint, destination: Endpoint) -> Self {
-        match &mut self {
-            Self::Message(operation) => (operation.source, operation.destination) = (source, destination),
-            Self::Presence(notice) => (notice.presentity, notice.watcher) = (source.address, destination),
-            Self::Disposition(word) => (word.source, word.destination) = (source, destination),
-            Self::Composing(told) => (told.source, told.destination) = (source, destination),
-        }
-        self
-    }
-}
-
 /// A presence notification.
 struct Notice {
     presentity: Address,
@@ -147,8 +136,7 @@ impl From<Failure> for Stop {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Ended> {
-    let mut input = Vec::new();
-    std::io::stdin().lock().read_to_end(&mut input).context("cannot read standard input")?;
+    let input = input::read(args.file.as_deref())?;
     let [sender, receiver] = [&args.sender, &args.receiver].map(|address| Endpoint::bare(address.clone()));
     let setting = Setting { sender, receiver, gateway: args.gateway.to_string(), now: SystemTime::now() };
     let translation = translate(args.from, args.to, &input, &setting);
@@ -181,12 +169,14 @@ fn show(translation: &Translation) -> Result<()> {
 
 /// Translates one message or presence notification.
 pub fn translate(from: Protocol, to: Protocol, input: &[u8], setting: &Setting) -> Translation {
+    // RFC 3862 §2.2, §3.5: an object goes on as it came, and what it requires is its recipient's to understand.
+    if let Some(object) = (to == Protocol::Cpim).then(|| read::object(from, input)).flatten() {
+        return match String::from_utf8(object.into()) {
+            Ok(output) => Translation::Translated { output, degraded: Vec::new(), dropped: Vec::new() },
+            Err(_) => stopped(binary()),
+        };
+    }
     let result = read::read(from, input, setting).and_then(|read| {
-        // RFC 3862 §2.2, §6: an object goes on as it came.
-        if let Some(object) = (to == Protocol::Cpim).then(|| read::object(from, input)).flatten() {
-            let output = String::from_utf8(object.into()).map_err(|_| binary())?;
-            return Ok(Translation::Translated { output, degraded: Vec::new(), dropped: Vec::new() });
-        }
         // RFC 7247 §8: what demands TLS on every hop goes on as it is or not at all.
         let relayed = from == Protocol::Pidf && matches!(to, Protocol::Sip | Protocol::Cpim | Protocol::Pidf);
         if !relayed && read::demands_tls(from, input) {
@@ -211,10 +201,13 @@ pub fn translate(from: Protocol, to: Protocol, input: &[u8], setting: &Setting) 
         let output = String::from_utf8(written.value.into()).map_err(|_| binary())?;
         Ok(Translation::Translated { output, degraded, dropped })
     });
-    match result {
-        Ok(translation) => translation,
-        Err(Stop::Nothing(reason)) => Translation::Nothing { reason },
-        Err(Stop::Refused { failure, sip_status, full }) => refused(&failure, sip_status, full),
+    result.unwrap_or_else(stopped)
+}
+
+fn stopped(stop: Stop) -> Translation {
+    match stop {
+        Stop::Nothing(reason) => Translation::Nothing { reason },
+        Stop::Refused { failure, sip_status, full } => refused(&failure, sip_status, full),
     }
 }
 
@@ -228,6 +221,10 @@ fn write_message(
     // RFC 3860 §3.4.2: the hub takes one hop off.
     let hops = operation.max_forwards.decremented();
     operation.max_forwards = hops.ok_or_else(|| Failure::new(Side::Near, Cause::HopsExhausted))?;
+    // RFC 3862 §2.2: the object that a MESSAGE holds goes on whole.
+    if (from, to) == (Protocol::Sip, Protocol::Sip) && operation.message.object.is_some() {
+        *losses = Mapped::default();
+    }
     // RFC 3922 §4.2.4: DateTime is when it was written, not how late it is.
     if (from, to) == (Protocol::Cpim, Protocol::Xmpp) && operation.message.sent.take().is_some() {
         losses.dropped.push("sent");

@@ -74,38 +74,37 @@ fn read_sip(input: &[u8], setting: &Setting) -> Result<Mapped<Carried>, Stop> {
 }
 
 fn read_sip_message(request: &Message, setting: &Setting) -> Result<Mapped<Carried>, Stop> {
-    let content_type = request.only(HeaderId::ContentType).ok().flatten().unwrap_or_default();
-    let sealed = sealed::from_body(content_type, None, request.body()).is_some();
     let uri = request.request_uri().unwrap_or_default();
     if let Some(found) = signal::from_request(request, uri, now(setting), &ThreadTable::default())
-        .map_err(|refusal| by_status(refusal.status(), &refusal))?
+        .map_err(|refusal| refused_message(request, refusal.status(), &refusal))?
     {
         let word = found.and_then(Carried::word);
         return word.map(Mapped::whole).ok_or_else(|| Stop::Nothing("there is no form for this word".to_owned()));
     }
-    if !sealed && cpim::MediaType::parse(content_type).is_some_and(|media| media.is(cpim::MEDIA_TYPE)) {
-        // CPM-003, CPM-009: the request alone says who sends it to whom.
-        let (source, destination) = sip_ends(request)?;
-        let mapped = read_cpim(request.body(), setting)?;
-        return Ok(Mapped { value: mapped.value.between(source, destination), ..mapped });
-    }
     match sip::from_request(request, now(setting), &ThreadTable::default()) {
-        Ok(mapped) => Ok(message(mapped)),
+        Ok(mut mapped) => {
+            // What the object says besides goes on with the object alone.
+            let object = object_of(request).filter(|_| mapped.value.message.object.is_some());
+            let read = object.and_then(|object| cpim::Message::interpret(object, Profile::Gateway).ok());
+            mapped.dropped.extend(read.iter().flat_map(|(read, _)| cpim_mapping::lost(read)));
+            Ok(message(mapped))
+        }
         Err(refusal @ (Refusal::Expired | Refusal::Empty)) => Err(Stop::Nothing(refusal.to_string())),
-        Err(refusal) => Err(by_status(refusal.status(), &refusal)),
+        Err(refusal) => Err(refused_message(request, refusal.status(), &refusal)),
+    }
+}
+
+/// Where an object in the request is at fault, the place of the fault helps more than its kind.
+fn refused_message(request: &Message, status: u16, text: &dyn std::fmt::Display) -> Stop {
+    match object_of(request).and_then(|object| cpim::Message::interpret(object, Profile::Gateway).err()) {
+        Some(fault) => by_status(status, &format_args!("message/cpim: {fault}")),
+        None => by_status(status, text),
     }
 }
 
 fn now(setting: &Setting) -> i64 {
     let now = setting.now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     i64::try_from(now).unwrap_or(i64::MAX)
-}
-
-fn sip_ends(request: &Message) -> Result<(Endpoint, Endpoint), Stop> {
-    let from = request.from().map_err(|error| by_status(400, &error))?;
-    let source = from_sip_uri(from.uri).map_err(|refusal| by_status(400, &refusal))?;
-    let destination = from_sip_uri(request.request_uri().unwrap_or_default());
-    Ok((source, destination.map_err(|refusal| by_status(refusal.status(), &refusal))?))
 }
 
 fn read_notify(request: &Message, setting: &Setting) -> Result<Mapped<Carried>, Stop> {
@@ -284,6 +283,10 @@ fn read_cpim(input: &[u8], setting: &Setting) -> Result<Mapped<Carried>, Stop> {
     let malformed = |error: cpim::ParseError| refused(error.into());
     let (read, _) = cpim::Message::interpret(&object, Profile::Gateway).map_err(malformed)?;
     let ends = || cpim_mapping::ends(&read, address).map_err(refused);
+    if let Some(sealed) = sealed::from_body(cpim::MEDIA_TYPE, None, &object) {
+        let (source, destination) = ends()?;
+        return Ok(sealed_message(source, destination, sealed));
+    }
     if let Some(word) = word::of_object(&read, ends, setting)? {
         cpim_mapping::check(&read).map_err(refused)?;
         return Ok(Mapped::whole(word));
@@ -318,13 +321,19 @@ pub(super) fn object(from: Protocol, input: &[u8]) -> Option<Bytes> {
     match from {
         Protocol::Cpim => Some(Bytes::copy_from_slice(input)),
         Protocol::Sip => {
-            let request = Message::parse(Bytes::copy_from_slice(input)).ok()?;
-            let content_type = request.only(HeaderId::ContentType).ok().flatten()?;
-            let is_object = cpim::MediaType::parse(content_type).is_some_and(|media| media.is(cpim::MEDIA_TYPE));
-            is_object.then(|| Bytes::copy_from_slice(request.body()))
+            let request =
+                Message::parse(Bytes::copy_from_slice(input)).ok().filter(|request| request.verify().is_ok())?;
+            object_of(&request).filter(|_| request.method() == Some(&Method::Message)).map(Bytes::copy_from_slice)
         }
         Protocol::Xmpp | Protocol::Native | Protocol::Pidf => None,
     }
+}
+
+/// The message/cpim object in a request.
+fn object_of(request: &Message) -> Option<&[u8]> {
+    let content_type = request.only(HeaderId::ContentType).ok().flatten()?;
+    let media = cpim::MediaType::parse(content_type)?;
+    media.is(cpim::MEDIA_TYPE).then(|| request.body())
 }
 
 /// A signed presence document: what its envelope shows, and whom the document is about.

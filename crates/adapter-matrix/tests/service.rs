@@ -1,0 +1,184 @@
+//! What the homeserver may do, and what it hears.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, reason = "helpers of tests")]
+
+mod homeserver;
+
+use adapter_api::model::{
+    Address, Cause, ComposingOperation, ComposingState, Content, Endpoint, Failure, InstantMessage, MaxForwards,
+    MessageOperation, Operation, Outcome, Proof, Side,
+};
+use adapter_api::testkit::{Answer, KitHub, Network, Records, Seen, Submitted};
+use adapter_api::{Adapter, Delivery, Hop, Hub, Shutdown, ShutdownTrigger, TraceId, settle_channel};
+use homeserver::{HS_TOKEN, Homeserver, alice, user_id};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Lab {
+    network: Homeserver,
+    adapter: Arc<dyn Adapter>,
+    hub: Arc<KitHub>,
+    submitted: mpsc::UnboundedReceiver<Submitted>,
+    at: String,
+    _trigger: ShutdownTrigger,
+}
+
+async fn lab() -> Lab {
+    let mut network = Homeserver::new().await;
+    let adapter = network.adapter().await.unwrap();
+    let (hub, submitted) = KitHub::new(&"kit".into(), alice().domain(), Arc::new(Records::default()));
+    let (trigger, shutdown) = Shutdown::new();
+    tokio::spawn({
+        let (adapter, hub) = (Arc::clone(&adapter), Hub::new(Arc::clone(&hub) as _, "kit".into()));
+        async move { adapter.run(hub, shutdown).await }
+    });
+    let address = hub.listening_at().await.unwrap();
+    network.listening(address);
+    Lab { network, adapter, hub, submitted, at: format!("http://{address}"), _trigger: trigger }
+}
+
+fn romeo() -> Address {
+    Address::parse_bare("romeo@kit.example").unwrap()
+}
+
+impl Lab {
+    async fn deliver(&self, operation: Operation) -> Outcome {
+        let (settle, outcome) = settle_channel();
+        let delivery = Delivery {
+            trace: TraceId(1),
+            operation: Arc::new(operation),
+            repeat: false,
+            edition: 0,
+            hop: Arc::new(Hop::Link),
+            deadline: Instant::now() + PATIENCE,
+            settle,
+        };
+        assert!(self.adapter.deliver(delivery).is_ok());
+        outcome.await.unwrap()
+    }
+
+    async fn put(&self, id: &str, token: Option<&str>, body: &Value) -> u16 {
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let mut request = http.put(format!("{}/_matrix/app/v1/transactions/{id}", self.at)).json(body);
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        request.send().await.unwrap().status().as_u16()
+    }
+
+    async fn message(&mut self) -> MessageOperation {
+        loop {
+            let submitted = tokio::time::timeout(PATIENCE, self.submitted.recv()).await.unwrap().unwrap();
+            if let Operation::Message(message) = submitted.operation {
+                return *message;
+            }
+        }
+    }
+
+    async fn seen(&mut self) -> Seen {
+        tokio::time::timeout(PATIENCE, self.network.seen()).await.unwrap().unwrap()
+    }
+}
+
+fn message(to: &str, body: &str) -> Operation {
+    Operation::Message(Box::new(MessageOperation {
+        source: Endpoint::bare(romeo()),
+        destination: Endpoint::bare(Address::parse_bare(to).unwrap()),
+        max_forwards: MaxForwards::INITIAL,
+        trans_id: "t".into(),
+        message: InstantMessage { id: Some(body.into()), ..InstantMessage::new(Content::text(body)) },
+    }))
+}
+
+fn said(id: &str, body: &str) -> Value {
+    json!({ "msgtype": "m.text", "body": body, "id": id })
+}
+
+#[tokio::test]
+async fn only_the_homeserver_may_hand_in_a_transaction_and_each_is_taken_once() {
+    let mut lab = lab().await;
+    lab.network.says(&alice(), &romeo(), "first", said("first", "one"));
+    assert_eq!(lab.message().await.message.content.as_text(), Some("one"));
+    // The room is known from here on.
+    let event = |body: &str| {
+        json!({ "events": [{ "type": "m.room.message", "room_id": "!1:matrix.example", "sender": user_id(&alice()),
+            "event_id": "$again", "content": { "msgtype": "m.text", "body": body } }] })
+    };
+    assert_eq!(lab.put("x", None, &event("stranger")).await, 401);
+    assert_eq!(lab.put("x", Some("wrong"), &event("stranger")).await, 403);
+    assert_eq!(lab.put("x", Some(HS_TOKEN), &event("two")).await, 200);
+    assert_eq!(lab.put("x", Some(HS_TOKEN), &event("twice")).await, 200);
+    assert_eq!(lab.put("y", Some(HS_TOKEN), &event("three")).await, 200);
+    assert_eq!(lab.message().await.message.content.as_text(), Some("two"));
+    assert_eq!(lab.message().await.message.content.as_text(), Some("three"));
+}
+
+#[tokio::test]
+async fn a_homeserver_that_asks_for_a_pause_gets_it_and_the_message_after_it() {
+    let mut lab = lab().await;
+    lab.network.world.lock().unwrap().limits = 3;
+    assert_eq!(lab.deliver(message("alice@matrix.example", "patience")).await, Outcome::Success(Proof::Server));
+    let body = loop {
+        if let Seen::Message { body, .. } = lab.seen().await {
+            break body;
+        }
+    };
+    assert_eq!(&body[..], b"patience");
+    assert_eq!(lab.network.world.lock().unwrap().limits, 0);
+}
+
+#[tokio::test]
+async fn who_does_not_exist_is_not_found_and_what_matrix_cant_name_is_malformed() {
+    let lab = lab().await;
+    let cause = |outcome| {
+        let Outcome::Failure(failure) = outcome else { panic!("{outcome:?}") };
+        failure.cause
+    };
+    assert_eq!(cause(lab.deliver(message("nobody@matrix.example", "a")).await), Cause::NotFound);
+    assert_eq!(cause(lab.deliver(message("Alice@matrix.example", "b")).await), Cause::AddressMalformed);
+}
+
+#[tokio::test]
+async fn a_failure_is_told_in_the_room_and_what_cant_be_carried_is_said() {
+    let mut lab = lab().await;
+    lab.hub.answers(Some(Failure::new(Side::Far, Cause::NotFound).into()));
+    lab.network.says(&alice(), &romeo(), "lost", said("lost", "hello"));
+    assert_eq!(lab.seen().await, Seen::Answer { id: "lost".to_owned(), answer: Answer::Failed });
+    lab.network.says(
+        &alice(),
+        &romeo(),
+        "picture",
+        json!({ "msgtype": "m.image", "body": "a.png", "url": "mxc://a/b" }),
+    );
+    assert_eq!(lab.seen().await, Seen::Answer { id: "picture".to_owned(), answer: Answer::Failed });
+}
+
+#[tokio::test]
+async fn typing_goes_both_ways() {
+    let mut lab = lab().await;
+    lab.network.says(&alice(), &romeo(), "first", said("first", "one"));
+    lab.message().await;
+    for (users, state) in [(vec![user_id(&alice())], ComposingState::Composing), (vec![], ComposingState::Active)] {
+        lab.network
+            .event(json!({ "type": "m.typing", "room_id": "!1:matrix.example", "content": { "user_ids": users } }));
+        let told = tokio::time::timeout(PATIENCE, lab.submitted.recv()).await.unwrap().unwrap().operation;
+        let Operation::Composing(told) = told else { panic!("{told:?}") };
+        assert_eq!((told.state, &told.source.address, &told.destination.address), (state, &alice(), &romeo()));
+    }
+    let composing = ComposingOperation {
+        source: Endpoint::bare(romeo()),
+        destination: Endpoint::bare(alice()),
+        max_forwards: MaxForwards::INITIAL,
+        trans_id: "c".into(),
+        thread: None,
+        state: ComposingState::Composing,
+        refresh: None,
+        content_type: None,
+    };
+    assert_eq!(lab.deliver(Operation::Composing(Box::new(composing))).await, Outcome::Success(Proof::Server));
+    let notes = lab.network.world.lock().unwrap().notes.clone();
+    assert!(notes.iter().any(|note| note.contains("/typing/") && note.contains("\"typing\":true")), "{notes:?}");
+}
