@@ -3,16 +3,12 @@
 use crate::MessageOperation;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 /// Ids are echoed by every client; longer ones are replaced.
 const MAX_ID_LEN: usize = 256;
 
 /// Keeps these ids apart from other uses of the hash.
 const CONTEXT: &[u8] = b"interlingua message id v1\0";
-
-/// Octets of the hash in an id: 128 bits, so that no two messages share one.
-const ID_LEN: usize = 16;
 
 impl MessageOperation {
     /// The id under which every far side knows the message: its sender's own where any protocol can carry it, else a pure
@@ -26,16 +22,15 @@ impl MessageOperation {
     }
 
     fn derived_id(&self, near_id: &str) -> String {
-        let mut hash = Sha256::new_with_prefix(CONTEXT);
-        for field in [self.source.address.local(), self.source.address.domain().as_str(), near_id] {
-            hash.update(field.len().to_be_bytes());
-            hash.update(field);
+        let fields = [self.source.address.local(), self.source.address.domain().as_str(), near_id];
+        let mut text = CONTEXT.to_vec();
+        for field in fields {
+            text.extend_from_slice(&field.len().to_be_bytes());
+            text.extend_from_slice(field.as_bytes());
         }
-        hash.finalize().iter().take(ID_LEN).fold(String::with_capacity(2 * ID_LEN), |mut id, octet| {
-            // Writing to a string can't fail.
-            let _ = write!(id, "{octet:02x}");
-            id
-        })
+        let digest: [u8; 32] = Sha256::digest(&text).into();
+        // 128 bits, so that no two messages share one.
+        format!("{:032x}", digest.first_chunk().map_or(0, |half| u128::from_be_bytes(*half)))
     }
 }
 

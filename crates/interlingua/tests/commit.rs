@@ -109,7 +109,7 @@ format = "json"
 write_ahead_after = "60s"
 [adapter.sip]
 type = "sip"
-listen = ["udp:127.0.0.1:0"]
+listen = ["udp:127.0.0.1:0", "tcp:127.0.0.1:0"]
 [adapter.raw]
 type = "external"
 socket_file = "raw.sock"

@@ -27,8 +27,8 @@ enum Place<T> {
         /// Whether the journal has no room for it.
         is_unwritten: bool,
     },
-    /// For the ledger, as soon as nothing is before it.
-    Parked(T),
+    /// For the ledger, as soon as nothing is before it; boxed, for most places never hold one.
+    Parked(Box<T>),
 }
 
 /// Where an operation goes.
@@ -64,8 +64,8 @@ impl<T> Order<T> {
         let Some(mut lanes) = self.lanes(pair) else { return };
         let lane = lanes.entry(pair).or_default();
         match lane.places.iter_mut().find(|place| place.is(trace)) {
-            Some(place) => *place = Place::Parked(parked),
-            None => lane.places.push_back(Place::Parked(parked)),
+            Some(place) => *place = Place::Parked(Box::new(parked)),
+            None => lane.places.push_back(Place::Parked(Box::new(parked))),
         }
         lane.parked += 1;
         release(&mut lanes, pair, spool);
@@ -131,7 +131,7 @@ fn release<T>(lanes: &mut Lanes<T>, pair: Pair, mut spool: impl FnMut(T)) {
     while let Some(Place::Parked(_)) = lane.places.front() {
         lane.parked -= 1;
         if let Some(Place::Parked(parked)) = lane.places.pop_front() {
-            spool(parked);
+            spool(*parked);
         }
     }
     if lane.places.is_empty() {

@@ -515,3 +515,28 @@ async fn watchers_whose_link_is_up_again_are_told_at_the_pace_and_each_once() {
     assert!(counts.iter().all(|count| *count <= 11), "{counts:?}");
     assert_eq!(counts.iter().sum::<usize>(), WATCHERS, "{counts:?}");
 }
+
+// checks: PRS-047, PR-18
+#[tokio::test(start_paused = true)]
+async fn a_state_that_was_refused_for_its_senders_rate_is_asked_for_later() {
+    let rates = interwork::RateLimits { source: std::num::NonZeroU32::new(1), domain: None };
+    let hub = running(common::tuned(Table::new(0), |config| config.rules.rates = rates));
+    hub.submit("sip", subscribe(ROMEO, JULIET, "d", Wish::Watch(HOUR))).await;
+    hub.submit("xmpp", authorize(JULIET, ROMEO, true)).await;
+    hub.next(&hub.world.xmpp).await;
+    let show = |device: String| {
+        let news = News::Device(Box::new(tuple(&device, Basic::Open)));
+        hub.submit("xmpp", notify(JULIET, ROMEO, Standing::Active { expires: None }, news))
+    };
+    let mut refused = 0;
+    for number in 0..10 {
+        refused += usize::from(show(format!("r{number}")).await.reason() == "overload");
+    }
+    assert_eq!(refused, 9);
+    assert_eq!(hub.next(&hub.world.xmpp).await, ["fetch romeo@sip.example -> juliet@xmpp.example"], "once");
+    assert_eq!(show("last".into()).await, ok(), "the answer");
+    let told = hub.next(&hub.world.sip).await;
+    assert_eq!(told.last().map(String::as_str), Some("active 2 tuples"));
+    tokio::time::sleep(HOUR / 2).await;
+    assert!(hub.world.xmpp.take().is_empty(), "and not again");
+}

@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr;
+
 /// RFC 3261 §25.1 `token`.
 pub(crate) fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(token_octet)
@@ -147,6 +149,12 @@ pub(crate) fn unescape_quoted(inside: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(out)
+}
+
+/// The text before and behind the first `octet`, which is ASCII.
+pub(crate) fn split_once(text: &str, octet: u8) -> Option<(&str, &str)> {
+    let at = memchr(octet, text.as_bytes())?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
 }
 
 /// Comma-separated elements, commas inside quotes and angle brackets left alone (RFC 3261 §7.3.1).

@@ -11,7 +11,7 @@ use crate::{
     header_id::HeaderId,
     message::{KeyHeaders, Message},
     method::Method,
-    uri::{Scheme, Uri},
+    uri::{Scheme, scheme_of},
 };
 
 /// What an element serves; one may be held per kind of method.
@@ -123,14 +123,18 @@ fn check_allowed(method: &Method, policy: &Policy) -> Result<(), Rejection> {
 
 /// RFC 3261 §8.2.2.1 for the Request-URI; any To is taken but for `sips:`.
 fn check_uris(request: &Message, key: &KeyHeaders<'_>, policy: &Policy) -> Result<(), Rejection> {
-    let uri = Uri::parse(request.request_uri().unwrap_or_default()).map_err(|_| HeaderError::RequestUri)?;
-    let is_sips = |uri: &Uri<'_>| uri.sip().is_some_and(|uri| uri.scheme == Scheme::Sips);
-    if policy.refuse_sips && (is_sips(&uri) || key.to.parsed_uri().is_ok_and(|to| is_sips(&to))) {
+    let scheme = scheme_of(request.request_uri().unwrap_or_default()).ok_or(HeaderError::RequestUri)?;
+    let is_sips = |scheme: &str| scheme.eq_ignore_ascii_case(Scheme::Sips.as_str());
+    if policy.refuse_sips && (is_sips(scheme) || scheme_of(key.to.uri).is_some_and(is_sips)) {
         // RFC 5630 §5.3: reachable, but by sip: only.
         let warning = Warning { code: 380, agent: &policy.agent, text: Cow::Borrowed("SIPS Not Allowed") };
         return Err(Rejection::new(480).with(HeaderId::Warning, warning.to_string()));
     }
-    if policy.schemes.iter().any(|scheme| uri.has_scheme(scheme)) { Ok(()) } else { Err(Rejection::new(416)) }
+    if policy.schemes.iter().any(|served| scheme.eq_ignore_ascii_case(served)) {
+        Ok(())
+    } else {
+        Err(Rejection::new(416))
+    }
 }
 
 /// RFC 3261 §12.2.2.

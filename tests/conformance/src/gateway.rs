@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use adapter_api::{
     AdapterState, Carries, Configuration, Context, DomainEntry, Hub, HubCore, InstanceName, PeerState, Provenance,
-    Registration, Role, Settle, Shutdown, ShutdownTrigger, TraceId,
+    Registration, Role, Settle, Shutdown, ShutdownTrigger, StateDone, TraceId,
 };
 use impp_model::{DispositionOperation, Domain, Operation};
 use impp_resolve::{Dns, Zone};
@@ -197,8 +197,8 @@ impl HubCore for Listening {
         self.core.commit();
     }
 
-    fn owe(&self, adapter: &InstanceName, word: DispositionOperation) {
-        self.core.owe(adapter, word);
+    fn owe(&self, adapter: &InstanceName, word: DispositionOperation, done: StateDone) {
+        self.core.owe(adapter, word, done);
     }
 
     fn listening(&self, _: &InstanceName, transport: &str, address: SocketAddr) {

@@ -95,3 +95,18 @@ def test_sip_and_xmpp_watch_native(user, bob, carol, name):
     assert bob.told("available", "carol@native.test", "in a meeting")
     assert carol.request("POST", "/v1/authorizations", {"watcher": "bob@xmpp.test", "allow": False})[0] == 200
     assert bob.told("unsubscribed", "carol@native.test")
+
+
+def test_operators_see_who_watches_whom(gw, user, bob, name):
+    jid = f"{name}@sip.test"
+    user.ua.publish("open", "seen")
+    bob.presence("subscribe", jid)
+    assert bob.told("available", jid, "seen")
+    [row] = gw.json(f"/api/v1/subscriptions?of={jid}")["subscriptions"]
+    assert (row["watcher"], row["presentity"]) == ("bob@xmpp.test", jid)
+    assert (row["authorization"], row["state"], row["open"]) == ("granted", "active", True)
+    assert gw.json("/api/v1/status")["subscriptions"] >= 1
+    assert gw.metric("interlingua_subscriptions") >= 2, "by the watcher's side and by the presentity's"
+    explained = gw.json(f"/api/v1/explain?from=bob@xmpp.test&to={jid}&kind=presence")
+    assert (explained["kind"], explained["verdict"]) == ("presence", "watched-if-authorized")
+    bob.presence("unsubscribe", jid)

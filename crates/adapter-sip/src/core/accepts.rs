@@ -69,7 +69,7 @@ impl Refusals {
 
     /// Whether the addressee is known to refuse this.
     pub(crate) fn refuses(&self, kind: Kind, addressee: &Address, now: i64) -> bool {
-        self.until.get(&key(kind, addressee)).is_some_and(|until| *until > now)
+        !self.until.is_empty() && self.until.get(&key(kind, addressee)).is_some_and(|until| *until > now)
     }
 
     /// The addressee has refused this; gives what to store.

@@ -18,7 +18,7 @@ use sip_proto::header::{Date, HeaderError, MediaType, delta_seconds};
 use sip_proto::header_id::HeaderId;
 use sip_proto::message::{KeyHeaders, Message};
 use sip_proto::method::Method;
-use sip_proto::uri::Uri;
+use sip_proto::uri::{Scheme, scheme_of};
 
 /// What becomes of each field on its way into a MESSAGE; the table of this crate's README.
 pub const FIELDS: &[FieldSupport] = &[
@@ -183,7 +183,7 @@ fn trans_id(key: &KeyHeaders<'_>) -> TransId {
 const OLD: i64 = 60;
 
 fn is_sips(uri: &str) -> bool {
-    Uri::parse(uri).is_ok_and(|uri| uri.scheme() == "sips")
+    scheme_of(uri).is_some_and(|scheme| scheme.eq_ignore_ascii_case(Scheme::Sips.as_str()))
 }
 
 /// Date in seconds since 1970; one that is malformed is as good as none (CMP-051).
@@ -272,8 +272,8 @@ pub(super) fn head(
 ) -> RequestBuilder {
     RequestBuilder::new(Method::Message, target)
         .header(HeaderId::MaxForwards, &hops.0.to_string())
-        .header(HeaderId::From, &format!("<{}>;tag={}", to_sip_uri(source), ids.from_tag()))
-        .header(HeaderId::To, &format!("<{}>", to_sip_uri(destination)))
+        .header(HeaderId::From, &["<", &to_sip_uri(source), ">;tag=", &ids.from_tag()].concat())
+        .header(HeaderId::To, &["<", &to_sip_uri(destination), ">"].concat())
         .header(HeaderId::CallId, call_id)
 }
 

@@ -219,8 +219,7 @@ impl Inbound {
 
     /// Hands in what a stanza says about messages. Nobody hears what becomes of that (CMP-004, IMDN-002).
     fn hand_in_signals(&self, message: &Message, from: &Jid, to: &Jid, trans_id: &TransId, wall: SystemTime) {
-        let Some(at) = DateTime::from_system_time(wall) else { return };
-        for operation in signal::from_stanza(message, from, to, trans_id, &at) {
+        for operation in signal::from_stanza(message, from, to, trans_id, || DateTime::from_system_time(wall)) {
             let settle = Settle::new(Arc::clone(&self.senders) as Arc<dyn Settlement>, NOBODY);
             self.hub.submit(operation, Arc::clone(&self.provenance), settle);
         }

@@ -1,13 +1,15 @@
 //! One connection from its start to its end.
 
 use std::collections::VecDeque;
+use std::io;
 use std::time::{Duration, Instant, SystemTime};
 
 use adapter_api::PeerState;
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use strict_xml::Limits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::net::tcp::WriteHalf;
 use xmpp_proto::component::{ComponentConfig, ComponentStream, LinkConfig, LinkError, Output, Secret};
 use xmpp_proto::stanza;
 
@@ -44,6 +46,10 @@ impl Link {
         let (mut reader, mut writer) = socket.split();
         loop {
             self.turn(&mut session, Instant::now());
+            if session.write(&writer).is_err() {
+                session.lose();
+                continue;
+            }
             if session.closed && session.writes.is_empty() {
                 break;
             }
@@ -57,10 +63,7 @@ impl Link {
                         input.clear();
                     }
                 },
-                written = write_some(&mut writer, session.writes.front_mut()) => match written {
-                    Ok(count) => session.wrote(count),
-                    Err(_) => session.lose(),
-                },
+                _ = writer.writable(), if !session.writes.is_empty() => {}
                 count = self.queue.recv_many(&mut self.batch, BATCH) => self.admit(count),
                 Some(reply) = self.replies.recv(), if room => self.outbound.reply(reply, None, Instant::now()),
                 () = self.shutdown.requested(), if session.drain_until.is_none() => {
@@ -205,11 +208,22 @@ impl Session {
         self.writes.push_back(octets);
     }
 
-    fn wrote(&mut self, count: usize) {
-        self.unwritten -= count;
-        if self.writes.front().is_some_and(Bytes::is_empty) {
-            self.writes.pop_front();
+    /// Writes as far as the kernel takes it at once; what waits after that waits for room.
+    fn write(&mut self, writer: &WriteHalf<'_>) -> io::Result<()> {
+        while let Some(front) = self.writes.front_mut() {
+            match writer.try_write(front) {
+                Ok(count) => {
+                    self.unwritten -= count;
+                    front.advance(count);
+                    if front.is_empty() {
+                        self.writes.pop_front();
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
         }
+        Ok(())
     }
 
     /// The connection is gone: nothing more can be written.
@@ -238,11 +252,3 @@ const MAX_INCOMING_ATTRIBUTES: usize = 512;
 
 /// Our end tag is out: the peer's comes at once, or is not waited for long.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Writes the front of the queue as far as the kernel takes it; waits forever when there is none. Cancel-safe.
-async fn write_some(writer: &mut tokio::net::tcp::WriteHalf<'_>, front: Option<&mut Bytes>) -> std::io::Result<usize> {
-    match front {
-        Some(octets) => writer.write_buf(octets).await,
-        None => std::future::pending().await,
-    }
-}

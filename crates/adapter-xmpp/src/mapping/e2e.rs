@@ -56,12 +56,14 @@ pub fn envelop(message: stanza::Message, object: &[u8]) -> Result<stanza::Messag
 /// Appends a stanza where `default_ns` is the default namespace; a protected object inside stands in a CDATA section.
 pub fn encode(out: &mut BytesMut, stanza: &Element, default_ns: &str) {
     let is_object = |child: &Node| matches!(child, Node::Element(child) if child.is("e2e", e2e::NAMESPACE));
+    let Some(place) = stanza.children.iter().position(is_object) else {
+        return write_element(out, stanza, default_ns);
+    };
     let mut around = stanza.clone();
-    let place = around.children.iter().position(is_object);
-    let object = place.and_then(|place| match around.children.remove(place) {
+    let object = match around.children.remove(place) {
         Node::Element(child) => e2e::unwrap(&child),
         Node::Text(_) => None,
-    });
+    };
     let mut inside = BytesMut::new();
     // RFC 3923 §3.1: in a CDATA section; what can't stand there is no object and goes as text.
     if object.is_none_or(|object| e2e::wrap(&mut inside, &object).is_err()) {

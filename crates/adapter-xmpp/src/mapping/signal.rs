@@ -10,6 +10,9 @@ use xmpp_proto::{ns, stanza};
 
 use super::address::{AddressError, from_jid, to_jid};
 
+/// The namespaces of what speaks about messages.
+const SPEAKING: [&str; 3] = [ns::RECEIPTS, ns::CHAT_MARKERS, ns::CHAT_STATES];
+
 /// Ids are echoed; longer ones are nobody's.
 const MAX_ID: usize = 256;
 
@@ -42,12 +45,16 @@ pub fn from_stanza(
     from: &Jid,
     to: &Jid,
     trans_id: &TransId,
-    at: &DateTime,
+    at: impl FnOnce() -> Option<DateTime>,
 ) -> Vec<Operation> {
     if matches!(message.kind(), stanza::MessageType::Error | stanza::MessageType::Groupchat) {
         return Vec::new();
     }
+    if !message.payloads().any(|payload| SPEAKING.contains(&payload.ns.as_str())) {
+        return Vec::new();
+    }
     let (Ok(source), Ok(destination)) = (from_jid(from), from_jid(to)) else { return Vec::new() };
+    let Some(at) = &at() else { return Vec::new() };
     let signal = Signal { source, destination, trans_id, at };
     let mut found: Vec<Operation> =
         reports(message).map(|(id, what, earlier)| signal.report(id, what, earlier)).collect();
@@ -174,8 +181,8 @@ mod tests {
             panic!("no message")
         };
         let jid = |text: &str| Jid::parse(text).unwrap();
-        let at = DateTime::from_epoch(0, 0).unwrap();
-        from_stanza(&message, &jid("juliet@example.com/b"), &jid("romeo@example.net"), &"t".into(), &at)
+        let at = || DateTime::from_epoch(0, 0);
+        from_stanza(&message, &jid("juliet@example.com/b"), &jid("romeo@example.net"), &"t".into(), at)
     }
 
     fn shown(operation: &Operation) -> String {

@@ -57,8 +57,13 @@ pub fn entity(content_type: &str, encoding: Option<&str>, body: &[u8]) -> Bytes 
 ///
 /// A signature over plain text is no such object: that text is shown without it (CMP-072).
 pub fn from_body(content_type: &str, encoding: Option<&str>, body: &[u8]) -> Option<Sealed> {
+    let media = MediaType::parse(content_type)?;
+    let class = Class::of(&media);
+    if class == Class::Plain && !media.is(crate::MEDIA_TYPE) {
+        return None;
+    }
     // RFC 3261 §7.4: SIP carries octets, which MIME elsewhere has to be told.
-    let opaque = MediaType::parse(content_type).map(|media| Class::of(&media) == Class::Opaque)?;
+    let opaque = class == Class::Opaque;
     let entity = entity(content_type, encoding.or(opaque.then_some("binary")), body);
     let sealed = is_closed(&Entity::parse(&entity).ok()?);
     sealed.then(|| seal(entity)).flatten()

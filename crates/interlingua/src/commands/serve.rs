@@ -30,7 +30,8 @@ pub fn run(args: &Args) -> Result<Ended> {
     for warning in &checked.warnings {
         tracing::warn!(key = %warning.key, line = warning.line, remedy = warning.remedy, "{}", warning.problem);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let threads = checked.config.gateway.threads();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
     runtime.block_on(serve(&checked, &args.config))?;
     // A lookup may still be under way; nobody waits for it.
     runtime.shutdown_timeout(Duration::from_millis(100));

@@ -26,6 +26,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use engine::Engine;
+use pair::Pair;
 pub(crate) use state::KeptState;
 pub(crate) use watch::FAR_DURATION;
 
@@ -82,6 +83,8 @@ pub(crate) enum Event {
     Settled(adapter_api::Token, Outcome),
     /// A route that had to be looked up is known.
     Routed(Box<Self>),
+    /// A state of a pair was refused for the load it made.
+    Missed(Pair),
     /// A peer of an instance can be reached, or can't.
     Link(InstanceName, String, PeerState),
     /// The pairs, of any address or of this one, at most so many.
@@ -116,6 +119,16 @@ impl Presence {
         let event = Event::Operation { trace, operation: Box::new(operation), near, settle };
         if let Err(mpsc::error::SendError(Event::Operation { settle, .. })) = self.inbox.send(event) {
             settle.settle(Failure::new(Side::Ours, Cause::ShuttingDown));
+        }
+    }
+
+    /// What was refused for its sender's rate is asked for when that has passed: no watcher stays with an older state.
+    pub(crate) fn missed(&self, operation: &Operation) {
+        let Operation::Notify(notify) = operation else { return };
+        if self.queued.load(Relaxed) < MAX_QUEUED {
+            let pair = Pair::new(&notify.watcher.address, &notify.target.address);
+            // Without an engine nobody watches.
+            let _ = self.inbox.send(Event::Missed(pair));
         }
     }
 

@@ -10,6 +10,7 @@ pub use request::{RequestBuilder, TopVia};
 pub use response::ResponseBuilder;
 
 use bytes::{BufMut, BytesMut};
+use memchr::memchr3;
 
 use crate::{grammar, header_id::HeaderId, message::Header};
 
@@ -35,7 +36,11 @@ fn put_copy(out: &mut BytesMut, name: &str, header: &Header<'_>) {
 fn put_received(out: &mut BytesMut, name: &str, value: &[u8]) {
     out.put_slice(name.as_bytes());
     out.put_slice(b": ");
-    put_without_line_ends(out, value, |_| true);
+    if memchr3(b'\r', b'\n', b'\t', value).is_none() {
+        out.put_slice(value);
+    } else {
+        put_without_line_ends(out, value, |_| true);
+    }
     out.put_slice(b"\r\n");
 }
 

@@ -124,7 +124,7 @@ impl TopVia<'_> {
         let Self { transport, sent_by, branch, .. } = self;
         let rport = if self.rport { ";rport" } else { "" };
         let alias = if self.alias { ";alias" } else { "" };
-        format!("SIP/2.0/{transport} {sent_by};branch={branch}{rport}{alias}")
+        ["SIP/2.0/", transport, " ", sent_by, ";branch=", branch, rport, alias].concat()
     }
 }
 

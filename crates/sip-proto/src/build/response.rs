@@ -195,23 +195,29 @@ fn has_tag(to: Result<&str, crate::header::HeaderError>) -> bool {
 /// The first line of Via with `received` and `rport` filled in on its first value; `None` when it cannot be read.
 fn stamp(line: &str, source: SocketAddr) -> Option<String> {
     let (via, rest) = Via::parse_first(line).ok()?;
-    let mut out = format!("SIP/2.0/{} {}", via.transport, via.host);
+    let mut out = String::with_capacity(line.len() + STAMP);
+    out.extend(["SIP/2.0/", via.transport, " ", via.host.as_str()]);
     if let Some(port) = via.port {
         write!(out, ":{port}").ok()?;
     }
-    // What a sender claims about his own address does not count.
-    for param in via.params.iter().filter(|param| !is_ours(param.name)) {
-        let quote = if param.quoted { "\"" } else { "" };
-        write!(out, ";{}", param.name).ok()?;
+    let mut asks = false;
+    for param in via.params.iter() {
+        asks |= param.name.eq_ignore_ascii_case("rport");
+        // What a sender claims about his own address does not count.
+        if is_ours(param.name) {
+            continue;
+        }
+        out.extend([";", param.name]);
         if let Some(value) = param.value {
-            write!(out, "={quote}{value}{quote}").ok()?;
+            let quote = if param.quoted { "\"" } else { "" };
+            out.extend(["=", quote, value, quote]);
         }
     }
     // RFC 3581 §4: with rport, received is added even when it equals sent-by.
-    if via.rport().is_some() {
+    if asks {
         write!(out, ";rport={}", source.port()).ok()?;
     }
-    if via.rport().is_some() || via.host.ip() != Some(source.ip()) {
+    if asks || via.host.ip() != Some(source.ip()) {
         write!(out, ";received={}", source.ip()).ok()?;
     }
     if !rest.is_empty() {
@@ -219,6 +225,9 @@ fn stamp(line: &str, source: SocketAddr) -> Option<String> {
     }
     Some(out)
 }
+
+/// Octets that a stamp adds to a line: both parameters, with the longest port and address.
+const STAMP: usize = ";rport=65535;received=".len() + 45;
 
 fn is_ours(name: &str) -> bool {
     name.eq_ignore_ascii_case("received") || name.eq_ignore_ascii_case("rport")

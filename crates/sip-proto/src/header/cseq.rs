@@ -44,7 +44,7 @@ impl<'a> CallId<'a> {
     /// Parses the value: a word, or two around an `@`.
     pub fn parse(text: &'a str) -> Result<Self, HeaderError> {
         let text = grammar::trim(text);
-        let (left, right) = text.split_once('@').unwrap_or((text, "-"));
+        let (left, right) = grammar::split_once(text, b'@').unwrap_or((text, "-"));
         let word = |part: &str| !part.is_empty() && part.bytes().all(grammar::word_octet);
         if word(left) && word(right) { Ok(Self(text)) } else { Err(HeaderError::Syntax(HeaderId::CallId)) }
     }

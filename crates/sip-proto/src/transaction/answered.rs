@@ -1,6 +1,6 @@
 //! RFC 3261 §17.2.2: requests answered over an unreliable transport, kept for Timer J in as few octets as it takes.
 
-use super::{Key, OCTETS_PER_ANSWER};
+use super::{Key, OCTETS_PER_ANSWER, timers::GRAIN};
 use bytes::Bytes;
 use hashbrown::HashTable;
 use std::collections::VecDeque;
@@ -88,7 +88,7 @@ impl<R: Clone> Answered<R> {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.records.front().map(|record| record.ends)
+        self.records.front().map(|record| record.ends + GRAIN)
     }
 
     /// Octets of memory that the records take, with what lies ready for further ones.
@@ -141,7 +141,7 @@ mod tests {
         table.ended = u32::MAX - 50;
         let kept: Vec<_> = (0..100).map(|n| keep(&mut table, n, begin + Duration::from_millis(n.into()))).collect();
         assert!(kept.iter().all(|(key, merge_key)| table.knows(key) && table.knows_merged(merge_key)));
-        assert_eq!(table.poll_timeout(), Some(begin + LIFETIME));
+        assert_eq!(table.poll_timeout(), Some(begin + LIFETIME + GRAIN));
         table.handle_timeout(begin + LIFETIME + Duration::from_millis(69));
         let known: Vec<_> =
             kept.iter().map(|(key, merge_key)| (table.knows(key), table.knows_merged(merge_key))).collect();

@@ -2,7 +2,7 @@
 
 use super::key::KeyMap;
 use super::slab::Slab;
-use super::timers::Deadlines;
+use super::timers::{Deadlines, GRAIN};
 use super::{Handle, Key, Reliability, Timers};
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -209,7 +209,7 @@ impl<U, R: Clone> Client<U, R> {
         let retransmit = self.retransmit.iter_mut().filter_map(|queue| queue.next(unanswered)).min();
         let timeout = self.timeout.next(unanswered);
         let absorb = self.absorb.next(|handle| records.get(handle).is_some());
-        [retransmit, timeout, absorb].into_iter().flatten().min()
+        [retransmit, timeout, absorb.map(|at| at + GRAIN)].into_iter().flatten().min()
     }
 
     fn repeat(&mut self, handle: Handle, now: Instant) {

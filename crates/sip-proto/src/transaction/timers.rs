@@ -45,6 +45,9 @@ impl Timers {
     }
 }
 
+/// How late a finished transaction may be forgotten: one wake-up then serves all that have ended meanwhile.
+pub(super) const GRAIN: Duration = Duration::from_millis(100);
+
 /// Deadlines in the order of their setting; valid because all lie `delay` ahead and time does not go back.
 ///
 /// An entry is never removed early: its owner checks, when it comes up, whether it still means anything.

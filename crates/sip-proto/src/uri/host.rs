@@ -24,7 +24,8 @@ impl<'a> Host<'a> {
             return (inside.contains(':') && cursor.eat(']')).then(|| Self(cursor.since(&start)));
         }
         let name = cursor.take_while(grammar::host_octet);
-        let valid = name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_') && !name.contains("..");
+        let valid = name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+            && !name.as_bytes().windows(2).any(|dots| dots == b"..");
         valid.then_some(Self(name))
     }
 

@@ -11,6 +11,8 @@ pub use sip::{Scheme, SipUri, SipUriBuilder, UriParam};
 
 use std::fmt;
 
+use crate::grammar::split_once;
+
 /// Why text is no URI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -115,9 +117,14 @@ impl fmt::Display for Uri<'_> {
     }
 }
 
+/// The scheme of a URI as spelled, the rest unread; `None` for what is no URI.
+pub fn scheme_of(text: &str) -> Option<&str> {
+    split_scheme(text).ok().map(|(scheme, _)| scheme)
+}
+
 /// RFC 3986 §3.1: a letter, then letters, digits, `+`, `-` and `.`.
 fn split_scheme(text: &str) -> Result<(&str, &str), UriError> {
-    let (scheme, rest) = text.split_once(':').ok_or(UriError::Scheme)?;
+    let (scheme, rest) = split_once(text, b':').ok_or(UriError::Scheme)?;
     let valid = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
         && scheme.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'-' | b'.'));
     if valid { Ok((scheme, rest)) } else { Err(UriError::Scheme) }

@@ -6,7 +6,10 @@ use super::{
     host::Host,
     split_scheme,
 };
-use crate::{grammar::Cursor, limits::MAX_URI_PARAMS};
+use crate::{
+    grammar::{Cursor, split_once},
+    limits::MAX_URI_PARAMS,
+};
 
 /// The two schemes of RFC 3261 §19.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -109,7 +112,7 @@ impl<'a> SipUri<'a> {
     }
 
     pub(super) fn parse_rest(scheme: Scheme, rest: &'a str) -> Result<Self, UriError> {
-        let (userinfo, rest) = match rest.split_once('@') {
+        let (userinfo, rest) = match split_once(rest, b'@') {
             Some((userinfo, rest)) => (Some(userinfo), rest),
             None => (None, rest),
         };
@@ -117,7 +120,7 @@ impl<'a> SipUri<'a> {
         let mut cursor = Cursor::new(rest);
         let host = Host::take(&mut cursor).ok_or(UriError::Host)?;
         let port = take_port(&mut cursor)?;
-        let (params, headers) = match cursor.rest().split_once('?') {
+        let (params, headers) = match split_once(cursor.rest(), b'?') {
             Some((_, "")) => return Err(UriError::Headers),
             Some((params, headers)) => (params, headers),
             None => (cursor.rest(), ""),
@@ -129,7 +132,7 @@ impl<'a> SipUri<'a> {
 }
 
 fn parse_userinfo(userinfo: &str) -> Result<(Option<&str>, Option<&str>), UriError> {
-    let (user, password) = match userinfo.split_once(':') {
+    let (user, password) = match split_once(userinfo, b':') {
         Some((user, password)) => (user, Some(password)),
         None => (userinfo, None),
     };
@@ -171,6 +174,9 @@ fn check_params(params: &str) -> Result<(), UriError> {
 }
 
 fn check_headers(headers: &str) -> Result<(), UriError> {
+    if headers.is_empty() {
+        return Ok(());
+    }
     let octet = |octet| unreserved(octet) || matches!(octet, b'[' | b']' | b'/' | b'?' | b':' | b'+' | b'$');
     let valid = pieces(headers, '&').all(|header| {
         !header.name.is_empty()
@@ -181,7 +187,7 @@ fn check_headers(headers: &str) -> Result<(), UriError> {
 }
 
 fn pieces(text: &str, separator: char) -> impl Iterator<Item = UriParam<'_>> {
-    text.split(separator).filter(move |_| !text.is_empty()).map(|piece| match piece.split_once('=') {
+    text.split(separator).filter(move |_| !text.is_empty()).map(|piece| match split_once(piece, b'=') {
         Some((name, value)) => UriParam { name, value: Some(value) },
         None => UriParam { name: piece, value: None },
     })
@@ -222,14 +228,15 @@ pub struct SipUriBuilder {
 impl SipUriBuilder {
     /// Begins a URI; the user part is escaped, the host stripped of what no host may hold.
     pub fn new(scheme: Scheme, user: Option<&str>, host: &str) -> Self {
-        let mut text = format!("{}:", scheme.as_str());
-        if let Some(user) = user {
-            text.push_str(&escape::encode_user(user));
-            text.push('@');
+        let user = user.map(escape::encode_user);
+        let (user, at) = user.as_ref().map_or(("", ""), |user| (user.as_ref(), "@"));
+        let mut text = [scheme.as_str(), ":", user, at].concat();
+        let keep = |octet: u8| octet.is_ascii_alphanumeric() || b"-._[]:".contains(&octet);
+        if host.bytes().all(keep) {
+            text.push_str(host);
+        } else {
+            text.extend(host.bytes().filter(|octet| keep(*octet)).map(char::from));
         }
-        text.extend(
-            host.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '[' | ']' | ':')),
-        );
         Self { text }
     }
 

@@ -136,15 +136,14 @@ impl OnceKey {
     /// The sender's device is part of it, for clients whose ids are their own only.
     pub fn of_message(operation: &MessageOperation) -> Self {
         let (source, destination, content) = (&operation.source, &operation.destination, &operation.message.content);
-        let device = |end: &'_ Endpoint| end.device.as_ref().map_or("", Device::as_str).as_bytes().to_owned();
         let (from, to, id) = (device(source), device(destination), operation.carried_id());
         Self(digest([
             source.address.local().as_bytes(),
             source.address.domain().as_str().as_bytes(),
-            &from,
+            from,
             destination.address.local().as_bytes(),
             destination.address.domain().as_str().as_bytes(),
-            &to,
+            to,
             id.as_bytes(),
             content.media_type.as_bytes(),
             &content.octets,
@@ -170,14 +169,19 @@ impl OnceKey {
     }
 }
 
+fn device(end: &Endpoint) -> &[u8] {
+    end.device.as_ref().map_or("", Device::as_str).as_bytes()
+}
+
 /// Half of a SHA-256: nobody finds two texts with the same, so no stranger's message is taken for another's repeat.
 fn digest<const N: usize>(parts: [&[u8]; N]) -> u128 {
-    let mut hash = Sha256::new();
+    // In one piece: the hash costs twice as much when it is fed in many.
+    let mut text = Vec::with_capacity(parts.iter().map(|part| size_of::<u64>() + part.len()).sum());
     for part in parts {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
+        text.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        text.extend_from_slice(part);
     }
-    let whole: [u8; 32] = hash.finalize().into();
+    let whole: [u8; 32] = Sha256::digest(&text).into();
     whole.first_chunk().map_or(0, |half| u128::from_be_bytes(*half))
 }
 

@@ -123,7 +123,7 @@ impl Core {
         form: Wrapped,
         now: Instant,
     ) -> Option<(RequestIds, Mapped<RequestBuilder>, Wrapped)> {
-        let at = DateTime::from_system_time(SystemTime::now())?;
+        let date_time = || DateTime::from_system_time(SystemTime::now());
         match operation {
             Operation::Message(operation) => {
                 let outbound = self.outbounds.entries.get(&id)?;
@@ -134,17 +134,18 @@ impl Core {
                 let thread = operation.message.thread.as_ref();
                 let call_id = thread.map_or_else(|| ids.call_id(), |thread| self.threads.call_id(thread, from, to));
                 let form = if form == Wrapped::No { self.form(operation) } else { form };
-                let wanted = match form {
-                    Wrapped::No => Form::Plain,
-                    Wrapped::Yes => Form::Wrapped(&at),
-                    Wrapped::Refused => Form::Unwrapped,
+                let at = if form == Wrapped::Yes { Some(date_time()?) } else { None };
+                let wanted = match (&at, form) {
+                    (Some(at), _) => Form::Wrapped(at),
+                    (None, Wrapped::Refused) => Form::Unwrapped,
+                    (None, Wrapped::No | Wrapped::Yes) => Form::Plain,
                 };
                 let mapped = message::to_request(operation, &ids, &call_id, wanted);
                 Some((ids, mapped, form))
             }
             Operation::Disposition(word) => {
                 let ids = RequestIds::of_word(word);
-                match signal::to_report(word, &ids, &at) {
+                match signal::to_report(word, &ids, &date_time()?) {
                     Ok(request) => Some((ids, Mapped::whole(request), form)),
                     Err(error) => {
                         tracing::debug!(%error, "no report is sent");

@@ -53,7 +53,7 @@ pub(super) fn of_stanza(
     setting: &Setting,
 ) -> Result<Option<Carried>, Stop> {
     let (trans_id, now) = (TransId::from(found.id().unwrap_or("translate")), setting.now_or()?);
-    let word = xmpp::from_stanza(found, from, to, &trans_id, &now).into_iter().next();
+    let word = xmpp::from_stanza(found, from, to, &trans_id, || Some(now)).into_iter().next();
     Ok(word.and_then(Carried::word))
 }
 

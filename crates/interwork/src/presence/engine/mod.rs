@@ -12,7 +12,7 @@ use super::directed::Directed;
 use super::pair::Pair;
 use super::pairs::{Entry, Pairs};
 use super::record;
-use super::watch::{Authorization, Known, Sides, Tell};
+use super::watch::{Authorization, Far, Known, Sides, Tell};
 use super::{Event, PresenceLimits};
 use crate::core::Core;
 use adapter_api::{InstanceName, PeerState, PresenceCapabilities, Settlement, Token};
@@ -77,6 +77,9 @@ const BATCH: usize = 1024;
 
 /// After a start links are made and adapters read their dialogs; before that nothing could be asked.
 const LINKS_COME_UP: Duration = Duration::from_secs(1);
+
+/// Before the state is asked for that was refused for its sender's rate: longer than a spurt (`rates::BURST`).
+const MISSED: Duration = Duration::from_secs(5);
 
 /// Unreachable peers that are remembered; those of further ones hear of changes when there are some.
 const MAX_MISSED: usize = 10_000;
@@ -175,6 +178,7 @@ impl<'a> Engine<'a> {
                     self.handle_operation(trace, operation, near, settle);
                 }
             }
+            Event::Missed(pair) => self.handle_missed(&pair),
             Event::Settled(token, outcome) => self.handle_settled(token, &outcome),
             Event::Link(adapter, peer, state) => self.handle_link(&adapter, &peer, state),
             // Who asked may have gone.
@@ -212,6 +216,16 @@ impl<'a> Engine<'a> {
             }
         };
         self.take(&pair, effects);
+    }
+
+    /// The presentity's side is asked for what was refused; a rate that goes on puts that off no further.
+    fn handle_missed(&mut self, pair: &Pair) {
+        let at = self.core.timestamp().after(MISSED);
+        let Some(entry) = self.touch(pair) else { return };
+        if entry.watch.far() != Far::Waiting {
+            entry.watch.handle_far_link_up(at);
+            self.pairs.rearm(pair, Timestamp(0));
+        }
     }
 
     /// A standing link that comes up is a new one; servers open streams as they need them, so only one that was missed is.
