@@ -170,8 +170,8 @@ await test("the token is asked for, kept in the tab and forgotten with it", asyn
   await other.end();
 });
 
-async function enter(page) {
-  await page.getByLabel("Token", { exact: true }).fill("the-admin-token");
+async function enter(page, token = "the-admin-token") {
+  await page.getByLabel("Token", { exact: true }).fill(token);
   await page.keyboard.press("Enter");
   await page.getByRole("dialog", { name: "Admin token" }).waitFor({ state: "hidden" });
 }
@@ -212,6 +212,35 @@ await test("names: certificates with what to do, and what DNS says", async () =>
   await shot(page, "names");
   await page.getByRole("button", { name: "Why? DNS about partner.example" }).click();
   await page.getByRole("dialog").getByText("_im._sip.partner.example", { exact: false }).first().waitFor();
+  await page.end();
+});
+
+await test("the doctor's verdicts, worst first, with what to do", async () => {
+  const page = await open(closed, { hash: "#names", answers: ["401"] });
+  await enter(page);
+  await page.getByText("Nobody has looked yet").waitFor();
+  await page.getByRole("button", { name: "Look now" }).click();
+  const found = page.getByRole("table", { name: "What the doctor found" });
+  // a partner that does not answer takes its time
+  await found.getByText("route", { exact: true }).first().waitFor({ timeout: 90_000 });
+  const first = await found.locator("tbody tr").first().textContent();
+  assert.match(first, /failed/);
+  await page.getByText(/\d+ ok, \d+ to look at, \d+ failed/).waitFor();
+  assert.deepEqual(await violations(page), [], "doctor");
+  await shot(page, "doctor");
+  await page.end();
+});
+
+await test("who may only look is shown no button that changes anything", async () => {
+  const page = await open(closed, { hash: "#queue", answers: ["401"] });
+  await enter(page, "the-read-token");
+  await page.locator("#entries :is(tbody tr, .empty)").first().waitFor();
+  await eventually("what changes is hidden", async () => await page.locator("[data-write]:visible").count() === 0);
+  assert.equal(await page.getByRole("button", { name: "Reload configuration" }).count(), 0);
+  await shot(page, "looking");
+  await page.goto(`${closed.admin}/#names`);
+  await page.getByRole("table", { name: "What the doctor found" }).waitFor();
+  assert.equal(await page.getByRole("button", { name: "Look now" }).count(), 0);
   await page.end();
 });
 

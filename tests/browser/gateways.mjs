@@ -45,6 +45,7 @@ export async function guarded() {
   process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
   const [admin, native, sip, nobody] = await Promise.all([freePort(), freePort(), freePort(), freePort()]);
   writeFileSync(join(folder, "admin.token"), "the-admin-token\n", { mode: 0o600 });
+  writeFileSync(join(folder, "read.token"), "the-read-token\n", { mode: 0o600 });
   execFileSync("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "10", "-subj", "/CN=gw",
     "-addext", "subjectAltName=DNS:gw.example.com,DNS:sip.example.com", "-keyout", join(folder, "gw.key"), "-out", join(folder, "gw.pem")], { stdio: "ignore" });
   const file = join(folder, "gw.toml");
@@ -55,6 +56,7 @@ data_dir = "data"
 [admin]
 listen = "127.0.0.1:${admin}"
 token_file = "admin.token"
+read_token_file = "read.token"
 [dns]
 zone_file = "lab.zone"
 [tls]

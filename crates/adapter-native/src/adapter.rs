@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::deadlines::{Deadline, Deadlines};
 use crate::mailbox::{DeviceError, Fate};
 use crate::typing::Typing;
-use crate::users::{Reader, User, Users, Waiting, now};
+use crate::users::{self, Listed, Reader, User, UserChanges, Users, Waiting, now};
 use crate::wire::EventId;
 use crate::{http, mapping};
 use adapter_api::{
@@ -64,6 +64,11 @@ impl NativeAdapter {
         Ok(Self { shared: Arc::new(shared), capabilities })
     }
 
+    /// Reads the users that a changed table lists, their token files too; of the table nothing else changes without a restart.
+    pub fn prepare_users(&self, config: &Config) -> Result<NextUsers, AdapterError> {
+        Ok(NextUsers { shared: Arc::clone(&self.shared), listed: users::listed(config)? })
+    }
+
     /// Waits until [`run`](Adapter::run) listens and tells where, which is of use with port 0.
     pub async fn local_addr(&self) -> SocketAddr {
         let mut bound = self.shared.bound.subscribe();
@@ -88,7 +93,7 @@ impl Adapter for NativeAdapter {
         let fail = |source| AdapterError::Listen { listen: listen.to_string(), source };
         let listener = TcpListener::bind(listen).await.map_err(fail)?;
         let address = listener.local_addr().map_err(fail)?;
-        tracing::info!(adapter = %hub.instance(), %address, users = self.shared.users.iter().count(), "listening");
+        tracing::info!(adapter = %hub.instance(), %address, users = self.shared.users.all().len(), "listening");
         hub.listening("http", address);
         // Called once: there was none before.
         let _ = self.shared.hub.set(hub.clone());
@@ -160,7 +165,7 @@ impl Shared {
         if data.len() > self.config.limits.max_events_octets {
             return Err(too_large(self.config.limits.max_events_octets));
         }
-        Ok(Prepared { user: Arc::clone(user), kind, data, losses })
+        Ok(Prepared { user, kind, data, losses })
     }
 
     /// Tells devices that listen at this moment: a state is worth nothing later.
@@ -175,13 +180,12 @@ impl Shared {
         Outcome::HandedOver
     }
 
-    fn user(&self, address: &Address) -> Result<&Arc<User>, Failure> {
-        let missing = || Failure::new(Side::Far, Cause::NotFound).with_text("no such native user");
-        self.users.at(address).ok_or_else(missing)
+    fn user(&self, address: &Address) -> Result<Arc<User>, Failure> {
+        self.users.at(address).ok_or_else(no_such_user)
     }
 
     /// The user a message is for, if it can take it.
-    fn addressee(&self, operation: &MessageOperation) -> Result<&Arc<User>, Failure> {
+    fn addressee(&self, operation: &MessageOperation) -> Result<Arc<User>, Failure> {
         let user = self.user(&operation.destination.address)?;
         let limit = self.config.limits.max_message;
         if operation.message.content.octets.len() > limit { Err(too_large(limit)) } else { Ok(user) }
@@ -207,6 +211,9 @@ impl Shared {
         user.announce();
         if self.stopped.load(Ordering::SeqCst) {
             self.stop();
+        }
+        if user.is_gone() {
+            dismiss(&user);
         }
         Ok(())
     }
@@ -240,7 +247,7 @@ impl Shared {
         loop {
             let Deadline { event, user, .. } = self.deadlines.passed().await;
             if let Some(user) = self.users.at(&user) {
-                give_up(user, event, unconfirmed);
+                give_up(&user, event, unconfirmed);
             }
         }
     }
@@ -248,9 +255,9 @@ impl Shared {
     /// Settles everything that waits: nothing can be acknowledged any more.
     fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
-        for user in self.users.iter() {
+        for user in self.users.all() {
             for event in user.mailbox(|mailbox| mailbox.waiting()) {
-                give_up(user, event, stopping);
+                give_up(&user, event, stopping);
             }
         }
     }
@@ -262,7 +269,8 @@ impl Shared {
             Examine::Probe { domain, .. } => {
                 let bound = *self.bound.borrow();
                 findings.add("listening", bound.map_or_else(|| "no".to_owned(), |address| address.to_string()));
-                let users = self.users.of_domain(domain).count();
+                let known = self.users.of_domain(domain);
+                let users = known.len();
                 findings.add("users", users.to_string());
                 findings.checks.push(if users == 0 {
                     let remedy = format!("add an [[adapter.native.user]] of {domain}");
@@ -270,8 +278,7 @@ impl Shared {
                 } else {
                     Check::ok("users", users.to_string())
                 });
-                let streams: usize =
-                    self.users.of_domain(domain).map(|user| user.mailbox(|mailbox| mailbox.streams())).sum();
+                let streams: usize = known.iter().map(|user| user.mailbox(|mailbox| mailbox.streams())).sum();
                 findings.add("open streams", streams.to_string());
             }
             _ => {}
@@ -302,6 +309,35 @@ impl Shared {
         let size = format!("{} of {} octets", operation.message.content.octets.len(), self.config.limits.max_message);
         findings.add("size", size);
     }
+}
+
+/// Users to come, as a changed configuration lists them; nobody has changed yet.
+pub struct NextUsers {
+    shared: Arc<Shared>,
+    listed: Listed,
+}
+
+impl NextUsers {
+    /// From now on these are the users. Streams of those who stay go on; what waits for others fails.
+    pub fn take_over(self) -> UserChanges {
+        let (changes, gone) = self.shared.users.replace(self.listed);
+        gone.iter().for_each(|user| dismiss(user));
+        changes
+    }
+}
+
+/// Settles what waits for somebody who is no user any longer.
+fn dismiss(user: &User) {
+    for event in user.mailbox(|mailbox| mailbox.waiting()) {
+        give_up(user, event, |fate| match fate {
+            Fate::Sent => unconfirmed(fate),
+            Fate::Unsent | Fate::NoDevice => no_such_user(),
+        });
+    }
+}
+
+fn no_such_user() -> Failure {
+    Failure::new(Side::Far, Cause::NotFound).with_text("no such native user")
 }
 
 fn give_up(user: &User, event: EventId, why: fn(Fate) -> Failure) {

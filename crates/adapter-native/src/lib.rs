@@ -17,13 +17,14 @@ mod users; // RFC 6750
 mod window;
 pub mod wire; // the JSON documents
 
-pub use adapter::NativeAdapter;
+pub use adapter::{NativeAdapter, NextUsers};
 pub use config::{Config, Limits, Secret, TokenError, UserConfig};
+pub use users::UserChanges;
 
-use adapter_api::{Adapter, AdapterError, Context, InstanceName};
+use adapter_api::{AdapterError, Context, InstanceName};
 use std::sync::Arc;
 
 /// Makes the adapter of one table `[adapter.NAME]` with `type = "native"`; reads the token files.
-pub fn new(instance: InstanceName, config: Config, context: Context) -> Result<Arc<dyn Adapter>, AdapterError> {
+pub fn new(instance: InstanceName, config: Config, context: Context) -> Result<Arc<NativeAdapter>, AdapterError> {
     Ok(Arc::new(NativeAdapter::new(instance, config, context)?))
 }

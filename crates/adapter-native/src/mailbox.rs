@@ -59,8 +59,8 @@ struct Device {
 /// Why a device can't take part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum DeviceError {
-    #[error("the user has {limit} devices already")]
-    TooManyDevices { limit: usize },
+    #[error("the user has {limit} devices already; one that is not used loses its place in {} s", free_in.as_secs())]
+    TooManyDevices { limit: usize, free_in: Duration },
     #[error("the user has {limit} open streams already")]
     TooManyStreams { limit: usize },
     #[error("no device of this user has been sent an event of this id")]
@@ -174,7 +174,11 @@ impl<P> Mailbox<P> {
                 self.devices.retain(|_, device| device.streams > 0 || now.duration_since(device.last_used) < expiry);
             }
             if self.devices.len() >= self.bounds.devices {
-                return Err(DeviceError::TooManyDevices { limit: self.bounds.devices });
+                let idle = |device: &Device| now.duration_since(device.last_used);
+                let idlest = self.devices.values().filter(|device| device.streams == 0).map(idle).max();
+                // Where each is connected, the first place can be free so long after it goes.
+                let free_in = self.bounds.device_expiry.saturating_sub(idlest.unwrap_or_default());
+                return Err(DeviceError::TooManyDevices { limit: self.bounds.devices, free_in });
             }
         }
         let cursor = self.settled;
@@ -391,11 +395,14 @@ mod tests {
         f.open("phone", None).unwrap();
         f.open("tablet", None).unwrap();
         f.mailbox.close("tablet", f.now);
-        assert_eq!(f.open("watch", None), Err(DeviceError::TooManyDevices { limit: 2 }));
+        f.now += Duration::from_secs(20);
+        let free_in = Duration::from_secs(40);
+        assert_eq!(f.open("watch", None), Err(DeviceError::TooManyDevices { limit: 2, free_in }));
         f.now += BOUNDS.device_expiry;
         assert!(f.open("watch", None).is_ok(), "the tablet's time is over");
         f.now += BOUNDS.device_expiry;
-        assert_eq!(f.open("tablet", None), Err(DeviceError::TooManyDevices { limit: 2 }), "both hold streams");
+        let both = f.open("tablet", None);
+        assert!(matches!(both, Err(DeviceError::TooManyDevices { limit: 2, .. })), "both hold streams: {both:?}");
         for _ in 2..MAX_STREAMS {
             f.open("phone", None).unwrap();
         }

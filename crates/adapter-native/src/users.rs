@@ -1,15 +1,17 @@
 //! The users of one instance: found by address for deliveries, by token for calls.
 
-use crate::config::{Config, Limits, Secret};
+use crate::config::{Config, Limits, Secret, UserConfig};
 use crate::mailbox::{Bounds, DeviceError, Event, Mailbox};
 use crate::window::Window;
 use crate::wire::EventId;
 use adapter_api::{AdapterError, InstanceName, Provenance, Settle, SourceProof, SpeaksFor};
+use arc_swap::ArcSwap;
 use impp_model::{Address, Domain};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 use tokio::sync::watch;
@@ -24,6 +26,9 @@ pub(crate) struct User {
     mailbox: Mutex<Mailbox<Waiting>>,
     /// Changes when an event is appended.
     news: watch::Sender<()>,
+    /// Changes when what was opened before has to end.
+    sessions: watch::Sender<u64>,
+    gone: AtomicBool,
 }
 
 /// Who waits for an event's acknowledgement.
@@ -53,6 +58,8 @@ impl User {
             window: Window::new(limits.max_in_flight),
             mailbox: Mutex::new(Mailbox::new(bounds, start)),
             news: watch::Sender::new(()),
+            sessions: watch::Sender::new(0),
+            gone: AtomicBool::new(false),
         }
     }
 
@@ -61,9 +68,28 @@ impl User {
         work(&mut self.mailbox.lock())
     }
 
+    /// Whether it is no user any longer.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::SeqCst)
+    }
+
     /// Tells every open stream that there is an event.
     pub(crate) fn announce(&self) {
         self.news.send_replace(());
+    }
+}
+
+/// What a token opens: it ends when the user has another one, or is gone.
+pub(crate) struct Session {
+    sessions: watch::Receiver<u64>,
+    number: u64,
+}
+
+impl Session {
+    /// Waits for its end. Cancel-safe.
+    pub(crate) async fn ended(&mut self) {
+        // An error means that the user itself is gone.
+        let _ = self.sessions.wait_for(|now| *now != self.number).await;
     }
 }
 
@@ -81,6 +107,13 @@ impl Reader {
         let news = user.news.subscribe();
         let position = user.mailbox(|mailbox| mailbox.open(&device, after, now()))?;
         Ok(Self { user: Arc::clone(user), device, position, news })
+    }
+
+    /// The session that it is opened in.
+    pub(crate) fn session(&self) -> Session {
+        let sessions = self.user.sessions.subscribe();
+        let number = *sessions.borrow();
+        Session { sessions, number }
     }
 
     /// Waits for the next event, which then counts as sent. Cancel-safe.
@@ -110,54 +143,124 @@ pub(crate) fn now() -> std::time::Instant {
     Instant::now().into_std()
 }
 
-/// All users of an instance; fixed for the life of the process.
+/// All users of an instance; who they are may change while they are served.
 pub(crate) struct Users {
+    instance: InstanceName,
+    limits: Limits,
+    table: ArcSwap<Table>,
+}
+
+/// The users at one time.
+#[derive(Default)]
+struct Table {
     by_address: BTreeMap<Address, Arc<User>>,
     /// SHA-256 of each token: all of one length, so that a comparison tells nothing, not even a token's length.
     tokens: Vec<([u8; 32], Arc<User>)>,
 }
 
+/// The users that a configuration lists, each with the digest of its token.
+pub(crate) type Listed = Vec<(Address, [u8; 32])>;
+
+/// How the users of an instance have changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UserChanges {
+    /// Who was not there before.
+    pub added: usize,
+    /// Who is not there any longer.
+    pub gone: usize,
+    /// Who has another token; what was opened with the old one has ended.
+    pub tokens: usize,
+    /// Who is as before, with all open streams.
+    pub stayed: usize,
+}
+
+impl UserChanges {
+    /// Whether anything is otherwise than before.
+    pub fn any(self) -> bool {
+        self != Self { stayed: self.stayed, ..Self::default() }
+    }
+}
+
 impl Users {
     /// Makes the users that `config` lists; reads the token files.
     pub(crate) fn new(instance: &InstanceName, config: &Config) -> Result<Self, AdapterError> {
-        let start = first_event();
-        let mut users = Self { by_address: BTreeMap::new(), tokens: Vec::new() };
-        for (index, entry) in config.users.iter().enumerate() {
-            let fail =
-                |field: &str, problem: String| AdapterError::Config { key: format!("user[{index}].{field}"), problem };
-            let address = Address::parse_bare(&entry.address).map_err(|error| fail("address", error.to_string()))?;
-            let token = entry.token().map_err(|error| fail("token", error.to_string()))?;
-            let user = Arc::new(User::new(instance, address.clone(), &config.limits, start));
-            users.tokens.push((digest(&token), Arc::clone(&user)));
-            users.by_address.insert(address, user);
-        }
+        let (instance, limits) = (instance.clone(), config.limits.clone());
+        let users = Self { instance, limits, table: ArcSwap::default() };
+        users.replace(listed(config)?);
         Ok(users)
     }
 
+    /// Has other users from now on. Those who stay keep all that is kept for them; those who are gone are given back.
+    pub(crate) fn replace(&self, listed: Listed) -> (UserChanges, Vec<Arc<User>>) {
+        let (old, start) = (self.table.load_full(), first_event());
+        let old_tokens: BTreeMap<_, _> = old.tokens.iter().map(|(digest, user)| (&user.address, digest)).collect();
+        let (mut new, mut changes, mut anew) = (Table::default(), UserChanges::default(), Vec::new());
+        for (address, digest) in listed {
+            let user = match old.by_address.get(&address) {
+                Some(user) if old_tokens.get(&address) == Some(&&digest) => {
+                    changes.stayed += 1;
+                    user.clone()
+                }
+                Some(user) => {
+                    changes.tokens += 1;
+                    anew.push(user.clone());
+                    user.clone()
+                }
+                None => {
+                    changes.added += 1;
+                    Arc::new(User::new(&self.instance, address.clone(), &self.limits, start))
+                }
+            };
+            new.tokens.push((digest, Arc::clone(&user)));
+            new.by_address.insert(address, user);
+        }
+        let is_gone = |user: &&Arc<User>| !new.by_address.contains_key(&user.address);
+        let gone: Vec<_> = old.by_address.values().filter(is_gone).cloned().collect();
+        changes.gone = gone.len();
+        self.table.store(Arc::new(new));
+        for user in &gone {
+            user.gone.store(true, Ordering::SeqCst);
+        }
+        gone.iter().chain(&anew).for_each(|user| user.sessions.send_modify(|session| *session += 1));
+        (changes, gone)
+    }
+
     /// The user at `address`.
-    pub(crate) fn at(&self, address: &Address) -> Option<&Arc<User>> {
-        self.by_address.get(address)
+    pub(crate) fn at(&self, address: &Address) -> Option<Arc<User>> {
+        self.table.load().by_address.get(address).cloned()
     }
 
     /// The user whose token this is; takes the same time whether and wherever it matches.
-    pub(crate) fn with_token(&self, token: &str) -> Option<&Arc<User>> {
-        let given = digest(&Secret::from(token));
+    pub(crate) fn with_token(&self, token: &str) -> Option<Arc<User>> {
+        let (given, table) = (digest(&Secret::from(token)), self.table.load());
         let mut found = u32::MAX;
-        for (index, (digest, _)) in (0u32..).zip(&self.tokens) {
+        for (index, (digest, _)) in (0u32..).zip(&table.tokens) {
             found.conditional_assign(&index, digest.ct_eq(&given));
         }
-        self.tokens.get(usize::try_from(found).ok()?).map(|(_, user)| user)
+        table.tokens.get(usize::try_from(found).ok()?).map(|(_, user)| user.clone())
     }
 
     /// Everyone.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<User>> {
-        self.by_address.values()
+    pub(crate) fn all(&self) -> Vec<Arc<User>> {
+        self.table.load().by_address.values().cloned().collect()
     }
 
     /// The users of `domain`.
-    pub(crate) fn of_domain(&self, domain: &Domain) -> impl Iterator<Item = &Arc<User>> {
-        self.iter().filter(move |user| user.address.domain() == domain)
+    pub(crate) fn of_domain(&self, domain: &Domain) -> Vec<Arc<User>> {
+        self.all().into_iter().filter(|user| user.address.domain() == domain).collect()
     }
+}
+
+/// Who is in a configuration; reads the token files.
+pub(crate) fn listed(config: &Config) -> Result<Listed, AdapterError> {
+    let one = |(index, entry): (usize, &UserConfig)| {
+        let fail =
+            |field: &str, problem: String| AdapterError::Config { key: format!("user[{index}].{field}"), problem };
+        let address = Address::parse_bare(&entry.address).map_err(|error| fail("address", error.to_string()))?;
+        let token = entry.token().map_err(|error| fail("token", error.to_string()))?;
+        Ok((address, digest(&token)))
+    };
+    config.users.iter().enumerate().map(one).collect()
 }
 
 fn digest(token: &Secret) -> [u8; 32] {
@@ -188,6 +291,34 @@ mod tests {
         for token in ["", "d4v", "d4vee", "D4VE"] {
             assert!(users.with_token(token).is_none(), "{token}");
         }
+    }
+
+    #[tokio::test]
+    async fn who_stays_keeps_everything_and_who_does_not_loses_what_is_open() {
+        let users = users();
+        let [carol, dave] = ["c4r0l", "d4ve"].map(|token| users.with_token(token).unwrap());
+        let session = |user: &Arc<User>| Reader::open(user, "main".into(), None).unwrap().session();
+        let (mut of_carol, mut of_dave) = (session(&carol), session(&dave));
+        let list = |json: &str| {
+            let config = format!("{{\"listen\":\"127.0.0.1:0\",\"user\":[{json}]}}");
+            listed(&serde_json::from_str(&config).unwrap()).unwrap()
+        };
+        let carol_as = |token: &str| format!("{{\"address\":\"carol@native.example\",\"token\":\"{token}\"}}");
+        let erin = "{\"address\":\"erin@native.example\",\"token\":\"3r1n\"}";
+        let (changes, gone) = users.replace(list(&format!("{},{erin}", carol_as("c4r0l"))));
+        assert_eq!(changes, UserChanges { added: 1, gone: 1, tokens: 0, stayed: 1 });
+        assert!(Arc::ptr_eq(&gone[0], &dave) && dave.is_gone());
+        of_dave.ended().await;
+        assert!(users.with_token("d4ve").is_none() && users.with_token("3r1n").is_some());
+        assert!(Arc::ptr_eq(&users.with_token("c4r0l").unwrap(), &carol));
+        let pause = std::time::Duration::from_millis(1);
+        assert!(tokio::time::timeout(pause, of_carol.ended()).await.is_err(), "who stays is not disturbed");
+        let (changes, _) = users.replace(list(&format!("{},{erin}", carol_as("other"))));
+        assert_eq!(changes, UserChanges { tokens: 1, stayed: 1, ..UserChanges::default() });
+        of_carol.ended().await;
+        assert!(users.with_token("c4r0l").is_none());
+        assert!(Arc::ptr_eq(&users.with_token("other").unwrap(), &carol), "the mailbox stays");
+        assert!(!users.replace(list(&format!("{},{erin}", carol_as("other")))).0.any());
     }
 
     #[test]

@@ -151,7 +151,8 @@ impl Network for Users {
         let table = |user: &Address| serde_json::json!({ "address": user, "token": token(user) });
         let config = serde_json::json!({ "listen": "127.0.0.1:0", "user": [table(&user), table(&other)] });
         let config = serde_json::from_value(config).unwrap();
-        Ok(adapter_native::new("kit".into(), config, context(user.domain())).unwrap())
+        let adapter = adapter_native::new("kit".into(), config, context(user.domain())).unwrap();
+        Ok(adapter)
     }
 
     fn listening(&mut self, address: SocketAddr) {

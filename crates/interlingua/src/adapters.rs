@@ -1,5 +1,6 @@
 //! The adapters that this gateway is built with: one line each in [`FACTORIES`].
 
+use std::any::Any;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -39,15 +40,51 @@ pub trait Configured: Debug + Send + Sync {
     /// Everything that is wrong in it.
     fn problems(&self) -> Vec<adapter_api::Problem>;
     /// Makes the adapter.
-    fn make(&self, instance: InstanceName, context: Context) -> Result<Arc<dyn Adapter>, AdapterError>;
+    fn make(&self, instance: InstanceName, context: Context) -> Result<Made, AdapterError>;
     /// The value of `type`.
     fn type_name(&self) -> &'static str;
+    /// The keys of the table that change without a restart.
+    fn live_keys(&self) -> &'static [&'static str];
+    /// The table, as its own crate reads it.
+    fn table(&self) -> &dyn Any;
+}
+
+/// An adapter, and the way to change it while it runs.
+pub struct Made {
+    /// The adapter.
+    pub adapter: Arc<dyn Adapter>,
+    /// None where no key of its table changes without a restart.
+    pub live: Option<Arc<dyn Live>>,
+}
+
+/// An adapter that takes over a part of a changed table while it runs.
+pub trait Live: Send + Sync {
+    /// Reads what a table says. Nothing changes before the result is called, which cannot fail and says what it did, if
+    /// anything, and to which key.
+    fn prepare(&self, table: &dyn Configured) -> Result<TakeOver, AdapterError>;
+}
+
+/// See [`Live::prepare`].
+pub type TakeOver = Box<dyn FnOnce() -> Option<(&'static str, String)> + Send>;
+
+impl Live for adapter_native::NativeAdapter {
+    fn prepare(&self, table: &dyn Configured) -> Result<TakeOver, AdapterError> {
+        let Some(config) = table.table().downcast_ref() else { return Ok(Box::new(|| None)) };
+        let next = self.prepare_users(config)?;
+        Ok(Box::new(move || {
+            let changes = next.take_over();
+            let adapter_native::UserChanges { added, gone, tokens, stayed } = changes;
+            let said = format!("{added} added, {gone} gone, {tokens} with another token, {stayed} as before");
+            changes.any().then_some(("user", said))
+        }))
+    }
 }
 
 /// What each adapter crate offers under the same names.
 trait Crate: DeserializeOwned + JsonSchema + Clone + Debug + Send + Sync + 'static {
+    const LIVE_KEYS: &[&str] = &[];
     fn problems(&self) -> Vec<adapter_api::Problem>;
-    fn make(instance: InstanceName, config: Self, context: Context) -> Result<Arc<dyn Adapter>, AdapterError>;
+    fn make(instance: InstanceName, config: Self, context: Context) -> Result<Made, AdapterError>;
 }
 
 macro_rules! crates {
@@ -56,13 +93,26 @@ macro_rules! crates {
             fn problems(&self) -> Vec<adapter_api::Problem> {
                 self.problems()
             }
-            fn make(instance: InstanceName, config: Self, context: Context) -> Result<Arc<dyn Adapter>, AdapterError> {
-                $($name)::+::new(instance, config, context)
+            fn make(instance: InstanceName, config: Self, context: Context) -> Result<Made, AdapterError> {
+                Ok(Made { adapter: $($name)::+::new(instance, config, context)?, live: None })
             }
         }
     )*};
 }
-crates!(adapter_sip, adapter_xmpp, adapter_xmpp::server, adapter_native, adapter_external, adapter_matrix);
+crates!(adapter_sip, adapter_xmpp, adapter_xmpp::server, adapter_external, adapter_matrix);
+
+impl Crate for adapter_native::Config {
+    const LIVE_KEYS: &[&str] = &["user"];
+
+    fn problems(&self) -> Vec<adapter_api::Problem> {
+        self.problems()
+    }
+
+    fn make(instance: InstanceName, config: Self, context: Context) -> Result<Made, AdapterError> {
+        let adapter = adapter_native::new(instance, config, context)?;
+        Ok(Made { adapter: adapter.clone(), live: Some(adapter) })
+    }
+}
 
 const fn factory<C: Crate>(type_name: &'static str, example_name: &'static str) -> Factory {
     Factory { type_name, example_name, schema: C::json_schema, read: read_one::<C> }
@@ -79,8 +129,16 @@ impl<C: Crate> Configured for Instance<C> {
         self.config.problems()
     }
 
-    fn make(&self, instance: InstanceName, context: Context) -> Result<Arc<dyn Adapter>, AdapterError> {
+    fn make(&self, instance: InstanceName, context: Context) -> Result<Made, AdapterError> {
         C::make(instance, self.config.clone(), context)
+    }
+
+    fn live_keys(&self) -> &'static [&'static str] {
+        C::LIVE_KEYS
+    }
+
+    fn table(&self) -> &dyn Any {
+        &self.config
     }
 
     fn type_name(&self) -> &'static str {

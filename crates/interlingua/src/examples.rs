@@ -10,7 +10,14 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
             ("check --config gw.toml --json", "the same for a program"),
         ],
     ),
-    ("demo", &[("demo", "show everything, then serve the console"), ("demo --exit", "end after the report")]),
+    (
+        "demo",
+        &[
+            ("demo", "show everything, then serve the console"),
+            ("demo --exit", "end after the report"),
+            ("demo --exit --json", "the report for a program"),
+        ],
+    ),
     (
         "address",
         &[
@@ -24,6 +31,9 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
             ("inspect cpim message.cpim", "read one message/cpim object"),
             ("inspect uri im:alice@example.com --json", "read a URI"),
             ("inspect pidf --json < presence.xml", "read a presence document from standard input"),
+            ("inspect datetime 2026-11-23T04:05:06Z", "read a date and time"),
+            ("inspect sip request.sip", "read one SIP message"),
+            ("inspect stanza message.xml", "read one stanza"),
         ],
     ),
     ("translate", &[("translate --from sip --to xmpp request.sip", "what a SIP request becomes in XMPP")]),
@@ -49,6 +59,7 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         &[
             ("doctor --config gw.toml", "DNS, certificates and peers of every domain; the records to publish"),
             ("doctor partner.example --config gw.toml --json", "one domain, known or not, for a program"),
+            ("doctor --config gw.toml --apart", "beside a gateway that does not answer any more"),
         ],
     ),
     ("send", &[("send romeo@sip.example.com 'Good morrow' --token-file carol.token", "send one message as carol")]),
@@ -84,6 +95,8 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         &[
             ("store check --config gw.toml", "look for damage; the gateway must be stopped"),
             ("store export --config gw.toml --content --output store.jsonl", "everything, to be imported elsewhere"),
+            ("store import store.jsonl --config new.toml", "into a data directory that is empty"),
+            ("store forget romeo@sip.example.com --config gw.toml", "every record that names a person"),
         ],
     ),
     (
@@ -105,7 +118,17 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
 /// Puts the examples behind the help of each command.
 pub(crate) fn attach(command: clap::Command) -> clap::Command {
     EXAMPLES.iter().fold(command, |command, (name, examples)| {
-        command.mut_subcommand(name, |command| command.after_help(text(examples)))
+        command.mut_subcommand(name, |command| below(command.after_help(text(examples)), name, examples))
+    })
+}
+
+/// The same for the commands below one, each with the examples that begin with it.
+fn below(command: clap::Command, name: &str, examples: &[(&str, &str)]) -> clap::Command {
+    let names: Vec<_> = command.get_subcommands().map(|inner| inner.get_name().to_owned()).collect();
+    names.into_iter().fold(command, |command, inner| {
+        let begins = format!("{name} {inner}");
+        let own: Vec<_> = examples.iter().filter(|(line, _)| line.starts_with(&begins)).copied().collect();
+        if own.is_empty() { command } else { command.mut_subcommand(inner, |inner| inner.after_help(text(&own))) }
     })
 }
 
@@ -123,6 +146,10 @@ mod tests {
     fn every_command_has_an_example() {
         for command in cli::command().get_subcommands().filter(|command| command.get_name() != "help") {
             assert!(EXAMPLES.iter().any(|(name, _)| *name == command.get_name()), "{}", command.get_name());
+            for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {
+                let shown = inner.clone().render_help().to_string();
+                assert!(shown.contains("Examples:"), "{} {}", command.get_name(), inner.get_name());
+            }
         }
     }
 

@@ -16,6 +16,7 @@ use store::Store;
 use tokio::sync::watch;
 use transport::Tls;
 
+use crate::adapters::Live;
 use crate::blocklists;
 use crate::config::{self, Action, Checked, Config, Notice, Role};
 use crate::stored::Stored;
@@ -29,6 +30,8 @@ pub(crate) struct Gateway {
     pub(crate) store: Arc<dyn Store>,
     /// The adapters.
     pub(crate) instances: Vec<Instance>,
+    /// The adapters that take over changes while they run, by name.
+    pub(crate) live: Vec<(String, Arc<dyn Live>)>,
     /// Our certificates.
     pub(crate) tls: Arc<Tls>,
     /// Name service.
@@ -51,16 +54,17 @@ impl Gateway {
             None => tls,
         });
         let context = AdapterContext { configuration: configuration.subscribe(), dns: dns.clone(), tls: tls.clone() };
-        let mut instances = Vec::new();
+        let (mut instances, mut live) = (Vec::new(), Vec::new());
         for (name, configured) in &checked.adapters {
             let name = InstanceName::from(name.as_str());
-            let adapter = configured.make(name.clone(), context.clone()).with_context(|| format!("adapter.{name}"))?;
-            instances.push(Instance { name, adapter });
+            let made = configured.make(name.clone(), context.clone()).with_context(|| format!("adapter.{name}"))?;
+            live.extend(made.live.map(|live| (name.to_string(), live)));
+            instances.push(Instance { name, adapter: made.adapter });
         }
         let Stored { store, storage } = stored;
         let config = core_config(&checked.config, rules, configuration);
         let core = Core::new(config, instances.clone(), dns.clone(), storage, rand::random());
-        Ok(Self { core, store, instances, tls, dns })
+        Ok(Self { core, store, instances, live, tls, dns })
     }
 }
 
@@ -147,7 +151,7 @@ pub(crate) fn discovery_limits(config: &Config) -> Limits {
 }
 
 /// Every address of this gateway that the configuration names: a message never goes there.
-fn own_listeners(config: &Config) -> Vec<SocketAddr> {
+pub(crate) fn own_listeners(config: &Config) -> Vec<SocketAddr> {
     let texts = config.adapter.values().flat_map(|table| {
         let values = ["listen", "advertise"].into_iter().filter_map(|key| table.get(key));
         values

@@ -3,11 +3,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use adapter_api::AdapterError;
 use interwork::{Core, Rulebook};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use transport::Tls;
 
+use crate::adapters::{Configured, Live, TakeOver};
+use crate::canaries::{self, Planned};
 use crate::config::{self, Checked, Config, Key, Problem, Report};
 use crate::{blocklists, gateway, logging};
 
@@ -18,6 +21,8 @@ pub(crate) struct Reloader {
     running: Mutex<Config>,
     core: Arc<Core>,
     tls: Arc<Tls>,
+    /// The adapters that take over changes, by name.
+    live: Vec<(String, Arc<dyn Live>)>,
 }
 
 /// What became of a changed file.
@@ -27,8 +32,17 @@ pub(crate) struct Reloaded {
     pub(crate) applied: Vec<String>,
     /// The keys that changed and wait for a restart.
     pub(crate) restart: Vec<String>,
+    /// What came of it where that is no key's own value: of an adapter's users, how many are new.
+    pub(crate) details: Vec<String>,
     /// What is odd, but works.
     pub(crate) warnings: Vec<Problem>,
+}
+
+/// What the adapters that run are to take over, by their names, and the keys that this is about.
+#[derive(Default)]
+struct Prepared {
+    take_over: Vec<(String, TakeOver)>,
+    keys: Vec<String>,
 }
 
 /// Keys, and tables with all that is in them, that change without a restart.
@@ -38,8 +52,14 @@ const LIVE: &[&str] = &["domain", "route", "routing", "policy", "tls", "log.leve
 const NOT_LIVE: &str = "tls.acme";
 
 impl Reloader {
-    pub(crate) fn new(file: Option<PathBuf>, config: Config, core: Arc<Core>, tls: Arc<Tls>) -> Self {
-        Self { file, running: Mutex::new(config), core, tls }
+    pub(crate) fn new(
+        file: Option<PathBuf>,
+        config: Config,
+        core: Arc<Core>,
+        tls: Arc<Tls>,
+        live: Vec<(String, Arc<dyn Live>)>,
+    ) -> Self {
+        Self { file, running: Mutex::new(config), core, tls, live }
     }
 
     /// Reads the file again; nothing changes if any of it is wrong.
@@ -48,7 +68,7 @@ impl Reloader {
             let problem = "this gateway runs without a configuration file";
             return Err(self.refused(vec![Problem::new(Key::default(), problem, "run one with `interlingua serve`")]));
         };
-        let Checked { config, warnings, .. } = config::load(file)?;
+        let Checked { config, adapters, warnings } = config::load(file)?;
         let mut running = self.running.lock();
         let problems = new_adapters(&running, &config);
         if !problems.is_empty() {
@@ -57,8 +77,10 @@ impl Reloader {
         let blocklist = blocklists::read(&config.policy.blocklists).map_err(|problem| {
             self.refused(vec![Problem::new(Key::parse("policy.blocklists"), problem, "correct the file")])
         })?;
-        let (applied, restart) = differences(&running, &config).into_iter().partition(|key| is_live(key));
-        let next = taken_over(&running, config);
+        let Prepared { take_over, keys: tables } = self.prepare(&running, &config, &adapters)?;
+        let is_live = |key: &String| is_live(key) || tables.iter().any(|table| table == key);
+        let (mut applied, restart): (Vec<_>, _) = differences(&running, &config).into_iter().partition(is_live);
+        let next = taken_over(&running, config, &tables);
         self.tls.configure(next.tls.settings()).map_err(|errors| {
             let problem = |error: transport::tls::TlsFileError| {
                 Problem::new(Key::parse("tls"), error.to_string(), error.remedy())
@@ -69,7 +91,42 @@ impl Reloader {
         self.core.replace_rulebook(gateway::rulebook(&next, blocklist));
         logging::set_level(&next.log.level);
         *running = next;
-        Ok(Reloaded { applied, restart, warnings })
+        let mut details = Vec::new();
+        for (name, take_over) in take_over {
+            if let Some((key, done)) = take_over() {
+                let key = format!("adapter.{name}.{key}");
+                details.push(format!("{key}: {done}"));
+                // A token file may have changed whose name has not.
+                if !applied.contains(&key) {
+                    applied.push(key);
+                }
+            }
+        }
+        Ok(Reloaded { applied, restart, details, warnings })
+    }
+
+    /// Reads what adapters take over; nothing changes yet.
+    fn prepare(
+        &self,
+        running: &Config,
+        config: &Config,
+        adapters: &[(String, Box<dyn Configured>)],
+    ) -> Result<Prepared, Report> {
+        let mut prepared = Prepared::default();
+        for (name, live) in &self.live {
+            let Some((_, table)) = adapters.iter().find(|(other, _)| other == name) else { continue };
+            let kind = |config: &Config| config.adapter.get(name).and_then(|table| table.get("type")).cloned();
+            if kind(running) != kind(config) {
+                continue;
+            }
+            let refused = |error: AdapterError| {
+                let key = Key::parse("adapter").name(name);
+                self.refused(vec![Problem::new(key, error.to_string(), "correct the key")])
+            };
+            prepared.take_over.push((name.clone(), live.prepare(&**table).map_err(refused)?));
+            prepared.keys.extend(table.live_keys().iter().map(|key| format!("adapter.{name}.{key}")));
+        }
+        Ok(prepared)
     }
 
     /// The same, written down and told to those who watch.
@@ -80,6 +137,21 @@ impl Reloader {
             Err(report) => self.core.reloaded(&[], &[], report.problems.len()),
         }
         result
+    }
+
+    /// What is in use.
+    pub(crate) fn running(&self) -> Config {
+        self.running.lock().clone()
+    }
+
+    /// The canaries to be sent all the time.
+    pub(crate) fn canaries(&self) -> Vec<Planned> {
+        canaries::planned(&self.running.lock())
+    }
+
+    /// The hub that it configures.
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
     }
 
     /// The files of `[policy] blocklists` in use.
@@ -112,8 +184,9 @@ impl ops::Configured for Reloader {
 
     fn reload(&self) -> Result<Value, Value> {
         match self.told() {
-            Ok(Reloaded { applied, restart, warnings }) => {
-                Ok(json!({ "applied": applied, "restart": restart, "warnings": warnings }))
+            Ok(Reloaded { applied, restart, details, warnings }) => {
+                let done = json!({ "applied": applied, "restart": restart, "details": details, "warnings": warnings });
+                Ok(done)
             }
             Err(report) => Err(json!({ "problems": report.problems })),
         }
@@ -141,9 +214,12 @@ fn hide_secrets(value: &mut Value, key: &Key) {
 /// Writes down what became of a reload, whoever asked for it.
 fn tell(result: Result<Reloaded, Report>) -> Result<Reloaded, Report> {
     match &result {
-        Ok(Reloaded { applied, restart, warnings }) => {
+        Ok(Reloaded { applied, restart, details, warnings }) => {
             for warning in warnings {
                 tracing::warn!(key = %warning.key, line = warning.line, remedy = warning.remedy, "{}", warning.problem);
+            }
+            for detail in details {
+                tracing::info!("{detail}");
             }
             tracing::info!(applied = applied.join(" "), "configuration loaded anew");
             if !restart.is_empty() {
@@ -165,12 +241,21 @@ fn is_live(key: &str) -> bool {
     LIVE.iter().any(below) && !below(&NOT_LIVE)
 }
 
-/// The configuration in use from now on: what waits for a restart stays as it is.
-fn taken_over(running: &Config, new: Config) -> Config {
+/// The configuration in use from now on: what waits for a restart stays as it is. `tables` are the keys of adapters that do not.
+fn taken_over(running: &Config, new: Config, tables: &[String]) -> Config {
+    let mut adapter = running.adapter.clone();
+    for key in tables {
+        let Some((name, key)) = key.strip_prefix("adapter.").and_then(|key| key.rsplit_once('.')) else { continue };
+        let Some(table) = adapter.get_mut(name).and_then(Value::as_object_mut) else { continue };
+        match new.adapter.get(name).and_then(|table| table.get(key)) {
+            Some(value) => drop(table.insert(key.to_owned(), value.clone())),
+            None => drop(table.shift_remove(key)),
+        }
+    }
     let Config { domain, route, routing, policy, tls, log, .. } = new;
     let tls = config::Tls { acme: running.tls.acme.clone(), ..tls };
     let log = config::Log { level: log.level, ..running.log.clone() };
-    Config { domain, route, routing, policy, tls, log, ..running.clone() }
+    Config { domain, route, routing, policy, tls, log, adapter, ..running.clone() }
 }
 
 /// Adapters start with the gateway: until then nothing can be sent to a new one.
@@ -245,7 +330,7 @@ mod tests {
                 vec!["log.format".to_owned(), "delivery.hold_timeout".to_owned()]
             )
         );
-        let next = taken_over(&old, new.clone());
+        let next = taken_over(&old, new.clone(), &[]);
         assert_eq!(differences(&next, &new), ["log.format", "delivery.hold_timeout"]);
     }
 

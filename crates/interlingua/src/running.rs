@@ -22,8 +22,11 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::archive::Clerk;
 use crate::blocklists;
+use crate::canaries;
 use crate::config::{AdminListen, Checked};
+use crate::doctor::Practice;
 use crate::gateway::{Gateway, domains_of};
 use crate::reload::Reloader;
 use crate::stored::{Stored, flush};
@@ -84,7 +87,7 @@ const CLOSING: Duration = Duration::from_secs(5);
 impl Running {
     /// Opens the admin API and starts every adapter; their listeners open a moment later. `file` is read again at a reload.
     pub(crate) async fn start(checked: &Checked, stored: Stored, file: Option<PathBuf>) -> Result<Self> {
-        let Gateway { core, store, instances, tls, .. } = Gateway::new(checked, stored)?;
+        let Gateway { core, store, instances, live, tls, dns } = Gateway::new(checked, stored)?;
         let readiness = Readiness::default();
         let observed = Arc::new(Observer::new(core.clone(), readiness.clone(), checked));
         let (adapter_shutdown, shutdown) = Shutdown::new();
@@ -102,13 +105,24 @@ impl Running {
         if let Some(acme) = &checked.config.tls.acme {
             background.spawn(transport::acme::keep(acme_settings(acme), tls.clone()));
         }
-        let reloader = Arc::new(Reloader::new(file, checked.config.clone(), core.clone(), tls.clone()));
+        if let Some(archive) = &checked.config.archive {
+            let clerk = Clerk::new(archive, checked.config.gateway.data_dir.as_ref(), core.clone())?;
+            background.spawn(clerk.run());
+        }
+        #[cfg(feature = "otel")]
+        if let Some(endpoint) = checked.config.trace.otlp_endpoint.clone() {
+            background.spawn(crate::telemetry::export(core.clone(), endpoint, env!("CARGO_PKG_VERSION")));
+        }
+        let reloader = Arc::new(Reloader::new(file, checked.config.clone(), core.clone(), tls.clone(), live));
         let lists = reloader.clone();
         background.spawn(async move { blocklists::watch(&lists).await });
+        let planned = reloader.clone();
+        background.spawn(async move { canaries::send(&planned).await });
         let (stop_admin, admin_stops) = watch::channel(false);
         let audit = Audit::new(audit_file(checked)?);
         let admin = Admin {
             core: core.clone(),
+            doctor: Arc::new(Practice::new(reloader.clone(), tls.clone(), dns)),
             tls,
             readiness,
             configured: reloader.clone(),
@@ -128,7 +142,7 @@ impl Running {
                 return Ok(());
             }
             tokio::select! {
-                Some(ended) = self.adapters.join_next() => return Err(early_end(ended)),
+                Some(ended) = self.adapters.join_next() => return Err(self.early_end(ended)),
                 _ = changes.changed() => {}
             }
         }
@@ -142,7 +156,7 @@ impl Running {
                 return Ok(self.observed.changes.borrow().clone());
             }
             tokio::select! {
-                Some(ended) = self.adapters.join_next() => return Err(early_end(ended)),
+                Some(ended) = self.adapters.join_next() => return Err(self.early_end(ended)),
                 _ = changes.changed() => {}
             }
         }
@@ -152,7 +166,7 @@ impl Running {
     pub(crate) async fn adapter_failed(&mut self) {
         let Some(ended) = self.adapters.join_next().await else { return std::future::pending().await };
         let name = ended.as_ref().map_or_else(|_| "an adapter".to_owned(), |(name, _)| format!("adapter {name}"));
-        tracing::error!("{:#}; restart the gateway to start it again", early_end(ended));
+        tracing::error!("{:#}; restart the gateway to start it again", self.early_end(ended));
         self.observed.readiness.awaits(format!("{name}, which has stopped"));
     }
 
@@ -167,6 +181,7 @@ impl Running {
             tracing::warn!("an adapter did not close in time");
         }
         self.adapters.abort_all();
+        self.archive_rest().await;
         self.stop_admin.send_replace(true);
         self.background.abort_all();
         let (ledger, now) = (self.core.ledger(), self.core.timestamp());
@@ -183,19 +198,46 @@ impl Running {
     }
 }
 
-fn early_end(ended: Result<(InstanceName, Result<(), AdapterError>), tokio::task::JoinError>) -> anyhow::Error {
-    match ended {
-        Ok((name, Err(error))) => {
-            let remedy = if matches!(error, AdapterError::Listen { .. }) {
-                "choose another address, or stop what listens there"
-            } else {
-                "correct the key; `interlingua check` says more"
-            };
-            anyhow::Error::new(error).context(format!("adapter.{name}: {remedy}"))
+impl Running {
+    /// Why an adapter has ended, and what to do.
+    fn early_end(
+        &self,
+        ended: Result<(InstanceName, Result<(), AdapterError>), tokio::task::JoinError>,
+    ) -> anyhow::Error {
+        match ended {
+            Ok((name, Err(error))) => {
+                let (key, remedy) = if let AdapterError::Listen { listen, .. } = &error {
+                    let config = self.reloader.running();
+                    let key = listen_key(config.adapter.get(name.as_str()), &name, listen);
+                    (key, "choose another address, or stop what listens there")
+                } else {
+                    (format!("adapter.{name}"), "correct the key; `interlingua check` says more")
+                };
+                anyhow::Error::new(error).context(format!("{key}: {remedy}"))
+            }
+            Ok((name, Ok(()))) => anyhow!("adapter.{name} ended by itself"),
+            Err(error) => anyhow::Error::new(error).context("an adapter broke down"),
         }
-        Ok((name, Ok(()))) => anyhow!("adapter.{name} ended by itself"),
-        Err(error) => anyhow::Error::new(error).context("an adapter broke down"),
     }
+
+    /// Waits for the archive to take what is left, as long as it takes anything.
+    async fn archive_rest(&self) {
+        let Some(archive) = self.core.archive() else { return };
+        let end = tokio::time::Instant::now() + CLOSING;
+        while archive.is_up() && archive.counts().0 > 0 && tokio::time::Instant::now() < end {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        if archive.counts().0 > 0 {
+            tracing::warn!(records = archive.counts().0, "stopped with records that the archive has not taken");
+        }
+    }
+}
+
+/// The key of a listener, with its place in the list.
+fn listen_key(table: Option<&Value>, name: &InstanceName, listen: &str) -> String {
+    let listed = table.and_then(|table| table.get("listen")?.as_array());
+    let place = listed.and_then(|list| list.iter().position(|one| one.as_str() == Some(listen)));
+    place.map_or_else(|| format!("adapter.{name}.listen"), |place| format!("adapter.{name}.listen[{place}]"))
 }
 
 fn admin_tokens(checked: &Checked) -> Result<Tokens> {

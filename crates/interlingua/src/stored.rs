@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use interwork::Storage;
@@ -88,6 +91,7 @@ impl Stored {
     fn on_disk(place: &Place, config: &Config) -> Result<Self> {
         let StoreLimits { messages: records, octets, disk_reserve, .. } = config.gateway.limits;
         let options = Options { disk_reserve, ..place.options()? };
+        let _patience = Patience::start(options.looked.clone());
         let open = || FjallStore::open(DataDir::open(&place.path)?, &options);
         let (store, opened) = open().map_err(|error| place.explain(error))?;
         report_opened(&opened);
@@ -101,6 +105,34 @@ impl Stored {
         report_recovered(&recovered);
         let traces = TraceLog::open(store.clone(), traces)?;
         Ok(Self { store, storage: Storage { ledger, clock, traces } })
+    }
+}
+
+/// Says from time to time that the store is still being opened.
+struct Patience(mpsc::Sender<()>);
+
+/// Between its words; an opening that takes no longer says nothing.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+impl Patience {
+    /// `looked` counts the records that the opening has looked at.
+    fn start(looked: Arc<AtomicU64>) -> Self {
+        let (opened, wait) = mpsc::channel();
+        let started = Instant::now();
+        std::thread::spawn(move || {
+            while wait.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                let (seconds, records) = (started.elapsed().as_secs(), looked.load(Ordering::Relaxed));
+                tracing::info!(seconds, records, "the store is being opened: its journal is read, then every record");
+            }
+        });
+        Self(opened)
+    }
+}
+
+impl Drop for Patience {
+    fn drop(&mut self) {
+        // The thread ends with this, if it has not ended.
+        let _ = self.0.send(());
     }
 }
 

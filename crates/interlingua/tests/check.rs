@@ -6,7 +6,7 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
-use transport::tls::testkit::{Authority, San};
+use transport::tls::testkit::{Authority, San, Variant};
 
 use common::{list, repository, run, text};
 use serde_json::Value;
@@ -348,4 +348,242 @@ fn a_certificate_to_be_ordered_needs_an_authority_and_agreement() {
     assert_eq!(problems(&report), [], "a listener with TLS has a certificate to come");
     let warnings: Vec<_> = list(&report, "warnings").iter().map(|warning| text(warning, "key")).collect();
     assert!(["tls.acme.contact", "tls.acme.listen"].iter().all(|key| warnings.contains(key)), "{warnings:?}");
+}
+
+/// Key and text of each warning.
+fn warnings(report: &Value) -> Vec<(&str, &str)> {
+    list(report, "warnings").iter().map(|warning| (text(warning, "key"), text(warning, "problem"))).collect()
+}
+
+const SIP: &str = "[gateway]\nname = \"gw.example\"\ndata_dir = \"data\"\ndata_key_file = \"data.key\"\n[adapter.sip]\ntype = \"sip\"\n\
+    listen = [\"udp:127.0.0.1:5060\", \"tcp:127.0.0.1:5060\"]\n[[domain]]\nname = \"sip.example\"\nadapter = \"sip\"\n";
+
+/// Checks a file with the key of a store and a certificate beside it.
+fn check_with_files(toml: &str) -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("data.key"), "ab".repeat(32)).unwrap();
+    let authority = Authority::new("CA");
+    authority.issue(&[San::Dns("sip.example"), San::Dns("gw.example")]).write(folder.path(), "good");
+    authority.issue(&[San::Dns("elsewhere.example")]).write(folder.path(), "other");
+    authority.issue_variant(&[San::Dns("sip.example")], &Variant::expired()).write(folder.path(), "old");
+    let file = folder.path().join("gateway.toml");
+    std::fs::write(&file, toml).unwrap();
+    run(&["check", "--config", file.to_str().unwrap(), "--json"]).json()
+}
+
+#[test]
+fn each_thing_that_is_legal_and_unwise_is_a_warning_of_its_own() {
+    let trusted = "trusted = [\"127.0.0.1/32\"]\n";
+    let sound = format!("{SIP}{trusted}");
+    let report = check_with_files(&sound);
+    assert_eq!((problems(&report), warnings(&report)), (vec![], vec![]));
+    let office = "[adapter.office]\ntype = \"xmpp-component\"\nconnect = \"127.0.0.1:5347\"\ndomain = \"sip.example\"\nsecret = \"x\"\n";
+    let servers = "[adapter.xmpp]\ntype = \"xmpp\"\nlisten = [\"tcp:127.0.0.1:5269\"]\n";
+    let tls = |name: &str| {
+        format!("[tls]\ncertificates = [{{ certificate = \"{name}.pem\", private_key = \"{name}.key\" }}]\n")
+    };
+    for (toml, key, said) in [
+        (sound.replace("127.0.0.1/32", "10.0.0.0/8"), "domain[0].trusted[0]", "over UDP"),
+        (format!("{sound}[delivery]\nexpiry = \"0s\"\n"), "delivery.expiry", "expires at once"),
+        (format!("{sound}[delivery]\nexpiry = \"365d\"\n"), "delivery.expiry", "practically no expiry"),
+        (sound.replace("data_key_file = \"data.key\"\n", ""), "gateway.data_dir", "not encrypted"),
+        (format!("{sound}{office}acknowledge = \"none\"\n"), "adapter.office.acknowledge", "nobody hears"),
+        (
+            format!(
+                "{sound}{servers}[[adapter.xmpp.peer]]\ndomain = \"quiet.example\"\nacknowledge = \"none\"\n{}",
+                tls("good")
+            ),
+            "adapter.xmpp.peer[0].acknowledge",
+            "nobody hears",
+        ),
+        (format!("{sound}[delivery]\nnotice = \"off\"\n"), "delivery.notice", "hear of no failure"),
+        (format!("{sound}{}", tls("old")), "tls.certificates[0].certificate", "expired"),
+        (format!("{sound}{servers}{}", tls("other")), "domain[0].name", "no certificate names sip.example"),
+    ] {
+        let report = check_with_files(&toml);
+        let found = warnings(&report);
+        assert!(problems(&report).is_empty(), "{key}: {report:#}");
+        assert_eq!(found.iter().map(|(key, _)| *key).collect::<Vec<_>>(), [key], "{toml}");
+        assert!(found[0].1.contains(said), "{found:?}");
+    }
+    // What others could not reach is more than odd.
+    let wildcard = check_with_files(&sound.replace("tcp:127.0.0.1:5060", "tcp:0.0.0.0:5060"));
+    assert!(problems(&wildcard).iter().any(|(key, ..)| *key == "adapter.sip.listen[1]"), "{wildcard:#}");
+}
+
+#[test]
+fn settings_without_effect_are_warnings() {
+    let report = check(
+        r#"
+[gateway]
+name = "gw.example"
+[gateway.limits]
+messages = 7
+disk_reserve = 1
+[adapter.native]
+type = "native"
+listen = "127.0.0.1:8081"
+[[adapter.native.user]]
+address = "a@native.example"
+token = "t"
+[[domain]]
+name = "native.example"
+adapter = "native"
+trusted = ["127.0.0.1"]
+canary_every = "1m"
+[[route]]
+to = "*.example.org"
+adapter = "native"
+[[route]]
+to = "a.example.org"
+adapter = "native"
+[[route]]
+to = "native.example"
+adapter = "native"
+[routing]
+supported = ["_xmpp"]
+[trace]
+keep = "1h"
+[[policy.rule]]
+action = "deny"
+kinds = ["message", "subscribe"]
+[[policy.rule]]
+from = "x.example"
+kinds = ["message"]
+action = "allow"
+"#,
+    );
+    assert_eq!(problems(&report), []);
+    let keys: Vec<_> = warnings(&report).iter().map(|(key, _)| *key).collect();
+    let expected = [
+        "gateway.limits.messages",
+        "gateway.limits.disk_reserve",
+        "domain[0].trusted",
+        "domain[0].canary_every",
+        "route[1]",
+        "route[2]",
+        "routing.supported[0]",
+        "trace.keep",
+        "policy.rule[1]",
+    ];
+    assert_eq!(keys, expected, "{report:#}");
+    assert!(
+        warnings(&report).iter().all(|(_, said)| said.contains("no effect") || said.contains("never used")),
+        "{report:#}"
+    );
+}
+
+#[test]
+fn no_problem_hides_another() {
+    let report = check_with_files(
+        r#"
+[gateway]
+name = "gw.example"
+[admin]
+listen = "0.0.0.0:8080"
+read_token_file = "data.key"
+[log]
+level = "loud,quiet"
+[adapter.sip]
+type = "sip"
+listen = ["tls:127.0.0.1:5061"]
+[tls]
+trust = ["nowhere.pem"]
+certificates = [
+    { certificate = "nowhere.pem", private_key = "nowhere.key" },
+    { certificate = "old.pem", private_key = "old.key" },
+]
+[tls.acme]
+directory = "http://ca.example"
+domains = ["localhost"]
+folder = "acme"
+"#,
+    );
+    let keys: Vec<_> = problems(&report).iter().map(|(key, ..)| *key).collect();
+    for key in [
+        "admin.token_file",
+        "admin.read_token_file",
+        "log.level",
+        "tls.trust[0]",
+        "tls.certificates[0].certificate",
+        "tls.acme.directory",
+        "tls.acme.agree_to_terms",
+        "tls.acme.domains[0]",
+    ] {
+        assert!(keys.contains(&key), "{key} in {report:#}");
+    }
+    let level = list(&report, "problems").iter().find(|problem| text(problem, "key") == "log.level").unwrap();
+    assert!(text(level, "problem").contains("loud") && text(level, "problem").contains("quiet"), "{level}");
+    assert!(
+        warnings(&report)
+            .iter()
+            .any(|(key, said)| *key == "tls.certificates[1].certificate" && said.contains("expired")),
+        "{report:#}"
+    );
+}
+
+#[test]
+fn a_next_hop_that_is_this_gateway_is_refused() {
+    let report = check(
+        r#"
+[gateway]
+name = "gw.example"
+[adapter.sip]
+type = "sip"
+listen = ["tcp:0.0.0.0:5060", "tls:127.0.0.1:5061"]
+advertise = ["tcp:203.0.113.5:5060"]
+[adapter.xmpp]
+type = "xmpp"
+listen = ["tcp:127.0.0.1:5269"]
+[[domain]]
+name = "a.example"
+adapter = "sip"
+next_hop = "sip:127.0.0.1"
+[[domain]]
+name = "b.example"
+adapter = "sip"
+next_hop = "sip:203.0.113.5:5060;transport=tcp"
+[[domain]]
+name = "c.example"
+adapter = "sip"
+next_hop = "sip:127.0.0.1:15060"
+[[route]]
+to = "d.example"
+next_hop = "xmpp:127.0.0.1:5269"
+"#,
+    );
+    let own: Vec<_> = list(&report, "problems")
+        .iter()
+        .filter(|problem| text(problem, "problem").contains("leads back to this gateway"))
+        .map(|problem| text(problem, "key"))
+        .collect();
+    assert_eq!(own, ["domain[0].next_hop", "domain[1].next_hop", "route[0].next_hop"], "{report:#}");
+}
+
+#[test]
+fn an_archive_and_an_echo_say_what_they_lack() {
+    let head = "[gateway]\nname = \"gw.example\"\n[adapter.sip]\ntype = \"sip\"\nlisten = [\"tcp:127.0.0.1:5060\"]\n[[domain]]\nname = \"sip.example\"\nadapter = \"sip\"\ntrusted = [\"127.0.0.1\"]\n";
+    for (toml, key) in [
+        ("echo = \"echo@other.example\"\n", "domain[0].echo"),
+        ("echo = \"interlingua-canary@sip.example\"\n", "domain[0].echo"),
+        ("echo = \"echo@sip.example\"\ncanary_every = \"1s\"\n", "domain[0].canary_every"),
+        ("[archive]\nto = \"file:/tmp/archive\"\nwhen_away = \"spool\"\n", "archive.when_away"),
+        ("[archive]\nto = \"archive.jsonl\"\n", "archive.to"),
+        ("[archive]\nto = \"https://archive.example/\"\n", "archive.to"),
+        ("[archive]\nto = \"unix:/nowhere/archive.sock\"\nwhen_away = \"block\"\n", "archive.to"),
+        ("[archive]\nto = \"http://127.0.0.1/\"\ntoken_file = \"nowhere.token\"\n", "archive.token_file"),
+        ("[archive]\n", "archive.to"),
+    ] {
+        let report = check(&format!("{head}{toml}"));
+        assert_eq!(problems(&report).iter().map(|(key, ..)| *key).collect::<Vec<_>>(), [key], "{toml}: {report:#}");
+    }
+    for (toml, key) in [
+        ("[archive]\nto = \"file:/tmp/archive\"\n", "archive.when_away"),
+        ("[archive]\nto = \"http://192.0.2.1/\"\nwhen_away = \"block\"\n", "archive.to"),
+        ("[archive]\nto = \"file:/tmp/archive\"\nwhen_away = \"block\"\ntoken_file = \"x\"\n", "archive.token_file"),
+        ("[archive]\nto = \"file:/tmp/archive\"\nwhen_away = \"block\"\nkinds = []\n", "archive.kinds"),
+    ] {
+        let report = check(&format!("{head}{toml}"));
+        assert_eq!(warnings(&report).iter().map(|(key, _)| *key).collect::<Vec<_>>(), [key], "{toml}: {report:#}");
+    }
 }

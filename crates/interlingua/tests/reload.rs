@@ -116,6 +116,47 @@ fn a_change_is_taken_over_as_a_whole_without_dropping_a_stream() {
 }
 
 #[test]
+fn native_users_come_go_and_change_their_tokens_while_those_who_stay_are_connected() {
+    let config = |users: &str| HEAD.to_owned() + users + &domains("127.0.0.1:9".parse().unwrap());
+    let user = |name: &str| {
+        format!("[[adapter.native.user]]\naddress = \"{name}@native.example\"\ntoken_file = \"{name}.token\"\n")
+    };
+    let world = World::start(&config(""));
+    let token = |name: &str, token: &str| {
+        std::fs::write(world.gateway.folder.as_ref().unwrap().path().join(format!("{name}.token")), token).unwrap();
+    };
+    let mut watching = command(&[&["watch", "--count", "2", "--json"], &world.as_carol()[..]].concat());
+    let watching = watching.stdout(Stdio::piped()).spawn().unwrap();
+    let native = world.native.clone();
+    let send = |token: &str, body: &str| {
+        run(&["send", "carol@native.example", body, "--server", &native, "--token", token]).code
+    };
+    assert_eq!((send(CAROL, "one"), send("d4ve", "not yet")), (0, 1));
+    token("dave", "d4ve");
+    world.write(&config(&user("dave")));
+    let done = world.reload().json();
+    assert_eq!((names(&done["applied"]), names(&done["restart"])), (vec!["adapter.native.user"], vec![]), "{done}");
+    assert_eq!(names(&done["details"]), ["adapter.native.user: 1 added, 0 gone, 0 with another token, 1 as before"]);
+    assert_eq!(send("d4ve", "two"), 0, "carol's stream is the one from before");
+    let watched = String::from_utf8(watching.wait_with_output().unwrap().stdout).unwrap();
+    assert_eq!(watched.lines().count(), 2, "{watched}");
+    // The file of the same name has another token.
+    token("dave", "n3w");
+    let done = world.reload().json();
+    assert_eq!(names(&done["details"]), ["adapter.native.user: 0 added, 0 gone, 1 with another token, 1 as before"]);
+    assert_eq!(names(&done["applied"]), ["adapter.native.user"]);
+    let as_dave = |token: &str| run(&["send", "alice@sip.example", "x", "--server", &native, "--token", token]).stderr;
+    assert!(as_dave("d4ve").contains("token"), "{}", as_dave("d4ve"));
+    world.write(&config(""));
+    assert_eq!(
+        names(&world.reload().json()["details"]),
+        ["adapter.native.user: 0 added, 1 gone, 0 with another token, 1 as before"]
+    );
+    assert!(as_dave("n3w").contains("token"), "{}", as_dave("n3w"));
+    assert_eq!(names(&world.reload().json()["applied"]), Vec::<&str>::new(), "nothing has changed since");
+}
+
+#[test]
 fn a_wrong_file_is_refused_with_all_its_problems_and_nothing_changes() {
     let server = sip_server();
     let good = HEAD.to_owned() + &domains(server.local_addr().unwrap());

@@ -1,6 +1,8 @@
 //! The hub itself: admission, routing, delivery, settlement.
 
 use crate::admission::Rules;
+use crate::archive::Archive;
+use crate::canary::Canaries;
 use crate::composing::Composers;
 use crate::counters::{Counters, Direction, OperationKey};
 use crate::decisions::Decisions;
@@ -35,7 +37,7 @@ use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant, SystemTime};
 use store::{Ledger, SteadyClock, StoreError, Timestamp, TraceLog};
 use tokio::sync::watch;
@@ -138,6 +140,8 @@ pub struct Core {
     pub(crate) dns_counts: Arc<DnsCounts>,
     pub(crate) traces: Traces,
     pub(crate) live: Live,
+    pub(crate) canaries: Canaries,
+    pub(crate) archive: OnceLock<Arc<Archive>>,
     peers: Mutex<BTreeMap<(InstanceName, String), (PeerState, SystemTime)>>,
     pub(crate) proofs: Proofs,
     registrations: Registrations,
@@ -205,6 +209,8 @@ impl Core {
             dns_counts,
             traces,
             live: Live::default(),
+            canaries: Canaries::default(),
+            archive: OnceLock::new(),
             peers: Mutex::default(),
             proofs: Proofs::default(),
             registrations: Registrations::default(),
@@ -240,6 +246,7 @@ impl Core {
     }
 
     fn sweep_once(&self, now: Instant) {
+        self.sweep_archive();
         let Some(limit) = now.checked_sub(GRACE) else { return };
         for held in self.inflight.overdue(limit) {
             let failure = Failure::new(Side::Ours, Cause::Unconfirmed).with_text("the adapter did not settle in time");
@@ -260,7 +267,7 @@ impl Core {
 
     /// Whether anybody waits: first for a lookup, then for the far side.
     fn is_busy(&self) -> bool {
-        self.waiting_pairs.load(Relaxed) > 0 || self.inflight.len() > 0
+        self.waiting_pairs.load(Relaxed) > 0 || self.inflight.len() > 0 || self.waits_for_archive()
     }
 
     /// What has happened, in numbers.
@@ -387,6 +394,7 @@ impl Core {
             Owner::Sender(settle) => settle,
             Owner::Ledger(attempt) => return self.tried(trace, attempt, failure.into()),
             Owner::Nobody => return self.storage.ledger.count_untold(),
+            Owner::Canary => return self.canary_arrived(trace, &failure.into()),
         };
         tracing::info!(trace = %trace, %adapter, %peer,
             from = %operation.source().address.domain(), to = %operation.destination().address.domain(),
@@ -459,8 +467,16 @@ pub(crate) fn now() -> Instant {
 impl HubCore for Core {
     fn submit(&self, mut operation: Operation, provenance: Arc<Provenance>, settle: Settle) -> TraceId {
         let trace = self.new_trace_id();
-        self.traces.add(new_trace(trace, &operation, &provenance));
+        let Provenance { adapter, peer, proof, .. } = &*provenance;
+        self.traces.add(new_trace(trace, &operation, adapter, peer.clone(), Some(*proof)));
         let admitted = self.admit(&mut operation, &provenance);
+        if admitted.is_ok() && self.is_for_canary(&operation) {
+            settle.settle(self.canary_heard(trace, &operation, &provenance));
+            return trace;
+        }
+        if admitted.is_ok() {
+            self.archive_other(trace, &operation, &provenance);
+        }
         if admitted.is_ok() && operation.kind().is_presence() {
             self.presence.submit(trace, operation, provenance.adapter.clone(), settle);
             return trace;
@@ -481,7 +497,7 @@ impl HubCore for Core {
                     if let Operation::Message(message) = &*waiting.operation {
                         self.asked.note(message, self.timestamp());
                     }
-                    self.route(waiting);
+                    self.archive_and_route(waiting);
                 }
             }
             (Ok(()), Operation::Disposition(_)) => self.hear(waiting),
@@ -566,15 +582,21 @@ impl Settlement for Core {
     }
 }
 
-fn new_trace(id: TraceId, operation: &Operation, provenance: &Provenance) -> Trace {
+pub(crate) fn new_trace(
+    id: TraceId,
+    operation: &Operation,
+    adapter: &InstanceName,
+    peer: Arc<str>,
+    proof: Option<SourceProof>,
+) -> Trace {
     let message = if let Operation::Message(message) = operation { Some(message) } else { None };
     Trace {
         id,
         at: SystemTime::now(),
         kind: operation.kind(),
-        adapter: provenance.adapter.clone(),
-        peer: provenance.peer.clone(),
-        proof: Some(provenance.proof),
+        adapter: adapter.clone(),
+        peer,
+        proof,
         message_id: message.and_then(|message| message.message.id.clone()),
         from: operation.source().address.domain().clone(),
         to: operation.destination().address.domain().clone(),

@@ -86,7 +86,7 @@ impl Core {
         let repeat = held.repeat;
         let edition = match &held.owner {
             Some(Owner::Ledger(attempt)) => attempt.edition,
-            Some(Owner::Sender(_) | Owner::Nobody) | None => 0,
+            Some(Owner::Sender(_) | Owner::Nobody | Owner::Canary) | None => 0,
         };
         if repeat {
             self.flag_repeat(&held);
@@ -120,7 +120,11 @@ impl Core {
     /// When an operation must be settled: for senders that wait for an answer, while they do.
     fn deadline(&self, waiting: &Waiting) -> Instant {
         let message = !waiting.operation.kind().is_presence();
-        let answered = message && matches!(waiting.owner, Owner::Sender(_)) && self.answers_each(&waiting.near);
+        let answered = match waiting.owner {
+            Owner::Sender(_) => message && self.answers_each(&waiting.near),
+            Owner::Canary => message,
+            Owner::Ledger(_) | Owner::Nobody => false,
+        };
         let limits = &self.config.delivery;
         waiting.since + if answered { limits.hold_timeout } else { limits.unanswered }
     }

@@ -172,7 +172,8 @@ impl Core {
 }
 
 impl Sample {
-    fn label(self) -> &'static str {
+    /// As the API and metrics call it.
+    pub fn label(self) -> &'static str {
         match self {
             Self::Message => "message",
             Self::Presence => "presence",

@@ -4,7 +4,9 @@
 //! admission, routing, delivery, settlement. What can't be delivered at once goes on in `spool`.
 
 mod admission; // RFC 3860 §3.4.1, steps 1 and 3
+mod archive;
 mod blocklist;
+mod canary;
 mod composing; // RFC 3994 §3.3, XEP-0085 §5.3
 mod core; // RFC 3860 §3.4
 mod counters;
@@ -42,7 +44,9 @@ mod twins;
 mod waiting;
 
 pub use admission::Refusal;
+pub use archive::{Archive, ArchiveEvent, Record, WhenAway};
 pub use blocklist::{Blocklist, BlocklistError};
+pub use canary::{CANARY, Canary, LastCanary};
 pub use core::{Core, CoreConfig, DeliveryLimits, Instance, Storage};
 pub use counters::{Counters, Direction, Histogram, OperationKey, PairKey};
 pub use dns::{CountedDns, DnsCounts};

@@ -162,6 +162,9 @@ impl Core {
         outcome: &Outcome,
         operation: Option<&Arc<Operation>>,
     ) {
+        if let Some(operation) = operation {
+            self.archive_end(id, what, outcome, operation);
+        }
         let mut passage = None;
         self.traces.update(id, |record| {
             record.end(what, outcome);

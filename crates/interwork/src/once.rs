@@ -64,7 +64,7 @@ impl Core {
         let look = || Some(self.look_at(key)).filter(|known| !matches!(known, Known::UnderWay));
         let near = match waiting.owner {
             Owner::Sender(near) => near,
-            Owner::Ledger(_) | Owner::Nobody => return None,
+            Owner::Ledger(_) | Owner::Nobody | Owner::Canary => return None,
         };
         let trace = waiting.trace;
         match self.twins.join(key, (trace, near), MAX_TWINS, look) {

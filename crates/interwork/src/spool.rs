@@ -97,13 +97,16 @@ impl Core {
                 .into(),
             Outcome::Success(_) | Outcome::HandedOver | Outcome::Failure(_) => outcome,
         };
+        if matches!(held.owner, Some(Owner::Canary)) {
+            return self.canary_arrived(held.trace, &outcome);
+        }
         let ended = held.ended();
         match (&held.owner, &outcome) {
             (Some(Owner::Sender(_)), _) => self.paces.came_back(&held.hop),
             (Some(Owner::Ledger(_)), Outcome::Success(_) | Outcome::HandedOver) => {
                 self.paces.drained(&held.hop, self.timestamp());
             }
-            (Some(Owner::Ledger(_) | Owner::Nobody) | None, _) => {}
+            (Some(Owner::Ledger(_) | Owner::Nobody | Owner::Canary) | None, _) => {}
         }
         if ended.kind().is_presence() {
             // State, not post: who sent it knows what to do.
@@ -136,7 +139,7 @@ impl Core {
                 }
                 return;
             }
-            None => return,
+            Some(Owner::Canary) | None => return,
         };
         let (pair, trace) = (held.pair, held.trace);
         if let Some(journal) = held.journal.take() {
@@ -207,6 +210,7 @@ impl Core {
             Owner::Sender(near) => near,
             Owner::Ledger(attempt) => return self.tried(trace, attempt, failure.into()),
             Owner::Nobody => return self.storage.ledger.count_untold(),
+            Owner::Canary => return self.canary_arrived(trace, &failure.into()),
         };
         let to = from.clone();
         let (journal, owner) = (None, None);

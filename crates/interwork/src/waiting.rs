@@ -34,13 +34,15 @@ pub(crate) enum Owner {
     Ledger(Try),
     /// Nobody: the gateway's own word, tried this once.
     Nobody,
+    /// Who sent a canary: nothing of it is counted or kept.
+    Canary,
 }
 
 impl Owner {
     /// Whether the operation is the gateway's own word about another, in whose trace it stands.
     pub(crate) fn is_gateway(&self) -> bool {
         match self {
-            Self::Sender(_) => false,
+            Self::Sender(_) | Self::Canary => false,
             Self::Ledger(attempt) => attempt.origin != Origin::Peer,
             Self::Nobody => true,
         }

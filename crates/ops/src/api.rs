@@ -3,7 +3,7 @@
 use crate::audit::Audit;
 use crate::auth::{self, Guard, Origin, Right, Tokens};
 use crate::problem::Problem;
-use crate::{Readiness, certificates, console, events, openapi, queue, state, ways};
+use crate::{Doctor, Readiness, certificates, console, doctor, events, openapi, queue, state, ways};
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
@@ -26,6 +26,8 @@ pub struct Admin {
     pub readiness: Readiness,
     /// What it is configured with.
     pub configured: Arc<dyn Configured>,
+    /// Who looks at DNS, certificates and peers.
+    pub doctor: Arc<dyn Doctor>,
     /// The tokens to ask for; none only where the listener is on loopback or a local socket.
     pub tokens: Tokens,
     /// Where changes are written down.
@@ -69,6 +71,8 @@ const CALLS: &[Call] = &[
     call("/api/v1/certificates", LOOK, || get(certificates::list)),
     call("/api/v1/config", LOOK, || get(state::configuration)),
     call("/api/v1/subscriptions", LOOK, || get(state::subscriptions)),
+    call("/api/v1/doctor", LOOK, || get(doctor::last)),
+    call("/api/v1/doctor/examine", ALL, || post(doctor::examine)),
     call("/api/v1/events", LOOK, || get(events::stream)),
     call("/api/v1/explain", LOOK, || get(ways::explain)),
     call("/api/v1/resolve", LOOK, || get(ways::resolve)),

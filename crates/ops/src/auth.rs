@@ -29,7 +29,7 @@ impl std::fmt::Debug for AdminToken {
     }
 }
 
-/// The tokens of a gateway; without a full one everybody who reaches the listener has all rights.
+/// The tokens of a gateway; without any, everybody who reaches the listener has all rights.
 #[derive(Debug, Clone, Default)]
 pub struct Tokens {
     /// The one that may do everything.
@@ -48,6 +48,11 @@ pub(crate) enum Role {
 }
 
 impl Role {
+    /// Whether it may change anything.
+    pub(crate) fn may_change(self) -> bool {
+        self == Self::Full
+    }
+
     /// Whether it is shown whole addresses, not only domains.
     pub(crate) fn sees_addresses(self) -> bool {
         self == Self::Full
@@ -123,7 +128,8 @@ fn role(tokens: &Tokens, request: &Request) -> Option<Role> {
     }
     let local = matches!(request.extensions().get(), Some(Origin::Socket(_)));
     // Who shows a token wants its rights, and hears when it is none of ours.
-    let open = given.is_none() && (local || tokens.full.is_none());
+    // With a token for looking alone, nobody else is let in.
+    let open = given.is_none() && (local || tokens.full.is_none() && tokens.read.is_none());
     open.then_some(Role::Full)
 }
 
@@ -147,10 +153,14 @@ mod tests {
         let (full, read) = (Some(AdminToken::new("full\n")), Some(AdminToken::new("read")));
         let socket = || Some(Origin::Socket(Some(0)));
         let none = Tokens::default();
+        let looking = Tokens { full: None, read: Some(AdminToken::new("read")) };
         let both = Tokens { full, read };
         for (tokens, authorization, origin, expected) in [
             (&none, None, None, Some(Role::Full)),
             (&none, Some("Bearer any"), None, None),
+            (&looking, None, None, None),
+            (&looking, Some("Bearer read"), None, Some(Role::Read)),
+            (&looking, None, socket(), Some(Role::Full)),
             (&both, None, None, None),
             (&both, None, socket(), Some(Role::Full)),
             (&both, Some("Bearer read"), socket(), Some(Role::Read)),

@@ -6,6 +6,7 @@ mod auth;
 mod certificates;
 mod connection;
 mod console;
+mod doctor;
 mod events;
 mod metrics;
 mod openapi;
@@ -21,6 +22,7 @@ pub use api::{Admin, Configured, router};
 pub use audit::Audit;
 pub use auth::{AdminToken, Tokens};
 pub use connection::Listener;
+pub use doctor::Doctor;
 pub use readiness::Readiness;
 
 use std::future::Future;

@@ -48,6 +48,8 @@ impl Collector for HubCollector {
         self.peers(&mut encoder)?;
         self.subscriptions(&mut encoder)?;
         self.certificates(&mut encoder)?;
+        self.canaries(&mut encoder)?;
+        self.archive(&mut encoder)?;
         self.others(&mut encoder)
     }
 }
@@ -164,6 +166,56 @@ impl HubCollector {
             let expiry = certificate.not_after.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
             let gauge = ConstGauge::new(i64::try_from(expiry).unwrap_or(i64::MAX));
             gauge.encode(family.encode_family(&[("certificate", file.as_str())])?)?;
+        }
+        Ok(())
+    }
+
+    fn archive(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let archive = self.core.archive();
+        let counts = archive.map(|archive| archive.counts());
+        let help = "Records for the archive, by whether it has them";
+        let mut family = encoder.encode_descriptor("archive_records", help, None, MetricType::Counter)?;
+        if let Some((_, archived, lost)) = counts {
+            for (outcome, count) in [("archived", archived), ("lost", lost)] {
+                ConstCounter::new(count).encode(family.encode_family(&[("outcome", outcome)])?)?;
+            }
+        }
+        let waiting = counts.map(|(waiting, _, _)| i64::try_from(waiting).unwrap_or(i64::MAX));
+        let up = archive.map(|archive| i64::from(archive.is_up()));
+        let gauges = [
+            ("archive_waiting", "Records that wait for the archive", waiting),
+            ("archive_up", "Whether the archive takes records", up),
+        ];
+        for (name, help, value) in gauges {
+            let gauge = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            if let Some(value) = value {
+                ConstGauge::new(value).encode(gauge)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn canaries(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let all = self.core.canaries();
+        let help = "Canaries, by whether they came back";
+        let mut family = encoder.encode_descriptor("canaries", help, None, MetricType::Counter)?;
+        for one in &all {
+            for (outcome, count) in [("returned", one.returned), ("lost", one.lost)] {
+                let labels = [("peer", one.peer.as_str()), ("kind", one.kind.label()), ("outcome", outcome)];
+                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        let help = "Whether the last canary came back";
+        let mut family = encoder.encode_descriptor("canary_up", help, None, MetricType::Gauge)?;
+        for one in &all {
+            let labels = [("peer", one.peer.as_str()), ("kind", one.kind.label())];
+            ConstGauge::new(i64::from(one.result.is_ok())).encode(family.encode_family(&labels)?)?;
+        }
+        let help = "How long the last canary that came back took there and back";
+        let mut family = encoder.encode_descriptor("canary_round_trip_seconds", help, None, MetricType::Gauge)?;
+        for (one, took) in all.iter().filter_map(|one| Some((one, one.result.ok()?))) {
+            let labels = [("peer", one.peer.as_str()), ("kind", one.kind.label())];
+            ConstGauge::new(took.as_secs_f64()).encode(family.encode_family(&labels)?)?;
         }
         Ok(())
     }

@@ -18,6 +18,8 @@ use utoipa::{Modify, OpenApi, openapi};
         crate::certificates::list,
         crate::state::configuration,
         crate::state::subscriptions,
+        crate::doctor::last,
+        crate::doctor::examine,
         crate::events::stream,
         crate::ways::explain,
         crate::ways::resolve,

@@ -94,6 +94,23 @@ fn answer(id: &str, change: impl FnOnce(Seq) -> Result<Option<&'static str>, Led
     }
 }
 
+/// What has to happen before the entry is tried, for a person.
+fn waits_for(item: &Item, now: Timestamp) -> String {
+    let reason = item.last.map_or_else(String::new, |cause| format!(", last {cause}"));
+    match (item.state, item.behind) {
+        (State::Appending, _) => "the disk: it is being stored".to_owned(),
+        (State::Claiming | State::Claimed, _) => "an answer: it is being tried".to_owned(),
+        (State::Ending, _) => "the disk: its end is being stored".to_owned(),
+        (State::Waiting, Some(first)) => format!("entry {first}, which is before it between the same two addresses"),
+        (State::Waiting, None) if item.next_try > now => {
+            format!("its next try, in {} s{reason}", item.next_try.since(now).as_secs() + 1)
+        }
+        (State::Waiting, None) => {
+            format!("its turn at the next hop, whose pace bounds how many are tried at once{reason}")
+        }
+    }
+}
+
 fn entry(item: &Item, now: Timestamp) -> Value {
     json!({
         "entry": item.seq.to_string(),
@@ -108,6 +125,8 @@ fn entry(item: &Item, now: Timestamp) -> Value {
         "attempts": item.attempts,
         "may_have_arrived": item.uncertain,
         "reason": item.last.map(|cause| cause.code()),
+        "waits_for": waits_for(item, now),
+        "behind": item.behind.map(|first| first.to_string()),
         "octets": item.size,
     })
 }

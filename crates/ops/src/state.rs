@@ -45,12 +45,13 @@ pub(crate) async fn readyz(State(admin): State<Admin>) -> Response {
         (status = 401, description = "No token, or not this gateway's", body = Problem),
     )
 )]
-pub(crate) async fn status(State(admin): State<Admin>) -> Json<Value> {
+pub(crate) async fn status(State(admin): State<Admin>, Extension(role): Extension<Role>) -> Json<Value> {
     let ledger = admin.core.ledger().totals();
     let subscriptions = admin.core.subscriptions(None, 0).await.0;
     Json(json!({
         "version": admin.version,
         "gateway": admin.core.rulebook().configuration.gateway.as_str(),
+        "may_change": role.may_change(),
         "uptime_seconds": admin.core.started().elapsed().unwrap_or_default().as_secs(),
         "ready": admin.readiness.is_ready(&admin.core),
         "waits_for": admin.readiness.reasons(&admin.core),

@@ -78,8 +78,12 @@ fn main() {
     store.close();
     drop((ledger, store));
     let started = Instant::now();
-    let (_, opened) = FjallStore::open(DataDir::open(&folder).unwrap(), &Options::default()).unwrap();
+    let (store, opened) = FjallStore::open(DataDir::open(&folder).unwrap(), &Options::default()).unwrap();
     println!("reopened in {:.2} s, sound: {}", started.elapsed().as_secs_f64(), opened.is_sound());
+    let (started, store) = (Instant::now(), Arc::new(store));
+    drop(Ledger::open(store.clone(), Shard::all(), limits, clock.now()).unwrap());
+    println!("its ledger read in {:.2} s", started.elapsed().as_secs_f64());
+    store.close();
     std::fs::remove_dir_all(folder).unwrap();
 }
 

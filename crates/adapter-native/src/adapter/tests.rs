@@ -24,12 +24,12 @@ impl Fixture {
         Self { adapter, shared }
     }
 
-    fn user(&self) -> &Arc<User> {
-        self.shared.users.iter().next().unwrap()
+    fn user(&self) -> Arc<User> {
+        self.shared.users.at(&CAROL.parse().unwrap()).unwrap()
     }
 
     fn reader(&self, device: &str) -> Reader {
-        Reader::open(self.user(), device.into(), None).unwrap()
+        Reader::open(&self.user(), device.into(), None).unwrap()
     }
 
     fn deliver(&self, to: &str, content: Content) -> oneshot::Receiver<Outcome> {
@@ -86,7 +86,7 @@ async fn a_device_that_comes_before_the_deadline_gets_the_message() {
     let outcome = f.deliver(CAROL, Content::text("hello"));
     tokio::time::advance(HOLD / 2).await;
     let event = f.reader("main").next().await;
-    f.shared.acknowledge(f.user(), &"main".into(), event.id).unwrap();
+    f.shared.acknowledge(&f.user(), &"main".into(), event.id).unwrap();
     assert_eq!(outcome.await, Ok(Outcome::Success(Proof::Recipient)));
 }
 
@@ -99,7 +99,7 @@ async fn what_was_sent_and_not_acknowledged_may_have_arrived() {
     let failure = failure(outcome).await;
     assert_eq!(failure.cause, Cause::Unconfirmed);
     assert!(failure.text.unwrap().contains("may have arrived"));
-    assert!(f.shared.acknowledge(f.user(), &"main".into(), event.id).is_ok(), "a late word is no error");
+    assert!(f.shared.acknowledge(&f.user(), &"main".into(), event.id).is_ok(), "a late word is no error");
 }
 
 #[tokio::test(start_paused = true)]
@@ -120,7 +120,7 @@ async fn one_acknowledgement_covers_all_before_it_and_leaves_no_deadline() {
     reader.next().await;
     reader.next().await;
     let last = reader.next().await;
-    f.shared.acknowledge(f.user(), &"other".into(), last.id).unwrap();
+    f.shared.acknowledge(&f.user(), &"other".into(), last.id).unwrap();
     for outcome in outcomes {
         assert_eq!(outcome.await, Ok(Outcome::Success(Proof::Recipient)));
     }

@@ -23,8 +23,7 @@ impl FromRequestParts<App> for Caller {
         if !scheme.eq_ignore_ascii_case("Bearer") {
             return Err(Refusal::NoToken);
         }
-        let user = app.shared.users.with_token(token.trim()).ok_or(Refusal::BadToken)?;
-        Ok(Self(Arc::clone(user)))
+        app.shared.users.with_token(token.trim()).map(Self).ok_or(Refusal::BadToken)
     }
 }
 

@@ -56,13 +56,15 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<EventId>, Refusal> {
 }
 
 fn events(reader: Reader, shutdown: Shutdown) -> impl Stream<Item = Result<Event, Infallible>> {
-    stream::unfold((reader, shutdown), |(mut reader, mut shutdown)| async move {
+    let session = reader.session();
+    stream::unfold((reader, shutdown, session), |(mut reader, mut shutdown, mut session)| async move {
         tokio::select! {
             biased;
             () = shutdown.requested() => None,
+            () = session.ended() => None,
             event = reader.next() => {
                 let event = Event::default().id(event.id.to_string()).event(event.kind).data(&event.data);
-                Some((Ok(event), (reader, shutdown)))
+                Some((Ok(event), (reader, shutdown, session)))
             }
         }
     })

@@ -83,6 +83,26 @@ impl Refusal {
         }
     }
 
+    /// After which time it is worth while to try again.
+    fn pause(&self) -> Duration {
+        match self {
+            // As many devices as there may be are there until one has not been used for long.
+            Self::Device(DeviceError::TooManyDevices { free_in, .. }) => *free_in,
+            // Somebody has to close one, or its connection has to be found broken.
+            Self::Device(DeviceError::TooManyStreams { .. }) => STREAM_PAUSE,
+            Self::NoToken
+            | Self::BadToken
+            | Self::NotFound
+            | Self::Method
+            | Self::Malformed { .. }
+            | Self::TooLarge { .. }
+            | Self::MediaType(_)
+            | Self::SlowBody
+            | Self::Busy
+            | Self::Device(DeviceError::NotSent) => BUSY_PAUSE,
+        }
+    }
+
     /// RFC 6750 §3: without a token the challenge names no error.
     fn challenge(&self) -> Option<&'static str> {
         match self.status() {
@@ -119,7 +139,7 @@ impl IntoResponse for Refusal {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         if status == StatusCode::TOO_MANY_REQUESTS {
-            headers.insert(header::RETRY_AFTER, retry_after(BUSY_PAUSE));
+            headers.insert(header::RETRY_AFTER, retry_after(self.pause()));
         }
         response
     }
@@ -131,5 +151,27 @@ pub(crate) fn retry_after(pause: Duration) -> HeaderValue {
     HeaderValue::from(seconds.max(1))
 }
 
+/// A stream that its client has left is found broken within half a minute.
+const STREAM_PAUSE: Duration = Duration::from_secs(30);
+
 /// About as long as a held message takes to be settled.
 const BUSY_PAUSE: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc9110_s10_2_3_who_is_refused_is_told_when_to_come_again() {
+        let free_in = Duration::from_millis(3_599_001);
+        for (error, seconds) in [
+            (DeviceError::TooManyDevices { limit: 16, free_in }, "3600"),
+            (DeviceError::TooManyStreams { limit: 32 }, "30"),
+        ] {
+            let refused = Refusal::from(error).into_response();
+            assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+            assert_eq!(refused.headers().get(header::RETRY_AFTER).unwrap(), seconds);
+        }
+        assert_eq!(Refusal::Busy.into_response().headers().get(header::RETRY_AFTER).unwrap(), "2");
+    }
+}

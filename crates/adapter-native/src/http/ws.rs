@@ -152,13 +152,14 @@ impl Talk {
     }
 
     async fn converse(&mut self, socket: &mut WebSocket) -> End {
-        let mut shutdown = self.app.shutdown.clone();
+        let (mut shutdown, mut session) = (self.app.shutdown.clone(), self.reader.session());
         let mut ping = interval_at(Instant::now() + PING, PING);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let outgoing = tokio::select! {
                 biased;
                 () = shutdown.requested() => return End(close_code::AWAY, "the gateway is shutting down"),
+                () = session.ended() => return End(close_code::POLICY, "this token is not valid any longer"),
                 frame = socket.recv() => match self.heard(frame) {
                     Ok(Some(answer)) => Message::Text(answer.into()),
                     Ok(None) => continue,

@@ -1,5 +1,6 @@
 //! `interlingua health`, `status`, `peers`, `trace`: a running gateway asked through its admin API.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 use crate::cli::Ended;
+use crate::config::{self, AdminListen};
 use crate::{output, show};
 
 /// Say whether a running gateway is alive, or ready; for health checks, without a token
@@ -145,7 +147,7 @@ pub fn subscriptions(args: &SubscriptionsArgs) -> Result<Ended> {
 
 /// Runs `trace`.
 pub fn trace(args: &TraceArgs) -> Result<Ended> {
-    args.admin.show("trace", &[&args.id])
+    args.admin.ask_and_show(Method::GET, "trace", &[&args.id], &[], show::trace)
 }
 
 /// Runs `reload`.
@@ -195,6 +197,17 @@ impl Admin {
     }
 
     fn ask(&self, method: Method, call: &str, path: &[&str], query: &[(&str, String)]) -> Result<Ended> {
+        self.ask_and_show(method, call, path, query, |answer| show::describe(&without_capabilities(answer)))
+    }
+
+    fn ask_and_show(
+        &self,
+        method: Method,
+        call: &str,
+        path: &[&str],
+        query: &[(&str, String)],
+        in_words: impl FnOnce(Value) -> String,
+    ) -> Result<Ended> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let Some(answer) = runtime.block_on(self.call(method, call, path, query))? else {
             bail!("there is no such thing, or it is too long ago");
@@ -202,7 +215,7 @@ impl Admin {
         if self.json {
             output::json(&answer)?;
         } else {
-            output::text(&show::describe(&without_capabilities(answer)))?;
+            output::text(&in_words(answer))?;
         }
         Ok(Ended::Well)
     }
@@ -247,6 +260,51 @@ impl Admin {
             }
             None => Ok(std::env::var("INTERLINGUA_ADMIN_TOKEN").ok()),
         }
+    }
+}
+
+/// The gateway that a configuration file belongs to, asked by its own admin API.
+pub(crate) struct Asking {
+    admin: Admin,
+}
+
+impl Asking {
+    /// None where the file does not tell at which port it listens.
+    pub(crate) fn of(admin: &config::Admin) -> Result<Option<Self>> {
+        let url = match &admin.listen {
+            AdminListen::Network(address) if address.port() == 0 => return Ok(None),
+            AdminListen::Network(address) => {
+                let loopback: IpAddr =
+                    if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+                let ip = if address.ip().is_unspecified() { loopback } else { address.ip() };
+                format!("http://{}/", SocketAddr::new(ip, address.port()))
+            }
+            AdminListen::Socket(path) => format!("unix:{}", path.display()),
+        };
+        let url = reqwest::Url::parse(&url).context("admin.listen cannot be asked")?;
+        Ok(Some(Self { admin: Admin { url, token_file: admin.token_file.clone(), json: false } }))
+    }
+
+    /// The name of the gateway that answers there; none if nobody does.
+    pub(crate) async fn gateway(&self) -> Result<Option<String>> {
+        let asked = tokio::time::timeout(HEALTH_TIMEOUT, self.admin.health("healthz")).await;
+        if !matches!(asked, Ok(Ok((true, _)))) {
+            return Ok(None);
+        }
+        match self.admin.call(Method::GET, "status", &[], &[]).await {
+            Ok(status) => Ok(status.and_then(|status| Some(status.get("gateway")?.as_str()?.to_owned()))),
+            Err(error) => {
+                output::diagnose(&format!("the gateway at {} is not asked: {error:#}", self.admin.url));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Has it look at domains, divided by commas; at all if there are none.
+    pub(crate) async fn examine(&self, domains: &str) -> Result<Value> {
+        let query = [("domains", domains.to_owned())];
+        let found = self.admin.call(Method::POST, "doctor", &["examine"], &query).await?;
+        found.context("the gateway that runs is older than this program: restart it, or look with --apart")
     }
 }
 

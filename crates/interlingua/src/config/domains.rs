@@ -6,8 +6,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use adapter_api::{Credentials, DomainPattern, Trunk};
-use impp_model::Kind;
 use impp_model::domain::Domain;
+use impp_model::{Address, Kind};
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -40,6 +40,15 @@ pub struct DomainTable {
     /// What the domain's SIP server wants before it takes anything, and how it is watched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trunk: Option<TrunkTable>,
+    /// The address of a user of this domain that sends back every message it gets and lets itself be watched: `doctor` tries the
+    /// whole way there and back with it, by messages that count nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"echo@sip.example.com")]
+    pub echo: Option<String>,
+    /// How often the gateway itself does so, for `interlingua_canary_up`. Omitted: only `doctor` does.
+    #[serde(default, with = "adapter_api::duration::optional", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", example = &"1m")]
+    pub canary_every: Option<Duration>,
     /// When the same domain lives in several networks: the name under which the others see the users of this one. Each
     /// table of the domain but one needs it, and no two may be the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -148,6 +157,11 @@ impl DomainTable {
     pub fn seen_as(&self) -> &Domain {
         self.shown_as.as_ref().unwrap_or(&self.name)
     }
+
+    /// Where canaries are sent back, if anywhere; `check` has seen to it that it is an address.
+    pub(crate) fn echo_address(&self) -> Option<Address> {
+        Address::parse_bare(self.echo.as_ref()?).ok()
+    }
 }
 
 /// A rule on who may send to whom.
@@ -194,11 +208,19 @@ pub enum Action {
 pub struct Network(pub IpNet);
 
 impl Network {
+    /// Whether all of it is this host.
+    pub fn is_loopback(&self) -> bool {
+        LOOPBACK.iter().filter_map(|net| IpNet::from_str(net).ok()).any(|net| net.contains(&self.0))
+    }
+
     /// Whether all of it is loopback or private address space, where a UDP source can be believed.
     pub fn is_private(&self) -> bool {
         PRIVATE.iter().filter_map(|net| IpNet::from_str(net).ok()).any(|net| net.contains(&self.0))
     }
 }
+
+/// RFC 1122 §3.2.1.3, RFC 4291 §2.5.3.
+const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1/128"];
 
 /// RFC 1122 §3.2.1.3, RFC 1918 §3, RFC 3927 §2.1, RFC 4291 §2.5.3, RFC 4193 §3.1, RFC 4291 §2.5.6.
 const PRIVATE: [&str; 8] = [

@@ -24,8 +24,8 @@ pub(crate) use read::{nearest, read};
 pub use reference::reference;
 pub use schema::schema;
 pub use tables::{
-    Acme, AcmeChallenge, Admin, AdminListen, Delivery, Dns, ExternalAccount, Gateway, Log, LogFormat, Notice, Policy,
-    PolicyRates, Presence, Relay, Routing, StoreLimits, Tls, Trace,
+    Acme, AcmeChallenge, Admin, AdminListen, Archive, ArchiveTo, Delivery, Dns, ExternalAccount, Gateway, Log,
+    LogFormat, Notice, Policy, PolicyRates, Presence, Relay, Routing, StoreLimits, Tls, Trace, WhenAway,
 };
 
 use crate::adapters::{self, Configured};
@@ -69,6 +69,9 @@ pub struct Config {
     /// How long is remembered where each message went.
     #[serde(default)]
     pub trace: Trace,
+    /// Operations told to an archive outside, each when it is taken and when it ends. Omitted: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive: Option<Archive>,
     /// Subscriptions to presence.
     #[serde(default)]
     pub presence: Presence,

@@ -128,17 +128,39 @@ fn explain(key: Key, message: &str) -> Problem {
         Some((problem, wanted)) => (problem.trim_end_matches([',', ';', ' ']), format!("write {}", in_words(wanted))),
         None => (message, "correct the value; see `interlingua config reference`".to_owned()),
     };
-    Problem::syntax(key, problem, remedy)
+    Problem::syntax(key, plainly(problem), remedy)
 }
 
 /// What Rust calls `wanted`, as people say it.
 fn in_words(wanted: &str) -> &str {
     match wanted {
-        "usize" | "u64" | "u32" | "u16" => "a whole number without quotes, 0 or more",
-        "a string" => "text in quotes",
+        "usize" | "u64" | "u32" | "u16" | "u8" => "a whole number without quotes, 0 or more",
+        "isize" | "i64" | "i32" => "a whole number without quotes",
+        "f64" | "f32" => "a number without quotes",
+        "a string" | "a borrowed string" | "path string" | "string or map" => "text in quotes",
         "a boolean" => "true or false",
+        "a sequence" => "a list in brackets, as [\"one\", \"two\"]",
+        "a map" => "a table",
+        _ if wanted.starts_with("a nonzero ") => "a whole number without quotes, 1 or more",
+        _ if wanted.starts_with("struct ") => "a table",
         _ => wanted,
     }
+}
+
+/// What is said of a value that has another type, as people say it.
+fn plainly(problem: &str) -> String {
+    let said = problem.strip_prefix("invalid type: ").or_else(|| problem.strip_prefix("invalid value: "));
+    let Some(found) = said else { return problem.to_owned() };
+    let quoted = |what: &str| found.strip_prefix(what).map(|value| value.trim_matches(['`', ' ']).to_owned());
+    let number = quoted("integer ").or_else(|| quoted("floating point ")).map(|number| format!("the number {number}"));
+    let text = || quoted("string ").map(|text| format!("the text {text}"));
+    let found = number.or_else(text).or_else(|| quoted("boolean ")).unwrap_or_else(|| match found {
+        "sequence" => "a list".to_owned(),
+        "map" => "a table".to_owned(),
+        "null" | "unit value" => "nothing".to_owned(),
+        other => other.to_owned(),
+    });
+    format!("{found} does not belong here")
 }
 
 /// What to do about an unknown name where `known` ones are allowed.
@@ -270,6 +292,37 @@ mod tests {
             ("a", 5060, Duration::from_secs(2), 0)
         );
         assert!(matches!(table.kind, Kind::Open) && found.is_empty());
+    }
+
+    #[test]
+    fn what_serde_says_is_said_plainly() {
+        #[derive(Debug, Deserialize)]
+        #[allow(dead_code, reason = "only read")]
+        struct All {
+            text: String,
+            count: u32,
+            some: std::num::NonZeroU32,
+            switch: bool,
+            list: Vec<String>,
+            table: Table,
+        }
+        let value = json!({"text": 5, "count": -1, "some": 0, "switch": "yes", "list": true, "table": [1.5]});
+        let mut problems = Vec::new();
+        let _: Option<All> = read(value, &Key::default(), &mut problems, &mut Vec::new());
+        let said = |key: &str| {
+            let of_key = |problem: &&Problem| problem.key.to_string() == key;
+            problems.iter().find(of_key).map(|problem| format!("{}: {}", problem.problem, problem.remedy)).unwrap()
+        };
+        assert_eq!(said("text"), "the number 5 does not belong here: write text in quotes");
+        assert_eq!(said("count"), "the number -1 does not belong here: write a whole number without quotes, 0 or more");
+        assert_eq!(said("some"), "the number 0 does not belong here: write a whole number without quotes, 1 or more");
+        assert_eq!(said("switch"), "the text \"yes\" does not belong here: write true or false");
+        assert_eq!(said("list"), "true does not belong here: write a list in brackets, as [\"one\", \"two\"]");
+        for problem in &problems {
+            let text = format!("{} {}", problem.problem, problem.remedy);
+            let rust = ["invalid type", "sequence", "struct ", "u32", "usize", "map", "integer", "boolean"];
+            assert!(!rust.iter().any(|word| text.contains(word)), "{text}");
+        }
     }
 
     #[test]

@@ -4,17 +4,16 @@ use std::time::SystemTime;
 
 use adapter_api::Check;
 use serde_json::Value;
-use transport::Tls;
 use transport::tls::{EXPIRY_WARNING, IdentityFault, Shown};
 
-use super::{Report, names};
-use crate::config::{Checked, DomainTable};
+use super::{Patient, Report, names};
+use crate::config::DomainTable;
 
 /// Looks at what is shown to networks that speak TLS with this gateway about `table`.
-pub(super) fn domain(checked: &Checked, tls: &Tls, table: &DomainTable, report: &mut Report) {
-    let (in_sip, in_xmpp) = names::shown_in(&checked.config, table);
+pub(super) fn domain(patient: &Patient<'_>, table: &DomainTable, report: &mut Report) {
+    let (in_sip, in_xmpp) = names::shown_in(patient.config, table);
     let speaks_tls = |kind: &str| {
-        checked.config.adapter.values().any(|table| {
+        patient.config.adapter.values().any(|table| {
             let listens = table.get("listen").and_then(Value::as_array).into_iter().flatten();
             let mut secured = listens.filter_map(Value::as_str).filter(|listen| listen.starts_with("tls:"));
             let is_kind = table.get("type").and_then(Value::as_str) == Some(kind);
@@ -28,7 +27,7 @@ pub(super) fn domain(checked: &Checked, tls: &Tls, table: &DomainTable, report: 
     }
     let name = table.seen_as();
     let order = format!("order one with the name {name} (see [tls.acme]) and list it in [tls] certificates");
-    let Some(shown) = tls.shown(name) else {
+    let Some(shown) = patient.tls.shown(name) else {
         return report.add(name.as_str(), Check::fail("certificate names", "there is no certificate", order));
     };
     let file = shown.file.display().to_string();

@@ -1,23 +1,30 @@
 //! What `doctor` looks at: what a gateway has published, what it shows, and each peer as it answers at this moment.
 
+mod canaries;
 mod certificates;
 mod names;
 mod peers;
+mod running;
 
 use std::collections::BTreeMap;
 
 use adapter_api::{Check, Verdict};
-use anyhow::Result;
 use impp_model::domain::Domain;
-use serde::Serialize;
+use impp_resolve::Dns;
+use interwork::Core;
+use serde::{Deserialize, Serialize};
+use transport::Tls;
 
-use crate::config::{Checked, Role};
-use crate::gateway::Gateway;
-use crate::stored::Stored;
+use crate::config::{Config, Role};
+
+pub(crate) use running::Practice;
 
 /// What was found.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Report {
+    /// Who looked, if it was not the process that shows this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) by: Option<String>,
     /// The worst of the verdicts.
     pub(crate) verdict: Option<Verdict>,
     /// Everything that was looked at, in order.
@@ -27,7 +34,7 @@ pub(crate) struct Report {
 }
 
 /// One thing that was looked at.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Looked {
     /// The domain that it is about, or the gateway's name.
     pub(crate) domain: String,
@@ -43,24 +50,44 @@ impl Report {
     }
 }
 
-/// Looks at `domains`, or at the gateway and every domain it knows by name; to be called within a runtime.
-pub(crate) async fn examine(checked: &Checked, domains: &[Domain]) -> Result<Report> {
-    let gateway = Gateway::new(checked, Stored::none()?)?;
+/// The gateway that is looked at.
+pub(crate) struct Patient<'p> {
+    /// What it is configured with.
+    pub(crate) config: &'p Config,
+    /// Its hub.
+    pub(crate) core: &'p Core,
+    /// Its certificates.
+    pub(crate) tls: &'p Tls,
+    /// Its name service.
+    pub(crate) dns: &'p dyn Dns,
+    /// Whether its adapters run; else they are asked, and carry nothing.
+    pub(crate) runs: bool,
+}
+
+/// Looks at `domains`, or at the gateway and every domain it knows by name; `began` hears the name of each before it is looked at.
+pub(crate) async fn examine(patient: &Patient<'_>, domains: &[Domain], began: impl Fn(&Domain)) -> Report {
     let mut report = Report::default();
     let is_meant = |name: &Domain| domains.is_empty() || domains.contains(name);
-    let own = &checked.config.gateway.name;
+    let own = &patient.config.gateway.name;
     if is_meant(own) {
-        names::gateway(checked, &gateway, &mut report).await;
+        began(own);
+        names::gateway(patient, &mut report).await;
     }
-    let tables = checked.config.domain.iter();
+    let tables = patient.config.domain.iter();
     for table in tables.clone().filter(|table| table.role == Role::Local && is_meant(table.seen_as())) {
-        names::domain(checked, &gateway, table, &mut report).await;
-        certificates::domain(checked, &gateway.tls, table, &mut report);
+        began(table.seen_as());
+        names::domain(patient, table, &mut report).await;
+        certificates::domain(patient, table, &mut report);
     }
-    let known = tables.clone().map(|table| table.seen_as()).filter(|name| is_meant(name));
+    for table in tables.clone().filter(|table| is_meant(table.seen_as())) {
+        began(table.seen_as());
+        peers::domain(patient, table.seen_as(), &mut report).await;
+        canaries::domain(patient, table, &mut report).await;
+    }
     let strangers = domains.iter().filter(|name| *name != own && tables.clone().all(|table| table.seen_as() != *name));
-    for domain in known.chain(strangers) {
-        peers::domain(checked, &gateway, domain, &mut report).await;
+    for domain in strangers {
+        began(domain);
+        peers::domain(patient, domain, &mut report).await;
     }
-    Ok(report)
+    report
 }

@@ -8,9 +8,8 @@ use impp_resolve::{Dns, DnsError, Name, Naptr, Record, RecordType, Srv};
 use serde_json::Value;
 use transport::dane::SecureDns;
 
-use super::Report;
-use crate::config::{Checked, Config, DomainTable};
-use crate::gateway::Gateway;
+use super::{Patient, Report};
+use crate::config::{Config, DomainTable};
 use crate::zone;
 
 /// A record to publish.
@@ -116,11 +115,11 @@ fn wanted(config: &Config, table: &DomainTable) -> Vec<Wanted> {
 }
 
 /// The gateway's own name: everything else leads there.
-pub(super) async fn gateway(checked: &Checked, gateway: &Gateway, report: &mut Report) {
-    let name = &checked.config.gateway.name;
+pub(super) async fn gateway(patient: &Patient<'_>, report: &mut Report) {
+    let name = &patient.config.gateway.name;
     let (mut found, mut error) = (BTreeSet::new(), None);
     for kind in [RecordType::A, RecordType::Aaaa] {
-        match ask(&*gateway.dns, name.as_str(), kind).await {
+        match ask(patient.dns, name.as_str(), kind).await {
             Ok(records) => found.extend(records.iter().filter_map(Record::address)),
             Err(problem) => error = Some(problem),
         }
@@ -136,16 +135,16 @@ pub(super) async fn gateway(checked: &Checked, gateway: &Gateway, report: &mut R
         }
     };
     report.add(name.as_str(), check);
-    if let Ok(Some(secure)) = zone::secure(&checked.config.dns) {
-        associations(checked, gateway, &*secure, report).await;
+    if let Ok(Some(secure)) = zone::secure(&patient.config.dns) {
+        associations(patient, &*secure, report).await;
     }
 }
 
 /// RFC 7673: what vouches for our certificate where name service is signed.
-async fn associations(checked: &Checked, gateway: &Gateway, secure: &dyn SecureDns, report: &mut Report) {
-    let name = &checked.config.gateway.name;
-    let Some(association) = gateway.tls.shown(name).and_then(|shown| shown.association) else { return };
-    for (_, port) in Offer::of(&checked.config).xmpp {
+async fn associations(patient: &Patient<'_>, secure: &dyn SecureDns, report: &mut Report) {
+    let name = &patient.config.gateway.name;
+    let Some(association) = patient.tls.shown(name).and_then(|shown| shown.association) else { return };
+    for (_, port) in Offer::of(patient.config).xmpp {
         let owner = format!("_{port}._tcp.{name}");
         let line = format!("{owner}. IN TLSA {association}");
         let item = format!("{owner} TLSA");
@@ -168,12 +167,12 @@ async fn associations(checked: &Checked, gateway: &Gateway, secure: &dyn SecureD
 }
 
 /// What leads others to the users of a local domain.
-pub(super) async fn domain(checked: &Checked, gateway: &Gateway, table: &DomainTable, report: &mut Report) {
+pub(super) async fn domain(patient: &Patient<'_>, table: &DomainTable, report: &mut Report) {
     let domain = table.seen_as().as_str();
-    for wanted in wanted(&checked.config, table) {
+    for wanted in wanted(patient.config, table) {
         let kind = wanted.record.record_type();
         let item = format!("{} {kind}", wanted.owner);
-        let check = match ask(&*gateway.dns, &wanted.owner, kind).await {
+        let check = match ask(patient.dns, &wanted.owner, kind).await {
             Ok(found) => compare(item, &wanted, &found),
             Err(problem) => silent(&item, &problem),
         };
@@ -181,13 +180,13 @@ pub(super) async fn domain(checked: &Checked, gateway: &Gateway, table: &DomainT
         report.add(domain, check);
     }
     // With an adapter for servers, too, it is this gateway that is found.
-    if Offer::of(&checked.config).xmpp.is_empty() {
-        behind_server(checked, gateway, table.seen_as(), report).await;
+    if Offer::of(patient.config).xmpp.is_empty() {
+        behind_server(patient, table.seen_as(), report).await;
     }
 }
 
 /// A domain that is a component of an XMPP server is found where that server is.
-async fn behind_server(checked: &Checked, gateway: &Gateway, domain: &Domain, report: &mut Report) {
+async fn behind_server(patient: &Patient<'_>, domain: &Domain, report: &mut Report) {
     let is_component = |table: &Value| {
         table.get("type").and_then(Value::as_str) == Some("xmpp-component")
             && table
@@ -195,12 +194,12 @@ async fn behind_server(checked: &Checked, gateway: &Gateway, domain: &Domain, re
                 .and_then(Value::as_str)
                 .is_some_and(|name| name.eq_ignore_ascii_case(domain.as_str()))
     };
-    if !checked.config.adapter.values().any(is_component) {
+    if !patient.config.adapter.values().any(is_component) {
         return;
     }
     let owner = format!("_xmpp-server._tcp.{domain}");
     let item = format!("{owner} SRV");
-    let check = match ask(&*gateway.dns, &owner, RecordType::Srv).await {
+    let check = match ask(patient.dns, &owner, RecordType::Srv).await {
         Ok(found) if found.is_empty() => Check::warn(
             item,
             "not there: only the XMPP server behind the component link finds these users",

@@ -99,9 +99,15 @@ impl Engine for FjallEngine {
             Some(after) if after >= prefix => Bound::Excluded(after),
             Some(_) | None => Bound::Included(prefix),
         };
-        for guard in files.space(space).range::<&[u8], _>((from, Bound::Unbounded)) {
+        // Without an end the engine would walk over everything deleted behind the prefix, in search of the next record.
+        let end = behind(prefix);
+        if end.as_deref().zip(after).is_some_and(|(end, after)| end <= after) {
+            return Ok(());
+        }
+        let until = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        for guard in files.space(space).range::<&[u8], _>((from, until)) {
             let (key, octets) = guard.into_inner()?;
-            if !key.starts_with(prefix) || look(&key, &octets).is_break() {
+            if look(&key, &octets).is_break() {
                 break;
             }
         }
@@ -137,5 +143,48 @@ impl Engine for FjallEngine {
 
     fn note_watermark(&self, last: &[u64]) {
         self.watermark.note(last);
+    }
+}
+
+/// The first key behind all that begin with `prefix`, unless these are the last there can be.
+fn behind(prefix: &[u8]) -> Option<Vec<u8>> {
+    let last = prefix.iter().rposition(|octet| *octet < u8::MAX)?;
+    let mut end = prefix.get(..=last)?.to_vec();
+    *end.last_mut()? += 1;
+    Some(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_behind_a_prefix() {
+        for (prefix, end) in [(&[1][..], Some(vec![2])), (&[1, 255, 255], Some(vec![2])), (&[255], None), (&[], None)] {
+            assert_eq!(behind(prefix), end);
+        }
+    }
+
+    #[test]
+    fn a_scan_shows_its_prefix_and_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let (watermark, _) = Watermark::open(&folder.path().join("watermark")).unwrap();
+        let engine = FjallEngine::open(&folder.path().join("engine"), watermark).unwrap();
+        let keys = [&[0, 255][..], &[1], &[1, 0], &[1, 255, 255], &[2], &[255], &[255, 255, 7]];
+        let writes = keys.map(|key| ((Space::Meta, key.to_vec()), Some(vec![0])));
+        engine.apply(&writes).unwrap();
+        let scan = |prefix: &[u8], after: Option<&[u8]>| {
+            let mut seen = Vec::new();
+            let look = |key: &[u8], _: &[u8]| {
+                seen.push(key.to_vec());
+                ControlFlow::Continue(())
+            };
+            engine.scan(Space::Meta, prefix, after, look).unwrap();
+            seen
+        };
+        assert_eq!(scan(&[1], None), [&[1][..], &[1, 0], &[1, 255, 255]]);
+        assert_eq!(scan(&[1], Some(&[1, 0])), [&[1, 255, 255][..]]);
+        assert_eq!(scan(&[255], None), [&[255][..], &[255, 255, 7]]);
+        assert_eq!(scan(&[], None).len(), keys.len());
     }
 }

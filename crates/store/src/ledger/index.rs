@@ -240,6 +240,12 @@ impl Index {
         self.pairs.get(&pair).map_or((0, false), |queue| (queue.entries.len(), queue.spooled > 0))
     }
 
+    /// An entry as others see it.
+    pub(super) fn item(&self, seq: Seq, slot: &Slot) -> Item {
+        let first = self.pairs.get(&slot.pair).and_then(|queue| queue.entries.front().copied());
+        Item::new(seq, slot, first.filter(|first| *first != seq))
+    }
+
     /// The waiting entries of a pair, oldest first.
     pub(super) fn waiting_of(&self, pair: Pair, limit: usize) -> Vec<Seq> {
         let entries = self.pairs.get(&pair).map(|queue| queue.entries.iter());
@@ -412,12 +418,14 @@ pub struct Item {
     pub uncertain: bool,
     /// Why the last try failed.
     pub last: Option<Cause>,
+    /// The entry of the same two addresses that goes before it, and that it waits for.
+    pub behind: Option<Seq>,
     /// Octets.
     pub size: u64,
 }
 
 impl Item {
-    pub(super) fn new(seq: Seq, slot: &Slot) -> Self {
+    pub(super) fn new(seq: Seq, slot: &Slot, behind: Option<Seq>) -> Self {
         let Progress { class, attempts, next_try, uncertain, last, edition: _ } = slot.progress;
         Self {
             seq,
@@ -432,6 +440,7 @@ impl Item {
             next_try,
             uncertain,
             last,
+            behind,
             size: slot.size,
         }
     }

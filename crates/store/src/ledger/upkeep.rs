@@ -66,7 +66,7 @@ impl Ledger {
 
     /// The same, of those whose hops `admit` lets pass: asked once for each that is given, and no more once it refuses a hop.
     pub fn due_if(&self, now: Timestamp, limit: usize, admit: impl FnMut(Option<&str>) -> bool) -> Vec<Item> {
-        self.index.lock().due(now, limit, admit).map(|(seq, slot)| Item::new(seq, slot)).collect()
+        self.index.lock().due(now, limit, admit).map(|(seq, slot)| Item::new(seq, slot, None)).collect()
     }
 
     /// When [`due`](Self::due), [`take_expired`](Self::take_expired) or [`take_warnings`](Self::take_warnings) next have
@@ -118,12 +118,14 @@ impl Ledger {
 
     /// At most `limit` entries in the order of their numbers, those after `after`.
     pub fn list(&self, after: Option<Seq>, limit: usize) -> Vec<Item> {
-        self.index.lock().iter(after).take(limit).map(|(seq, slot)| Item::new(seq, slot)).collect()
+        let index = self.index.lock();
+        index.iter(after).take(limit).map(|(seq, slot)| index.item(seq, slot)).collect()
     }
 
     /// One entry, without its content.
     pub fn item(&self, seq: Seq) -> Result<Item, LedgerError> {
-        self.index.lock().get(seq).map(|slot| Item::new(seq, slot))
+        let index = self.index.lock();
+        index.get(seq).map(|slot| index.item(seq, slot))
     }
 
     /// Makes a waiting entry due at once; those of its pair before it are not overtaken.

@@ -90,7 +90,7 @@ impl Fixture {
     }
 
     fn streams(&self) -> usize {
-        self.shared.users.iter().map(|user| user.mailbox(|mailbox| mailbox.streams())).sum()
+        self.shared.users.all().iter().map(|user| user.mailbox(|mailbox| mailbox.streams())).sum()
     }
 }
 
@@ -138,7 +138,7 @@ async fn a_client_that_does_not_read_is_let_go_and_costs_no_more_than_its_pipe()
     f.write(EVENTS).await;
     f.read_until(": interlingua").await;
     assert_eq!(f.streams(), 1);
-    for user in f.shared.users.iter() {
+    for user in f.shared.users.all() {
         let waiting = || crate::users::Waiting { settle: adapter_api::settle_channel().0, deadline: Instant::now() };
         for _ in 0..100 {
             user.mailbox(|mailbox| mailbox.append("message", "x".repeat(1000).into(), waiting())).unwrap();

@@ -20,6 +20,9 @@ pub struct Args {
     /// End after the report, with status 0 if everything was as expected
     #[arg(long)]
     exit: bool,
+    /// Print the report as one JSON object
+    #[arg(long, requires = "exit")]
+    json: bool,
 }
 
 /// A user of the demonstration.
@@ -109,8 +112,11 @@ pub fn run(args: &Args) -> Result<Ended> {
 async fn demo(args: &Args) -> Result<Ended> {
     let late = "the demonstration took too long";
     let mut world = tokio::time::timeout(REPORT_LIMIT, World::start()).await.context(late)??;
-    output::text(&world.describe())?;
-    let good = tokio::time::timeout(REPORT_LIMIT, report::run(&mut world)).await.context(late)??;
+    if !args.json {
+        output::text(&world.describe())?;
+    }
+    let rows = tokio::time::timeout(REPORT_LIMIT, report::run(&mut world, !args.json)).await.context(late)??;
+    let good = report::show(&rows, args.json)?;
     if !args.exit {
         output::text(&world.hints())?;
         keep_serving(&mut world).await?;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use interwork::Trace;
+use serde::Serialize;
 
 use super::world::World;
 use super::{Heard, Side, Told};
@@ -18,32 +19,57 @@ const NO_ERROR: Duration = Duration::from_millis(50);
 /// How long the hub may take to note an outcome that both users know already.
 const NOTING: Duration = Duration::from_secs(1);
 
-/// Sends everything, prints one line for each; whether all was as expected.
-pub(super) async fn run(world: &mut World) -> Result<bool> {
-    let (mut good, mut all) = (0, 0);
+/// What became of one step.
+#[derive(Debug, Serialize)]
+pub(super) struct Row {
+    from: &'static str,
+    to: &'static str,
+    what: &'static str,
+    milliseconds: f64,
+    why: String,
+    as_expected: bool,
+}
+
+/// Prints how much was as expected; whether all was.
+pub(super) fn show(rows: &[Row], json: bool) -> Result<bool> {
+    let (good, all) = (rows.iter().filter(|row| row.as_expected).count(), rows.len());
+    if json {
+        output::json(&serde_json::json!({ "ok": good == all, "as_expected": good, "steps": rows }))?;
+    } else {
+        output::text(&format!("{good} of {all} as expected"))?;
+    }
+    Ok(good == all)
+}
+
+/// Sends everything; prints one line for each as it happens, if wanted.
+pub(super) async fn run(world: &mut World, prints: bool) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    let mut add = |row: Row| {
+        if prints {
+            line(&row)?;
+        }
+        rows.push(row);
+        anyhow::Ok(())
+    };
     for from in Side::ALL {
         for to in Side::ALL.into_iter().filter(|to| *to != from) {
-            all += 1;
-            good += usize::from(deliver(world, from, to).await?);
+            add(deliver(world, from, to).await?)?;
         }
     }
     // One unknown user on every side, asked for by another.
     for (from, to) in [(Side::Sip, Side::Xmpp), (Side::Xmpp, Side::Native), (Side::Native, Side::Sip)] {
-        all += 1;
-        good += usize::from(refuse(world, from, to).await?);
+        add(refuse(world, from, to).await?)?;
     }
     for of in Side::ALL {
         for watcher in Side::ALL.into_iter().filter(|watcher| *watcher != of) {
-            all += 1;
-            good += usize::from(watch(world, of, watcher).await?);
+            add(watch(world, of, watcher).await?)?;
         }
     }
-    output::text(&format!("{good} of {all} as expected"))?;
-    Ok(good == all)
+    Ok(rows)
 }
 
 /// A message to a user who is there.
-async fn deliver(world: &mut World, from: Side, to: Side) -> Result<bool> {
+async fn deliver(world: &mut World, from: Side, to: Side) -> Result<Row> {
     let text = format!("Grüße von {} an {}: \"äöü ß\" <&> 👋🏽 — {}", from.name(), to.name(), to.user());
     let expected = Heard { by: to, from: from.address(), text };
     let start = Instant::now();
@@ -64,12 +90,11 @@ async fn deliver(world: &mut World, from: Side, to: Side) -> Result<bool> {
         (Some(_), Some(Told::Accepted(words))) => ("delivered", format!("sender told {words}")),
         (Some(_), None) => ("delivered", "no error came back".to_owned()),
     };
-    line(from, to, what, took, &why(trace.as_ref(), &detail))?;
-    Ok(good)
+    Ok(row(from, to, what, took, why(trace.as_ref(), &detail), good))
 }
 
 /// A message to a user who is not there: its sender must be told.
-async fn refuse(world: &World, from: Side, to: Side) -> Result<bool> {
+async fn refuse(world: &World, from: Side, to: Side) -> Result<Row> {
     let start = Instant::now();
     let told = world.users.send(from, &format!("nobody@{}", to.domain()), "Is anybody there?", PATIENCE).await?;
     let took = start.elapsed();
@@ -79,12 +104,11 @@ async fn refuse(world: &World, from: Side, to: Side) -> Result<bool> {
         Some(Told::Accepted(words)) => (false, "accepted", format!("no such user, but sender told {words}")),
         None => (false, "untold", "no such user, and sender not told".to_owned()),
     };
-    line(from, to, what, took, &why(trace.as_ref(), &words))?;
-    Ok(good)
+    Ok(row(from, to, what, took, why(trace.as_ref(), &words), good))
 }
 
 /// The presence of a user, for a watcher: asked for, allowed and seen with its status text.
-async fn watch(world: &mut World, of: Side, watcher: Side) -> Result<bool> {
+async fn watch(world: &mut World, of: Side, watcher: Side) -> Result<Row> {
     let expected = Heard::seen(watcher, of.address(), of.note());
     let start = Instant::now();
     let World { users, heard, .. } = &mut *world;
@@ -106,13 +130,16 @@ async fn watch(world: &mut World, of: Side, watcher: Side) -> Result<bool> {
     let (_, rows) = world.gateway.core.subscriptions(None, 16).await;
     let standing = rows.iter().find(|row| of_pair(row));
     let standing = standing.map_or("no subscription".to_owned(), |row| format!("{}, {}", row.authorization, row.state));
-    line(of, watcher, what, start.elapsed(), &format!("presence; {standing}; {detail}"))?;
-    Ok(good)
+    Ok(row(of, watcher, what, start.elapsed(), format!("presence; {standing}; {detail}"), good))
 }
 
-fn line(from: Side, to: Side, what: &str, took: Duration, why: &str) -> Result<()> {
-    let pair = format!("{} -> {}", from.name(), to.name());
-    output::text(&format!("{pair:<16}  {what:<9}  {:>7.1} ms  why {why}", took.as_secs_f64() * 1000.0))
+fn row(from: Side, to: Side, what: &'static str, took: Duration, why: String, as_expected: bool) -> Row {
+    Row { from: from.name(), to: to.name(), what, milliseconds: took.as_secs_f64() * 1000.0, why, as_expected }
+}
+
+fn line(Row { from, to, what, milliseconds, why, .. }: &Row) -> Result<()> {
+    let pair = format!("{from} -> {to}");
+    output::text(&format!("{pair:<16}  {what:<9}  {milliseconds:>7.1} ms  why {why}"))
 }
 
 /// The newest trace of this pair, once its outcome is noted.

@@ -1,7 +1,5 @@
 //! `interlingua store`: looks after the data directory of a gateway that is not running.
 
-mod progress;
-
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -17,8 +15,8 @@ use store::{DataDir, FjallStore, Opened, Options, SteadyClock, Store};
 use crate::cli::Ended;
 use crate::config;
 use crate::output;
+use crate::progress::Progress;
 use crate::stored::{self, Place};
-use progress::Progress;
 
 /// Look after the data directory of a gateway that is not running
 #[derive(Debug, clap::Args)]
@@ -105,7 +103,7 @@ fn check(args: &CheckArgs) -> Result<Ended> {
     let options = place.options()?;
     let data_dir = place.lock()?;
     let checked = {
-        let _progress = Progress::start("records", options.looked.clone());
+        let _progress = counting("records", options.looked.clone());
         FjallStore::check(&data_dir, &options).map_err(|error| place.explain(error))?
     };
     let (opened, unreadable) = (&checked.opened, checked.unreadable);
@@ -131,7 +129,7 @@ fn export(args: &ExportArgs) -> Result<Ended> {
     let (store, opened) = place.open()?;
     tell_damage(&opened);
     let written = Arc::new(AtomicU64::new(0));
-    let progress = Progress::start("records", written.clone());
+    let progress = counting("records", written.clone());
     let records = match &args.output {
         Some(path) => {
             let make = || File::options().write(true).create_new(true).mode(0o600).open(path);
@@ -167,7 +165,7 @@ fn import(args: &ImportArgs) -> Result<Ended> {
     };
     let (store, _) = place.open()?;
     let read = Arc::new(AtomicU64::new(0));
-    let progress = Progress::start("records", read.clone());
+    let progress = counting("records", read.clone());
     let mut lines = Counted { inner: BufReader::new(input), count: read };
     let records =
         store::import(&store, &mut lines).context("nothing more was imported; start again with a new data_dir")?;
@@ -237,9 +235,14 @@ impl Place {
         // A command frees room: it needs none in reserve.
         let options = Options { disk_reserve: 0, ..self.options()? };
         let data_dir = self.lock()?;
-        let _progress = Progress::start("records looked at", options.looked.clone());
+        let _progress = counting("records looked at", options.looked.clone());
         FjallStore::open(data_dir, &options).map_err(|error| self.explain(error))
     }
+}
+
+/// Shows a count while something takes long.
+fn counting(what: &'static str, count: Arc<AtomicU64>) -> Progress {
+    Progress::start(move || format!("{} {what}", count.load(Ordering::Relaxed)))
 }
 
 /// A reader or writer that counts lines.

@@ -12,6 +12,9 @@ use super::Check;
 /// Shorter than the time in which an unanswered request is given up and its server tried again.
 const MIN_KEEP_ALIVE: Duration = Duration::from_secs(5);
 
+/// As long as a canary may take.
+const MIN_CANARY: Duration = crate::canaries::PATIENCE;
+
 impl Check<'_> {
     pub(super) fn domains(&mut self) {
         let mut first = BTreeMap::new();
@@ -28,6 +31,7 @@ impl Check<'_> {
             self.trusted(&key, domain);
             self.provable(&key, domain);
             self.trunk(&key, domain);
+            self.echo(&key, domain);
             if let Some(next_hop) = &domain.next_hop {
                 self.next_hop(key.name("next_hop"), next_hop, domain.adapter.as_deref());
             }
@@ -139,6 +143,33 @@ impl Check<'_> {
         }
     }
 
+    fn echo(&mut self, key: &Key, domain: &DomainTable) {
+        let Some(echo) = &domain.echo else {
+            if domain.canary_every.is_some() {
+                let remedy = "name an address that sends back what it gets in echo, or remove it";
+                self.warning(key.name("canary_every"), "no effect without echo", remedy);
+            }
+            return;
+        };
+        let name = domain.seen_as();
+        match domain.echo_address() {
+            Some(address) if address.domain() == name && address.local() != interwork::CANARY => {}
+            Some(address) if address.domain() == name => {
+                let remedy = "name a user that sends back what it gets";
+                self.problem(key.name("echo"), "this is where the gateway's own canaries come from", remedy);
+            }
+            Some(_) | None => {
+                let problem = format!("{echo} is no address of {name}");
+                self.problem(key.name("echo"), problem, format!("write it as \"echo@{name}\""));
+            }
+        }
+        if let Some(every) = domain.canary_every.filter(|every| *every < MIN_CANARY) {
+            let remedy = format!("write at least \"{}\"", adapter_api::duration::format(MIN_CANARY));
+            let problem = format!("{} leaves a canary no time to come back", adapter_api::duration::format(every));
+            self.problem(key.name("canary_every"), problem, remedy);
+        }
+    }
+
     /// What a component sends must come from its domain, so that domain should be a local one.
     fn component_domains(&mut self) {
         self.component_twice();
@@ -185,10 +216,6 @@ impl Check<'_> {
             }
             if let Some(next_hop) = &route.next_hop {
                 self.next_hop(key.name("next_hop"), next_hop, None);
-            }
-            let covers = |earlier: &&super::super::RouteTable| earlier.from == route.from && earlier.to == route.to;
-            if let Some(earlier) = self.config.route.iter().take(index).position(|route| covers(&route)) {
-                self.warning(key, format!("never used: route[{earlier}] matches the same"), "remove one of the two");
             }
         }
     }

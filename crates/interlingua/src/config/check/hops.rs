@@ -1,5 +1,7 @@
 //! Next hops and protocols of routes, and the users of native adapters.
 
+use std::net::{IpAddr, SocketAddr};
+
 use impp_model::Address;
 use serde_json::Value;
 use sip_proto::uri::{Scheme, SipUri};
@@ -7,6 +9,7 @@ use sip_proto::uri::{Scheme, SipUri};
 use super::super::problem::Key;
 use super::Check;
 use super::tables::is_label;
+use crate::gateway;
 
 /// The RFC 3861 label of each type of adapter that has one.
 const LABELS: [(&str, &str); 3] = [("sip", "_sip"), ("xmpp", "_xmpp"), ("xmpp-component", "_xmpp")];
@@ -45,6 +48,23 @@ impl Check<'_> {
         if !adapter_xmpp::server::is_next_hop(next_hop) {
             let remedy = "write address and port, as \"xmpp:192.0.2.1:5269\" or \"xmpp:192.0.2.1:5270;transport=tls\"";
             self.problem(key, "no next hop of XMPP", remedy);
+        } else if let Some((host, port)) =
+            next_hop.trim_start_matches("xmpp:").split(';').next().and_then(|hop| hop.rsplit_once(':'))
+        {
+            self.not_ourselves(key, host, port.parse().unwrap_or_default());
+        }
+    }
+
+    /// What goes to one of our own listeners comes back.
+    fn not_ourselves(&mut self, key: Key, host: &str, port: u16) {
+        let Ok(ip) = host.trim_matches(['[', ']']).parse::<IpAddr>() else { return };
+        let is_it = |own: &SocketAddr| {
+            own.port() == port
+                && (own.ip() == ip || own.ip().is_unspecified() && (ip.is_loopback() || ip.is_unspecified()))
+        };
+        if let Some(own) = gateway::own_listeners(self.config).into_iter().find(is_it) {
+            let problem = format!("leads back to this gateway: it listens at {own} itself");
+            self.problem(key, problem, "write the address and port of the server that is meant");
         }
     }
 
@@ -52,7 +72,13 @@ impl Check<'_> {
         let form = "write host, port and transport, as \"sip:192.0.2.1:5060;transport=tcp\"";
         match SipUri::parse(next_hop) {
             Err(error) => self.problem(key, format!("no SIP URI: {error}"), form),
-            Ok(uri) => self.sip_transport(key, &uri),
+            Ok(uri) => {
+                let secure = uri.scheme == Scheme::Sips
+                    || uri.transport().is_some_and(|transport| transport.eq_ignore_ascii_case("tls"));
+                let port = uri.port.unwrap_or(if secure { 5061 } else { 5060 });
+                self.not_ourselves(key.clone(), &uri.host.to_string(), port);
+                self.sip_transport(key, &uri);
+            }
         }
     }
 
@@ -83,10 +109,15 @@ impl Check<'_> {
             return;
         }
         match LABELS.iter().find(|(_, known)| *known == label) {
-            Some(_) if LABELS.iter().any(|(kind, known)| *known == label && self.has_type(kind)) => {}
+            Some(_) if self.speaks(label) => {}
             Some((kind, _)) => self.some_adapter(key, kind),
             None => self.problem(key, "no adapter of this gateway speaks it", "write \"_sip\" or \"_xmpp\""),
         }
+    }
+
+    /// Whether an adapter speaks the protocol of this label.
+    pub(super) fn speaks(&self, label: &str) -> bool {
+        LABELS.iter().any(|(kind, known)| *known == label && self.has_type(kind))
     }
 
     fn has_type(&self, kind: &str) -> bool {

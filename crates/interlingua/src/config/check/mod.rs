@@ -1,6 +1,7 @@
 //! What a configuration means: everything that can be judged before the gateway starts.
 
 mod domains;
+mod effect;
 mod hops;
 mod listeners;
 mod tables;
@@ -29,6 +30,8 @@ pub(super) fn check(
     check.domains();
     check.routes();
     check.native_users();
+    check.effects();
+    check.unwise();
 }
 
 struct Check<'c> {

@@ -1,6 +1,7 @@
 //! The single tables, and the names of adapters.
 
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +11,7 @@ use transport::dane::DnssecDns;
 use transport::tls::{CertificateSource, EXPIRY_WARNING, Tls};
 
 use super::super::problem::Key;
-use super::super::{Action, Config, Delivery, Role};
+use super::super::{Action, ArchiveTo, Config, Delivery, Role, Trace, WhenAway};
 use super::Check;
 use crate::{blocklists, zone};
 
@@ -34,6 +35,8 @@ impl Check<'_> {
         self.dns();
         self.delivery();
         self.presence();
+        self.archive();
+        self.trace();
         self.routing();
         self.tls();
         self.policy();
@@ -102,16 +105,13 @@ impl Check<'_> {
             let remedy = "write another long random token into it, as from `openssl rand -hex 32`";
             self.problem(read.clone(), "the same token as in token_file, which gives all rights", remedy);
         }
-        match (&full, &look) {
-            (None, _) if !admin.listen.is_local() => {
-                let remedy = "set token_file, or listen on 127.0.0.1 or a socket file";
-                self.problem(token.clone(), "missing: admin.listen is not a loopback address", remedy);
-            }
-            (None, Some(_)) => {
-                let remedy = "set token_file, too";
-                self.problem(read.clone(), "no effect: without token_file everybody may do everything", remedy);
-            }
-            (None, None) | (Some(_), _) => {}
+        if full.is_none() && !admin.listen.is_local() {
+            let remedy = "set token_file, or listen on 127.0.0.1 or a socket file";
+            self.problem(token.clone(), "missing: admin.listen is not a loopback address", remedy);
+        }
+        if full.is_none() && look.is_some() {
+            let remedy = "set token_file, too";
+            self.problem(read.clone(), "without token_file there is nobody who may do more than look", remedy);
         }
         for (key, token) in [(token, full), (read, look)] {
             match token {
@@ -138,11 +138,12 @@ impl Check<'_> {
     fn log(&mut self) {
         let level = &self.config.log.level;
         // A word alone would be a part of the program to log, and all else would be silent.
-        let odd = level.split(',').map(str::trim).find(|word| !word.contains(['=', '[']) && !is_level(word));
-        let problem = match (odd, EnvFilter::try_new(level)) {
-            (Some(odd), _) => format!("\"{odd}\" is no level"),
-            (None, Err(error)) => error.to_string(),
-            (None, Ok(_)) => return,
+        let odd = level.split(',').map(str::trim).filter(|word| !word.contains(['=', '[']) && !is_level(word));
+        let odd: Vec<_> = odd.map(|word| format!("\"{word}\" is no level")).collect();
+        let problem = match (odd.is_empty(), EnvFilter::try_new(level)) {
+            (false, _) => odd.join(", "),
+            (true, Err(error)) => error.to_string(),
+            (true, Ok(_)) => return,
         };
         let remedy = "write error, warn, info, debug or trace, or directives as \"info,adapter_sip=debug\"";
         self.problem(Key::parse("log.level"), problem, remedy);
@@ -167,7 +168,7 @@ impl Check<'_> {
         let dns = &self.config.dns;
         let (switch, anchors) = (Key::parse("dns.dnssec"), Key::parse("dns.trust_anchor_file"));
         if dns.dnssec && dns.zone_file.is_some() {
-            return self.warning(switch, "no effect: zone_file holds no signatures", "remove one of the two");
+            self.warning(switch, "no effect: zone_file holds no signatures", "remove one of the two");
         }
         match &dns.trust_anchor_file {
             Some(_) if !dns.dnssec => {
@@ -176,6 +177,94 @@ impl Check<'_> {
             Some(path) => {
                 if let Err(error) = DnssecDns::read_anchors(path) {
                     self.problem(anchors, error.to_string(), "give DNSKEY records in the form of a master file");
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn trace(&mut self) {
+        let (trace, key) = (&self.config.trace, Key::parse("trace"));
+        let usual = Trace::default();
+        if self.config.gateway.data_dir.is_none() {
+            for (name, changed) in [("keep", trace.keep != usual.keep), ("stored", trace.stored != usual.stored)] {
+                if changed {
+                    let problem = "no effect: nothing is stored without gateway.data_dir";
+                    self.warning(key.name(name), problem, "set gateway.data_dir, or remove it");
+                }
+            }
+        }
+        let Some(endpoint) = &trace.otlp_endpoint else { return };
+        let key = key.name("otlp_endpoint");
+        if !cfg!(feature = "otel") {
+            self.problem(key.clone(), "this program was built without OpenTelemetry", "build it with the feature otel");
+        }
+        if !reqwest::Url::parse(endpoint).is_ok_and(|url| url.scheme() == "http") {
+            let remedy = "write the URL of a collector on this host, as \"http://127.0.0.1:4318/v1/traces\"";
+            self.problem(key.clone(), "no URL that begins with http://", remedy);
+        }
+        if trace.recent == 0 {
+            self.warning(key, "no effect: without trace.recent no operation is told", "write a positive trace.recent");
+        }
+    }
+
+    fn archive(&mut self) {
+        let Some(archive) = &self.config.archive else { return };
+        let key = Key::parse("archive");
+        let spools = archive.when_away == WhenAway::Spool;
+        if spools && self.config.gateway.data_dir.is_none() {
+            let remedy = "set gateway.data_dir, or write \"block\" or \"continue\"";
+            self.problem(key.name("when_away"), "there is nowhere to spool to without gateway.data_dir", remedy);
+        }
+        if spools && archive.content {
+            let remedy = "put data_dir on an encrypted disk";
+            self.warning(
+                key.name("content"),
+                "what is spooled is not encrypted, whatever gateway.data_key_file says",
+                remedy,
+            );
+        }
+        if spools && archive.spool_octets == 0 {
+            self.problem(
+                key.name("spool_octets"),
+                "nothing could be spooled",
+                "write a positive number, or leave it out",
+            );
+        }
+        if archive.when_away == WhenAway::Continue {
+            let remedy = "write \"spool\" or \"block\" if nothing may be missing";
+            self.warning(key.name("when_away"), "what happens while the archive is away is not archived", remedy);
+        }
+        if archive.kinds.is_empty() {
+            let remedy = "name some, as \"message\", or remove the table";
+            self.warning(key.name("kinds"), "no effect: no kind of operation is archived", remedy);
+        }
+        match &archive.to {
+            ArchiveTo::File(path) | ArchiveTo::Socket(path) => {
+                if !path.parent().is_some_and(Path::is_dir) {
+                    let problem = format!("no folder for {}", path.display());
+                    self.problem(key.name("to"), problem, "create the folder, or name another file");
+                }
+            }
+            ArchiveTo::Http(url) => {
+                let is_here = |host: &str| {
+                    host == "localhost"
+                        || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+                };
+                if !reqwest::Url::parse(url).is_ok_and(|url| url.host_str().is_some_and(is_here)) {
+                    let remedy = "let a program on this host take them, and pass them on over TLS";
+                    self.warning(key.name("to"), "records cross the network in clear", remedy);
+                }
+            }
+        }
+        match &archive.token_file {
+            Some(_) if !matches!(archive.to, ArchiveTo::Http(_)) => {
+                self.warning(key.name("token_file"), "no effect: only a URL is given a token", "remove it");
+            }
+            Some(path) => {
+                if let Err(error) = std::fs::read_to_string(path) {
+                    let problem = format!("cannot read {}: {error}", path.display());
+                    self.problem(key.name("token_file"), problem, "write the token there, readable by the gateway");
                 }
             }
             None => {}
@@ -199,38 +288,45 @@ impl Check<'_> {
     }
 
     fn tls(&mut self) {
+        self.acme();
         let table = Key::parse("tls");
-        match Tls::load(self.config.tls.settings(), self.config.gateway.name.clone()) {
-            Ok(tls) => {
-                if tls.trusts_nobody() && tls.has_certificates() {
-                    let remedy = "install the package ca-certificates, or name a file of trusted certificates";
-                    self.warning(
-                        table.name("trust"),
-                        "nobody's signature counts: no peer has a valid certificate",
-                        remedy,
-                    );
-                }
-                self.acme();
-                self.xmpp_faces(&tls);
-                for (number, info) in tls.certificates().into_iter().enumerate() {
-                    if let Some(odd) = expiry(info.not_after, SystemTime::now()) {
-                        let is_ordered = number >= self.config.tls.certificates.len();
-                        let listed = table.name("certificates").index(number).name("certificate");
-                        let key = if is_ordered { table.name("acme") } else { listed };
-                        self.warning(key, odd, "renew it; the changed files are loaded without a restart");
+        let (mut settings, name) = (self.config.tls.settings(), self.config.gateway.name.clone());
+        let mut sound: Vec<_> = (0..settings.certificates.len()).collect();
+        let tls = Tls::load(settings.clone(), name.clone()).or_else(|errors| {
+            let mut untrusted = Vec::new();
+            for error in errors {
+                let own = table.name("certificates");
+                let key = match error.entry() {
+                    CertificateSource::Certificate(number) => own.index(number).name("certificate"),
+                    CertificateSource::PrivateKey(number) => own.index(number).name("private_key"),
+                    CertificateSource::Trust(number) => table.name("trust").index(number),
+                };
+                match error.entry() {
+                    CertificateSource::Certificate(bad) | CertificateSource::PrivateKey(bad) => {
+                        sound.retain(|number| *number != bad);
                     }
+                    CertificateSource::Trust(bad) => untrusted.push(bad),
                 }
+                self.problem(key, error.to_string(), error.remedy());
             }
-            Err(errors) => {
-                for error in errors {
-                    let own = table.name("certificates");
-                    let key = match error.entry() {
-                        CertificateSource::Certificate(number) => own.index(number).name("certificate"),
-                        CertificateSource::PrivateKey(number) => own.index(number).name("private_key"),
-                        CertificateSource::Trust(number) => table.name("trust").index(number),
-                    };
-                    self.problem(key, error.to_string(), error.remedy());
-                }
+            // What is wrong with one hides nothing that is odd about the others.
+            settings.certificates =
+                sound.iter().filter_map(|number| settings.certificates.get(*number).cloned()).collect();
+            let trust = settings.trust.into_iter().enumerate().filter(|(number, _)| !untrusted.contains(number));
+            settings.trust = trust.map(|(_, trust)| trust).collect();
+            Tls::load(settings, name)
+        });
+        let Ok(tls) = tls else { return };
+        if tls.trusts_nobody() && tls.has_certificates() {
+            let remedy = "install the package ca-certificates, or name a file of trusted certificates";
+            self.warning(table.name("trust"), "nobody's signature counts: no peer has a valid certificate", remedy);
+        }
+        self.xmpp_faces(&tls);
+        for (number, info) in tls.certificates().into_iter().enumerate() {
+            if let Some(odd) = expiry(info.not_after, SystemTime::now()) {
+                let listed = |number: &usize| table.name("certificates").index(*number).name("certificate");
+                let key = sound.get(number).map_or_else(|| table.name("acme"), listed);
+                self.warning(key, odd, "renew it; the changed files are loaded without a restart");
             }
         }
     }

@@ -1,7 +1,7 @@
 // Subscriptions, the queue, certificates and domains.
 
 import { call } from "./api.js";
-import { Table, action, by, dialog, duration, h, number, octets, pill, steps, toast } from "./dom.js";
+import { Table, action, by, clock, dialog, duration, h, number, octets, pill, steps, toast } from "./dom.js";
 import { why } from "./flow.js";
 
 // ---------------------------------------------------------------------------------------------------- presence
@@ -55,10 +55,10 @@ export async function queue() {
   entries.update(list.map((entry) => ({
     key: entry.entry, cells: [
       action("why", entry.entry, `Entry ${entry.entry}: why here?`, () => why(entry.trace).catch((error) => toast(error.message)), "link"),
-      [entry.hop ?? "not decided", NOTICES[entry.origin]].filter(Boolean).join(", "), h("span", {}, pill("warn", entry.state), entry.reason ? ` ${entry.reason}` : ""),
+      [entry.hop ?? "not decided", NOTICES[entry.origin]].filter(Boolean).join(", "), h("span", { title: `waits for ${entry.waits_for}` }, pill("warn", entry.state), entry.behind ? ` behind ${entry.behind}` : entry.reason ? ` ${entry.reason}` : ""),
       duration(entry.age_seconds), entry.next_try_seconds ? `in ${duration(entry.next_try_seconds)}` : "due", `in ${duration(entry.expires_seconds)}`,
       number(entry.attempts), octets(entry.octets),
-      h("span", { class: "row-actions" },
+      h("span", { class: "row-actions", "data-write": true },
         action("retry", "Try at once", `Try at once: entry ${entry.entry}`, () => act(entry.entry, "retry")),
         action("delete", "Delete", `Delete: entry ${entry.entry}`, () => act(entry.entry, "delete"), "danger")),
     ],
@@ -98,7 +98,8 @@ const verdicts = new Map(); // domain: { kind, text, steps }
 let known = [];
 
 export async function names() {
-  const [shown, { domains: list }] = await Promise.all([call("certificates"), call("domains")]);
+  const [shown, { domains: list }, { report }] = await Promise.all([call("certificates"), call("domains"), call("doctor")]);
+  drawDoctor(report);
   certificates.update(shown.certificates.map((certificate) => {
     const days = certificate.expires_seconds / 86400;
     const verdict = days <= 0 ? pill("bad", "expired") : days < SOON ? pill("warn", `renew it: ${duration(certificate.expires_seconds)} left`) : pill("ok", "good");
@@ -108,6 +109,39 @@ export async function names() {
   known = list;
   drawDomains();
 }
+
+const doctor = new Table(by("doctor"), "What the doctor found", [
+  { name: "Item", head: true }, { name: "About" }, { name: "Verdict", class: "keep" }, { name: "Found", class: "long" }, { name: "What to do", class: "long" },
+], ["Nobody has looked yet. The doctor looks at DNS records, certificates and peers, and sends a canary to each echo: press the button, or run ", h("code", {}, "interlingua doctor"), "."]);
+const WORDS = { ok: "ok", warn: "warn", fail: "bad" };
+let looking = false;
+
+function drawDoctor(report) {
+  const checks = report?.checks ?? [];
+  if (!looking) {
+    const count = (verdict) => checks.filter((check) => check.verdict === verdict).length;
+    by("doctor-state").textContent = report ? `${clock(report.at)}: ${count("ok")} ok, ${count("warn")} to look at, ${count("fail")} failed` : "";
+  }
+  const worst = ["fail", "warn", "ok"];
+  const rows = checks.map((check, at) => ({ ...check, at })).sort((a, b) => worst.indexOf(a.verdict) - worst.indexOf(b.verdict) || a.at - b.at);
+  doctor.update(rows.map((check) => ({
+    key: `${check.at} ${check.domain} ${check.item}`,
+    cells: [check.item, check.domain, pill(WORDS[check.verdict], check.verdict === "fail" ? "failed" : check.verdict), check.found, check.remedy],
+  })));
+}
+
+by("doctor-look").addEventListener("click", async ({ currentTarget: button }) => {
+  button.disabled = looking = true;
+  by("doctor-state").textContent = "looking at DNS, certificates and peers";
+  try {
+    const { report } = await call("doctor/examine", "POST");
+    looking = false;
+    drawDoctor(report);
+  } catch (error) {
+    by("doctor-state").textContent = error.message;
+  }
+  button.disabled = looking = false;
+});
 
 function drawDomains() {
   domains.update(known.map((domain) => {

@@ -72,6 +72,7 @@ function sparkline() {
 }
 
 export function showStatus(status) {
+  document.body.classList.toggle("looks", status.may_change === false);
   document.title = `${status.gateway} · Interlingua`;
   by("gateway").textContent = status.gateway;
   by("about").textContent = `Interlingua ${status.version}, up ${duration(status.uptime_seconds)}`;

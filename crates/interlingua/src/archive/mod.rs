@@ -1,0 +1,152 @@
+//! The archive: operations as JSON lines, given to a file, a socket or an HTTP server, and kept on disk while it is away.
+
+mod consumer;
+mod line;
+mod spool;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use interwork::{Archive, Core, Record, WhenAway};
+use tokio::time::Instant;
+
+use crate::config;
+use consumer::Consumer;
+use line::Lines;
+use spool::Spool;
+
+/// Records in one piece: some hundred kilobytes, and a few round trips a second carry thousands of messages.
+const BATCH: usize = 256;
+/// Between tries while the consumer takes nothing.
+const PAUSES: [Duration; 4] =
+    [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(5)];
+
+/// The way of records from the hub to the consumer.
+pub(crate) struct Clerk {
+    core: Arc<Core>,
+    archive: Arc<Archive>,
+    consumer: Consumer,
+    spool: Option<Spool>,
+    lines: Lines,
+    /// Tries that failed one after the other.
+    failed: usize,
+}
+
+impl Clerk {
+    /// Has the hub tell what happens; nothing is read of it before [`run`](Self::run). Opens the spool, if one is wanted.
+    pub(crate) fn new(config: &config::Archive, data_dir: Option<&PathBuf>, core: Arc<Core>) -> Result<Self> {
+        let spool = match (config.when_away, data_dir) {
+            (config::WhenAway::Spool, Some(folder)) => {
+                let path = folder.join("archive.spool");
+                let spool = Spool::open(&path, config.spool_octets);
+                Some(spool.with_context(|| format!("archive.when_away: cannot open {}", path.display()))?)
+            }
+            _ => None,
+        };
+        let when_away = match config.when_away {
+            config::WhenAway::Continue => WhenAway::Continue,
+            config::WhenAway::Spool => WhenAway::Spool,
+            config::WhenAway::Block => WhenAway::Block,
+        };
+        let archive = Arc::new(Archive::new(config.kinds.clone(), when_away));
+        core.archive_to(archive.clone());
+        let consumer = Consumer::new(config)?;
+        Ok(Self { core, archive, consumer, spool, lines: Lines::new(config.content), failed: 0 })
+    }
+
+    /// Gives records to the consumer until it is dropped.
+    pub(crate) async fn run(mut self) {
+        let mut next_try = Instant::now();
+        loop {
+            if self.spool.as_ref().is_some_and(Spool::has_lines) {
+                tokio::select! {
+                    () = tokio::time::sleep_until(next_try) => next_try = self.give_spooled().await,
+                    batch = self.archive.batch(BATCH), if self.spool.as_ref().is_some_and(Spool::has_room) => self.keep(&batch),
+                }
+                continue;
+            }
+            tokio::time::sleep_until(next_try).await;
+            let batch = self.archive.batch(BATCH).await;
+            next_try = self.give(&batch).await;
+        }
+    }
+
+    /// Gives a batch at once; when to try again.
+    async fn give(&mut self, batch: &[Arc<Record>]) -> Instant {
+        let (lines, last) = self.lines.of(batch);
+        match self.consumer.take(&lines, last).await {
+            Ok(()) => {
+                self.core.archived(batch.len());
+                self.came()
+            }
+            Err(error) => {
+                let next = self.went(&error);
+                match self.archive.when_away() {
+                    WhenAway::Spool => self.keep_lines(&lines, batch.len()),
+                    WhenAway::Continue if self.failed > PAUSES.len() => self.core.not_archived(batch.len()),
+                    WhenAway::Continue | WhenAway::Block => {}
+                }
+                next
+            }
+        }
+    }
+
+    /// Gives the first of what is spooled; when to go on.
+    async fn give_spooled(&mut self) -> Instant {
+        let Some(spool) = &mut self.spool else { return Instant::now() };
+        let (lines, last) = match spool.first() {
+            Ok(first) => first,
+            Err(error) => {
+                tracing::error!(%error, "the archive's spool cannot be read");
+                return Instant::now() + longest_pause();
+            }
+        };
+        match self.consumer.take(&lines, last).await {
+            Ok(()) => {
+                if let Err(error) = spool.gone(lines.len()) {
+                    tracing::error!(%error, "the archive's spool cannot be written");
+                }
+                self.came()
+            }
+            Err(error) => self.went(&error),
+        }
+    }
+
+    fn keep(&mut self, batch: &[Arc<Record>]) {
+        let (lines, _) = self.lines.of(batch);
+        self.keep_lines(&lines, batch.len());
+    }
+
+    /// What is on disk is as good as archived.
+    fn keep_lines(&mut self, lines: &[u8], count: usize) {
+        let Some(spool) = &mut self.spool else { return };
+        match spool.append(lines) {
+            Ok(()) => self.core.archived(count),
+            Err(error) => tracing::error!(%error, "the archive's spool cannot be written: messages will be refused"),
+        }
+    }
+
+    fn came(&mut self) -> Instant {
+        if std::mem::take(&mut self.failed) > 0 {
+            tracing::info!("the archive takes records again");
+        }
+        self.archive.set_up(true);
+        Instant::now()
+    }
+
+    fn went(&mut self, error: &consumer::TakeError) -> Instant {
+        if self.failed == 0 {
+            tracing::warn!(reason = error.reason(), when_away = ?self.archive.when_away(), "the archive takes nothing: {error}");
+        }
+        self.archive.set_up(false);
+        let pause = PAUSES.get(self.failed).copied().unwrap_or_else(longest_pause);
+        self.failed += 1;
+        Instant::now() + pause
+    }
+}
+
+fn longest_pause() -> Duration {
+    PAUSES.into_iter().max().unwrap_or_default()
+}
