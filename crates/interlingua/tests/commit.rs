@@ -9,6 +9,7 @@ use adapter_api::{
     Adapter, AdapterError, Capabilities, Delivery, Examine, Findings, Full, Hub, Provenance, Settle, Settlement,
     Shutdown, SourceProof, SpeaksFor, Token,
 };
+use adapter_external::Dial;
 use adapter_external::client::{Settings, serve};
 use impp_model::{
     Content, Endpoint, InstantMessage, MaxForwards, MessageOperation, Operation, Outcome, Proof, TransId,
@@ -131,7 +132,8 @@ next_hop = "sip:{};transport=udp"
     let _gateway = Gateway::start_in(folder, &config);
     let (heard, mut hears) = mpsc::unbounded_channel();
     let adapter = Arc::new(Sender { capabilities: serde_json::from_str(CAPABILITIES).unwrap(), heard });
-    let settings = Settings { socket, instance: "raw".into(), domains: vec!["raw.example".parse().unwrap()] };
+    let (gateway, domains) = (Dial::Socket(socket), vec!["raw.example".parse().unwrap()]);
+    let settings = Settings { gateway, instance: "raw".into(), domains };
     let (_trigger, shutdown) = Shutdown::new();
     tokio::spawn(serve(adapter, settings, shutdown));
     let first = tokio::time::timeout(PATIENCE, hears.recv()).await.expect("word of the message").unwrap();

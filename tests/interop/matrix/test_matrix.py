@@ -4,7 +4,7 @@ import random
 import pytest
 from gateway import BASE, COMPONENTS, Gateway, configuration
 from peers import NativeUser, SipUser, XmppUser
-from synapse import DOMAIN, MatrixUser, start
+from homeserver import DOMAIN, MatrixUser, start
 
 SYNAPSE, SERVICE = BASE + 808, BASE + 809
 AS_TOKEN, HS_TOKEN = "as-token-of-the-lab", "hs-token-of-the-lab"

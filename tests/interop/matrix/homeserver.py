@@ -39,7 +39,7 @@ def start(folder, packages, port, registration):
     subprocess.run([*command, "--generate-keys"], check=True, env=environment, capture_output=True)
     with open(os.path.join(folder, "synapse.out"), "wb") as out:
         process = subprocess.Popen(command, env=environment, stdout=out, stderr=out, cwd=folder)
-    end = time.time() + 60
+    end = time.time() + 100
     while True:
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/_matrix/client/versions", timeout=5).close()
@@ -91,12 +91,12 @@ class MatrixUser:
             for event in answer.presence_events:
                 self.add("presence", sender=event.user_id, presence=event.presence)
 
-    def add(self, kind, **fields):
+    def add(self, kind, /, **fields):
         with self.changed:
             self.items.append({"type": kind, **fields})
             self.changed.notify_all()
 
-    def sees(self, kind, seconds=30, **fields):
+    def sees(self, kind, /, seconds=30, **fields):
         """The first of this kind with these fields."""
         def find():
             return next((item for item in self.items if item["type"] == kind and all(item.get(k) == v for k, v in fields.items())), None)
