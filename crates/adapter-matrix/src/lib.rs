@@ -1,8 +1,8 @@
 //! Matrix: this gateway is an application service of one homeserver, and everybody elsewhere is a user of it there.
 //!
 //! Whoever writes to a Matrix user does so as a *ghost*, a user in the namespace that the homeserver has reserved for this
-//! gateway, in a room of the two. [`mapping`] is pure; what a ghost does goes through [`homeserver`], what users do comes
-//! in by [`service`].
+//! gateway, in a room of the two. `mapping` is pure; what a ghost does goes through `homeserver`, what users do comes
+//! in by `service`.
 
 mod adapter; // what the hub calls
 mod arrive; // from a transaction of the homeserver to the hub

@@ -46,6 +46,9 @@ struct Script {
     manner: Mutex<Manner>,
     /// What is never answered; dropped, it would be.
     silent: Mutex<Vec<Settle>>,
+    /// What was under way when the network went: answered once the kit asks for another manner, for what was taken holds
+    /// up the acknowledgement of all behind it over a resumption, too.
+    severed: Mutex<Vec<Settle>>,
     open: Mutex<BTreeMap<Address, BTreeSet<String>>>,
     relay: Mutex<Option<Relay>>,
     listening: mpsc::UnboundedSender<SocketAddr>,
@@ -76,7 +79,7 @@ impl Script {
                 settle.settle(Outcome::Success(Proof::Recipient));
             })),
             Manner::Vanish => {
-                self.silent.lock().unwrap().push(settle);
+                self.severed.lock().unwrap().push(settle);
                 self.relay.lock().unwrap().as_ref().unwrap().sever();
             }
         }
@@ -178,6 +181,7 @@ impl Federation {
             seen: seen_sender,
             manner: Mutex::new(Manner::Confirm),
             silent: Mutex::default(),
+            severed: Mutex::default(),
             open: Mutex::default(),
             relay: Mutex::default(),
             listening,
@@ -266,6 +270,8 @@ impl Network for Federation {
             Act::Disconnect { .. } => Err(Unable::new("disconnect: its server keeps what comes")),
             Act::Receive(manner) => {
                 *self.script.manner.lock().unwrap() = manner;
+                let severed = std::mem::take(&mut *self.script.severed.lock().unwrap());
+                severed.into_iter().for_each(|settle| settle.settle(Outcome::Success(Proof::Recipient)));
                 Ok(())
             }
             Act::Send { from, to, id, content_type, body } => {
