@@ -259,7 +259,10 @@ impl<'a> Reader<'a> {
 
     fn content(&self) -> Result<Entity<'a>, ParseError> {
         let octets = self.octets.get(self.at..).unwrap_or_default();
-        let content = Entity::parse_at(octets, self.line + 1, self.at).map_err(|error| self.untyped(octets, error))?;
+        let content = match Entity::parse_at(octets, self.line + 1, self.at) {
+            Ok(content) => content,
+            Err(error) => return Err(self.untyped(octets, error)),
+        };
         let mut types =
             content.headers().iter().enumerate().filter(|(_, header)| header.name().eq_ignore_ascii_case(CONTENT_TYPE));
         // RFC 3862 §2.4: no type is assumed.
@@ -277,6 +280,7 @@ impl<'a> Reader<'a> {
     }
 
     /// What is wrong with content that begins with another line than a MIME header: most of all it lacks its type.
+    #[cold]
     fn untyped(&self, content: &[u8], error: ParseError) -> ParseError {
         let mut lines = content.split(|octet| *octet == b'\n').take_while(|line| !line.trim_ascii().is_empty());
         let is_type = |line: &[u8]| {
