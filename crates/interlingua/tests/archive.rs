@@ -7,6 +7,7 @@ mod serving;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
+use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -15,6 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::{command, run, text};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use serde_json::Value;
 use serving::{CAROL, Gateway, HEAD, admin};
 
@@ -181,6 +183,41 @@ fn spooled_records_survive_the_gateway_and_come_in_their_order() {
     while std::fs::metadata(&spool).unwrap().len() > 0 {
         thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// A file that holds one line and takes no more.
+fn full_file() -> std::fs::File {
+    let file = memfd_create("spool", MemfdFlags::ALLOW_SEALING).unwrap();
+    let mut file = std::fs::File::from(file);
+    file.write_all(b"{\"n\":1,\"event\":\"old\"}\n").unwrap();
+    fcntl_add_seals(&file, SealFlags::GROW).unwrap();
+    file
+}
+
+#[test]
+fn a_spool_that_cannot_be_written_holds_nobody_up_and_is_said_once() {
+    let full = full_file();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("data")).unwrap();
+    let place = format!("/proc/{}/fd/{}", std::process::id(), full.as_raw_fd());
+    std::os::unix::fs::symlink(place, folder.path().join("data/archive.spool")).unwrap();
+    let socket = folder.path().join("archive.sock");
+    let to = format!("to = \"unix:{}\"\nwhen_away = \"spool\"\ncontent = true", socket.display());
+    let mut world = World::start(folder, &to);
+    for body in ["one", "two"] {
+        assert_ne!(text(&world.send(body), "status"), "refused");
+    }
+    world.gateway.until("the archive's spool cannot be written: messages will be refused");
+    // They wait in memory, and come when the consumer does, behind what was on disk.
+    let records = consumer(socket);
+    let mut seen = Vec::new();
+    while bodies(&seen).len() < 2 {
+        seen.push(records.recv_timeout(PATIENCE).unwrap());
+    }
+    assert_eq!((text(&seen[0], "event"), bodies(&seen)), ("old", vec!["one", "two"]));
+    world.gateway.signal("TERM");
+    let rest: Vec<_> = world.gateway.log.by_ref().map_while(Result::ok).collect();
+    assert!(!rest.iter().any(|line| line.contains("spool cannot be written")), "{rest:?}");
 }
 
 #[test]

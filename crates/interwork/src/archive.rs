@@ -6,7 +6,7 @@
 use crate::core::{Core, now};
 use crate::waiting::Waiting;
 use adapter_api::{InstanceName, Provenance, TraceId};
-use impp_model::{Cause, Failure, Kind, Operation, Outcome, Side};
+use impp_model::{Address, Cause, Failure, Kind, Operation, Outcome, Side};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -32,17 +32,28 @@ pub struct Record {
     pub at: SystemTime,
     /// The operation's trace.
     pub trace: TraceId,
+    /// The operation's kind.
+    pub kind: Kind,
+    /// Whose it is.
+    pub from: Address,
+    /// Whom it is for.
+    pub to: Address,
     /// What.
     pub event: ArchiveEvent,
-    /// The operation; of an end without what it says.
-    pub operation: Arc<Operation>,
+}
+
+impl Record {
+    fn new(trace: TraceId, operation: &Operation, event: ArchiveEvent) -> Self {
+        let (from, to) = (operation.source().address.clone(), operation.destination().address.clone());
+        Self { at: SystemTime::now(), trace, kind: operation.kind(), from, to, event }
+    }
 }
 
 /// What happened to an operation.
 #[derive(Debug)]
 pub enum ArchiveEvent {
-    /// It was admitted, from this instance and this peer of it.
-    Taken(InstanceName, Arc<str>),
+    /// It was admitted, from this instance and this peer of it, with what it says.
+    Taken(InstanceName, Arc<str>, Arc<Operation>),
     /// It was stored, or ended: the event in its trace, and what its sender heard.
     Ended(&'static str, Outcome),
 }
@@ -66,8 +77,8 @@ struct Entry {
     blocked: Option<Waiting>,
 }
 
-/// Records that wait for the consumer: five seconds at two thousand a second. Ends are told beyond it where nothing may be lost:
-/// there are no more of them than operations that were taken.
+/// Records that wait for the consumer: five seconds at two thousand a second. Where nothing may be lost, ends of messages that were
+/// told when they were taken are told beyond it: there are no more of them than such messages.
 const ROOM: usize = 10_000;
 
 /// Whether an operation may go on.
@@ -144,10 +155,10 @@ impl Archive {
         pass
     }
 
-    /// Tells of what nothing waits for.
-    fn tell(&self, record: Record) {
+    /// Tells of what nothing waits for; without room only what `passes`, where nothing may be lost.
+    fn tell(&self, record: Record, passes: bool) {
         let mut queue = self.queue.lock();
-        if self.when_away == WhenAway::Continue && queue.len() >= ROOM {
+        if queue.len() >= ROOM && !(passes && self.when_away != WhenAway::Continue) {
             self.lost.fetch_add(1, Relaxed);
             return;
         }
@@ -206,14 +217,16 @@ impl Core {
         let Some(archive) = self.archive.get().filter(|archive| archive.wants(waiting.operation.kind())) else {
             return self.route(waiting);
         };
-        let event = ArchiveEvent::Taken(waiting.near.clone(), waiting.peer.clone());
-        let (at, trace, operation) = (SystemTime::now(), waiting.trace, waiting.operation.clone());
-        match archive.take(Record { at, trace, event, operation }, waiting) {
+        let event = ArchiveEvent::Taken(waiting.near.clone(), waiting.peer.clone(), waiting.operation.clone());
+        match archive.take(Record::new(waiting.trace, &waiting.operation, event), waiting) {
             Pass::At(waiting) => self.route(*waiting),
             Pass::Later => {}
             Pass::Full(waiting) => {
                 self.counters.queue_full();
-                self.refuse(*waiting, Failure::new(Side::Ours, Cause::Overload).with_text("the archive has no room"));
+                self.turn_away(
+                    *waiting,
+                    Failure::new(Side::Ours, Cause::Overload).with_text("the archive has no room"),
+                );
             }
         }
     }
@@ -222,22 +235,26 @@ impl Core {
     pub(crate) fn archive_other(&self, trace: TraceId, operation: &Operation, provenance: &Provenance) {
         let kind = operation.kind();
         if let Some(archive) = self.archive.get().filter(|archive| kind != Kind::Message && archive.wants(kind)) {
-            let event = ArchiveEvent::Taken(provenance.adapter.clone(), provenance.peer.clone());
-            archive.tell(Record { at: SystemTime::now(), trace, event, operation: Arc::new(operation.clone()) });
+            let whole = Arc::new(operation.clone());
+            let event = ArchiveEvent::Taken(provenance.adapter.clone(), provenance.peer.clone(), whole);
+            archive.tell(Record::new(trace, operation, event), false);
         }
     }
 
-    /// Tells the archive what became of an operation.
+    /// Tells the archive what became of an operation, and whether that was `admitted`.
     pub(crate) fn archive_end(
         &self,
         trace: TraceId,
         what: &'static str,
         outcome: &Outcome,
-        operation: &Arc<Operation>,
+        operation: &Operation,
+        admitted: bool,
     ) {
-        let Some(archive) = self.archive.get().filter(|archive| archive.wants(operation.kind())) else { return };
+        let kind = operation.kind();
+        let Some(archive) = self.archive.get().filter(|archive| archive.wants(kind)) else { return };
         let event = ArchiveEvent::Ended(what, outcome.clone());
-        archive.tell(Record { at: SystemTime::now(), trace, event, operation: operation.clone() });
+        // Other kinds are not held, so nothing bounds how many there are.
+        archive.tell(Record::new(trace, operation, event), admitted && kind == Kind::Message);
     }
 
     /// Refuses what has waited too long for the archive.

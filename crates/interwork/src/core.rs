@@ -388,7 +388,17 @@ impl Core {
         self.rates.load().count(operation, now())
     }
 
+    /// Refuses what was admitted.
     pub(crate) fn refuse(&self, waiting: Waiting, failure: Failure) {
+        self.refuse_as(waiting, failure, true);
+    }
+
+    /// Refuses what the archive was not told of when it came: a flood of it must not fill the archive.
+    pub(crate) fn turn_away(&self, waiting: Waiting, failure: Failure) {
+        self.refuse_as(waiting, failure, false);
+    }
+
+    fn refuse_as(&self, waiting: Waiting, failure: Failure, admitted: bool) {
         let Waiting { trace, operation, near: adapter, peer, owner, once, .. } = waiting;
         let settle = match owner {
             Owner::Sender(settle) => settle,
@@ -407,7 +417,8 @@ impl Core {
             reason: failure.cause.code(),
         });
         let outcome = Outcome::from(failure);
-        self.end_trace(trace, "refused", &outcome, Some(&operation));
+        self.archive_end(trace, "refused", &outcome, &operation, admitted);
+        self.note_end(trace, "refused", &outcome, Some(&operation));
         settle.settle(outcome.clone());
         if let Some(once) = once {
             self.forget_failed(&operation, &outcome);
@@ -506,7 +517,7 @@ impl HubCore for Core {
                 if failure.cause == Cause::Overload {
                     self.presence.missed(operation);
                 }
-                self.refuse(waiting, failure);
+                self.turn_away(waiting, failure);
             }
         }
         trace

@@ -163,8 +163,19 @@ impl Core {
         operation: Option<&Arc<Operation>>,
     ) {
         if let Some(operation) = operation {
-            self.archive_end(id, what, outcome, operation);
+            self.archive_end(id, what, outcome, operation, true);
         }
+        self.note_end(id, what, outcome, operation);
+    }
+
+    /// The same, without a word to the archive.
+    pub(crate) fn note_end(
+        &self,
+        id: TraceId,
+        what: &'static str,
+        outcome: &Outcome,
+        operation: Option<&Arc<Operation>>,
+    ) {
         let mut passage = None;
         self.traces.update(id, |record| {
             record.end(what, outcome);

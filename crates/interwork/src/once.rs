@@ -79,7 +79,7 @@ impl Core {
             Joined::Full((_, near)) => {
                 self.counters.duplicate();
                 waiting.owner = Owner::Sender(near);
-                self.refuse(waiting, Failure::new(Side::Ours, Cause::Overload));
+                self.turn_away(waiting, Failure::new(Side::Ours, Cause::Overload));
             }
         }
         None

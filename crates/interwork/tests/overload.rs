@@ -6,7 +6,8 @@ mod common;
 
 use adapter_api::{HubCore as _, PeerState};
 use common::{DELIVERED, Table, World, failure, from_sip, world_on};
-use impp_model::{Cause, Outcome, Retry, Side};
+use impp_model::{Cause, Kind, Outcome, Retry, Side};
+use interwork::{Archive, ArchiveEvent, WhenAway};
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Limits, MemoryStore, SteadyClock};
@@ -131,4 +132,31 @@ async fn a_load_that_refills_the_spool_faster_than_it_empties_is_refused_until_i
         assert_eq!(outcome.await, Ok(DELIVERED));
     }
     running.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_archive_that_is_away_is_not_filled_by_what_is_refused() {
+    // `archive::ROOM`, and some.
+    let (room, beyond) = (10_000, 100_u64);
+    let world = world_on(Table::new(0), ROOM, Arc::new(MemoryStore::new()), SteadyClock::start(), Limits::default());
+    let archive = Arc::new(Archive::new(vec![Kind::Message], WhenAway::Spool));
+    world.core.archive_to(archive.clone());
+    for _ in 0..room as u64 + beyond {
+        let refused = world.submit("a@xmpp.example", "b@xmpp.example", "not his name", from_sip()).await.unwrap();
+        assert!(matches!(refused, Outcome::Failure(_)), "{refused:?}");
+    }
+    assert_eq!(archive.counts(), (room, 0, beyond));
+    let refused = world.submit("a@sip.example", "b@xmpp.example", "no room", from_sip()).await.unwrap();
+    assert!(matches!(refused, Outcome::Failure(failure) if failure.cause == Cause::Overload));
+    assert_eq!(archive.counts(), (room, 0, beyond + 1));
+
+    // Whose beginning was told has its end told, too.
+    world.core.archived(1);
+    let mut told = world.submit("a@sip.example", "b@xmpp.example", "text", from_sip());
+    assert_eq!(archive.counts().0, room);
+    assert_eq!(settle_all(&world, &DELIVERED), 1);
+    assert_eq!(told.try_recv(), Ok(DELIVERED));
+    assert_eq!(archive.counts(), (room + 1, 1, beyond + 1));
+    let records = archive.batch(usize::MAX).await;
+    assert!(matches!(&records.last().unwrap().event, ArchiveEvent::Ended("delivered", _)));
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
+use tokio::task::JoinHandle;
 
 use crate::config::{self, ArchiveTo};
 
@@ -51,15 +52,20 @@ impl TakeError {
 
 /// Where records go, with what is open to it.
 pub(super) enum Consumer {
-    File(PathBuf),
+    /// With what is being appended: two at a time would cut each other's lines.
+    File(PathBuf, Option<JoinHandle<io::Result<()>>>),
     Socket(PathBuf, Option<BufReader<UnixStream>>),
-    Http { client: reqwest::Client, url: String, token: Option<String> },
+    Http {
+        client: reqwest::Client,
+        url: String,
+        token: Option<String>,
+    },
 }
 
 impl Consumer {
     pub(super) fn new(config: &config::Archive) -> Result<Self> {
         Ok(match &config.to {
-            ArchiveTo::File(path) => Self::File(path.clone()),
+            ArchiveTo::File(path) => Self::File(path.clone(), None),
             ArchiveTo::Socket(path) => Self::Socket(path.clone(), None),
             ArchiveTo::Http(url) => {
                 let read = |path: &PathBuf| {
@@ -85,9 +91,15 @@ impl Consumer {
 
     async fn try_take(&mut self, lines: &[u8], last: u64) -> Result<(), TakeError> {
         match self {
-            Self::File(path) => {
+            Self::File(path, under_way) => {
+                if let Some(earlier) = under_way {
+                    // It was given up: whatever came of it, its lines come again now.
+                    let _ = earlier.await;
+                }
                 let (path, lines) = (path.clone(), lines.to_vec());
-                let written = tokio::task::spawn_blocking(move || append(&path, &lines)).await;
+                let writing = under_way.insert(tokio::task::spawn_blocking(move || append(&path, &lines)));
+                let written = writing.await;
+                *under_way = None;
                 Ok(written.unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))?)
             }
             Self::Socket(path, stream) => {

@@ -9,6 +9,18 @@ use impp_model::{Content, InstantMessage, Operation};
 use interwork::{ArchiveEvent, Record};
 use serde_json::{Map, Value, json};
 
+/// Octets of lines that are given in one piece: some hundred records, unless one alone is longer.
+pub(super) const PIECE: usize = 1 << 20;
+
+/// Lines that are given together.
+pub(super) struct Piece {
+    pub(super) lines: Vec<u8>,
+    /// The number of the last of them.
+    pub(super) last: u64,
+    /// How many records they are of.
+    pub(super) count: usize,
+}
+
 /// Makes lines, each with a number above those before it, over restarts, too.
 pub(super) struct Lines {
     content: bool,
@@ -21,39 +33,43 @@ impl Lines {
         Self { content, next: u64::try_from(since.as_micros()).unwrap_or_default() }
     }
 
-    /// The lines of a batch, and the number of the last.
+    /// The lines of the first of a batch, at least one record and no more than [`PIECE`] of several.
     ///
     /// A batch that was not taken gets other numbers the next time: nobody has seen the first ones for certain.
-    pub(super) fn of(&mut self, batch: &[Arc<Record>]) -> (Vec<u8>, u64) {
-        let mut lines = Vec::new();
+    pub(super) fn of(&mut self, batch: &[Arc<Record>]) -> Piece {
+        let mut piece = Piece { lines: Vec::new(), last: self.next, count: 0 };
         for record in batch {
-            self.next += 1;
             let mut fields = described(record, self.content);
-            fields.insert("n".to_owned(), self.next.into());
+            fields.insert("n".to_owned(), (piece.last + 1).into());
             // A map of text can always be written.
-            lines.extend(serde_json::to_vec(&fields).unwrap_or_default());
-            lines.push(b'\n');
+            let mut line = serde_json::to_vec(&fields).unwrap_or_default();
+            line.push(b'\n');
+            if piece.count > 0 && piece.lines.len() + line.len() > PIECE {
+                break;
+            }
+            piece.lines.append(&mut line);
+            piece.last += 1;
+            piece.count += 1;
         }
-        (lines, self.next)
+        self.next = piece.last;
+        piece
     }
 }
 
 fn described(record: &Record, content: bool) -> Map<String, Value> {
-    let operation = &*record.operation;
-    let end = |address: &impp_model::Endpoint| address.address.to_string();
     let mut fields = Map::new();
     let mut put = |name: &str, value: Value| drop(fields.insert(name.to_owned(), value));
     put("at", seconds(record.at).into());
     put("trace", record.trace.to_string().into());
-    put("kind", operation.kind().label().into());
-    put("from", end(operation.source()).into());
-    put("to", end(operation.destination()).into());
+    put("kind", record.kind.label().into());
+    put("from", record.from.to_string().into());
+    put("to", record.to.to_string().into());
     match &record.event {
-        ArchiveEvent::Taken(adapter, peer) => {
+        ArchiveEvent::Taken(adapter, peer, operation) => {
             put("event", "taken".into());
             put("adapter", json!(adapter));
             put("peer", json!(peer));
-            if let Operation::Message(message) = operation {
+            if let Operation::Message(message) = &**operation {
                 let message = &message.message;
                 put("id", json!(message.id));
                 put("thread", json!(message.thread));
@@ -86,4 +102,36 @@ fn shown(message: &InstantMessage) -> Value {
 
 fn seconds(at: SystemTime) -> f64 {
     at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use impp_model::{Address, Endpoint, Kind, MaxForwards, MessageOperation, TransId};
+
+    fn record(octets: usize) -> Arc<Record> {
+        let address = Address::parse_bare("carol@native.example").unwrap();
+        let operation = Operation::Message(Box::new(MessageOperation {
+            source: Endpoint::bare(address.clone()),
+            destination: Endpoint::bare(address.clone()),
+            max_forwards: MaxForwards::INITIAL,
+            trans_id: TransId::from("1"),
+            message: InstantMessage::new(Content::text("x".repeat(octets))),
+        }));
+        let event = ArchiveEvent::Taken("native".into(), "carol".into(), Arc::new(operation));
+        let (from, to) = (address.clone(), address);
+        let at = SystemTime::UNIX_EPOCH;
+        Arc::new(Record { at, trace: adapter_api::TraceId(1), kind: Kind::Message, from, to, event })
+    }
+
+    #[test]
+    fn a_piece_is_bounded_unless_one_record_is_longer() {
+        let mut lines = Lines::new(true);
+        let first = lines.of(&[record(PIECE / 2), record(PIECE / 4), record(PIECE / 2)]);
+        assert_eq!(first.count, 2);
+        assert!(first.lines.len() <= PIECE && first.lines.ends_with(b"}\n"));
+        let next = lines.of(&[record(2 * PIECE), record(1)]);
+        assert_eq!((next.count, next.last), (1, first.last + 1));
+        assert_eq!(Lines::new(false).of(&[record(2 * PIECE), record(PIECE)]).count, 2);
+    }
 }

@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use interwork::{Archive, Core, Record, WhenAway};
+use tokio::task::block_in_place;
 use tokio::time::Instant;
 
 use crate::config;
 use consumer::Consumer;
-use line::Lines;
+use line::{Lines, Piece};
 use spool::Spool;
 
 /// Records in one piece: some hundred kilobytes, and a few round trips a second carry thousands of messages.
@@ -22,6 +23,9 @@ const BATCH: usize = 256;
 /// Between tries while the consumer takes nothing.
 const PAUSES: [Duration; 4] =
     [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(5)];
+
+/// Between tries while the spool cannot be written: a full disk has room again when somebody makes it.
+const KEEP_PAUSE: Duration = Duration::from_secs(1);
 
 /// The way of records from the hub to the consumer.
 pub(crate) struct Clerk {
@@ -32,6 +36,8 @@ pub(crate) struct Clerk {
     lines: Lines,
     /// Tries that failed one after the other.
     failed: usize,
+    /// When the spool may be written again; set while it cannot be.
+    keep_after: Option<Instant>,
 }
 
 impl Clerk {
@@ -53,7 +59,7 @@ impl Clerk {
         let archive = Arc::new(Archive::new(config.kinds.clone(), when_away));
         core.archive_to(archive.clone());
         let consumer = Consumer::new(config)?;
-        Ok(Self { core, archive, consumer, spool, lines: Lines::new(config.content), failed: 0 })
+        Ok(Self { core, archive, consumer, spool, lines: Lines::new(config.content), failed: 0, keep_after: None })
     }
 
     /// Gives records to the consumer until it is dropped.
@@ -61,9 +67,16 @@ impl Clerk {
         let mut next_try = Instant::now();
         loop {
             if self.spool.as_ref().is_some_and(Spool::has_lines) {
+                let (archive, keep_after) = (self.archive.clone(), self.keep_after);
+                let batch = async move {
+                    if let Some(keep_after) = keep_after {
+                        tokio::time::sleep_until(keep_after).await;
+                    }
+                    archive.batch(BATCH).await
+                };
                 tokio::select! {
                     () = tokio::time::sleep_until(next_try) => next_try = self.give_spooled().await,
-                    batch = self.archive.batch(BATCH), if self.spool.as_ref().is_some_and(Spool::has_room) => self.keep(&batch),
+                    batch = batch, if self.spool.as_ref().is_some_and(Spool::has_room) => self.keep(&batch),
                 }
                 continue;
             }
@@ -75,17 +88,17 @@ impl Clerk {
 
     /// Gives a batch at once; when to try again.
     async fn give(&mut self, batch: &[Arc<Record>]) -> Instant {
-        let (lines, last) = self.lines.of(batch);
-        match self.consumer.take(&lines, last).await {
+        let piece = self.lines.of(batch);
+        match self.consumer.take(&piece.lines, piece.last).await {
             Ok(()) => {
-                self.core.archived(batch.len());
+                self.core.archived(piece.count);
                 self.came()
             }
             Err(error) => {
                 let next = self.went(&error);
                 match self.archive.when_away() {
-                    WhenAway::Spool => self.keep_lines(&lines, batch.len()),
-                    WhenAway::Continue if self.failed > PAUSES.len() => self.core.not_archived(batch.len()),
+                    WhenAway::Spool => self.keep_piece(&piece),
+                    WhenAway::Continue if self.failed > PAUSES.len() => self.core.not_archived(piece.count),
                     WhenAway::Continue | WhenAway::Block => {}
                 }
                 next
@@ -96,7 +109,7 @@ impl Clerk {
     /// Gives the first of what is spooled; when to go on.
     async fn give_spooled(&mut self) -> Instant {
         let Some(spool) = &mut self.spool else { return Instant::now() };
-        let (lines, last) = match spool.first() {
+        let (lines, last) = match block_in_place(|| spool.first()) {
             Ok(first) => first,
             Err(error) => {
                 tracing::error!(%error, "the archive's spool cannot be read");
@@ -105,7 +118,7 @@ impl Clerk {
         };
         match self.consumer.take(&lines, last).await {
             Ok(()) => {
-                if let Err(error) = spool.gone(lines.len()) {
+                if let Err(error) = block_in_place(|| spool.gone(lines.len())) {
                     tracing::error!(%error, "the archive's spool cannot be written");
                 }
                 self.came()
@@ -115,16 +128,25 @@ impl Clerk {
     }
 
     fn keep(&mut self, batch: &[Arc<Record>]) {
-        let (lines, _) = self.lines.of(batch);
-        self.keep_lines(&lines, batch.len());
+        let piece = self.lines.of(batch);
+        self.keep_piece(&piece);
     }
 
-    /// What is on disk is as good as archived.
-    fn keep_lines(&mut self, lines: &[u8], count: usize) {
+    /// What is on disk is as good as archived; what does not get there stays with the hub, and is tried again.
+    fn keep_piece(&mut self, piece: &Piece) {
         let Some(spool) = &mut self.spool else { return };
-        match spool.append(lines) {
-            Ok(()) => self.core.archived(count),
-            Err(error) => tracing::error!(%error, "the archive's spool cannot be written: messages will be refused"),
+        match block_in_place(|| spool.append(&piece.lines)) {
+            Ok(()) => {
+                self.core.archived(piece.count);
+                if self.keep_after.take().is_some() {
+                    tracing::info!("the archive's spool is written again");
+                }
+            }
+            Err(error) => {
+                if self.keep_after.replace(Instant::now() + KEEP_PAUSE).is_none() {
+                    tracing::error!(%error, "the archive's spool cannot be written: messages will be refused");
+                }
+            }
         }
     }
 

@@ -5,8 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// Octets read in one piece: some hundred records, and at least one of the longest message.
-const PIECE: u64 = 1 << 20;
+use super::line::PIECE;
 
 /// One file of lines: appended at its end, read from its beginning, emptied when all of it was read.
 ///
@@ -57,7 +56,7 @@ impl Spool {
 
     /// The first lines that the consumer has not taken, and the number of the last of them.
     pub(super) fn first(&mut self) -> io::Result<(Vec<u8>, u64)> {
-        let mut most = PIECE;
+        let mut most = PIECE as u64;
         loop {
             let mut lines = Vec::new();
             self.file.seek(SeekFrom::Start(self.taken))?;
