@@ -53,9 +53,6 @@ pub(crate) struct Shared {
     stopping: AtomicBool,
 }
 
-/// How often the homeserver is told again who is present; it forgets after 30 s.
-const SHOW_AGAIN: Duration = Duration::from_secs(20);
-
 /// How often a homeserver that went away is looked for.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
@@ -161,19 +158,18 @@ impl Adapter for MatrixAdapter {
         let mut workers = JoinSet::new();
         let serve = service::serve(Arc::clone(shared), listener);
         tokio::pin!(serve);
-        let mut again = tokio::time::interval(SHOW_AGAIN);
+        let showing = carry::keep_showing(shared);
+        tokio::pin!(showing);
         let mut look = tokio::time::interval(LOOK_AGAIN);
         loop {
             tokio::select! {
                 () = shutdown.requested() => break,
                 () = &mut serve => break,
+                () = &mut showing => break,
                 Some(pair) = starts.recv() => {
                     workers.spawn(work(Arc::clone(shared), pair));
                 }
                 Some(_) = workers.join_next(), if !workers.is_empty() => {}
-                _ = again.tick() => {
-                    workers.spawn(carry::show_again(Arc::clone(shared)));
-                }
                 _ = look.tick() => {
                     workers.spawn(look_for(Arc::clone(shared)));
                 }

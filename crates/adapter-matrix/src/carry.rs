@@ -2,8 +2,9 @@
 
 use crate::adapter::{Shared, lost};
 use crate::arrive;
-use crate::homeserver::{CallError, Called};
+use crate::homeserver::CallError;
 use crate::mapping::{message_content, notice};
+use crate::presence::Shown;
 use crate::rooms::{Room, Watched};
 use adapter_api::Hub;
 use adapter_api::model::{
@@ -19,6 +20,12 @@ const TYPING: Duration = Duration::from_secs(30);
 
 /// Ghosts that are remembered as registered; they are registered again after that.
 const MAX_REGISTERED: usize = 100_000;
+
+/// How often a state is told again that the homeserver did not take: it may allow a ghost one in 10 s.
+const TELL_AGAIN: Duration = Duration::from_secs(5);
+
+/// Every so many rounds the homeserver is told again who is present: each 20 s, since it forgets after 30 s.
+const SHOW_AGAIN: u32 = 4;
 
 const DONE: Outcome = Outcome::Success(Proof::Server);
 
@@ -118,7 +125,7 @@ impl Task<'_> {
         let watched = if allowed { Watched::Allowed } else { watched };
         self.shared.rooms.lock().change(self.hub, &room.id, |room| room.watched = watched);
         if allowed {
-            arrive::authorize(self.shared, self.hub, &room, true);
+            arrive::allow(self.shared, self.hub, &room).await;
         }
         Ok(())
     }
@@ -256,27 +263,36 @@ pub(crate) async fn show(shared: &Shared, address: &Address) {
         let rooms = shared.rooms.lock();
         shared.watches.lock().next_shown(address, &rooms)
     };
-    if let Some((presence, note)) = shown {
-        tell_presence(shared, address, presence, &note).await;
+    if let Some(shown) = shown {
+        tell_presence(shared, address, &shown).await;
     }
 }
 
-/// Says again who is present.
-pub(crate) async fn show_again(shared: Arc<Shared>) {
-    let present = shared.watches.lock().present();
-    for (address, (presence, note)) in present {
-        tell_presence(&shared, &address, presence, &note).await;
-    }
-}
-
-/// It is told again soon; until then its last state stands.
-async fn tell_presence(shared: &Shared, address: &Address, presence: &str, note: &str) {
-    if let Ok(id) = ghost(shared, address).await {
-        let told: Called<()> = shared.homeserver.presence(&id, presence, note).await;
-        if told.is_err() {
-            tracing::debug!("a ghost's presence was not taken");
+/// Says again who is present, and sooner what the homeserver did not take.
+pub(crate) async fn keep_showing(shared: &Shared) {
+    let mut rounds = tokio::time::interval(TELL_AGAIN);
+    rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    for round in (0..SHOW_AGAIN).cycle() {
+        rounds.tick().await;
+        let ghosts = shared.watches.lock().to_tell(round == 0);
+        for (address, shown) in ghosts {
+            tell_presence(shared, &address, &shown).await;
         }
     }
+}
+
+/// What is not taken is told again soon; until then the last state stands.
+async fn tell_presence(shared: &Shared, address: &Address, shown: &Shown) {
+    let told = match ghost(shared, address).await {
+        Ok(id) => shared.homeserver.presence(&id, shown.0, &shown.1).await.is_ok(),
+        // Who has no name there is never shown.
+        Err(GhostError::Malformed) => true,
+        Err(GhostError::Call(_)) => false,
+    };
+    if !told {
+        tracing::debug!("a ghost's presence was not taken");
+    }
+    shared.watches.lock().taken(address, shown, told);
 }
 
 /// Whether a ghost is not, or no longer, in a room.

@@ -4,10 +4,11 @@
 mod homeserver;
 
 use adapter_api::model::{
-    Address, Cause, ComposingOperation, ComposingState, Content, Endpoint, Failure, InstantMessage, MaxForwards,
-    MessageOperation, Operation, Outcome, Proof, Side,
+    Address, Basic, Cause, ComposingOperation, ComposingState, Content, Endpoint, Failure, InstantMessage, MaxForwards,
+    MessageOperation, News, NotifyOperation, Operation, Outcome, PresenceInfo, PresenceTuple, Proof, Show, Side,
+    Standing, SubscribeOperation, Wish,
 };
-use adapter_api::testkit::{Answer, KitHub, Network, Records, Seen, Submitted};
+use adapter_api::testkit::{Act, Answer, KitHub, Network, Records, Seen, Submitted};
 use adapter_api::{Adapter, Delivery, Hop, Hub, Shutdown, ShutdownTrigger, TraceId, settle_channel};
 use homeserver::{HS_TOKEN, Homeserver, alice, user_id};
 use serde_json::{Value, json};
@@ -76,6 +77,33 @@ impl Lab {
                 return *message;
             }
         }
+    }
+
+    /// Romeo asks to watch alice.
+    async fn asks(&self) {
+        let subscribe = SubscribeOperation {
+            watcher: Endpoint::bare(romeo()),
+            target: Endpoint::bare(alice()),
+            wish: Wish::Standing,
+            subscript_id: "s".into(),
+            trans_id: "s".into(),
+        };
+        let outcome = self.deliver(Operation::Subscribe(Box::new(subscribe))).await;
+        assert_eq!(outcome, Outcome::Success(Proof::Server));
+    }
+
+    /// The next state that the hub hears, which comes behind the consent.
+    async fn state_behind_consent(&mut self) -> Arc<PresenceInfo> {
+        let mut operations = Vec::new();
+        while operations.len() < 2 {
+            operations.push(tokio::time::timeout(PATIENCE, self.submitted.recv()).await.unwrap().unwrap().operation);
+        }
+        let [Operation::Authorize(consent), Operation::Publish(told)] = &operations[..] else {
+            panic!("{operations:?}")
+        };
+        assert!(consent.allow && consent.target.address == alice() && consent.watcher.address == romeo());
+        assert_eq!(told.source.address, alice());
+        told.state.clone().unwrap()
     }
 
     async fn seen(&mut self) -> Seen {
@@ -181,4 +209,43 @@ async fn typing_goes_both_ways() {
     assert_eq!(lab.deliver(Operation::Composing(Box::new(composing))).await, Outcome::Success(Proof::Server));
     let notes = lab.network.world.lock().unwrap().notes.clone();
     assert!(notes.iter().any(|note| note.contains("/typing/") && note.contains("\"typing\":true")), "{notes:?}");
+}
+
+#[tokio::test]
+async fn a_watcher_hears_at_once_of_a_user_who_changes_nothing() {
+    let mut lab = lab().await;
+    lab.network.world.lock().unwrap().states.insert(user_id(&alice()), "unavailable");
+    lab.asks().await;
+    lab.network.act(Act::Authorize { user: alice(), watcher: romeo(), allow: true }).await.unwrap();
+    let state = lab.state_behind_consent().await;
+    assert_eq!((state.tuples[0].basic, state.tuples[0].show), (Basic::Open, Some(Show::Away)));
+    // Once she is in the room, who asks again hears it again.
+    lab.network.world.lock().unwrap().states.insert(user_id(&alice()), "online");
+    lab.asks().await;
+    let state = lab.state_behind_consent().await;
+    assert_eq!((state.tuples[0].basic, state.tuples[0].show), (Basic::Open, None));
+}
+
+#[tokio::test]
+async fn a_state_that_the_homeserver_did_not_take_is_told_again() {
+    let mut lab = lab().await;
+    lab.network.act(Act::Watch { user: alice(), presentity: romeo() }).await.unwrap();
+    let watch = tokio::time::timeout(PATIENCE, lab.submitted.recv()).await.unwrap().unwrap().operation;
+    assert!(matches!(watch, Operation::Subscribe(_)), "{watch:?}");
+    for (basic, open) in [(Basic::Open, vec!["matrix".to_owned()]), (Basic::Closed, vec![])] {
+        let info = PresenceInfo { tuples: vec![PresenceTuple::new(None, basic)], ..PresenceInfo::default() };
+        let notify = NotifyOperation {
+            target: Endpoint::bare(romeo()),
+            watcher: Endpoint::bare(alice()),
+            subscript_id: None,
+            trans_id: "n".into(),
+            standing: Standing::Active { expires: None },
+            news: News::Whole(Arc::new(info)),
+        };
+        let outcome = lab.deliver(Operation::Notify(Box::new(notify))).await;
+        assert_eq!(outcome, Outcome::Success(Proof::Server));
+        assert_eq!(lab.seen().await, Seen::Presence { user: alice(), presentity: romeo(), open });
+        // The next one runs into it.
+        lab.network.world.lock().unwrap().limits = 1;
+    }
 }

@@ -37,6 +37,8 @@ pub(crate) struct World {
     next: u64,
     /// Answers of 429 that are still to be given.
     pub(crate) limits: u32,
+    /// Of users, where it is something else than offline.
+    pub(crate) states: BTreeMap<String, &'static str>,
     /// Typing, receipts and the like, as text.
     pub(crate) notes: Vec<String>,
 }
@@ -67,6 +69,7 @@ impl Homeserver {
             events,
             next: 0,
             limits: 0,
+            states: BTreeMap::new(),
             notes: Vec::new(),
         };
         let world = Arc::new(Mutex::new(world));
@@ -207,7 +210,7 @@ fn router(world: Shared) -> Router {
         .route("/rooms/{room}/send/m.room.message/{transaction}", put(send))
         .route("/rooms/{room}/typing/{user}", put(note))
         .route("/rooms/{room}/receipt/m.read/{event}", post(note))
-        .route("/presence/{user}/status", put(presence))
+        .route("/presence/{user}/status", get(state).put(presence))
         .route("/account/whoami", get(async || Json(json!({ "user_id": "@interlingua:matrix.example" }))))
         .layer(middleware::from_fn_with_state(Arc::clone(&world), limited))
         .with_state(world);
@@ -335,6 +338,22 @@ async fn presence(State(world): State<Shared>, Path(ghost): Path<String>, Json(b
     Json(json!({})).into_response()
 }
 
+/// Those who share a room may ask.
+async fn state(
+    State(world): State<Shared>,
+    Path(user): Path<String>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Response {
+    let world = world.lock().unwrap();
+    let ends = (user, query["user_id"].clone());
+    if !world.rooms.iter().any(|(room, known)| *known == ends && world.joined.contains(room)) {
+        return refuse(403, "M_FORBIDDEN");
+    }
+    let presence = world.states.get(&ends.0).copied().unwrap_or("offline");
+    Json(json!({ "presence": presence, "last_active_ago": 5, "currently_active": presence == "online" }))
+        .into_response()
+}
+
 fn refusals() -> Vec<(Cause, u16, &'static str)> {
     vec![
         (Cause::Forbidden, 403, "M_FORBIDDEN"),
@@ -418,6 +437,7 @@ impl Network for Homeserver {
                     (true, Some(Show::Away | Show::Xa | Show::Dnd)) => "unavailable",
                     (true, Some(Show::Chat) | None) => "online",
                 };
+                self.world.lock().unwrap().states.insert(user_id(&user), presence);
                 self.event(
                     json!({ "type": "m.presence", "sender": user_id(&user), "content": { "presence": presence } }),
                 );
