@@ -16,12 +16,13 @@ use adapter_api::{
 };
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 /// One homeserver, whose application service this gateway is.
 pub struct MatrixAdapter {
@@ -110,7 +111,7 @@ fn capabilities() -> Capabilities {
         presence: Some(PresenceCapabilities { refreshed: false, publishes: true, devices: false, checked: false }),
         fields: vec![
             FieldSupport::new("content", Carried, "text/plain; /me as m.emote"),
-            FieldSupport::new("id", Carried, "the transaction's id"),
+            FieldSupport::new("id", Carried, "in the transaction's id"),
             FieldSupport::new("language", Dropped, ""),
             FieldSupport::new("thread", Dropped, ""),
             FieldSupport::new("subjects", Dropped, ""),
@@ -163,6 +164,7 @@ impl Adapter for MatrixAdapter {
         tokio::pin!(serve);
         let mut again = tokio::time::interval(SHOW_AGAIN);
         let mut look = tokio::time::interval(LOOK_AGAIN);
+        let (mut showing, mut looking) = (None, None);
         loop {
             tokio::select! {
                 () = shutdown.requested() => break,
@@ -172,10 +174,10 @@ impl Adapter for MatrixAdapter {
                 }
                 Some(_) = workers.join_next(), if !workers.is_empty() => {}
                 _ = again.tick() => {
-                    workers.spawn(carry::show_again(Arc::clone(shared)));
+                    begin(&mut workers, &mut showing, carry::show_again(Arc::clone(shared)));
                 }
                 _ = look.tick() => {
-                    workers.spawn(look_for(Arc::clone(shared)));
+                    begin(&mut workers, &mut looking, look_for(Arc::clone(shared)));
                 }
             }
         }
@@ -209,17 +211,25 @@ impl Adapter for MatrixAdapter {
     }
 }
 
+/// Begins what is done again and again, unless it is under way since the last time: the homeserver may hang.
+fn begin(workers: &mut JoinSet<()>, last: &mut Option<AbortHandle>, task: impl Future<Output = ()> + Send + 'static) {
+    if last.as_ref().is_none_or(AbortHandle::is_finished) {
+        *last = Some(workers.spawn(task));
+    }
+}
+
 /// Carries out what waits for a pair until nothing does.
 async fn work(shared: Arc<Shared>, pair: Pair) {
     loop {
         let Some(delivery) = shared.pairs.lock().next(&pair) else { return };
-        let Delivery { operation, deadline, settle, .. } = delivery;
+        let Delivery { operation, edition, deadline, settle, .. } = delivery;
         if deadline <= Instant::now() {
             let text = "not tried in time";
             settle.settle(Failure::new(Side::Far, Cause::ResourceConstraint).with_text(text));
             continue;
         }
-        let carried = tokio::time::timeout_at(deadline.into(), carry::carry(&shared, &operation, deadline)).await;
+        let carried = carry::carry(&shared, &operation, edition, deadline);
+        let carried = tokio::time::timeout_at(deadline.into(), carried).await;
         match carried {
             Ok(outcome) => settle.settle(outcome),
             Err(_) => settle.settle(Failure::new(Side::Far, Cause::Unconfirmed)),
@@ -300,5 +310,23 @@ impl Shared {
             let list = if how == Carries::Dropped { &mut findings.dropped } else { &mut findings.degraded };
             list.push(field.to_owned());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::pending;
+
+    #[tokio::test]
+    async fn what_hangs_is_not_begun_a_second_time_and_is_after_its_end() {
+        let (mut workers, mut last) = (JoinSet::new(), None);
+        begin(&mut workers, &mut last, pending());
+        begin(&mut workers, &mut last, pending());
+        assert_eq!(workers.len(), 1);
+        workers.abort_all();
+        assert!(workers.join_next().await.unwrap().unwrap_err().is_cancelled());
+        begin(&mut workers, &mut last, pending());
+        assert_eq!(workers.len(), 1);
     }
 }

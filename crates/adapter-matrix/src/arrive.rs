@@ -1,7 +1,7 @@
 //! From a transaction of the homeserver to the hub.
 
 use crate::adapter::Shared;
-use crate::carry::{ghost, show};
+use crate::carry::{self, ghost};
 use crate::mapping::{Member, Seen, notice, read_event};
 use crate::rooms::{Room, Watched};
 use adapter_api::model::{
@@ -93,7 +93,13 @@ async fn member(shared: &Arc<Shared>, hub: &Hub, id: &str, sender: &str, who: &s
         match member {
             Member::Invited => invited(shared, hub, id, sender, &elsewhere).await,
             Member::Joined => {}
-            Member::Gone => ended(shared, hub, id).await,
+            Member::Gone => {
+                // Another ghost that was invited there and left again ends nothing.
+                let own = shared.rooms.lock().get(id).is_some_and(|room| room.ghost == elsewhere);
+                if own {
+                    ended(shared, hub, id).await;
+                }
+            }
         }
         return;
     }
@@ -140,11 +146,19 @@ async fn invited(shared: &Arc<Shared>, hub: &Hub, id: &str, sender: &str, elsewh
         tracing::warn!("a ghost could not come into a room that it was invited into");
         return;
     }
-    let watched = shared.rooms.lock().of(elsewhere, &user).map_or(Watched::No, |room| room.watched);
+    let earlier = shared.rooms.lock().of(elsewhere, &user).cloned();
+    let watched = earlier.as_ref().map_or(Watched::No, |room| room.watched);
     let allowed = watched == Watched::Asked;
     let watched = if allowed { Watched::Allowed } else { watched };
     let room = Room { id: id.to_owned(), ghost: elsewhere.clone(), user, joined: true, watched, watches: true };
     drop(shared.rooms.lock().put(hub, room.clone()));
+    if let Some(earlier) = earlier.filter(|earlier| earlier.id != id) {
+        // What is said there is heard no longer: the user must see that.
+        let left = tokio::time::timeout(CALL, shared.homeserver.leave(&ghost, &earlier.id)).await;
+        if !matches!(left, Ok(Ok(()))) {
+            tracing::warn!("a ghost could not leave a room in whose place another one came");
+        }
+    }
     if allowed {
         authorize(shared, hub, &room, true);
     }
@@ -163,6 +177,11 @@ async fn ended(shared: &Arc<Shared>, hub: &Hub, id: &str) {
     }
     shared.watches.lock().ended(&room.ghost, &room.user);
     show(shared, &room.ghost).await;
+}
+
+/// As [`carry::show`], where a transaction waits for it.
+async fn show(shared: &Shared, address: &Address) {
+    let _ = tokio::time::timeout(CALL, carry::show(shared, address)).await;
 }
 
 /// The user of a room lets the one elsewhere watch him, or not.

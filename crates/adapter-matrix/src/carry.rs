@@ -10,6 +10,7 @@ use adapter_api::model::{
     Address, Cause, ComposingOperation, DispositionOperation, Failure, MessageOperation, NotifyOperation, Operation,
     Outcome, Proof, Side, SubscribeOperation, Wish,
 };
+use sha2::{Digest, Sha256};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,12 +23,15 @@ const MAX_REGISTERED: usize = 100_000;
 
 const DONE: Outcome = Outcome::Success(Proof::Server);
 
+/// Keeps the ids of transactions apart from other uses of the hash.
+const DOMAIN: &[u8] = b"interlingua matrix transaction v1\0";
+
 /// Carries out one operation, and does not wait beyond `deadline` where the homeserver asks for a pause.
-pub(crate) async fn carry(shared: &Arc<Shared>, operation: &Operation, deadline: Instant) -> Outcome {
+pub(crate) async fn carry(shared: &Arc<Shared>, operation: &Operation, edition: u32, deadline: Instant) -> Outcome {
     let Some(hub) = shared.hub.get() else { return Failure::new(Side::Ours, Cause::ShuttingDown).into() };
     let task = Task { shared, hub, deadline };
     let carried = match operation {
-        Operation::Message(message) => task.message(operation, message).await,
+        Operation::Message(message) => task.message(operation, message, edition).await,
         Operation::Disposition(word) => task.disposition(word).await,
         Operation::Composing(composing) => task.composing(composing).await,
         Operation::Subscribe(subscribe) => task.subscribe(subscribe).await,
@@ -52,11 +56,11 @@ struct Task<'t> {
 }
 
 impl Task<'_> {
-    async fn message(&self, operation: &Operation, message: &MessageOperation) -> Result<(), Failure> {
+    async fn message(&self, operation: &Operation, message: &MessageOperation, edition: u32) -> Result<(), Failure> {
         let content = message_content(message)?;
         let (from, to) = (&message.source.address, &message.destination.address);
         let ghost = self.ghost(from).await?;
-        let transaction = message.carried_id();
+        let transaction = transaction(message, edition);
         let mut room = self.room(&ghost, from, to).await?;
         let mut sent = self.patient(|| self.shared.homeserver.send(&ghost, &room.id, &transaction, &content)).await;
         if sent.as_ref().is_err_and(is_outside) {
@@ -167,7 +171,19 @@ impl Task<'_> {
             watched: Watched::No,
             watches: false,
         };
-        let durable = self.shared.rooms.lock().put(self.hub, room.clone());
+        let placed = {
+            let mut rooms = self.shared.rooms.lock();
+            let known = rooms.of(elsewhere, user).cloned();
+            known.map_or_else(|| Ok(rooms.put(self.hub, room.clone())), Err)
+        };
+        let durable = match placed {
+            Ok(durable) => durable,
+            Err(known) => {
+                // The user opened one meanwhile.
+                let _ = homeserver.leave(ghost, &room.id).await;
+                return Ok(known);
+            }
+        };
         match durable.await {
             Ok(true) => Ok(room),
             Ok(false) | Err(_) => Err(Failure::new(Side::Ours, Cause::Overload).with_text("the room can't be kept")),
@@ -191,6 +207,21 @@ impl Task<'_> {
             }
         }
     }
+}
+
+/// The transaction's id: the same in every repeat of a message; another one for each edition, and where an id is used for
+/// two messages.
+fn transaction(message: &MessageOperation, edition: u32) -> String {
+    let mut hash = Sha256::new_with_prefix(DOMAIN).chain_update(edition.to_be_bytes());
+    let (source, destination, id) = (&message.source, &message.destination.address, message.carried_id());
+    let device = source.device.as_ref().map_or("", |device| device.as_str());
+    let (from, to) = (&source.address, destination);
+    let ends = [from.local(), from.domain().as_str(), device, to.local(), to.domain().as_str(), &id];
+    for field in ends.map(str::as_bytes).into_iter().chain([&*message.message.content.octets]) {
+        hash.update(field.len().to_be_bytes());
+        hash.update(field);
+    }
+    hash.finalize().iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
 /// Errors that may ask for a pause.

@@ -9,7 +9,7 @@ use adapter_api::model::{
 };
 use adapter_api::testkit::{Answer, KitHub, Network, Records, Seen, Submitted};
 use adapter_api::{Adapter, Delivery, Hop, Hub, Shutdown, ShutdownTrigger, TraceId, settle_channel};
-use homeserver::{HS_TOKEN, Homeserver, alice, user_id};
+use homeserver::{HS_TOKEN, Homeserver, alice, ghost_id, user_id};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -46,12 +46,16 @@ fn romeo() -> Address {
 
 impl Lab {
     async fn deliver(&self, operation: Operation) -> Outcome {
+        self.deliver_edition(operation, 0).await
+    }
+
+    async fn deliver_edition(&self, operation: Operation, edition: u32) -> Outcome {
         let (settle, outcome) = settle_channel();
         let delivery = Delivery {
             trace: TraceId(1),
             operation: Arc::new(operation),
             repeat: false,
-            edition: 0,
+            edition,
             hop: Arc::new(Hop::Link),
             deadline: Instant::now() + PATIENCE,
             settle,
@@ -67,6 +71,18 @@ impl Lab {
             request = request.bearer_auth(token);
         }
         request.send().await.unwrap().status().as_u16()
+    }
+
+    /// A user invites a ghost into a room, and the transaction that tells so is taken.
+    async fn invites(&self, ghost: &Address, room: &str) {
+        let event = json!({ "type": "m.room.member", "room_id": room, "sender": user_id(&alice()), "event_id": "$i",
+            "state_key": ghost_id(ghost), "content": { "membership": "invite" } });
+        assert_eq!(self.put("invite", Some(HS_TOKEN), &json!({ "events": [event] })).await, 200);
+    }
+
+    fn left(&self, ghost: &Address, room: &str) -> bool {
+        let note = format!("{} leaves {room}", ghost_id(ghost));
+        self.network.world.lock().unwrap().notes.contains(&note)
     }
 
     async fn message(&mut self) -> MessageOperation {
@@ -181,4 +197,53 @@ async fn typing_goes_both_ways() {
     assert_eq!(lab.deliver(Operation::Composing(Box::new(composing))).await, Outcome::Success(Proof::Server));
     let notes = lab.network.world.lock().unwrap().notes.clone();
     assert!(notes.iter().any(|note| note.contains("/typing/") && note.contains("\"typing\":true")), "{notes:?}");
+}
+
+#[tokio::test]
+async fn another_ghost_that_leaves_a_room_of_two_ends_nothing() {
+    let mut lab = lab().await;
+    lab.network.says(&alice(), &romeo(), "first", said("first", "one"));
+    lab.message().await;
+    let tybalt = Address::parse_bare("tybalt@kit.example").unwrap();
+    lab.invites(&tybalt, "!1:matrix.example").await;
+    assert!(lab.left(&tybalt, "!1:matrix.example"));
+    // That he left is told before this.
+    lab.network.says(&alice(), &romeo(), "second", said("second", "two"));
+    assert_eq!(lab.message().await.message.content.as_text(), Some("two"));
+}
+
+#[tokio::test]
+async fn a_second_room_of_the_same_two_takes_the_place_of_the_first_which_the_ghost_leaves() {
+    let mut lab = lab().await;
+    lab.network.says(&alice(), &romeo(), "first", said("first", "one"));
+    lab.message().await;
+    lab.invites(&romeo(), "!other:matrix.example").await;
+    assert!(lab.left(&romeo(), "!1:matrix.example"));
+    assert!(!lab.left(&romeo(), "!other:matrix.example"));
+    lab.network
+        .event(json!({ "type": "m.room.message", "room_id": "!other:matrix.example", "sender": user_id(&alice()),
+        "event_id": "$second", "content": { "msgtype": "m.text", "body": "two" } }));
+    assert_eq!(lab.message().await.message.content.as_text(), Some("two"));
+}
+
+#[tokio::test]
+async fn another_message_under_a_used_id_arrives_and_a_repeat_does_not() {
+    let mut lab = lab().await;
+    let under_one_id = |body: &str| {
+        let mut operation = message("alice@matrix.example", body);
+        let Operation::Message(message) = &mut operation else { panic!("{operation:?}") };
+        message.message.id = Some("used".into());
+        operation
+    };
+    for (body, edition) in [("one", 0), ("two", 0), ("one", 0), ("two", 0), ("one", 1), ("three", 0)] {
+        let outcome = lab.deliver_edition(under_one_id(body), edition).await;
+        assert_eq!(outcome, Outcome::Success(Proof::Server));
+    }
+    let mut bodies = Vec::new();
+    while bodies.len() < 4 {
+        if let Seen::Message { body, .. } = lab.seen().await {
+            bodies.push(body);
+        }
+    }
+    assert_eq!(bodies, ["one", "two", "one", "three"]);
 }

@@ -155,7 +155,7 @@ fn user_of(id: &str) -> Address {
 }
 
 /// By the mapping of the Matrix appendices.
-fn ghost_id(address: &Address) -> String {
+pub(crate) fn ghost_id(address: &Address) -> String {
     let plain = |octet: u8| octet.is_ascii_lowercase() || octet.is_ascii_digit() || b"._-".contains(&octet);
     let write = |octet: u8| if plain(octet) { char::from(octet).to_string() } else { format!("={octet:02x}") };
     format!("{GHOSTS}{}:{DOMAIN}", address.to_string().bytes().map(write).collect::<String>())
@@ -203,7 +203,7 @@ fn router(world: Shared) -> Router {
         .route("/profile/{user}/displayname", put(nothing))
         .route("/createRoom", post(create))
         .route("/join/{room}", post(nothing))
-        .route("/rooms/{room}/leave", post(nothing))
+        .route("/rooms/{room}/leave", post(leave))
         .route("/rooms/{room}/send/m.room.message/{transaction}", put(send))
         .route("/rooms/{room}/typing/{user}", put(note))
         .route("/rooms/{room}/receipt/m.read/{event}", post(note))
@@ -245,6 +245,19 @@ async fn note(State(world): State<Shared>, request: Request) -> Response {
     let note = format!("{} {}", parts.uri.path(), String::from_utf8_lossy(&body));
     world.lock().unwrap().notes.push(note);
     nothing().await
+}
+
+/// Who leaves is told so like everybody who may hear the room.
+async fn leave(
+    State(world): State<Shared>,
+    Path(room): Path<String>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Response {
+    let ghost = &query["user_id"];
+    let mut world = world.lock().unwrap();
+    world.notes.push(format!("{ghost} leaves {room}"));
+    world.member(&room, ghost, ghost, "leave");
+    Json(json!({})).into_response()
 }
 
 async fn register(State(world): State<Shared>, Json(body): Json<Value>) -> Response {
