@@ -4,7 +4,7 @@ mod consumer;
 mod line;
 mod spool;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +23,11 @@ const BATCH: usize = 256;
 const PAUSES: [Duration; 4] =
     [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(5)];
 
+/// The file that keeps what the consumer has not taken yet.
+pub(crate) fn spool_in(data_dir: &Path) -> PathBuf {
+    data_dir.join("archive.spool")
+}
+
 /// The way of records from the hub to the consumer.
 pub(crate) struct Clerk {
     core: Arc<Core>,
@@ -39,7 +44,7 @@ impl Clerk {
     pub(crate) fn new(config: &config::Archive, data_dir: Option<&PathBuf>, core: Arc<Core>) -> Result<Self> {
         let spool = match (config.when_away, data_dir) {
             (config::WhenAway::Spool, Some(folder)) => {
-                let path = folder.join("archive.spool");
+                let path = spool_in(folder);
                 let spool = Spool::open(&path, config.spool_octets);
                 Some(spool.with_context(|| format!("archive.when_away: cannot open {}", path.display()))?)
             }
