@@ -16,12 +16,13 @@ use adapter_api::{
 };
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 /// One homeserver, whose application service this gateway is.
 pub struct MatrixAdapter {
@@ -52,9 +53,6 @@ pub(crate) struct Shared {
     reachable: AtomicBool,
     stopping: AtomicBool,
 }
-
-/// How often the homeserver is told again who is present; it forgets after 30 s.
-const SHOW_AGAIN: Duration = Duration::from_secs(20);
 
 /// How often a homeserver that went away is looked for.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
@@ -110,7 +108,7 @@ fn capabilities() -> Capabilities {
         presence: Some(PresenceCapabilities { refreshed: false, publishes: true, devices: false, checked: false }),
         fields: vec![
             FieldSupport::new("content", Carried, "text/plain; /me as m.emote"),
-            FieldSupport::new("id", Carried, "the transaction's id"),
+            FieldSupport::new("id", Carried, "in the transaction's id"),
             FieldSupport::new("language", Dropped, ""),
             FieldSupport::new("thread", Dropped, ""),
             FieldSupport::new("subjects", Dropped, ""),
@@ -161,21 +159,21 @@ impl Adapter for MatrixAdapter {
         let mut workers = JoinSet::new();
         let serve = service::serve(Arc::clone(shared), listener);
         tokio::pin!(serve);
-        let mut again = tokio::time::interval(SHOW_AGAIN);
+        let showing = carry::keep_showing(shared);
+        tokio::pin!(showing);
         let mut look = tokio::time::interval(LOOK_AGAIN);
+        let mut looking = None;
         loop {
             tokio::select! {
                 () = shutdown.requested() => break,
                 () = &mut serve => break,
+                () = &mut showing => break,
                 Some(pair) = starts.recv() => {
                     workers.spawn(work(Arc::clone(shared), pair));
                 }
                 Some(_) = workers.join_next(), if !workers.is_empty() => {}
-                _ = again.tick() => {
-                    workers.spawn(carry::show_again(Arc::clone(shared)));
-                }
                 _ = look.tick() => {
-                    workers.spawn(look_for(Arc::clone(shared)));
+                    begin(&mut workers, &mut looking, look_for(Arc::clone(shared)));
                 }
             }
         }
@@ -209,17 +207,25 @@ impl Adapter for MatrixAdapter {
     }
 }
 
+/// Begins what is done again and again, unless it is under way since the last time: the homeserver may hang.
+fn begin(workers: &mut JoinSet<()>, last: &mut Option<AbortHandle>, task: impl Future<Output = ()> + Send + 'static) {
+    if last.as_ref().is_none_or(AbortHandle::is_finished) {
+        *last = Some(workers.spawn(task));
+    }
+}
+
 /// Carries out what waits for a pair until nothing does.
 async fn work(shared: Arc<Shared>, pair: Pair) {
     loop {
         let Some(delivery) = shared.pairs.lock().next(&pair) else { return };
-        let Delivery { operation, deadline, settle, .. } = delivery;
+        let Delivery { operation, edition, deadline, settle, .. } = delivery;
         if deadline <= Instant::now() {
             let text = "not tried in time";
             settle.settle(Failure::new(Side::Far, Cause::ResourceConstraint).with_text(text));
             continue;
         }
-        let carried = tokio::time::timeout_at(deadline.into(), carry::carry(&shared, &operation, deadline)).await;
+        let carried = carry::carry(&shared, &operation, edition, deadline);
+        let carried = tokio::time::timeout_at(deadline.into(), carried).await;
         match carried {
             Ok(outcome) => settle.settle(outcome),
             Err(_) => settle.settle(Failure::new(Side::Far, Cause::Unconfirmed)),
@@ -300,5 +306,23 @@ impl Shared {
             let list = if how == Carries::Dropped { &mut findings.dropped } else { &mut findings.degraded };
             list.push(field.to_owned());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::pending;
+
+    #[tokio::test]
+    async fn what_hangs_is_not_begun_a_second_time_and_is_after_its_end() {
+        let (mut workers, mut last) = (JoinSet::new(), None);
+        begin(&mut workers, &mut last, pending());
+        begin(&mut workers, &mut last, pending());
+        assert_eq!(workers.len(), 1);
+        workers.abort_all();
+        assert!(workers.join_next().await.unwrap().unwrap_err().is_cancelled());
+        begin(&mut workers, &mut last, pending());
+        assert_eq!(workers.len(), 1);
     }
 }

@@ -1,12 +1,12 @@
 //! From a transaction of the homeserver to the hub.
 
 use crate::adapter::Shared;
-use crate::carry::{ghost, show};
+use crate::carry::{self, ghost};
 use crate::mapping::{Member, Seen, notice, read_event};
 use crate::rooms::{Room, Watched};
 use adapter_api::model::{
     Address, AuthorizeOperation, ComposingOperation, ComposingState, Endpoint, Failure, MaxForwards, MessageOperation,
-    Operation, Outcome, PublishOperation, SubscribeOperation, Wish,
+    Operation, Outcome, PresenceInfo, PublishOperation, SubscribeOperation, Wish,
 };
 use adapter_api::{Hub, Settle, Settlement, Token};
 use parking_lot::Mutex;
@@ -54,11 +54,7 @@ pub(crate) async fn transaction(shared: &Arc<Shared>, hub: &Hub, events: &[Value
             }
             Seen::Member { room, sender, who, member } => self::member(shared, hub, &room, &sender, &who, member).await,
             Seen::Typing { room, users } => typing(shared, hub, &room, users),
-            Seen::Presence { user, state } => {
-                let source = Endpoint::bare(user);
-                let operation = PublishOperation { source, state: Some(Arc::new(state)), trans_id: "presence".into() };
-                hub.submit(Operation::Publish(Box::new(operation)), shared.provenance(hub), nobody());
-            }
+            Seen::Presence { user, state } => publish(shared, hub, user, state),
         }
     }
     if said.is_empty() {
@@ -93,7 +89,13 @@ async fn member(shared: &Arc<Shared>, hub: &Hub, id: &str, sender: &str, who: &s
         match member {
             Member::Invited => invited(shared, hub, id, sender, &elsewhere).await,
             Member::Joined => {}
-            Member::Gone => ended(shared, hub, id).await,
+            Member::Gone => {
+                // Another ghost that was invited there and left again ends nothing.
+                let own = shared.rooms.lock().get(id).is_some_and(|room| room.ghost == elsewhere);
+                if own {
+                    ended(shared, hub, id).await;
+                }
+            }
         }
         return;
     }
@@ -111,7 +113,7 @@ async fn member(shared: &Arc<Shared>, hub: &Hub, id: &str, sender: &str, who: &s
                 room.watched = if allowed { Watched::Allowed } else { room.watched };
             });
             if allowed {
-                authorize(shared, hub, &room, true);
+                allow(shared, hub, &room).await;
             }
             show(shared, &room.ghost).await;
         }
@@ -140,13 +142,21 @@ async fn invited(shared: &Arc<Shared>, hub: &Hub, id: &str, sender: &str, elsewh
         tracing::warn!("a ghost could not come into a room that it was invited into");
         return;
     }
-    let watched = shared.rooms.lock().of(elsewhere, &user).map_or(Watched::No, |room| room.watched);
+    let earlier = shared.rooms.lock().of(elsewhere, &user).cloned();
+    let watched = earlier.as_ref().map_or(Watched::No, |room| room.watched);
     let allowed = watched == Watched::Asked;
     let watched = if allowed { Watched::Allowed } else { watched };
     let room = Room { id: id.to_owned(), ghost: elsewhere.clone(), user, joined: true, watched, watches: true };
     drop(shared.rooms.lock().put(hub, room.clone()));
+    if let Some(earlier) = earlier.filter(|earlier| earlier.id != id) {
+        // What is said there is heard no longer: the user must see that.
+        let left = tokio::time::timeout(CALL, shared.homeserver.leave(&ghost, &earlier.id)).await;
+        if !matches!(left, Ok(Ok(()))) {
+            tracing::warn!("a ghost could not leave a room in whose place another one came");
+        }
+    }
     if allowed {
-        authorize(shared, hub, &room, true);
+        allow(shared, hub, &room).await;
     }
     watch(shared, hub, &room, Wish::Standing);
     show(shared, elsewhere).await;
@@ -165,8 +175,30 @@ async fn ended(shared: &Arc<Shared>, hub: &Hub, id: &str) {
     show(shared, &room.ghost).await;
 }
 
-/// The user of a room lets the one elsewhere watch him, or not.
-pub(crate) fn authorize(shared: &Shared, hub: &Hub, room: &Room, allow: bool) {
+/// As [`carry::show`], where a transaction waits for it.
+async fn show(shared: &Shared, address: &Address) {
+    let _ = tokio::time::timeout(CALL, carry::show(shared, address)).await;
+}
+
+/// The user of a room lets the one elsewhere watch him: the homeserver tells changes alone, so his state is asked for.
+pub(crate) async fn allow(shared: &Shared, hub: &Hub, room: &Room) {
+    authorize(shared, hub, room, true);
+    let (Some(user), Some(ghost)) = (shared.names.user(&room.user), shared.names.ghost(&room.ghost)) else { return };
+    match tokio::time::timeout(CALL, shared.homeserver.state(&user, &ghost)).await {
+        Ok(Ok(Some(state))) => publish(shared, hub, room.user.clone(), state),
+        Ok(Ok(None) | Err(_)) | Err(_) => {
+            tracing::debug!("the homeserver does not tell the state of a user who is watched")
+        }
+    }
+}
+
+fn publish(shared: &Shared, hub: &Hub, user: Address, state: PresenceInfo) {
+    let source = Endpoint::bare(user);
+    let operation = PublishOperation { source, state: Some(Arc::new(state)), trans_id: "presence".into() };
+    hub.submit(Operation::Publish(Box::new(operation)), shared.provenance(hub), nobody());
+}
+
+fn authorize(shared: &Shared, hub: &Hub, room: &Room, allow: bool) {
     let operation = AuthorizeOperation {
         target: Endpoint::bare(room.user.clone()),
         watcher: Endpoint::bare(room.ghost.clone()),

@@ -2,14 +2,16 @@
 
 use crate::adapter::{Shared, lost};
 use crate::arrive;
-use crate::homeserver::{CallError, Called};
+use crate::homeserver::CallError;
 use crate::mapping::{message_content, notice};
+use crate::presence::Shown;
 use crate::rooms::{Room, Watched};
 use adapter_api::Hub;
 use adapter_api::model::{
     Address, Cause, ComposingOperation, DispositionOperation, Failure, MessageOperation, NotifyOperation, Operation,
     Outcome, Proof, Side, SubscribeOperation, Wish,
 };
+use sha2::{Digest, Sha256};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,14 +22,23 @@ const TYPING: Duration = Duration::from_secs(30);
 /// Ghosts that are remembered as registered; they are registered again after that.
 const MAX_REGISTERED: usize = 100_000;
 
+/// How often a state is told again that the homeserver did not take: it may allow a ghost one in 10 s.
+const TELL_AGAIN: Duration = Duration::from_secs(5);
+
+/// Every so many rounds the homeserver is told again who is present: each 20 s, since it forgets after 30 s.
+const SHOW_AGAIN: u32 = 4;
+
 const DONE: Outcome = Outcome::Success(Proof::Server);
 
+/// Keeps the ids of transactions apart from other uses of the hash.
+const DOMAIN: &[u8] = b"interlingua matrix transaction v1\0";
+
 /// Carries out one operation, and does not wait beyond `deadline` where the homeserver asks for a pause.
-pub(crate) async fn carry(shared: &Arc<Shared>, operation: &Operation, deadline: Instant) -> Outcome {
+pub(crate) async fn carry(shared: &Arc<Shared>, operation: &Operation, edition: u32, deadline: Instant) -> Outcome {
     let Some(hub) = shared.hub.get() else { return Failure::new(Side::Ours, Cause::ShuttingDown).into() };
     let task = Task { shared, hub, deadline };
     let carried = match operation {
-        Operation::Message(message) => task.message(operation, message).await,
+        Operation::Message(message) => task.message(operation, message, edition).await,
         Operation::Disposition(word) => task.disposition(word).await,
         Operation::Composing(composing) => task.composing(composing).await,
         Operation::Subscribe(subscribe) => task.subscribe(subscribe).await,
@@ -52,11 +63,11 @@ struct Task<'t> {
 }
 
 impl Task<'_> {
-    async fn message(&self, operation: &Operation, message: &MessageOperation) -> Result<(), Failure> {
+    async fn message(&self, operation: &Operation, message: &MessageOperation, edition: u32) -> Result<(), Failure> {
         let content = message_content(message)?;
         let (from, to) = (&message.source.address, &message.destination.address);
         let ghost = self.ghost(from).await?;
-        let transaction = message.carried_id();
+        let transaction = transaction(message, edition);
         let mut room = self.room(&ghost, from, to).await?;
         let mut sent = self.patient(|| self.shared.homeserver.send(&ghost, &room.id, &transaction, &content)).await;
         if sent.as_ref().is_err_and(is_outside) {
@@ -118,7 +129,7 @@ impl Task<'_> {
         let watched = if allowed { Watched::Allowed } else { watched };
         self.shared.rooms.lock().change(self.hub, &room.id, |room| room.watched = watched);
         if allowed {
-            arrive::authorize(self.shared, self.hub, &room, true);
+            arrive::allow(self.shared, self.hub, &room).await;
         }
         Ok(())
     }
@@ -167,7 +178,19 @@ impl Task<'_> {
             watched: Watched::No,
             watches: false,
         };
-        let durable = self.shared.rooms.lock().put(self.hub, room.clone());
+        let placed = {
+            let mut rooms = self.shared.rooms.lock();
+            let known = rooms.of(elsewhere, user).cloned();
+            known.map_or_else(|| Ok(rooms.put(self.hub, room.clone())), Err)
+        };
+        let durable = match placed {
+            Ok(durable) => durable,
+            Err(known) => {
+                // The user opened one meanwhile.
+                let _ = homeserver.leave(ghost, &room.id).await;
+                return Ok(known);
+            }
+        };
         match durable.await {
             Ok(true) => Ok(room),
             Ok(false) | Err(_) => Err(Failure::new(Side::Ours, Cause::Overload).with_text("the room can't be kept")),
@@ -191,6 +214,21 @@ impl Task<'_> {
             }
         }
     }
+}
+
+/// The transaction's id: the same in every repeat of a message; another one for each edition, and where an id is used for
+/// two messages.
+fn transaction(message: &MessageOperation, edition: u32) -> String {
+    let mut hash = Sha256::new_with_prefix(DOMAIN).chain_update(edition.to_be_bytes());
+    let (source, destination, id) = (&message.source, &message.destination.address, message.carried_id());
+    let device = source.device.as_ref().map_or("", |device| device.as_str());
+    let (from, to) = (&source.address, destination);
+    let ends = [from.local(), from.domain().as_str(), device, to.local(), to.domain().as_str(), &id];
+    for field in ends.map(str::as_bytes).into_iter().chain([&*message.message.content.octets]) {
+        hash.update(field.len().to_be_bytes());
+        hash.update(field);
+    }
+    hash.finalize().iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
 /// Errors that may ask for a pause.
@@ -256,27 +294,36 @@ pub(crate) async fn show(shared: &Shared, address: &Address) {
         let rooms = shared.rooms.lock();
         shared.watches.lock().next_shown(address, &rooms)
     };
-    if let Some((presence, note)) = shown {
-        tell_presence(shared, address, presence, &note).await;
+    if let Some(shown) = shown {
+        tell_presence(shared, address, &shown).await;
     }
 }
 
-/// Says again who is present.
-pub(crate) async fn show_again(shared: Arc<Shared>) {
-    let present = shared.watches.lock().present();
-    for (address, (presence, note)) in present {
-        tell_presence(&shared, &address, presence, &note).await;
-    }
-}
-
-/// It is told again soon; until then its last state stands.
-async fn tell_presence(shared: &Shared, address: &Address, presence: &str, note: &str) {
-    if let Ok(id) = ghost(shared, address).await {
-        let told: Called<()> = shared.homeserver.presence(&id, presence, note).await;
-        if told.is_err() {
-            tracing::debug!("a ghost's presence was not taken");
+/// Says again who is present, and sooner what the homeserver did not take.
+pub(crate) async fn keep_showing(shared: &Shared) {
+    let mut rounds = tokio::time::interval(TELL_AGAIN);
+    rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    for round in (0..SHOW_AGAIN).cycle() {
+        rounds.tick().await;
+        let ghosts = shared.watches.lock().to_tell(round == 0);
+        for (address, shown) in ghosts {
+            tell_presence(shared, &address, &shown).await;
         }
     }
+}
+
+/// What is not taken is told again soon; until then the last state stands.
+async fn tell_presence(shared: &Shared, address: &Address, shown: &Shown) {
+    let told = match ghost(shared, address).await {
+        Ok(id) => shared.homeserver.presence(&id, shown.0, &shown.1).await.is_ok(),
+        // Who has no name there is never shown.
+        Err(GhostError::Malformed) => true,
+        Err(GhostError::Call(_)) => false,
+    };
+    if !told {
+        tracing::debug!("a ghost's presence was not taken");
+    }
+    shared.watches.lock().taken(address, shown, told);
 }
 
 /// Whether a ghost is not, or no longer, in a room.

@@ -101,10 +101,8 @@ impl Config {
 
 fn is_public(address: IpAddr) -> bool {
     let private = match address {
-        IpAddr::V4(four) => four.is_loopback() || four.is_private() || four.is_link_local() || four.is_unspecified(),
-        IpAddr::V6(six) => {
-            six.is_loopback() || six.is_unique_local() || six.is_unicast_link_local() || six.is_unspecified()
-        }
+        IpAddr::V4(four) => four.is_loopback() || four.is_private() || four.is_link_local(),
+        IpAddr::V6(six) => six.is_loopback() || six.is_unique_local() || six.is_unicast_link_local(),
     };
     !private
 }

@@ -1,7 +1,7 @@
 //! The homeserver's client API, as ghosts.
 
-use crate::mapping::{Refusal, retry_after};
-use adapter_api::model::{Cause, Failure, Side};
+use crate::mapping::{Refusal, read_state, retry_after};
+use adapter_api::model::{Cause, Failure, PresenceInfo, Side};
 use reqwest::{Client, Method, Url};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -121,6 +121,12 @@ impl Homeserver {
     pub(crate) async fn read(&self, ghost: &str, room: &str, event: &str) -> Called<()> {
         let path = ["rooms", room, "receipt", "m.read", event];
         self.call(Method::POST, &path, Some(ghost), Some(&json!({}))).await.map(drop)
+    }
+
+    /// Matrix client-server API, presence: a user's state as the ghost may see it, read like the content of an event.
+    pub(crate) async fn state(&self, user: &str, ghost: &str) -> Called<Option<PresenceInfo>> {
+        let answer = self.call(Method::GET, &["presence", user, "status"], Some(ghost), None).await?;
+        Ok(read_state(&answer))
     }
 
     pub(crate) async fn presence(&self, ghost: &str, presence: &str, note: &str) -> Called<()> {

@@ -21,6 +21,8 @@ struct Ghost {
     /// What each watcher may see.
     watchers: BTreeMap<Address, Shown>,
     shown: Option<Shown>,
+    /// The homeserver has not yet taken what is shown.
+    untold: bool,
 }
 
 /// Ghosts that are shown as present; a homeserver takes each for gone that does not say so every 30 s.
@@ -63,16 +65,35 @@ impl Watches {
             shown = ABSENT;
         }
         let before = entry.shown.replace(shown.clone());
-        if entry.watchers.is_empty() && shown == ABSENT {
-            self.0.remove(ghost);
+        let changed = before.unwrap_or(ABSENT) != shown;
+        entry.untold |= changed;
+        if !changed {
+            self.forget(ghost);
         }
-        (before.unwrap_or(ABSENT) != shown).then_some(shown)
+        changed.then_some(shown)
     }
 
-    /// Those who are shown as present, to say so again.
-    pub(crate) fn present(&self) -> Vec<(Address, Shown)> {
-        let shown = self.0.iter().filter_map(|(address, ghost)| Some((address.clone(), ghost.shown.clone()?)));
-        shown.filter(|(_, shown)| *shown != ABSENT).collect()
+    /// Whether the homeserver took what a ghost has to show.
+    pub(crate) fn taken(&mut self, ghost: &Address, shown: &Shown, taken: bool) {
+        // Else something newer is on its way.
+        if let Some(entry) = self.0.get_mut(ghost).filter(|entry| entry.shown.as_ref() == Some(shown)) {
+            entry.untold = !taken;
+            self.forget(ghost);
+        }
+    }
+
+    /// Those whose state the homeserver has not taken; `again` also those who are shown as present.
+    pub(crate) fn to_tell(&self, again: bool) -> Vec<(Address, Shown)> {
+        let ghosts = self.0.iter().filter(|(_, ghost)| ghost.untold || again && ghost.is_present());
+        ghosts.filter_map(|(address, ghost)| Some((address.clone(), ghost.shown.clone()?))).collect()
+    }
+
+    /// Forgets a ghost of whom there is nothing left to tell.
+    fn forget(&mut self, ghost: &Address) {
+        let idle = |entry: &Ghost| entry.watchers.is_empty() && !entry.untold && !entry.is_present();
+        if self.0.get(ghost).is_some_and(idle) {
+            self.0.remove(ghost);
+        }
     }
 }
 
@@ -134,7 +155,8 @@ mod tests {
         watches.told(&notify("juliet@m.example", active()));
         assert_eq!(watches.next_shown(&romeo, &rooms), Some(("online", String::new())));
         assert_eq!(watches.next_shown(&romeo, &rooms), None);
-        assert_eq!(watches.present().len(), 1);
+        watches.taken(&romeo, &("online", String::new()), true);
+        assert_eq!((watches.to_tell(true).len(), watches.to_tell(false).len()), (1, 0));
         // Somebody who may not see him.
         enter(&mut rooms, "paris@m.example");
         assert_eq!(watches.next_shown(&romeo, &rooms), Some(ABSENT));
@@ -142,6 +164,15 @@ mod tests {
         assert_eq!(watches.next_shown(&romeo, &rooms), Some(("online", String::new())));
         watches.told(&notify("juliet@m.example", Standing::Pending { expires: None }));
         assert_eq!(watches.next_shown(&romeo, &rooms), Some(ABSENT));
-        assert_eq!(watches.present(), []);
+        // What the homeserver has not taken is known until it does, also of those who have no watchers.
+        watches.taken(&romeo, &("online", String::new()), true);
+        assert_eq!(watches.to_tell(false), [(romeo.clone(), ABSENT)], "something newer is shown");
+        watches.taken(&romeo, &ABSENT, false);
+        watches.ended(&romeo, &address("juliet@m.example"));
+        watches.ended(&romeo, &address("paris@m.example"));
+        assert_eq!(watches.next_shown(&romeo, &rooms), None);
+        assert_eq!(watches.to_tell(false), [(romeo.clone(), ABSENT)]);
+        watches.taken(&romeo, &ABSENT, true);
+        assert!(watches.0.is_empty());
     }
 }

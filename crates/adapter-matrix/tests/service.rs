@@ -4,12 +4,13 @@
 mod homeserver;
 
 use adapter_api::model::{
-    Address, Cause, ComposingOperation, ComposingState, Content, Endpoint, Failure, InstantMessage, MaxForwards,
-    MessageOperation, Operation, Outcome, Proof, Side,
+    Address, Basic, Cause, ComposingOperation, ComposingState, Content, Endpoint, Failure, InstantMessage, MaxForwards,
+    MessageOperation, News, NotifyOperation, Operation, Outcome, PresenceInfo, PresenceTuple, Proof, Show, Side,
+    Standing, SubscribeOperation, Wish,
 };
-use adapter_api::testkit::{Answer, KitHub, Network, Records, Seen, Submitted};
+use adapter_api::testkit::{Act, Answer, KitHub, Network, Records, Seen, Submitted};
 use adapter_api::{Adapter, Delivery, Hop, Hub, Shutdown, ShutdownTrigger, TraceId, settle_channel};
-use homeserver::{HS_TOKEN, Homeserver, alice, user_id};
+use homeserver::{HS_TOKEN, Homeserver, alice, ghost_id, user_id};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -46,12 +47,16 @@ fn romeo() -> Address {
 
 impl Lab {
     async fn deliver(&self, operation: Operation) -> Outcome {
+        self.deliver_edition(operation, 0).await
+    }
+
+    async fn deliver_edition(&self, operation: Operation, edition: u32) -> Outcome {
         let (settle, outcome) = settle_channel();
         let delivery = Delivery {
             trace: TraceId(1),
             operation: Arc::new(operation),
             repeat: false,
-            edition: 0,
+            edition,
             hop: Arc::new(Hop::Link),
             deadline: Instant::now() + PATIENCE,
             settle,
@@ -69,6 +74,18 @@ impl Lab {
         request.send().await.unwrap().status().as_u16()
     }
 
+    /// A user invites a ghost into a room, and the transaction that tells so is taken.
+    async fn invites(&self, ghost: &Address, room: &str) {
+        let event = json!({ "type": "m.room.member", "room_id": room, "sender": user_id(&alice()), "event_id": "$i",
+            "state_key": ghost_id(ghost), "content": { "membership": "invite" } });
+        assert_eq!(self.put("invite", Some(HS_TOKEN), &json!({ "events": [event] })).await, 200);
+    }
+
+    fn left(&self, ghost: &Address, room: &str) -> bool {
+        let note = format!("{} leaves {room}", ghost_id(ghost));
+        self.network.world.lock().unwrap().notes.contains(&note)
+    }
+
     async fn message(&mut self) -> MessageOperation {
         loop {
             let submitted = tokio::time::timeout(PATIENCE, self.submitted.recv()).await.unwrap().unwrap();
@@ -76,6 +93,33 @@ impl Lab {
                 return *message;
             }
         }
+    }
+
+    /// Romeo asks to watch alice.
+    async fn asks(&self) {
+        let subscribe = SubscribeOperation {
+            watcher: Endpoint::bare(romeo()),
+            target: Endpoint::bare(alice()),
+            wish: Wish::Standing,
+            subscript_id: "s".into(),
+            trans_id: "s".into(),
+        };
+        let outcome = self.deliver(Operation::Subscribe(Box::new(subscribe))).await;
+        assert_eq!(outcome, Outcome::Success(Proof::Server));
+    }
+
+    /// The next state that the hub hears, which comes behind the consent.
+    async fn state_behind_consent(&mut self) -> Arc<PresenceInfo> {
+        let mut operations = Vec::new();
+        while operations.len() < 2 {
+            operations.push(tokio::time::timeout(PATIENCE, self.submitted.recv()).await.unwrap().unwrap().operation);
+        }
+        let [Operation::Authorize(consent), Operation::Publish(told)] = &operations[..] else {
+            panic!("{operations:?}")
+        };
+        assert!(consent.allow && consent.target.address == alice() && consent.watcher.address == romeo());
+        assert_eq!(told.source.address, alice());
+        told.state.clone().unwrap()
     }
 
     async fn seen(&mut self) -> Seen {
@@ -181,4 +225,92 @@ async fn typing_goes_both_ways() {
     assert_eq!(lab.deliver(Operation::Composing(Box::new(composing))).await, Outcome::Success(Proof::Server));
     let notes = lab.network.world.lock().unwrap().notes.clone();
     assert!(notes.iter().any(|note| note.contains("/typing/") && note.contains("\"typing\":true")), "{notes:?}");
+}
+
+#[tokio::test]
+async fn a_watcher_hears_at_once_of_a_user_who_changes_nothing() {
+    let mut lab = lab().await;
+    lab.network.world.lock().unwrap().states.insert(user_id(&alice()), "unavailable");
+    lab.asks().await;
+    lab.network.act(Act::Authorize { user: alice(), watcher: romeo(), allow: true }).await.unwrap();
+    let state = lab.state_behind_consent().await;
+    assert_eq!((state.tuples[0].basic, state.tuples[0].show), (Basic::Open, Some(Show::Away)));
+    // Once she is in the room, who asks again hears it again.
+    lab.network.world.lock().unwrap().states.insert(user_id(&alice()), "online");
+    lab.asks().await;
+    let state = lab.state_behind_consent().await;
+    assert_eq!((state.tuples[0].basic, state.tuples[0].show), (Basic::Open, None));
+}
+
+#[tokio::test]
+async fn a_state_that_the_homeserver_did_not_take_is_told_again() {
+    let mut lab = lab().await;
+    lab.network.act(Act::Watch { user: alice(), presentity: romeo() }).await.unwrap();
+    let watch = tokio::time::timeout(PATIENCE, lab.submitted.recv()).await.unwrap().unwrap().operation;
+    assert!(matches!(watch, Operation::Subscribe(_)), "{watch:?}");
+    for (basic, open) in [(Basic::Open, vec!["matrix".to_owned()]), (Basic::Closed, vec![])] {
+        let info = PresenceInfo { tuples: vec![PresenceTuple::new(None, basic)], ..PresenceInfo::default() };
+        let notify = NotifyOperation {
+            target: Endpoint::bare(romeo()),
+            watcher: Endpoint::bare(alice()),
+            subscript_id: None,
+            trans_id: "n".into(),
+            standing: Standing::Active { expires: None },
+            news: News::Whole(Arc::new(info)),
+        };
+        let outcome = lab.deliver(Operation::Notify(Box::new(notify))).await;
+        assert_eq!(outcome, Outcome::Success(Proof::Server));
+        assert_eq!(lab.seen().await, Seen::Presence { user: alice(), presentity: romeo(), open });
+        // The next one runs into it.
+        lab.network.world.lock().unwrap().limits = 1;
+    }
+}
+
+#[tokio::test]
+async fn another_ghost_that_leaves_a_room_of_two_ends_nothing() {
+    let mut lab = lab().await;
+    lab.network.says(&alice(), &romeo(), "first", said("first", "one"));
+    lab.message().await;
+    let tybalt = Address::parse_bare("tybalt@kit.example").unwrap();
+    lab.invites(&tybalt, "!1:matrix.example").await;
+    assert!(lab.left(&tybalt, "!1:matrix.example"));
+    // That he left is told before this.
+    lab.network.says(&alice(), &romeo(), "second", said("second", "two"));
+    assert_eq!(lab.message().await.message.content.as_text(), Some("two"));
+}
+
+#[tokio::test]
+async fn a_second_room_of_the_same_two_takes_the_place_of_the_first_which_the_ghost_leaves() {
+    let mut lab = lab().await;
+    lab.network.says(&alice(), &romeo(), "first", said("first", "one"));
+    lab.message().await;
+    lab.invites(&romeo(), "!other:matrix.example").await;
+    assert!(lab.left(&romeo(), "!1:matrix.example"));
+    assert!(!lab.left(&romeo(), "!other:matrix.example"));
+    lab.network
+        .event(json!({ "type": "m.room.message", "room_id": "!other:matrix.example", "sender": user_id(&alice()),
+        "event_id": "$second", "content": { "msgtype": "m.text", "body": "two" } }));
+    assert_eq!(lab.message().await.message.content.as_text(), Some("two"));
+}
+
+#[tokio::test]
+async fn another_message_under_a_used_id_arrives_and_a_repeat_does_not() {
+    let mut lab = lab().await;
+    let under_one_id = |body: &str| {
+        let mut operation = message("alice@matrix.example", body);
+        let Operation::Message(message) = &mut operation else { panic!("{operation:?}") };
+        message.message.id = Some("used".into());
+        operation
+    };
+    for (body, edition) in [("one", 0), ("two", 0), ("one", 0), ("two", 0), ("one", 1), ("three", 0)] {
+        let outcome = lab.deliver_edition(under_one_id(body), edition).await;
+        assert_eq!(outcome, Outcome::Success(Proof::Server));
+    }
+    let mut bodies = Vec::new();
+    while bodies.len() < 4 {
+        if let Seen::Message { body, .. } = lab.seen().await {
+            bodies.push(body);
+        }
+    }
+    assert_eq!(bodies, ["one", "two", "one", "three"]);
 }

@@ -89,7 +89,7 @@ impl Session {
     /// Waits for its end. Cancel-safe.
     pub(crate) async fn ended(&mut self) {
         // An error means that the user itself is gone.
-        let _ = self.sessions.wait_for(|now| *now != self.number).await;
+        let _ = self.sessions.wait_for(|now| *now > self.number).await;
     }
 }
 
@@ -107,13 +107,6 @@ impl Reader {
         let news = user.news.subscribe();
         let position = user.mailbox(|mailbox| mailbox.open(&device, after, now()))?;
         Ok(Self { user: Arc::clone(user), device, position, news })
-    }
-
-    /// The session that it is opened in.
-    pub(crate) fn session(&self) -> Session {
-        let sessions = self.user.sessions.subscribe();
-        let number = *sessions.borrow();
-        Session { sessions, number }
     }
 
     /// Waits for the next event, which then counts as sent. Cancel-safe.
@@ -155,7 +148,15 @@ pub(crate) struct Users {
 struct Table {
     by_address: BTreeMap<Address, Arc<User>>,
     /// SHA-256 of each token: all of one length, so that a comparison tells nothing, not even a token's length.
-    tokens: Vec<([u8; 32], Arc<User>)>,
+    tokens: Vec<Token>,
+}
+
+/// One user's token.
+struct Token {
+    digest: [u8; 32],
+    user: Arc<User>,
+    /// Of the session that it opens: whoever read this table before it was replaced opens one that has ended.
+    session: u64,
 }
 
 /// The users that a configuration lists, each with the digest of its token.
@@ -193,9 +194,10 @@ impl Users {
     /// Has other users from now on. Those who stay keep all that is kept for them; those who are gone are given back.
     pub(crate) fn replace(&self, listed: Listed) -> (UserChanges, Vec<Arc<User>>) {
         let (old, start) = (self.table.load_full(), first_event());
-        let old_tokens: BTreeMap<_, _> = old.tokens.iter().map(|(digest, user)| (&user.address, digest)).collect();
+        let old_tokens: BTreeMap<_, _> = old.tokens.iter().map(|token| (&token.user.address, &token.digest)).collect();
         let (mut new, mut changes, mut anew) = (Table::default(), UserChanges::default(), Vec::new());
         for (address, digest) in listed {
+            let mut renewed = 0;
             let user = match old.by_address.get(&address) {
                 Some(user) if old_tokens.get(&address) == Some(&&digest) => {
                     changes.stayed += 1;
@@ -203,6 +205,7 @@ impl Users {
                 }
                 Some(user) => {
                     changes.tokens += 1;
+                    renewed = 1;
                     anew.push(user.clone());
                     user.clone()
                 }
@@ -211,7 +214,8 @@ impl Users {
                     Arc::new(User::new(&self.instance, address.clone(), &self.limits, start))
                 }
             };
-            new.tokens.push((digest, Arc::clone(&user)));
+            let session = *user.sessions.borrow() + renewed;
+            new.tokens.push(Token { digest, user: Arc::clone(&user), session });
             new.by_address.insert(address, user);
         }
         let is_gone = |user: &&Arc<User>| !new.by_address.contains_key(&user.address);
@@ -230,14 +234,16 @@ impl Users {
         self.table.load().by_address.get(address).cloned()
     }
 
-    /// The user whose token this is; takes the same time whether and wherever it matches.
-    pub(crate) fn with_token(&self, token: &str) -> Option<Arc<User>> {
+    /// The user whose token this is, and what it opens; takes the same time whether and wherever it matches.
+    pub(crate) fn with_token(&self, token: &str) -> Option<(Arc<User>, Session)> {
         let (given, table) = (digest(&Secret::from(token)), self.table.load());
         let mut found = u32::MAX;
-        for (index, (digest, _)) in (0u32..).zip(&table.tokens) {
-            found.conditional_assign(&index, digest.ct_eq(&given));
+        for (index, token) in (0u32..).zip(&table.tokens) {
+            found.conditional_assign(&index, token.digest.ct_eq(&given));
         }
-        table.tokens.get(usize::try_from(found).ok()?).map(|(_, user)| user.clone())
+        let token = table.tokens.get(usize::try_from(found).ok()?)?;
+        let session = Session { sessions: token.user.sessions.subscribe(), number: token.session };
+        Some((token.user.clone(), session))
     }
 
     /// Everyone.
@@ -286,8 +292,8 @@ mod tests {
     #[test]
     fn rfc6750_s5_2_a_token_is_one_user_and_a_part_of_it_is_none() {
         let users = users();
-        assert_eq!(users.with_token("d4ve").unwrap().address.local(), "dave");
-        assert_eq!(users.with_token("c4r0l").unwrap().address.local(), "carol");
+        assert_eq!(users.with_token("d4ve").unwrap().0.address.local(), "dave");
+        assert_eq!(users.with_token("c4r0l").unwrap().0.address.local(), "carol");
         for token in ["", "d4v", "d4vee", "D4VE"] {
             assert!(users.with_token(token).is_none(), "{token}");
         }
@@ -296,9 +302,8 @@ mod tests {
     #[tokio::test]
     async fn who_stays_keeps_everything_and_who_does_not_loses_what_is_open() {
         let users = users();
-        let [carol, dave] = ["c4r0l", "d4ve"].map(|token| users.with_token(token).unwrap());
-        let session = |user: &Arc<User>| Reader::open(user, "main".into(), None).unwrap().session();
-        let (mut of_carol, mut of_dave) = (session(&carol), session(&dave));
+        let [(carol, mut of_carol), (dave, mut of_dave)] =
+            ["c4r0l", "d4ve"].map(|token| users.with_token(token).unwrap());
         let list = |json: &str| {
             let config = format!("{{\"listen\":\"127.0.0.1:0\",\"user\":[{json}]}}");
             listed(&serde_json::from_str(&config).unwrap()).unwrap()
@@ -310,14 +315,16 @@ mod tests {
         assert!(Arc::ptr_eq(&gone[0], &dave) && dave.is_gone());
         of_dave.ended().await;
         assert!(users.with_token("d4ve").is_none() && users.with_token("3r1n").is_some());
-        assert!(Arc::ptr_eq(&users.with_token("c4r0l").unwrap(), &carol));
+        assert!(Arc::ptr_eq(&users.with_token("c4r0l").unwrap().0, &carol));
         let pause = std::time::Duration::from_millis(1);
         assert!(tokio::time::timeout(pause, of_carol.ended()).await.is_err(), "who stays is not disturbed");
         let (changes, _) = users.replace(list(&format!("{},{erin}", carol_as("other"))));
         assert_eq!(changes, UserChanges { tokens: 1, stayed: 1, ..UserChanges::default() });
         of_carol.ended().await;
         assert!(users.with_token("c4r0l").is_none());
-        assert!(Arc::ptr_eq(&users.with_token("other").unwrap(), &carol), "the mailbox stays");
+        let (again, mut anew) = users.with_token("other").unwrap();
+        assert!(Arc::ptr_eq(&again, &carol), "the mailbox stays");
+        assert!(tokio::time::timeout(pause, anew.ended()).await.is_err(), "the new token opens a session that lasts");
         assert!(!users.replace(list(&format!("{},{erin}", carol_as("other")))).0.any());
     }
 

@@ -355,6 +355,44 @@ fn warnings(report: &Value) -> Vec<(&str, &str)> {
     list(report, "warnings").iter().map(|warning| (text(warning, "key"), text(warning, "problem"))).collect()
 }
 
+#[test]
+fn who_listens_over_tls_shows_a_certificate_whatever_its_type() {
+    let found = |listen: &str| {
+        let report = check_with_files(&format!(
+            "[gateway]\nname = \"gw.example\"\n\
+             [tls]\ncertificates = [{{ certificate = \"good.pem\", private_key = \"good.key\" }}]\n\
+             [adapter.irc]\ntype = \"external\"\n{listen}\ndomains = [\"irc.example\"]\n\
+             capabilities_file = \"irc.json\"\n[[domain]]\nname = \"irc.example\"\nadapter = \"irc\"\n"
+        ));
+        warnings(&report).iter().any(|(key, _)| *key == "tls.certificates")
+    };
+    assert!(found("socket_file = \"irc.sock\""));
+    assert!(!found(
+        "listen = \"tls:127.0.0.1:7443\"\nclient_name = \"irc.adapters.example\"\nclient_authority_file = \"good.pem\""
+    ));
+}
+
+#[test]
+fn records_that_lie_in_the_spool_are_not_left_there_unsaid() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, file) = (folder.path().join("data"), folder.path().join("gateway.toml"));
+    std::fs::create_dir(&data).unwrap();
+    std::fs::write(folder.path().join("data.key"), "ab".repeat(32)).unwrap();
+    let left = |archive: &str| {
+        std::fs::write(&file, format!("{SIP}trusted = [\"127.0.0.1/32\"]\n{archive}")).unwrap();
+        let report = run(&["check", "--config", file.to_str().unwrap(), "--json"]).json();
+        let left = warnings(&report).into_iter().filter(|(_, problem)| problem.contains("given to nobody"));
+        left.map(|(key, _)| key.to_owned()).collect::<Vec<String>>()
+    };
+    let archive = |when| format!("[archive]\nto = \"http://127.0.0.1/\"\nwhen_away = \"{when}\"\n");
+    let some = |key: &str| vec![key.to_owned()];
+    for (records, without, blocks) in [("", vec![], vec![]), ("{}\n", some("archive"), some("archive.when_away"))] {
+        std::fs::write(data.join("archive.spool"), records).unwrap();
+        assert_eq!((left(""), left(&archive("block"))), (without, blocks));
+        assert!(left(&archive("spool")).is_empty());
+    }
+}
+
 const SIP: &str = "[gateway]\nname = \"gw.example\"\ndata_dir = \"data\"\ndata_key_file = \"data.key\"\n[adapter.sip]\ntype = \"sip\"\n\
     listen = [\"udp:127.0.0.1:5060\", \"tcp:127.0.0.1:5060\"]\n[[domain]]\nname = \"sip.example\"\nadapter = \"sip\"\n";
 
@@ -397,6 +435,11 @@ fn each_thing_that_is_legal_and_unwise_is_a_warning_of_its_own() {
             "nobody hears",
         ),
         (format!("{sound}[delivery]\nnotice = \"off\"\n"), "delivery.notice", "hear of no failure"),
+        (
+            format!("{sound}[archive]\nto = \"http://127.0.0.1/\"\nwhen_away = \"spool\"\n"),
+            "archive.when_away",
+            "addresses too, is not encrypted",
+        ),
         (format!("{sound}{}", tls("old")), "tls.certificates[0].certificate", "expired"),
         (format!("{sound}{servers}{}", tls("other")), "domain[0].name", "no certificate names sip.example"),
     ] {

@@ -36,6 +36,8 @@ struct Lab {
     xmpp: u16,
     component: u16,
     require_tls: bool,
+    /// Where the gateway would listen; 0 for no port that can be asked.
+    admin: u16,
 }
 
 /// A port of this host that nobody listens at.
@@ -137,6 +139,7 @@ impl Lab {
             xmpp: xmpp_server(Xmpp::Dialback),
             component: component_server(Component::Takes),
             require_tls: false,
+            admin: 0,
         };
         // What is to be published is what is asked for.
         let report = lab.doctor(&[]).json();
@@ -160,6 +163,8 @@ impl Lab {
             r#"
 [gateway]
 name = "gw.example"
+[admin]
+listen = "127.0.0.1:{}"
 [dns]
 zone_file = "lab.zone"
 [tls]
@@ -199,7 +204,7 @@ name = "native.example"
 role = "remote"
 adapter = "native"
 "#,
-            self.require_tls, self.component, self.sip
+            self.admin, self.require_tls, self.component, self.sip
         );
         std::fs::write(path("gateway.toml"), config).unwrap();
         let file = path("gateway.toml");
@@ -256,6 +261,21 @@ fn a_lab_in_order_has_a_verdict_for_each_item_and_none_fails() {
     assert!(list(&asked, "checks").iter().all(|check| text(check, "domain") == "partner.example"), "{asked:#}");
     let stranger = lab.doctor(&["nowhere.example"]);
     assert_eq!((stranger.code, failures(&stranger.json())[0].1.as_str()), (1, "route"));
+}
+
+#[test]
+fn a_gateway_that_cannot_be_asked_is_not_passed_over() {
+    let mut lab = Lab::new();
+    lab.admin = closed();
+    assert_eq!(lab.doctor(&[]).code, 0, "nobody listens: this process looks by itself");
+    for status in ["401 Unauthorized", "503 Service Unavailable"] {
+        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+        lab.admin = server(move |read| read.contains("\r\n\r\n").then(|| answer.clone()));
+        let run = lab.doctor(&[]);
+        let (code, error) = (run.code, text(&run.json(), "error").to_owned());
+        assert!(code != 0 && error.contains("a gateway answers at") && error.contains("--apart"), "{status}: {error}");
+        assert_eq!(lab.doctor(&["--apart"]).code, 0, "{status}");
+    }
 }
 
 #[test]

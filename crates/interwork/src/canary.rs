@@ -257,14 +257,24 @@ impl Core {
                 self.canaries.end(canary, result);
                 Outcome::Success(Proof::Recipient)
             }
-            // Messages that no canary awaits are of somebody who should hear that nobody reads them.
-            None if matches!(operation, Operation::Message(_)) => {
+            None if is_about_flights(operation) => Outcome::HandedOver,
+            // What no canary awaits is of somebody who should hear that nobody reads it, and that nobody can be watched here.
+            None => {
                 Failure::new(Side::Near, Cause::NotFound).with_text("nobody lives here: canaries come from here").into()
             }
-            None => Outcome::HandedOver,
         };
         self.traces.update(trace, |record| record.end("canary", &outcome));
         outcome
+    }
+}
+
+/// What an echo may well say of a canary after its end; nothing is kept for it, so that it may end here in silence.
+fn is_about_flights(operation: &Operation) -> bool {
+    match operation {
+        Operation::Disposition(_) | Operation::Composing(_) | Operation::Notify(_) => true,
+        // That the subscription of a canary is over, as it asked for.
+        Operation::Authorize(authorize) => !authorize.allow,
+        Operation::Message(_) | Operation::Subscribe(_) | Operation::Publish(_) | _ => false,
     }
 }
 

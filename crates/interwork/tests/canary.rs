@@ -6,7 +6,9 @@ mod common;
 
 use adapter_api::{HubCore, settle_channel};
 use common::{DELIVERED, PLENTY, Table, World, failure, from_xmpp, message, next, one, text_of, world};
-use impp_model::{Address, AuthorizeOperation, Cause, Domain, Endpoint, Operation, Outcome, Proof, Wish};
+use impp_model::{
+    Address, AuthorizeOperation, Cause, Domain, Endpoint, Operation, Outcome, Proof, SubscribeOperation, Wish,
+};
 use interwork::{CANARY, Canary, Sample};
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -108,6 +110,27 @@ async fn nothing_that_is_addressed_to_a_canary_is_answered_or_passed_on() {
     assert!(matches!(back().await.unwrap(), Outcome::Success(_)));
     assert!(matches!(back().await.unwrap(), Outcome::Failure(_)), "the second time nobody waits");
     assert!(flight.await.unwrap().result.is_ok());
+    assert!(world.sip.take().is_empty() && world.xmpp.take().is_empty());
+    assert_nothing_counted(&world);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_can_watch_a_canary_or_let_it_watch_him_unasked() {
+    let world = world(Table::new(PLENTY), PLENTY);
+    let end = |address: &str| Endpoint::bare(Address::parse_bare(address).unwrap());
+    let refused = |outcome| matches!(outcome, Outcome::Failure(failure) if failure.cause == Cause::NotFound);
+    for wish in [Wish::Watch(LIMIT), Wish::Extend(LIMIT), Wish::Fetch, Wish::Pause, Wish::Cancel] {
+        let (watcher, target) = (end(ECHO), end(&own()));
+        let (subscript_id, trans_id) = ("s".into(), "1".into());
+        let asked = SubscribeOperation { watcher, target, wish, subscript_id, trans_id };
+        assert!(refused(submit(&world, Operation::Subscribe(Box::new(asked))).await.unwrap()), "{wish:?}");
+    }
+    for allow in [true, false] {
+        let (target, watcher) = (end(ECHO), end(&own()));
+        let word = AuthorizeOperation { target, watcher, allow, trans_id: "2".into() };
+        // The end of a subscription may come after its canary has ended.
+        assert_eq!(refused(submit(&world, Operation::Authorize(Box::new(word))).await.unwrap()), allow);
+    }
     assert!(world.sip.take().is_empty() && world.xmpp.take().is_empty());
     assert_nothing_counted(&world);
 }

@@ -8,7 +8,8 @@ from homeserver import DOMAIN, MatrixUser, start
 
 SYNAPSE, SERVICE = BASE + 808, BASE + 809
 AS_TOKEN, HS_TOKEN = "as-token-of-the-lab", "hs-token-of-the-lab"
-CAROL, ALICE, BOB = (f"@_il_{user}=40{at}:{DOMAIN}" for user, at in (("carol", "native.test"), ("alice", "sip.test"), ("bob", "xmpp.test")))
+CAROL, DORA, ALICE, BOB = (f"@_il_{user}=40{at}:{DOMAIN}" for user, at in (
+    ("carol", "native.test"), ("dora", "native.test"), ("alice", "sip.test"), ("bob", "xmpp.test")))
 
 
 @pytest.fixture(scope="module")
@@ -145,15 +146,23 @@ def test_a_native_user_watches_matrix(carol, juliet):
     assert carol.told("presence", sender=juliet.address, basic="open", seconds=40)
 
 
-def test_matrix_watches_a_native_user(carol, juliet):
-    juliet.opens(CAROL)
-    assert carol.told("subscription", state="requested", watcher=juliet.address)
-    assert carol.request("PUT", "/v1/presence", {"basic": "open", "show": "away"})[0] == 200
-    assert carol.request("POST", "/v1/authorizations", {"watcher": juliet.address, "allow": True})[0] == 200
-    assert juliet.sees("presence", sender=CAROL, presence="unavailable")
+@pytest.fixture
+def dora(gw):
+    """Somebody without other rooms: a ghost shows only what everybody in its rooms may see."""
+    user = NativeUser("dora")
+    yield user
+    user.close()
+
+
+def test_matrix_watches_a_native_user(dora, juliet):
+    juliet.opens(DORA)
+    assert dora.told("subscription", state="requested", watcher=juliet.address)
+    assert dora.request("PUT", "/v1/presence", {"basic": "open", "show": "away"})[0] == 200
+    assert dora.request("POST", "/v1/authorizations", {"watcher": juliet.address, "allow": True})[0] == 200
+    assert juliet.sees("presence", sender=DORA, presence="unavailable")
     juliet.forget()
-    assert carol.request("PUT", "/v1/presence", {"basic": "closed"})[0] == 200
-    assert juliet.sees("presence", sender=CAROL, presence="offline")
+    assert dora.request("PUT", "/v1/presence", {"basic": "closed"})[0] == 200
+    assert juliet.sees("presence", sender=DORA, presence="offline")
 
 
 def test_a_burst_runs_into_the_rate_limit_and_loses_nothing(carol, juliet, homeserver):

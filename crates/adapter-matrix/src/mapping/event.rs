@@ -75,7 +75,7 @@ pub(crate) fn read_event(names: &Names, event: &Value) -> Option<Seen> {
         }
         "m.presence" => {
             let user = names.address(&text("sender"))?;
-            Seen::Presence { user, state: read_presence(said("presence")?, said("status_msg")) }
+            Seen::Presence { user, state: read_state(content)? }
         }
         _ => return None,
     })
@@ -107,6 +107,12 @@ fn read_message(content: &Value) -> Result<InstantMessage, Failure> {
     message.relations.extend(id(replaces).map(|id| Relation::Replaces { id: id.as_str().into() }));
     message.relations.extend(replies.map(|id| Relation::RepliesTo { id: id.as_str().into(), author: None, quoted: 0 }));
     Ok(message)
+}
+
+/// A user's state, as an event and the answer to a question have it; none where it does not say.
+pub(crate) fn read_state(content: &Value) -> Option<PresenceInfo> {
+    let text = |name: &str| content.get(name).and_then(Value::as_str);
+    Some(read_presence(text("presence")?, text("status_msg")))
 }
 
 fn read_presence(presence: &str, status: Option<&str>) -> PresenceInfo {

@@ -6,4 +6,4 @@ mod event;
 
 pub(crate) use address::{Names, is_plain};
 pub(crate) use error::{Refusal, retry_after};
-pub(crate) use event::{MAX_BODY, Member, Seen, message_content, notice, read_event, to_presence};
+pub(crate) use event::{MAX_BODY, Member, Seen, message_content, notice, read_event, read_state, to_presence};

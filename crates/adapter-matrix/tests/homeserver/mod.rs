@@ -37,6 +37,8 @@ pub(crate) struct World {
     next: u64,
     /// Answers of 429 that are still to be given.
     pub(crate) limits: u32,
+    /// Of users, where it is something else than offline.
+    pub(crate) states: BTreeMap<String, &'static str>,
     /// Typing, receipts and the like, as text.
     pub(crate) notes: Vec<String>,
 }
@@ -67,6 +69,7 @@ impl Homeserver {
             events,
             next: 0,
             limits: 0,
+            states: BTreeMap::new(),
             notes: Vec::new(),
         };
         let world = Arc::new(Mutex::new(world));
@@ -155,7 +158,7 @@ fn user_of(id: &str) -> Address {
 }
 
 /// By the mapping of the Matrix appendices.
-fn ghost_id(address: &Address) -> String {
+pub(crate) fn ghost_id(address: &Address) -> String {
     let plain = |octet: u8| octet.is_ascii_lowercase() || octet.is_ascii_digit() || b"._-".contains(&octet);
     let write = |octet: u8| if plain(octet) { char::from(octet).to_string() } else { format!("={octet:02x}") };
     format!("{GHOSTS}{}:{DOMAIN}", address.to_string().bytes().map(write).collect::<String>())
@@ -203,11 +206,11 @@ fn router(world: Shared) -> Router {
         .route("/profile/{user}/displayname", put(nothing))
         .route("/createRoom", post(create))
         .route("/join/{room}", post(nothing))
-        .route("/rooms/{room}/leave", post(nothing))
+        .route("/rooms/{room}/leave", post(leave))
         .route("/rooms/{room}/send/m.room.message/{transaction}", put(send))
         .route("/rooms/{room}/typing/{user}", put(note))
         .route("/rooms/{room}/receipt/m.read/{event}", post(note))
-        .route("/presence/{user}/status", put(presence))
+        .route("/presence/{user}/status", get(state).put(presence))
         .route("/account/whoami", get(async || Json(json!({ "user_id": "@interlingua:matrix.example" }))))
         .layer(middleware::from_fn_with_state(Arc::clone(&world), limited))
         .with_state(world);
@@ -245,6 +248,19 @@ async fn note(State(world): State<Shared>, request: Request) -> Response {
     let note = format!("{} {}", parts.uri.path(), String::from_utf8_lossy(&body));
     world.lock().unwrap().notes.push(note);
     nothing().await
+}
+
+/// Who leaves is told so like everybody who may hear the room.
+async fn leave(
+    State(world): State<Shared>,
+    Path(room): Path<String>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Response {
+    let ghost = &query["user_id"];
+    let mut world = world.lock().unwrap();
+    world.notes.push(format!("{ghost} leaves {room}"));
+    world.member(&room, ghost, ghost, "leave");
+    Json(json!({})).into_response()
 }
 
 async fn register(State(world): State<Shared>, Json(body): Json<Value>) -> Response {
@@ -335,6 +351,22 @@ async fn presence(State(world): State<Shared>, Path(ghost): Path<String>, Json(b
     Json(json!({})).into_response()
 }
 
+/// Those who share a room may ask.
+async fn state(
+    State(world): State<Shared>,
+    Path(user): Path<String>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Response {
+    let world = world.lock().unwrap();
+    let ends = (user, query["user_id"].clone());
+    if !world.rooms.iter().any(|(room, known)| *known == ends && world.joined.contains(room)) {
+        return refuse(403, "M_FORBIDDEN");
+    }
+    let presence = world.states.get(&ends.0).copied().unwrap_or("offline");
+    Json(json!({ "presence": presence, "last_active_ago": 5, "currently_active": presence == "online" }))
+        .into_response()
+}
+
 fn refusals() -> Vec<(Cause, u16, &'static str)> {
     vec![
         (Cause::Forbidden, 403, "M_FORBIDDEN"),
@@ -418,6 +450,7 @@ impl Network for Homeserver {
                     (true, Some(Show::Away | Show::Xa | Show::Dnd)) => "unavailable",
                     (true, Some(Show::Chat) | None) => "online",
                 };
+                self.world.lock().unwrap().states.insert(user_id(&user), presence);
                 self.event(
                     json!({ "type": "m.presence", "sender": user_id(&user), "content": { "presence": presence } }),
                 );

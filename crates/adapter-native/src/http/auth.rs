@@ -2,15 +2,15 @@
 
 use super::App;
 use super::refusal::Refusal;
-use crate::users::User;
+use crate::users::{Session, User};
 use axum::extract::{FromRequestParts, Query};
 use axum::http::header;
 use axum::http::request::Parts;
 use serde::Deserialize;
 use std::sync::Arc;
 
-/// The user whose token the request carries.
-pub(super) struct Caller(pub(super) Arc<User>);
+/// The user whose token the request carries, and what that token opens.
+pub(super) struct Caller(pub(super) Arc<User>, pub(super) Session);
 
 impl FromRequestParts<App> for Caller {
     type Rejection = Refusal;
@@ -23,7 +23,8 @@ impl FromRequestParts<App> for Caller {
         if !scheme.eq_ignore_ascii_case("Bearer") {
             return Err(Refusal::NoToken);
         }
-        app.shared.users.with_token(token.trim()).map(Self).ok_or(Refusal::BadToken)
+        let (user, session) = app.shared.users.with_token(token.trim()).ok_or(Refusal::BadToken)?;
+        Ok(Self(user, session))
     }
 }
 

@@ -4,7 +4,7 @@ use super::App;
 use super::auth::{Caller, CallingDevice};
 use super::messages::read_json;
 use super::refusal::Refusal;
-use crate::users::Reader;
+use crate::users::{Reader, Session};
 use crate::wire::{Ack, AckResult, EventId, MessageEvent, Refused};
 use adapter_api::Shutdown;
 use axum::Json;
@@ -35,14 +35,14 @@ use std::time::Duration;
 )]
 pub(super) async fn stream(
     State(app): State<App>,
-    Caller(user): Caller,
+    Caller(user, session): Caller,
     device: CallingDevice,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let reader = app.shared.open_stream(&user, device.or_main(), last_event_id(&headers)?)?;
     // A first comment, so that clients and proxies see the stream begin at once.
     let opening = stream::iter([Ok(Event::default().comment("interlingua"))]);
-    let events = opening.chain(events(reader, app.shutdown.clone()));
+    let events = opening.chain(events(reader, session, app.shutdown.clone()));
     let keep_alive = KeepAlive::new().interval(KEEP_ALIVE).text("keep-alive");
     let mut response = Sse::new(events).keep_alive(keep_alive).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
@@ -55,8 +55,7 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<EventId>, Refusal> {
     id.map(Some).ok_or_else(|| Refusal::malformed("Last-Event-ID", "not an event id: decimal digits"))
 }
 
-fn events(reader: Reader, shutdown: Shutdown) -> impl Stream<Item = Result<Event, Infallible>> {
-    let session = reader.session();
+fn events(reader: Reader, session: Session, shutdown: Shutdown) -> impl Stream<Item = Result<Event, Infallible>> {
     stream::unfold((reader, shutdown, session), |(mut reader, mut shutdown, mut session)| async move {
         tokio::select! {
             biased;
@@ -84,7 +83,7 @@ fn events(reader: Reader, shutdown: Shutdown) -> impl Stream<Item = Result<Event
 )]
 pub(super) async fn acknowledge(
     State(app): State<App>,
-    Caller(user): Caller,
+    Caller(user, _): Caller,
     device: CallingDevice,
     headers: HeaderMap,
     body: Body,

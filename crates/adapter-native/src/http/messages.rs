@@ -38,7 +38,7 @@ use tokio::time::timeout;
 )]
 pub(super) async fn post(
     State(app): State<App>,
-    Caller(user): Caller,
+    Caller(user, _): Caller,
     CallingDevice(device): CallingDevice,
     headers: HeaderMap,
     body: Body,

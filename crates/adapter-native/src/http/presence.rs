@@ -37,7 +37,7 @@ use std::time::{Duration, SystemTime};
 )]
 pub(super) async fn put(
     State(app): State<App>,
-    Caller(user): Caller,
+    Caller(user, _): Caller,
     device: CallingDevice,
     headers: HeaderMap,
     body: Body,
@@ -94,7 +94,7 @@ fn from_pidf(device: &Device, document: &[u8]) -> Result<PresenceInfo, Refusal> 
 )]
 pub(super) async fn subscribe(
     State(app): State<App>,
-    Caller(user): Caller,
+    Caller(user, _): Caller,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Answer, Refusal> {
@@ -127,7 +127,7 @@ pub(super) fn watch(app: &App, user: &User, json: &[u8]) -> Result<Answering, Re
 )]
 pub(super) async fn unsubscribe(
     State(app): State<App>,
-    Caller(user): Caller,
+    Caller(user, _): Caller,
     Path(id): Path<String>,
 ) -> Result<Answer, Refusal> {
     let answer = end(&app, &user, &id)?.await;
@@ -157,7 +157,7 @@ pub(super) fn end(app: &App, user: &User, id: &str) -> Result<Answering, Refusal
 )]
 pub(super) async fn authorize(
     State(app): State<App>,
-    Caller(user): Caller,
+    Caller(user, _): Caller,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Answer, Refusal> {

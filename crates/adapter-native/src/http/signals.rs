@@ -30,7 +30,7 @@ use std::time::SystemTime;
 )]
 pub(super) async fn post_disposition(
     State(app): State<App>,
-    Caller(user): Caller,
+    Caller(user, _): Caller,
     CallingDevice(device): CallingDevice,
     headers: HeaderMap,
     body: Body,
@@ -54,7 +54,7 @@ pub(super) async fn post_disposition(
 )]
 pub(super) async fn post_composing(
     State(app): State<App>,
-    Caller(user): Caller,
+    Caller(user, _): Caller,
     CallingDevice(device): CallingDevice,
     headers: HeaderMap,
     body: Body,

@@ -9,7 +9,7 @@ use super::refusal::Refusal;
 use super::signals;
 use crate::mailbox::Event;
 use crate::mapping;
-use crate::users::{Reader, User};
+use crate::users::{Reader, Session, User};
 use crate::wire::{AckResult, EventId, Refused};
 use adapter_api::Shutdown;
 use axum::Extension;
@@ -45,7 +45,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 )]
 pub(super) async fn upgrade(
     State(app): State<App>,
-    Caller(user): Caller,
+    Caller(user, session): Caller,
     device: CallingDevice,
     Extension(place): Extension<Place>,
     headers: HeaderMap,
@@ -59,7 +59,8 @@ pub(super) async fn upgrade(
     let upgrade = upgrade.protocols([PROTOCOL]).max_message_size(limit).max_frame_size(limit);
     Ok(upgrade.on_upgrade(move |socket| async move {
         let grace = end_of_grace(app.shutdown.clone());
-        let talk = Talk { app, user, device, reader, in_flight: FuturesUnordered::new(), last_heard: Instant::now() };
+        let (in_flight, last_heard) = (FuturesUnordered::new(), Instant::now());
+        let talk = Talk { app, user, device, reader, session, in_flight, last_heard };
         tokio::select! {
             () = talk.run(socket) => {}
             () = grace => {}
@@ -135,6 +136,7 @@ struct Talk {
     user: Arc<User>,
     device: Arc<str>,
     reader: Reader,
+    session: Session,
     /// Requests whose results are awaited.
     in_flight: FuturesUnordered<InFlight>,
     last_heard: Instant,
@@ -152,14 +154,14 @@ impl Talk {
     }
 
     async fn converse(&mut self, socket: &mut WebSocket) -> End {
-        let (mut shutdown, mut session) = (self.app.shutdown.clone(), self.reader.session());
+        let mut shutdown = self.app.shutdown.clone();
         let mut ping = interval_at(Instant::now() + PING, PING);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let outgoing = tokio::select! {
                 biased;
                 () = shutdown.requested() => return End(close_code::AWAY, "the gateway is shutting down"),
-                () = session.ended() => return End(close_code::POLICY, "this token is not valid any longer"),
+                () = self.session.ended() => return End(close_code::POLICY, "this token is not valid any longer"),
                 frame = socket.recv() => match self.heard(frame) {
                     Ok(Some(answer)) => Message::Text(answer.into()),
                     Ok(None) => continue,

@@ -2,7 +2,8 @@
 
 use crate::kit::{Gateway, PATIENCE, Peer, Wire, request, status, text};
 use impp_model::{
-    Endpoint, LangText, News, NotifyOperation, Operation, Outcome, PresenceInfo, Proof, Standing, SubscriptId,
+    Cause, EndReason, Endpoint, Failure, LangText, News, NotifyOperation, Operation, Outcome, PresenceInfo, Proof,
+    Side, Standing, SubscriptId,
 };
 use sip_proto::header_id::HeaderId;
 use sip_proto::message::Message;
@@ -41,6 +42,11 @@ async fn accepted(gateway: &mut Gateway, peer: &Peer, request: &str) -> (Message
 
 /// Juliet's state with a note of so many octets.
 fn tell(gateway: &Gateway, id: SubscriptId, octets: usize) {
+    let standing = Standing::Active { expires: Some(Duration::from_secs(3600)) };
+    tell_standing(gateway, id, octets, standing);
+}
+
+fn tell_standing(gateway: &Gateway, id: SubscriptId, octets: usize, standing: Standing) {
     let end = |address: &str| Endpoint::bare(address.parse().unwrap());
     let notes = vec![LangText { language: None, text: "o".repeat(octets) }];
     let news = News::Whole(Arc::new(PresenceInfo { notes, ..PresenceInfo::default() }));
@@ -49,7 +55,7 @@ fn tell(gateway: &Gateway, id: SubscriptId, octets: usize) {
         watcher: end("romeo@example.net"),
         subscript_id: Some(id),
         trans_id: "t".into(),
-        standing: Standing::Active { expires: Some(Duration::from_secs(3600)) },
+        standing,
         news,
     };
     drop(gateway.hand_over(
@@ -110,6 +116,41 @@ async fn rfc6665_s8_2_1_the_id_of_a_subscription_is_in_its_notify_and_its_refres
     assert_eq!(status(&peer.receive().await), 481, "RFC 3261 §12.2.2: another dialog");
     tell(&gateway, id, 1);
     assert_eq!(text(&peer.receive().await, HeaderId::Event).as_deref(), Some("presence;id=7"));
+}
+
+/// The next response; requests are passed over.
+async fn response(peer: &Peer) -> Message {
+    loop {
+        let message = peer.receive().await;
+        if message.method().is_none() {
+            return message;
+        }
+    }
+}
+
+#[tokio::test]
+async fn rfc6665_s4_2_1_4_what_the_hub_does_not_know_is_forgotten_once_its_last_notify_is_told() {
+    for ends in [false, true] {
+        let (mut gateway, peer) = (Gateway::start().await, Peer::bind().await);
+        let contact = format!("<sip:romeo@{}>", peer.address);
+        let (answer, id) = accepted(&mut gateway, &peer, &subscribe(&peer, &contact, None)).await;
+        if ends {
+            tell_standing(&gateway, id, 1, Standing::Ended { reason: EndReason::Timeout, retry_after: None });
+            assert_eq!(peer.receive().await.method(), Some(&Method::Notify));
+        }
+        let refresh = subscribe(&peer, &contact, Some(&answer));
+        peer.send(gateway.udp, &refresh).await;
+        let (_, settle) = gateway.told().await;
+        settle.settle(Failure::new(Side::Near, Cause::NotFound));
+        assert_eq!(status(&response(&peer).await), 481);
+        peer.send(gateway.udp, &refresh.replace("second", "third").replace("CSeq: 2", "CSeq: 3")).await;
+        if ends {
+            let (_, settle) = gateway.told().await;
+            settle.settle(Failure::new(Side::Near, Cause::NotFound));
+        }
+        assert_eq!(status(&response(&peer).await), 481);
+        assert!(gateway.presence.try_recv().is_err(), "the hub is not asked about what is forgotten");
+    }
 }
 
 // checks: SIP-033

@@ -1,6 +1,6 @@
 //! Errors for those whose messages failed, until their server is known to have them: a link that breaks takes none along.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -35,6 +35,8 @@ pub(crate) type Told = Option<Box<dyn FnOnce() + Send>>;
 struct Table {
     waiting: VecDeque<Reply>,
     written: BTreeMap<Token, Reply>,
+    /// When each that is written and waited for is the hub's, unless it is proven by then.
+    unproven: BTreeSet<(Instant, Token)>,
     next: Token,
 }
 
@@ -83,6 +85,7 @@ impl Replies {
         let mut table = self.0.table.lock();
         let token = table.next;
         table.next += 1;
+        table.unproven.extend(reply.proof_due().map(|due| (due, token)));
         table.written.insert(token, reply);
         Settle::new(Arc::clone(&self.0) as Arc<dyn Settlement>, token)
     }
@@ -99,10 +102,8 @@ impl Replies {
         let (mut overdue, waiting): (VecDeque<_>, _) =
             table.waiting.drain(..).partition(|reply| reply.since + UNWRITTEN <= now);
         table.waiting = waiting;
-        while let Some(first) = table.written.first_entry()
-            && first.get().proof_due().is_some_and(|due| due <= now)
-        {
-            overdue.push_back(first.remove());
+        while let Some((_, token)) = table.unproven.first().copied().filter(|(due, _)| *due <= now) {
+            overdue.extend(table.take_written(token));
         }
         drop(table);
         overdue.into_iter().for_each(|reply| self.0.owe(reply));
@@ -111,8 +112,8 @@ impl Replies {
     /// When to call [`give_back_overdue`](Self::give_back_overdue).
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let table = self.0.table.lock();
-        let unwritten = table.waiting.front().map(|reply| reply.since + UNWRITTEN);
-        let unproven = table.written.first_key_value().and_then(|(_, reply)| reply.proof_due());
+        let unwritten = table.waiting.iter().map(|reply| reply.since + UNWRITTEN).min();
+        let unproven = table.unproven.first().map(|(due, _)| *due);
         [unwritten, unproven].into_iter().flatten().min()
     }
 
@@ -150,6 +151,16 @@ fn word_of(stanza: &Element) -> Option<DispositionOperation> {
     })
 }
 
+impl Table {
+    fn take_written(&mut self, token: Token) -> Option<Reply> {
+        let reply = self.written.remove(&token)?;
+        if let Some(due) = reply.proof_due() {
+            self.unproven.remove(&(due, token));
+        }
+        Some(reply)
+    }
+}
+
 impl Book {
     fn wait(&self, reply: Reply) {
         let mut table = self.table.lock();
@@ -180,7 +191,7 @@ impl fmt::Debug for Reply {
 
 impl Settlement for Book {
     fn settled(&self, token: Token, outcome: Outcome) {
-        let Some(reply) = self.table.lock().written.remove(&token) else { return };
+        let Some(reply) = self.table.lock().take_written(token) else { return };
         match outcome {
             Outcome::Success(_) | Outcome::HandedOver => reply.told.into_iter().for_each(|told| told()),
             Outcome::Failure(_) | Outcome::Indeterminant => self.wait(reply),
@@ -250,6 +261,25 @@ mod tests {
         assert_eq!(replies.next_timeout(), None);
         replies.give_back_overdue(now + UNPROVEN);
         assert_eq!(owed.lock().len(), 2);
+    }
+
+    // checks: IM-013
+    #[test]
+    fn one_that_nobody_waits_for_or_a_younger_one_keeps_none_from_the_hub() {
+        let ((replies, owed), now) = (replies(), origin());
+        let write = |id, told: Told, at| {
+            replies.push(stanza(id), told, at);
+            replies.written(replies.pop().unwrap())
+        };
+        let older = now + UNWRITTEN / 2;
+        let _awaited_by_nobody = write("component", None, now);
+        let _younger = write("younger", Some(Box::new(|| ())), older + UNWRITTEN);
+        let _older = write("older", Some(Box::new(|| ())), older);
+        assert_eq!(replies.next_timeout(), Some(older + UNPROVEN));
+        replies.give_back_overdue(older + UNPROVEN);
+        assert_eq!(*owed.lock(), ["older"]);
+        replies.give_back_overdue(older + UNWRITTEN + UNPROVEN);
+        assert_eq!((&**owed.lock(), replies.next_timeout()), (&["older".to_owned(), "younger".to_owned()][..], None));
     }
 
     fn stanza(id: &'static str) -> Element {

@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use impp_model::{Cause, Failure, Side};
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -158,4 +160,57 @@ async fn xep0198_s5_a_wrong_name_takes_no_session_and_the_right_one_does() {
     other.say(&format!("<resume xmlns='urn:xmpp:sm:3' previd='{name}' h='0'/>")).await;
     assert!(other.hears("<resumed ").await, "{}", other.heard);
     assert!(living.hears("<conflict").await, "{}", living.heard);
+}
+
+/// Asks until the gateway has acknowledged `count` of its stanzas.
+async fn acknowledged(stream: &mut Raw, count: usize) {
+    let acknowledgement = format!("<a xmlns='urn:xmpp:sm:3' h='{count}'/>");
+    for asked in 1..200 {
+        stream.say("<r xmlns='urn:xmpp:sm:3'/>").await;
+        assert!(stream.hears_times("<a ", asked).await, "{}", stream.heard);
+        if stream.heard.contains(&acknowledgement) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("never acknowledged: {}", stream.heard);
+}
+
+// checks: SMG-002, IM-013
+#[tokio::test]
+async fn xep0198_s5_what_is_answered_before_a_break_and_proven_after_the_resumption_is_acknowledged() {
+    let names = Arc::<Names>::default();
+    let mut b = gateway(&names).await;
+    let home = server_of(A, &names).await;
+    let (mut first, _) = proven(b.plain, &home).await;
+    let name = session(&mut first).await;
+    let (mut second, _) = proven(b.plain, &home).await;
+    let message = |kind: &str| {
+        format!("<message type='{kind}' from='romeo@{A}/x' to='juliet@{B}' id='{kind}'><body>hello</body></message>")
+    };
+    // One fails after the break; one has its answer at once, as has the ping.
+    let stanzas = [
+        message("chat"),
+        message("groupchat"),
+        format!("<iq type='get' from='romeo@{A}/x' to='{B}' id='ping'><ping xmlns='urn:xmpp:ping'/></iq>"),
+    ]
+    .concat();
+    first.say(&stanzas).await;
+    let came = b.received().await;
+    drop(first);
+    came.settle.settle(Failure::new(Side::Far, Cause::NotFound));
+    // Nobody answers at home: the hub is to keep both errors.
+    let until = std::time::Instant::now() + PATIENCE;
+    while b.hub.owed.lock().unwrap().len() < 2 {
+        assert!(std::time::Instant::now() < until, "the hub has not both errors");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    second.say(&format!("<resume xmlns='urn:xmpp:sm:3' previd='{name}' h='0'/>")).await;
+    assert!(second.hears("<resumed ").await && second.hears("h='0'").await, "{}", second.heard);
+    second.say(&stanzas).await;
+    let owed = std::mem::take(&mut *b.hub.owed.lock().unwrap());
+    owed.into_iter().for_each(|(_, done)| done(true));
+    acknowledged(&mut second, 3).await;
+    b.received_nothing().await;
+    assert!(b.hub.owed.lock().unwrap().is_empty(), "an error for what came again");
 }

@@ -4,7 +4,7 @@ mod consumer;
 mod line;
 mod spool;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +27,11 @@ const PAUSES: [Duration; 4] =
 /// Between tries while the spool cannot be written: a full disk has room again when somebody makes it.
 const KEEP_PAUSE: Duration = Duration::from_secs(1);
 
+/// The file that keeps what the consumer has not taken yet.
+pub(crate) fn spool_in(data_dir: &Path) -> PathBuf {
+    data_dir.join("archive.spool")
+}
+
 /// The way of records from the hub to the consumer.
 pub(crate) struct Clerk {
     core: Arc<Core>,
@@ -45,7 +50,7 @@ impl Clerk {
     pub(crate) fn new(config: &config::Archive, data_dir: Option<&PathBuf>, core: Arc<Core>) -> Result<Self> {
         let spool = match (config.when_away, data_dir) {
             (config::WhenAway::Spool, Some(folder)) => {
-                let path = folder.join("archive.spool");
+                let path = spool_in(folder);
                 let spool = Spool::open(&path, config.spool_octets);
                 Some(spool.with_context(|| format!("archive.when_away: cannot open {}", path.display()))?)
             }

@@ -20,7 +20,7 @@ use crate::{config, output};
 /// Look at DNS, certificates and peers as they are at this moment: a verdict for each, and what to do
 ///
 /// A gateway that runs with this configuration is asked to look over its own links, and sends a canary to each `echo`. Where
-/// none answers at `admin.listen`, this process looks by itself.
+/// nobody listens at `admin.listen`, this process looks by itself.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The domains to look at, own or foreign, or the gateway's name; all that are configured if none is given
@@ -69,7 +69,7 @@ pub fn run(args: &Args) -> Result<Ended> {
 /// Has the gateway look that runs with this configuration, if one does.
 async fn ask(config: &Config, domains: &[Domain]) -> Result<Option<Report>> {
     let Some(asking) = Asking::of(&config.admin)? else { return Ok(None) };
-    if asking.gateway().await? != Some(config.gateway.name.to_string()) {
+    if !asking.is_run_by(config.gateway.name.as_str()).await? {
         return Ok(None);
     }
     let names: Vec<_> = domains.iter().map(Domain::as_str).collect();

@@ -1,5 +1,6 @@
 //! `interlingua health`, `status`, `peers`, `trace`: a running gateway asked through its admin API.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -285,19 +286,21 @@ impl Asking {
         Ok(Some(Self { admin: Admin { url, token_file: admin.token_file.clone(), json: false } }))
     }
 
-    /// The name of the gateway that answers there; none if nobody does.
-    pub(crate) async fn gateway(&self) -> Result<Option<String>> {
-        let asked = tokio::time::timeout(HEALTH_TIMEOUT, self.admin.health("healthz")).await;
-        if !matches!(asked, Ok(Ok((true, _)))) {
-            return Ok(None);
-        }
-        match self.admin.call(Method::GET, "status", &[], &[]).await {
-            Ok(status) => Ok(status.and_then(|status| Some(status.get("gateway")?.as_str()?.to_owned()))),
-            Err(error) => {
-                output::diagnose(&format!("the gateway at {} is not asked: {error:#}", self.admin.url));
-                Ok(None)
-            }
-        }
+    /// Whether the gateway of this name runs there; not if nobody listens, and an error if anything else is so: who looked
+    /// by himself then would connect a second time beside a gateway that runs.
+    pub(crate) async fn is_run_by(&self, name: &str) -> Result<bool> {
+        let status = tokio::time::timeout(HEALTH_TIMEOUT, self.admin.call(Method::GET, "status", &[], &[])).await;
+        let but = match status {
+            Ok(Err(error)) if is_nobody(&error) => return Ok(false),
+            Ok(Err(error)) => format!("{error:#}"),
+            Err(_) => format!("says nothing within {} s", HEALTH_TIMEOUT.as_secs()),
+            Ok(Ok(status)) => match status.as_ref().and_then(|status| status.get("gateway")?.as_str()) {
+                Some(found) if found == name => return Ok(true),
+                Some(found) => format!("its name is {found}, not {name}"),
+                None => "does not say its name".to_owned(),
+            },
+        };
+        bail!("a gateway answers at {}, but {but}; with --apart this process looks by itself", self.admin.url)
     }
 
     /// Has it look at domains, divided by commas; at all if there are none.
@@ -306,6 +309,13 @@ impl Asking {
         let found = self.admin.call(Method::POST, "doctor", &["examine"], &query).await?;
         found.context("the gateway that runs is older than this program: restart it, or look with --apart")
     }
+}
+
+/// Whether it says that nobody listens: a refused connection, or no socket file.
+fn is_nobody(error: &anyhow::Error) -> bool {
+    let told = |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref::<io::Error>().map(io::Error::kind);
+    let nobody = [io::ErrorKind::ConnectionRefused, io::ErrorKind::NotFound];
+    error.chain().filter_map(told).any(|kind| nobody.contains(&kind))
 }
 
 /// What each adapter can carry is a long table that the reference has, too.

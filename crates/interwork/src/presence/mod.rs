@@ -101,7 +101,7 @@ pub(crate) struct Presence {
     queued: Arc<AtomicUsize>,
 }
 
-/// Operations that wait for the engine; further ones are refused: some seconds of work at most.
+/// Operations, and word of missed ones, that wait for the engine; further ones are refused: some seconds of work at most.
 const MAX_QUEUED: usize = 65_536;
 
 impl Presence {
@@ -112,8 +112,7 @@ impl Presence {
 
     /// Hands an admitted operation in.
     pub(crate) fn submit(&self, trace: TraceId, operation: Operation, near: InstanceName, settle: Settle) {
-        if self.queued.fetch_add(1, Relaxed) >= MAX_QUEUED {
-            self.queued.fetch_sub(1, Relaxed);
+        if !self.is_admitted() {
             return settle.settle(Failure::new(Side::Ours, Cause::Overload));
         }
         let event = Event::Operation { trace, operation: Box::new(operation), near, settle };
@@ -125,11 +124,20 @@ impl Presence {
     /// What was refused for its sender's rate is asked for when that has passed: no watcher stays with an older state.
     pub(crate) fn missed(&self, operation: &Operation) {
         let Operation::Notify(notify) = operation else { return };
-        if self.queued.load(Relaxed) < MAX_QUEUED {
+        if self.is_admitted() {
             let pair = Pair::new(&notify.watcher.address, &notify.target.address);
             // Without an engine nobody watches.
             let _ = self.inbox.send(Event::Missed(pair));
         }
+    }
+
+    /// Whether one more may wait for the engine, which counts it as taken when it comes to it.
+    fn is_admitted(&self) -> bool {
+        let has_room = self.queued.fetch_add(1, Relaxed) < MAX_QUEUED;
+        if !has_room {
+            self.queued.fetch_sub(1, Relaxed);
+        }
+        has_room
     }
 
     pub(crate) fn peer_changed(&self, adapter: &InstanceName, peer: &str, state: PeerState) {
@@ -152,3 +160,33 @@ impl Presence {
 
 /// How long who asks for numbers waits for a busy engine.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use adapter_api::settle_channel;
+    use impp_model::{EndReason, Endpoint, News, NotifyOperation, Standing};
+
+    #[test]
+    fn what_waits_for_a_busy_engine_is_bounded_whatever_it_is() {
+        let presence = Presence::new();
+        let end = |address: &str| Endpoint::bare(Address::parse_bare(address).unwrap());
+        let notify = Operation::Notify(Box::new(NotifyOperation {
+            target: end("juliet@example.com"),
+            watcher: end("romeo@example.net"),
+            subscript_id: None,
+            trans_id: "t".into(),
+            standing: Standing::Ended { reason: EndReason::Unknown, retry_after: None },
+            news: News::Nothing,
+        }));
+        for _ in 0..MAX_QUEUED + 2 {
+            presence.missed(&notify);
+        }
+        let (settle, mut outcome) = settle_channel();
+        presence.submit(TraceId(1), notify, "sip".into(), settle);
+        let overload = |outcome| matches!(outcome, Outcome::Failure(failure) if failure.cause == Cause::Overload);
+        assert!(overload(outcome.try_recv().unwrap()));
+        let receiver = presence.receiver.lock().take().unwrap();
+        assert_eq!((receiver.len(), presence.queued.load(Relaxed)), (MAX_QUEUED, MAX_QUEUED));
+    }
+}

@@ -51,6 +51,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(160);
 /// The longest pause that a watcher may ask for: as long as a subscription lasts by default.
 const LONGEST_ASKED: Duration = Duration::from_secs(3600);
 
+/// The longest pause before the last NOTIFY that a watcher may ask for, as long as it is without asking: a dialog that is over is
+/// kept for minutes, not for hours.
+const LONGEST_ASKED_OF_LAST: Duration = Duration::from_secs(40);
+
 /// How often the last NOTIFY goes again: for somewhat more than a minute, for nobody keeps the dialog but for it.
 const LAST_REPEATS: u8 = 4;
 
@@ -86,14 +90,18 @@ impl<B: Clone> Notifier<B> {
 
     /// The state that watchers are to see. An older one that still waits is not sent (RFC 3856 §6.10).
     pub fn notify(&mut self, notice: Notice<B>) {
-        let is_last = |notice: &Option<Box<Notice<B>>>| notice.as_ref().is_some_and(|notice| notice.is_last());
-        if is_last(&self.waiting) || is_last(&self.under_way) {
+        if self.is_ending() {
             return;
         }
         self.urgent |= notice.is_last();
         // RFC 3856 §6.8: an empty one leaves the state as it was, which may not have been sent.
         let body = notice.body.or_else(|| self.waiting.take().and_then(|waiting| waiting.body));
         self.waiting = Some(Box::new(Notice { body, ..notice }));
+    }
+
+    /// Whether the last NOTIFY waits or is under way.
+    pub fn is_ending(&self) -> bool {
+        [&self.waiting, &self.under_way].into_iter().flatten().any(|notice| notice.is_last())
     }
 
     /// The NOTIFY to send, if one is due.
@@ -141,7 +149,8 @@ impl<B: Clone> Notifier<B> {
             (Some(_), None) => {}
         }
         // RFC 3261 §20.33: not before it was asked for.
-        if let Some(least) = pause.map(|pause| now + pause.min(LONGEST_ASKED)) {
+        let longest = if is_last { LONGEST_ASKED_OF_LAST } else { LONGEST_ASKED };
+        if let Some(least) = pause.map(|pause| now + pause.min(longest)) {
             self.since = self.since.max(least.checked_sub(self.pause()));
         }
         NotifyAnswer::GoesOn
@@ -267,6 +276,17 @@ mod tests {
         }
         notifier.handle_accepted();
         assert_eq!(notifier.poll_timeout(now), Some(now), "a refresh is answered at once");
+        assert!(!notifier.is_ending());
+        notifier.notify(notice(None, true));
+        notifier.poll_notify(now).unwrap();
+        notifier.failures = 0;
+        notifier.handle_answer(Some(503), Some(LONGEST_ASKED), now);
+        let due = now + Duration::from_secs(40);
+        assert_eq!(
+            (notifier.poll_timeout(now), notifier.is_ending()),
+            (Some(due), true),
+            "nobody keeps the dialog long"
+        );
     }
 
     // checks: EVT-025

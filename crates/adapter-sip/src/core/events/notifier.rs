@@ -188,7 +188,11 @@ impl Core {
     /// The hub's answer to a SUBSCRIBE has been sent.
     pub(in crate::core) fn subscribe_answered(&mut self, accepting: &Accepting, outcome: &Outcome, now: Instant) {
         let refused = matches!(outcome, Outcome::Failure(_));
-        if refused && accepting.new {
+        let ending = |watching: &Watching| watching.machine.is_ending();
+        // Nothing else would ever end one that the hub does not know, as after a crash, but its last NOTIFY.
+        let forgotten =
+            || accepting.is_unknown(outcome) && !self.events.watchers.get(&accepting.id).is_some_and(ending);
+        if refused && (accepting.new || forgotten()) {
             return self.drop_watcher(&accepting.id);
         }
         if !refused {

@@ -30,7 +30,7 @@ pub(super) struct Broken {
     session: String,
     /// The session's pair.
     pair: Pair,
-    /// Stanzas handed in and not settled.
+    /// Stanzas handed in and not settled, or answered with what is not safe yet.
     open: usize,
     /// The stream that goes on with the session, or tries to.
     heir: Option<ConnectionId>,
@@ -124,30 +124,31 @@ impl Core {
 
     /// Takes a stanza that the machine has found to be of a proven pair.
     pub(super) fn handle_stanza(&mut self, id: ConnectionId, element: Element, number: Option<u64>, now: Instant) {
-        let Some(pair) = pair_of(&element) else { return };
-        let back = pair.inverse();
-        if self.route(&back, now).is_none() {
-            return;
-        }
-        let (Some(stream), Some(route)) = (self.streams.get_mut(&id), self.routes.get_mut(&back)) else { return };
-        stream.has_spoken = true;
-        let Some(inbound) = stream.inbound.get(&pair) else { return };
-        let taken = inbound.handle(element, number.unwrap_or(0), &mut route.outbound, now, SystemTime::now());
-        let (is_answered, told) = (taken.reply.is_some(), number.map(|number| told(&self.sender, id, &pair, number)));
-        if let Some(reply) = taken.reply {
-            route.reply(reply, told, now);
-        }
-        if is_answered {
-            // The peer may forget it when the answer is safe.
-        } else if taken.is_open {
-            stream.open += 1;
-            if let Some(broken) = self.broken.get_mut(&id) {
-                broken.open += 1;
-            }
+        if self.hand_in(id, element, number, now).unwrap_or(false) {
+            self.count_open(id);
         } else if let Some(number) = number {
             self.count_settled(id, number, now);
         }
+    }
+
+    /// Whether [`handle_settled`](Self::handle_settled) is to hear of the stanza; `None` for what has no way in.
+    fn hand_in(&mut self, id: ConnectionId, element: Element, number: Option<u64>, now: Instant) -> Option<bool> {
+        let pair = pair_of(&element)?;
+        let back = pair.inverse();
+        self.route(&back, now)?;
+        let (stream, route) = (self.streams.get_mut(&id)?, self.routes.get_mut(&back)?);
+        stream.has_spoken = true;
+        let inbound = stream.inbound.get(&pair)?;
+        let taken = inbound.handle(element, number.unwrap_or(0), &mut route.outbound, now, SystemTime::now());
+        let mut is_open = taken.is_open;
+        if let Some(reply) = taken.reply {
+            // The peer may forget it when the answer is safe.
+            let told = number.map(|number| told(&self.sender, id, &pair, number));
+            is_open = told.is_some();
+            route.reply(reply, told, now);
+        }
         self.touched_routes.insert(back);
+        Some(is_open)
     }
 
     /// RFC 6120 §4.9.3.14: too much of something, of which only the start tag was kept.
@@ -164,6 +165,9 @@ impl Core {
             if let Some(route) = self.route(&back, now) {
                 route.reply(reply, told, now);
                 self.touched_routes.insert(back);
+                if number.is_some() {
+                    self.count_open(id);
+                }
                 return;
             }
         }
@@ -173,15 +177,18 @@ impl Core {
     }
 
     /// What came over a stream has met its fate, or is on disk: the peer may forget it.
-    pub(super) fn handle_settled(&mut self, id: ConnectionId, pair: &Pair, mut settled: SettledStanza, now: Instant) {
-        if let Some(reply) = settled.reply.take() {
+    pub(super) fn handle_settled(&mut self, id: ConnectionId, pair: &Pair, settled: SettledStanza, now: Instant) {
+        if let Some(reply) = settled.reply {
             let (back, number) = (pair.inverse(), settled.number);
             let told = (number > 0).then(|| told(&self.sender, id, pair, number));
             if let Some(route) = self.route(&back, now) {
-                // Counted when the error is safe, lest the peer take the message for delivered.
-                settled.number = 0;
+                let is_told = told.is_some();
                 route.outbound.reply(reply, told, now);
                 self.pump(&back, now);
+                if is_told {
+                    // Counted when the error is safe, lest the peer take the message for delivered: it is open until then.
+                    return;
+                }
             }
         }
         if settled.number > 0 {
@@ -197,6 +204,16 @@ impl Core {
         if let Some(broken) = self.broken.get_mut(&id) {
             broken.open = broken.open.saturating_sub(1);
             self.forget_broken(id);
+        }
+    }
+
+    /// One more of what came over a stream is to be settled.
+    fn count_open(&mut self, id: ConnectionId) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.open += 1;
+        }
+        if let Some(broken) = self.broken.get_mut(&id) {
+            broken.open += 1;
         }
     }
 
@@ -272,11 +289,11 @@ impl Core {
     }
 }
 
-/// Counts a stanza when the answer to it is safe.
+/// Settles a stanza when the answer to it is safe; until then it is open.
 fn told(sender: &mpsc::UnboundedSender<Event>, id: ConnectionId, pair: &Pair, number: u64) -> Box<dyn FnOnce() + Send> {
     let (sender, pair) = (sender.clone(), pair.clone());
     // Without a core the gateway has stopped.
-    Box::new(move || drop(sender.send(Event::Settled(id, pair, SettledStanza { number, reply: None, is_open: true }))))
+    Box::new(move || drop(sender.send(Event::Settled(id, pair, SettledStanza { number, reply: None, is_open: false }))))
 }
 
 /// The domains of a stanza.

@@ -28,7 +28,7 @@ pub(super) struct Stream {
     tls_version: &'static str,
     /// The ways in, by pair.
     pub(super) inbound: BTreeMap<Pair, Inbound>,
-    /// Stanzas handed in and not settled.
+    /// Stanzas handed in and not settled, or answered with what is not safe yet.
     pub(super) open: usize,
     /// A stanza has come.
     pub(super) has_spoken: bool,

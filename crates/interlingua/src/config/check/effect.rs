@@ -66,8 +66,10 @@ impl Check<'_> {
         let secured = ["sip", "xmpp"];
         let uses =
             self.config.adapter.keys().any(|name| self.type_of(name).is_some_and(|kind| secured.contains(&kind)));
+        let over_tls = |(_, listen): (Key, String)| listen.starts_with("tls:") || listen.starts_with("wss:");
+        let uses = uses || self.all_listens().into_iter().any(over_tls);
         if !uses && !self.config.tls.certificates.is_empty() {
-            let remedy = "remove them, or add an adapter of type sip or xmpp";
+            let remedy = "remove them, or add an adapter that listens over TLS";
             self.warning(Key::parse("tls.certificates"), "no effect: no adapter shows a certificate", remedy);
         }
     }

@@ -43,7 +43,7 @@ impl Check<'_> {
         self.config.tls.certificates.is_empty() && self.config.tls.acme.is_none()
     }
 
-    fn all_listens(&self) -> Vec<(Key, String)> {
+    pub(super) fn all_listens(&self) -> Vec<(Key, String)> {
         let mut all = Vec::new();
         for (name, table) in &self.config.adapter {
             let key = Key::parse("adapter").name(name).name("listen");

@@ -13,7 +13,7 @@ use transport::tls::{CertificateSource, EXPIRY_WARNING, Tls};
 use super::super::problem::Key;
 use super::super::{Action, ArchiveTo, Config, Delivery, Role, Trace, WhenAway};
 use super::Check;
-use crate::{blocklists, zone};
+use crate::{archive, blocklists, zone};
 
 /// `data_dir` and the files of `[tls]` are relative to the file, as the keys that end in `_file` are.
 pub(super) fn make_absolute(config: &mut Config, folder: &Path) {
@@ -208,7 +208,21 @@ impl Check<'_> {
         }
     }
 
+    /// What is spooled there is given only by a gateway that spools.
+    fn abandoned_spool(&mut self) {
+        let spools = self.config.archive.as_ref().is_some_and(|archive| archive.when_away == WhenAway::Spool);
+        let Some(data_dir) = self.config.gateway.data_dir.as_ref().filter(|_| !spools) else { return };
+        let path = archive::spool_in(data_dir);
+        if std::fs::metadata(&path).is_ok_and(|file| file.len() > 0) {
+            let table = Key::parse("archive");
+            let key = if self.config.archive.is_some() { table.name("when_away") } else { table };
+            let problem = format!("{} holds records that are given to nobody", path.display());
+            self.warning(key, problem, "write \"spool\" until they are given, or move the file away");
+        }
+    }
+
     fn archive(&mut self) {
+        self.abandoned_spool();
         let Some(archive) = &self.config.archive else { return };
         let key = Key::parse("archive");
         let spools = archive.when_away == WhenAway::Spool;
@@ -216,13 +230,11 @@ impl Check<'_> {
             let remedy = "set gateway.data_dir, or write \"block\" or \"continue\"";
             self.problem(key.name("when_away"), "there is nowhere to spool to without gateway.data_dir", remedy);
         }
-        if spools && archive.content {
-            let remedy = "put data_dir on an encrypted disk";
-            self.warning(
-                key.name("content"),
-                "what is spooled is not encrypted, whatever gateway.data_key_file says",
-                remedy,
-            );
+        let sealed = self.config.gateway.data_key_file.is_some();
+        if spools && (archive.content || sealed) {
+            let key = key.name(if archive.content { "content" } else { "when_away" });
+            let problem = "what is spooled, addresses too, is not encrypted, whatever gateway.data_key_file says";
+            self.warning(key, problem, "put data_dir on an encrypted disk");
         }
         if spools && archive.spool_octets == 0 {
             self.problem(

@@ -178,7 +178,10 @@ impl<'a> Engine<'a> {
                     self.handle_operation(trace, operation, near, settle);
                 }
             }
-            Event::Missed(pair) => self.handle_missed(&pair),
+            Event::Missed(pair) => {
+                self.queued.fetch_sub(1, Relaxed);
+                self.handle_missed(&pair);
+            }
             Event::Settled(token, outcome) => self.handle_settled(token, &outcome),
             Event::Link(adapter, peer, state) => self.handle_link(&adapter, &peer, state),
             // Who asked may have gone.
