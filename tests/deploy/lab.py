@@ -7,7 +7,7 @@ import time
 import urllib.request
 
 ROOT, WORK, PROGRAM = os.environ["ROOT"], os.environ["WORK"], os.environ["INTERLINGUA"]
-BASE = int(os.environ.get("DEPLOY_BASE", "33000"))
+BASE = int(os.environ.get("DEPLOY_BASE", "31000"))
 PORTS = {5060: 60, 5061: 61, 5269: 69, 5270: 70, 5347: 47, 8888: 88, 8080: 80, 8081: 81, 15060: 160}
 PATIENCE = 60
 

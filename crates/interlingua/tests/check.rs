@@ -610,7 +610,7 @@ fn an_archive_and_an_echo_say_what_they_lack() {
         ("echo = \"echo@other.example\"\n", "domain[0].echo"),
         ("echo = \"interlingua-canary@sip.example\"\n", "domain[0].echo"),
         ("echo = \"echo@sip.example\"\ncanary_every = \"1s\"\n", "domain[0].canary_every"),
-        ("[archive]\nto = \"file:/tmp/archive\"\nwhen_away = \"spool\"\n", "archive.when_away"),
+        ("[archive]\nto = \"file:/var/log/archive.jsonl\"\nwhen_away = \"spool\"\n", "archive.when_away"),
         ("[archive]\nto = \"archive.jsonl\"\n", "archive.to"),
         ("[archive]\nto = \"https://archive.example/\"\n", "archive.to"),
         ("[archive]\nto = \"unix:/nowhere/archive.sock\"\nwhen_away = \"block\"\n", "archive.to"),
@@ -621,10 +621,13 @@ fn an_archive_and_an_echo_say_what_they_lack() {
         assert_eq!(problems(&report).iter().map(|(key, ..)| *key).collect::<Vec<_>>(), [key], "{toml}: {report:#}");
     }
     for (toml, key) in [
-        ("[archive]\nto = \"file:/tmp/archive\"\n", "archive.when_away"),
+        ("[archive]\nto = \"file:/var/log/archive.jsonl\"\n", "archive.when_away"),
         ("[archive]\nto = \"http://192.0.2.1/\"\nwhen_away = \"block\"\n", "archive.to"),
-        ("[archive]\nto = \"file:/tmp/archive\"\nwhen_away = \"block\"\ntoken_file = \"x\"\n", "archive.token_file"),
-        ("[archive]\nto = \"file:/tmp/archive\"\nwhen_away = \"block\"\nkinds = []\n", "archive.kinds"),
+        (
+            "[archive]\nto = \"file:/var/log/archive.jsonl\"\nwhen_away = \"block\"\ntoken_file = \"x\"\n",
+            "archive.token_file",
+        ),
+        ("[archive]\nto = \"file:/var/log/archive.jsonl\"\nwhen_away = \"block\"\nkinds = []\n", "archive.kinds"),
     ] {
         let report = check(&format!("{head}{toml}"));
         assert_eq!(warnings(&report).iter().map(|(key, _)| *key).collect::<Vec<_>>(), [key], "{toml}: {report:#}");

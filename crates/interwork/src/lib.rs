@@ -35,6 +35,7 @@ mod receipts; // RFC 5438 §7.2
 mod retry;
 mod routing; // RFC 3861 §4
 mod rulebook;
+mod setup;
 mod spool;
 mod sync;
 #[cfg(test)]
@@ -47,7 +48,7 @@ pub use admission::Refusal;
 pub use archive::{Archive, ArchiveEvent, Record, WhenAway};
 pub use blocklist::{Blocklist, BlocklistError};
 pub use canary::{CANARY, Canary, LastCanary};
-pub use core::{Core, CoreConfig, DeliveryLimits, Instance, Storage};
+pub use core::Core;
 pub use counters::{Counters, Direction, Histogram, OperationKey, PairKey};
 pub use dns::{CountedDns, DnsCounts};
 pub use explain::{Explanation, Probed, Sample};
@@ -59,4 +60,5 @@ pub use presence::{PresenceLimits, Subscription, SubscriptionCounts};
 pub use rates::RateLimits;
 pub use routing::{Decision, Route, RoutingConfig, Via};
 pub use rulebook::Rulebook;
+pub use setup::{CoreConfig, DeliveryLimits, Instance, Storage};
 pub use trace::{Event, Trace, Traces};

@@ -2,6 +2,7 @@
 //!
 //! The types are the reference: `interlingua config reference` prints their documentation and defaults.
 
+mod archive;
 mod check;
 mod document;
 mod domains;
@@ -17,6 +18,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use archive::{Archive, ArchiveTo, WhenAway};
 pub use domains::{Action, DomainTable, Network, Pattern, PolicyRule, Role, RouteTable, TrunkTable};
 pub(crate) use problem::count;
 pub use problem::{Key, Problem, Report, Step};
@@ -24,8 +26,8 @@ pub(crate) use read::{nearest, read};
 pub use reference::reference;
 pub use schema::schema;
 pub use tables::{
-    Acme, AcmeChallenge, Admin, AdminListen, Archive, ArchiveTo, Delivery, Dns, ExternalAccount, Gateway, Log,
-    LogFormat, Notice, Policy, PolicyRates, Presence, Relay, Routing, StoreLimits, Tls, Trace, WhenAway,
+    Acme, AcmeChallenge, Admin, AdminListen, Delivery, Dns, ExternalAccount, Gateway, Log, LogFormat, Notice, Policy,
+    PolicyRates, Presence, Relay, Routing, StoreLimits, Tls, Trace,
 };
 
 use crate::adapters::{self, Configured};
