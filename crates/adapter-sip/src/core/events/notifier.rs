@@ -126,7 +126,7 @@ impl Core {
         if provenance.proof == SourceProof::None && pending.source.transport == Transport::Udp {
             pending.limit = Some(pending.request.octets().len());
         }
-        let id = SubscriptId::from(crate::ids::hex(&rand::random::<[u8; 12]>()));
+        let id = SubscriptId::from(impp_model::hex(&rand::random::<[u8; 12]>()));
         pending.event =
             Some(Accepting { id: id.clone(), expires, new: true, contact: self.names.contact(&dialog.own_tag) });
         let route = pending.route;
