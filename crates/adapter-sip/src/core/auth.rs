@@ -33,6 +33,7 @@ impl Auth {
     pub(crate) fn new(config: &Config, instance: &InstanceName, gateway: &Domain) -> Self {
         let realm = config.realm.clone().unwrap_or_else(|| gateway.as_str().to_owned());
         let provenance = |speaks_for: SpeaksFor| Provenance {
+            may_repeat: false,
             adapter: instance.clone(),
             peer: domain_of(&speaks_for).map_or("", Domain::as_str).into(),
             proof: SourceProof::Digest,

@@ -19,7 +19,7 @@ use impp_model::{Cause, Domain, Failure, Side};
 use impp_resolve::Reachability;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use transport::tls::TlsAcceptor;
+use transport::tls::{PeerIdentity, TlsAcceptor};
 use transport::{Alarm, ListenAddr};
 use xmpp_proto::jid;
 use xmpp_proto::management::ManagementConfig;
@@ -40,6 +40,8 @@ pub(super) enum Event {
     Settled(ConnectionId, Pair, SettledStanza),
     /// Where a domain's servers are.
     Located(jid::Domain, Result<Vec<adapter_api::Target>, Failure>),
+    /// Who a peer that called is proven to be, the name system asked.
+    Vouched(ConnectionId, PeerIdentity),
 }
 
 /// The fate of a stanza that came in.
@@ -88,6 +90,7 @@ pub(super) struct Core {
     sessions: BTreeMap<String, Session>,
     /// Connections that are gone, with stanzas of sessions that may go on.
     broken: BTreeMap<ConnectionId, incoming::Broken>,
+    tails: BTreeMap<Pair, incoming::Tail>,
     verifying: verify::Verifying,
     /// RFC 6120 §3.2.1: which of a domain's servers failed lately.
     servers: Reachability,
@@ -149,6 +152,7 @@ impl Core {
             inbounds: 0,
             sessions: BTreeMap::new(),
             broken: BTreeMap::new(),
+            tails: BTreeMap::new(),
             servers: Reachability::default(),
             verifying: verify::Verifying::default(),
             timers: Timers::default(),
@@ -206,6 +210,7 @@ impl Core {
         match event {
             Event::Settled(id, pair, settled) => self.handle_settled(id, &pair, settled, now),
             Event::Located(domain, found) => self.handle_located(&domain, &found, now),
+            Event::Vouched(id, peer) => self.vouched(id, peer, now),
         }
     }
 
@@ -289,7 +294,7 @@ impl Core {
         self.events.close();
         while let Ok(event) = self.events.try_recv() {
             if let Event::Settled(.., SettledStanza { reply: Some(reply), .. }) = event {
-                owe(&self.hub, &reply, None);
+                owe(&self.hub, &reply, false, None);
             }
         }
         for route in self.routes.values_mut() {
@@ -315,6 +320,7 @@ fn server_config(settings: &Settings, context: &Context, instance: &str, secret:
     let mut config = ServerConfig::new(name.expect("a host name is a domain of JIDs"), hosts);
     config.starttls = context.tls.has_certificates();
     config.bidi = settings.bidi;
+    config.vouching = context.tls.asks_dnssec();
     config.policy = settings.policy;
     config.peers = settings.peers.clone();
     let any_dialback = settings.policy.dialback || settings.peers.values().any(|peer| peer.dialback);
