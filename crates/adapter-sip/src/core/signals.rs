@@ -83,6 +83,10 @@ impl Core {
                     delivery.settle(Failure::new(Side::Far, Cause::UnsupportedMedia));
                     return None;
                 }
+                if !message::is_carried(&operation.message) {
+                    delivery.settle(Failure::new(Side::Near, Cause::UnsupportedMedia));
+                    return None;
+                }
                 let Some(field) = message::unsayable(operation) else { return Some(delivery) };
                 self.hub.translation_loss(field, Carries::Dropped);
                 delivery.settle(Outcome::HandedOver);

@@ -351,7 +351,7 @@ pub fn to_request(
 
 /// The entity that a message came as, to be passed on as it is (RFC 3862 §2.2).
 fn whole(message: &InstantMessage) -> Option<(String, Bytes)> {
-    message.object.as_deref().and_then(sealed::of_entity)
+    message.object.as_deref().and_then(sealed::of_entity).filter(|(media, _)| MediaType::parse(media).is_ok())
 }
 
 fn written(operation: &MessageOperation, now: &DateTime) -> Option<(String, Bytes)> {
@@ -384,9 +384,12 @@ fn one_line(text: &str) -> String {
     line
 }
 
-/// Whether this adapter can carry such content at all.
-pub fn is_carried(content: &Content) -> bool {
-    MediaType::parse(&content.media_type).is_ok()
+/// Whether the type of what is carried can stand in a header: adapters in other processes may write anything.
+pub fn is_carried(message: &InstantMessage) -> bool {
+    match message.sealed.as_ref().and_then(sealed::to_body) {
+        Some((media, _)) => MediaType::parse(&media).is_ok(),
+        None => MediaType::parse(&message.content.media_type).is_ok(),
+    }
 }
 
 #[cfg(test)]

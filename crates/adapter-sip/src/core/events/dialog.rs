@@ -8,6 +8,7 @@ use sip_proto::header_id::HeaderId;
 use sip_proto::message::Message;
 use sip_proto::method::Method;
 use sip_proto::uri::SipUri;
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 /// On which side of a dialog this instance's peer is.
@@ -106,7 +107,7 @@ impl Dialog {
         (self.cseq, used_up)
     }
 
-    /// Where a request goes: the first route, else the remote target (RFC 3261 §12.2.1.1, with loose routing).
+    /// Where a request goes: the first route, else the remote target (RFC 3261 §8.1.2).
     pub(super) fn hop(&self) -> &str {
         let first = self.routes.first().and_then(|route| NameAddr::parse(HeaderId::Route, route).ok());
         first.map_or(&self.remote_target, |route| route.uri)
@@ -131,9 +132,27 @@ impl Dialog {
         tag == self.remote_tag && event_id_of(request) == self.event_id
     }
 
+    /// RFC 3261 §12.2.1.1: the Request-URI of a request: the remote target, or the first route where that is a strict router's.
+    pub(super) fn request_uri(&self) -> Cow<'_, str> {
+        match self.strict_router() {
+            Some(router) => Cow::Owned(target_of(&router)),
+            None => Cow::Borrowed(&self.remote_target),
+        }
+    }
+
     /// The Route headers on a request.
     pub(super) fn routed(&self, request: RequestBuilder) -> RequestBuilder {
-        self.routes.iter().fold(request, |request, route| request.header(HeaderId::Route, route))
+        let is_strict = self.strict_router().is_some();
+        let rest = self.routes.iter().skip(usize::from(is_strict));
+        let request = rest.fold(request, |request, route| request.header(HeaderId::Route, route));
+        // RFC 3261 §12.2.1.1: a strict router takes the first line for itself, and finds the remote target behind all others.
+        if is_strict { request.header(HeaderId::Route, &format!("<{}>", self.remote_target)) } else { request }
+    }
+
+    /// The first route, if it is one as of RFC 2543.
+    fn strict_router(&self) -> Option<SipUri<'_>> {
+        let first = NameAddr::parse(HeaderId::Route, self.routes.first()?).ok()?;
+        SipUri::parse(first.uri).ok().filter(|uri| !uri.is_loose())
     }
 
     /// A SUBSCRIBE for so many seconds, to be answered at `contact`.
@@ -143,7 +162,7 @@ impl Dialog {
         let (from, to) = (uri(&self.watcher), uri(&self.target));
         let to_value =
             if self.remote_tag.is_empty() { format!("<{to}>") } else { format!("<{to}>;tag={}", self.remote_tag) };
-        let target = if self.remote_target.is_empty() { to } else { self.remote_target.clone() };
+        let target = if self.remote_target.is_empty() { Cow::Borrowed(&*to) } else { self.request_uri() };
         let request = RequestBuilder::new(Method::Subscribe, &target)
             .header(HeaderId::MaxForwards, MAX_FORWARDS)
             .header(HeaderId::From, &format!("<{from}>;tag={}", self.own_tag))
@@ -281,6 +300,47 @@ mod tests {
             assert_eq!(target(contact).as_deref(), Some(expected), "{contact}");
         }
         assert_eq!(target("<tel:1>"), None);
+    }
+
+    // checks: SIP-034
+    #[test]
+    fn rfc3261_s12_2_1_1_a_strict_router_gets_the_first_line_and_the_target_is_the_last_route() {
+        let path = |routes: &[&str]| {
+            let mut dialog = dialog();
+            dialog.remote_target = "sip:romeo@192.0.2.4;gr=1".into();
+            dialog.routes = routes.iter().map(|route| (*route).to_owned()).collect();
+            let request = dialog.subscribe(60, "sip:gw.example").0;
+            let via = sip_proto::build::TopVia {
+                transport: "UDP",
+                sent_by: "gw",
+                branch: "z9hG4bK1",
+                rport: true,
+                alias: false,
+            };
+            let message = Message::parse(request.encode(&via)).unwrap();
+            message.verify().unwrap();
+            let routes: Vec<_> = message.values(HeaderId::Route).map(|route| route.unwrap().to_owned()).collect();
+            (message.request_uri().unwrap().to_owned(), routes, dialog.hop().to_owned())
+        };
+        let target = "sip:romeo@192.0.2.4;gr=1";
+        let (loose, other) = ("<sip:p1.example;lr>", "<sip:p2.example;lr=on>");
+        assert_eq!(path(&[]), (target.into(), vec![], target.into()));
+        assert_eq!(
+            path(&[loose, other]),
+            (target.into(), vec![loose.into(), other.into()], "sip:p1.example;lr".into())
+        );
+        // What may not stand in a first line is left out of it.
+        let strict = "<sip:p0.example:5070;method=INVITE;x=y?Subject=z>";
+        assert_eq!(
+            path(&[strict, loose]),
+            (
+                "sip:p0.example:5070;x=y".into(),
+                vec![loose.into(), format!("<{target}>")],
+                "sip:p0.example:5070;method=INVITE;x=y?Subject=z".into()
+            )
+        );
+        // Only the first one matters: the router before it sees to a strict one further on (RFC 3261 §16.6).
+        assert_eq!(path(&[loose, strict]).0, target);
     }
 
     // checks: PRS-010, EVT-001, EVT-002, EVT-004, SIP-034

@@ -268,7 +268,7 @@ impl Core {
                 document: notice.body,
             };
             let within = InDialog {
-                target: &dialog.remote_target,
+                target: &dialog.request_uri(),
                 call_id: &dialog.call_id,
                 from_tag: &dialog.own_tag,
                 to_tag: &dialog.remote_tag,

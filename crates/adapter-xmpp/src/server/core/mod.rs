@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 use transport::ListenAddr;
-use transport::tls::TlsAcceptor;
+use transport::tls::{PeerIdentity, TlsAcceptor};
 use xmpp_proto::jid;
 use xmpp_proto::management::ManagementConfig;
 use xmpp_proto::server::{Pair, Secret, ServerConfig, Session};
@@ -40,6 +40,8 @@ pub(super) enum Event {
     Settled(ConnectionId, Pair, SettledStanza),
     /// Where a domain's servers are.
     Located(jid::Domain, Result<Vec<adapter_api::Target>, Failure>),
+    /// Who a peer that called is proven to be, the name system asked.
+    Vouched(ConnectionId, PeerIdentity),
 }
 
 /// The fate of a stanza that came in.
@@ -204,6 +206,7 @@ impl Core {
         match event {
             Event::Settled(id, pair, settled) => self.handle_settled(id, &pair, settled, now),
             Event::Located(domain, found) => self.handle_located(&domain, &found, now),
+            Event::Vouched(id, peer) => self.vouched(id, peer, now),
         }
     }
 
@@ -313,6 +316,7 @@ fn server_config(settings: &Settings, context: &Context, instance: &str, secret:
     let mut config = ServerConfig::new(name.expect("a host name is a domain of JIDs"), hosts);
     config.starttls = context.tls.has_certificates();
     config.bidi = settings.bidi;
+    config.vouching = context.tls.asks_dnssec();
     config.policy = settings.policy;
     config.peers = settings.peers.clone();
     let any_dialback = settings.policy.dialback || settings.peers.values().any(|peer| peer.dialback);
