@@ -47,6 +47,7 @@ impl User {
             device_expiry: limits.device_expiry,
         };
         let provenance = Provenance {
+            may_repeat: false,
             adapter: instance.clone(),
             peer: address.domain().as_str().into(),
             proof: SourceProof::Token,

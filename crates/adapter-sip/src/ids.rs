@@ -105,6 +105,9 @@ const BRANCH_DOMAIN: &[u8] = b"interlingua sip branch 1";
 pub(crate) struct Recent {
     used: HashMap<[u8; 32], TransId>,
     order: VecDeque<(Instant, [u8; 32])>,
+    /// Those that a server has refused though it may have sent them on, and until when it remembers that.
+    refused: HashMap<[u8; 32], Instant>,
+    refusals: VecDeque<(Instant, [u8; 32])>,
 }
 
 /// RFC 3261 §17.2.2, Timer J, counted from the last retransmission: how long the far side remembers a request.
@@ -131,6 +134,24 @@ impl Recent {
                 ids
             }
         }
+    }
+
+    /// A server has refused these, and may have sent them on.
+    pub(crate) fn note_refused(&mut self, ids: &RequestIds, now: Instant) {
+        while self.refusals.len() >= MAX_RECENT || self.refusals.front().is_some_and(|(until, _)| *until <= now) {
+            if let Some((until, seed)) = self.refusals.pop_front()
+                && self.refused.get(&seed) == Some(&until)
+            {
+                self.refused.remove(&seed);
+            }
+        }
+        self.refused.insert(ids.seed, now + REMEMBERED);
+        self.refusals.push_back((now + REMEMBERED, ids.seed));
+    }
+
+    /// Whether a server that knows these may know them from a try that it has refused.
+    pub(crate) fn is_refused(&self, ids: &RequestIds, now: Instant) -> bool {
+        self.refused.get(&ids.seed).is_some_and(|until| now < *until)
     }
 }
 

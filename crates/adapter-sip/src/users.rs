@@ -56,6 +56,7 @@ impl Table {
                 SpeaksFor::Nobody | SpeaksFor::Patterns(_) => None,
             };
             let provenance = Provenance {
+                may_repeat: false,
                 adapter: instance.clone(),
                 peer: peer.map_or("", Domain::as_str).into(),
                 proof: SourceProof::Digest,

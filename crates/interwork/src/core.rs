@@ -40,7 +40,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant, SystemTime};
-use store::{Ledger, StoreError, Timestamp};
+use store::{Ledger, LedgerError, StoreError, Timestamp};
 use tokio::sync::watch;
 
 /// The hub. One for each process; adapters see it as [`Hub`].
@@ -218,9 +218,9 @@ impl Core {
         self.storage.ledger.store().failure()
     }
 
-    /// Why nothing new can be stored at present: the store has failed, or its disk is down to the reserve.
-    pub fn store_refusal(&self) -> Option<StoreError> {
-        self.storage.ledger.store().refuses()
+    /// Why nothing new can be stored at present: the store has failed, its disk is down to the reserve, or the ledger is full.
+    pub fn store_refusal(&self) -> Option<LedgerError> {
+        self.storage.ledger.refuses()
     }
 
     /// The ledger's time.
@@ -446,7 +446,7 @@ impl HubCore for Core {
             owner: Owner::Sender(settle),
             since: now(),
             once: None,
-            repeat: false,
+            repeat: provenance.may_repeat,
         };
         match (admitted, &*waiting.operation) {
             (Ok(()), Operation::Message(_)) => {
@@ -516,8 +516,8 @@ impl HubCore for Core {
         self.commit_young();
     }
 
-    fn owe(&self, _: &InstanceName, word: DispositionOperation, done: StateDone) {
-        self.take_over(word, done);
+    fn owe(&self, _: &InstanceName, word: DispositionOperation, repeat: bool, done: StateDone) {
+        self.take_over(word, repeat, done);
     }
 
     fn listening(&self, _: &InstanceName, _: &str, _: SocketAddr) {}

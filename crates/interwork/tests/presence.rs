@@ -47,6 +47,7 @@ fn fresh() -> Running {
 impl Running {
     async fn submit(&self, adapter: &str, operation: Operation) -> Outcome {
         let provenance = Provenance {
+            may_repeat: false,
             adapter: InstanceName::from(adapter),
             peer: "peer".into(),
             proof: SourceProof::Secret,
@@ -494,6 +495,7 @@ async fn what_answers_our_own_subscription_is_not_counted_against_the_rate_of_it
     assert_eq!(hub.submit("xmpp", subscribe(JULIET, ROMEO, "x", Wish::Standing)).await, ok());
     let state = || notify(ROMEO, JULIET, active(), whole(&[tuple("a", Basic::Open)]));
     let by = |proof| Provenance {
+        may_repeat: false,
         adapter: InstanceName::from("sip"),
         peer: "peer".into(),
         proof,

@@ -24,7 +24,7 @@ use tokio::time::{sleep_until, timeout};
 
 use crate::config::Settings;
 pub(crate) use backoff::Backoff;
-pub(crate) use inbound::{Inbound, Settled};
+pub(crate) use inbound::{Arrival, Inbound, Settled};
 pub(crate) use outbound::{HIGH_WATER, Outbound, ProofOfPresence, Verdict};
 pub(crate) use probe::probe;
 pub(crate) use replies::{Replies, Told, owe};
@@ -98,6 +98,7 @@ impl Link {
         queue: mpsc::UnboundedReceiver<Delivery>,
     ) -> Self {
         let provenance = Arc::new(Provenance {
+            may_repeat: false,
             adapter: hub.instance().clone(),
             peer: format!("{}:{}", settings.host, settings.port).into(),
             proof: SourceProof::Secret,
@@ -109,7 +110,7 @@ impl Link {
         let settlements = Box::new(move |settled: Settled| {
             // Without a receiver the link has ended for good.
             if let Some(Err(unsent)) = settled.reply.map(|reply| sender.send(reply)) {
-                replies::owe(&owing, &unsent.0, None);
+                replies::owe(&owing, &unsent.0, false, None);
             }
         });
         let domain = settings.domain.clone();

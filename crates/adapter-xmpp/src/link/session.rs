@@ -14,7 +14,7 @@ use xmpp_proto::component::{ComponentConfig, ComponentStream, LinkConfig, LinkEr
 use xmpp_proto::stanza;
 
 use super::outbound::{HIGH_WATER, Verdict};
-use super::{BATCH, Ended, Link, backoff, sleep_until_or_never};
+use super::{Arrival, BATCH, Ended, Link, backoff, sleep_until_or_never};
 
 /// What one connection holds besides the link.
 struct Session {
@@ -132,7 +132,9 @@ impl Link {
             match output {
                 Output::Send(octets) => session.push(octets),
                 Output::Stanza(element) => {
-                    if let Some(reply) = self.inbound.handle(element, 0, &mut self.outbound, now, wall).reply {
+                    // A component's server repeats nothing.
+                    let arrival = Arrival { number: 0, may_repeat: false, now, wall };
+                    if let Some(reply) = self.inbound.handle(element, arrival, &mut self.outbound).reply {
                         session.reply(&reply);
                     }
                 }

@@ -264,6 +264,7 @@ impl Core {
     /// What vouches for a presentity whose NOTIFY is within a dialog that this gateway has begun.
     fn by_dialog(&self, presentity: &impp_model::Endpoint) -> Arc<Provenance> {
         Arc::new(Provenance {
+            may_repeat: false,
             adapter: self.hub.instance().clone(),
             peer: presentity.address.domain().as_str().into(),
             proof: SourceProof::Dialog,

@@ -90,6 +90,7 @@ pub(super) struct Core {
     sessions: BTreeMap<String, Session>,
     /// Connections that are gone, with stanzas of sessions that may go on.
     broken: BTreeMap<ConnectionId, incoming::Broken>,
+    tails: BTreeMap<Pair, incoming::Tail>,
     verifying: verify::Verifying,
     /// RFC 6120 §3.2.1: which of a domain's servers failed lately.
     servers: Reachability,
@@ -151,6 +152,7 @@ impl Core {
             inbounds: 0,
             sessions: BTreeMap::new(),
             broken: BTreeMap::new(),
+            tails: BTreeMap::new(),
             servers: Reachability::default(),
             verifying: verify::Verifying::default(),
             timers: Timers::default(),
@@ -290,7 +292,7 @@ impl Core {
         self.events.close();
         while let Ok(event) = self.events.try_recv() {
             if let Event::Settled(.., SettledStanza { reply: Some(reply), .. }) = event {
-                owe(&self.hub, &reply, None);
+                owe(&self.hub, &reply, false, None);
             }
         }
         for route in self.routes.values_mut() {
