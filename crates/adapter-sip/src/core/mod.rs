@@ -123,10 +123,12 @@ pub(crate) async fn run(setup: Setup, mut shutdown: Shutdown) -> Result<(), Adap
     let (located_sender, mut located) = mpsc::channel(BATCH);
     let (answers, mut settled) = Answers::new();
     let auth = Auth::new(&config, users, &context.configuration.borrow().gateway);
+    let kept = hub.kept();
     let mut core = Core::new(&config, auth, context, hub, stream_sender, located_sender, answers)?;
+    core.refusals = accepts::Refusals::load(&kept, inbound::unix_now());
     let (lost_sender, mut lost) = mpsc::channel(BATCH);
     let mut helpers = core.open(&config)?;
-    core.restore_events();
+    core.restore_events(kept);
     helpers.extend(core.datagrams.watch(&lost_sender));
     let (mut batch, mut outcomes, mut events) = (Vec::new(), Vec::new(), Vec::new());
     let mut end: Option<Instant> = None;
@@ -218,7 +220,7 @@ impl Core {
             trust: Trust::new(hub.instance().clone(), context.configuration.clone()),
             threads: ThreadTable::default(),
             wrapping: config.receipts,
-            refusals: accepts::Refusals::load(hub.kept(), inbound::unix_now()),
+            refusals: accepts::Refusals::default(),
             typing: typing::Typing::default(),
             client: Client::new(Timers::default(), config.limits.transactions),
             server: Server::new(Timers::default(), config.limits.transactions, config.limits.answered),
