@@ -14,6 +14,7 @@ pub use dns::{DnsSettings, DnsSetupError, HickoryDns, parse_nameserver};
 pub use impp_resolve::Transport;
 pub use listen::{ListenAddr, ListenError};
 pub use socket::{
-    BindError, ConnectError, bind_tcp, bind_udp, by_turns, connect_any, connect_tcp, is_here, site_of, tune_stream,
+    BindError, ConnectError, bind_tcp, bind_udp, by_turns, connect_any, connect_tcp, is_here, listen_remedy, site_of,
+    tune_stream,
 };
 pub use tls::Tls;

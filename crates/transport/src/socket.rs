@@ -20,18 +20,16 @@ pub struct BindError {
     pub source: io::Error,
 }
 
-impl BindError {
-    /// What an operator can do about it.
-    #[allow(clippy::wildcard_enum_match_arm, reason = "a foreign enum of every error there is")]
-    pub fn remedy(&self) -> &'static str {
-        match self.source.kind() {
-            io::ErrorKind::AddrInUse => "another process listens there: stop it or choose another port",
-            io::ErrorKind::AddrNotAvailable => "no interface of this host has the address: choose one that has",
-            io::ErrorKind::PermissionDenied => {
-                "ports below 1024 need a privilege: grant CAP_NET_BIND_SERVICE or choose a higher port"
-            }
-            _ => "check address and port",
+/// What an operator can do about an address that cannot be listened on.
+#[allow(clippy::wildcard_enum_match_arm, reason = "a foreign enum of every error there is")]
+pub fn listen_remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "another process listens there: stop it, or choose another address",
+        io::ErrorKind::AddrNotAvailable => "no interface of this host has the address: choose one that has",
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need a privilege: grant CAP_NET_BIND_SERVICE, or choose a higher port"
         }
+        _ => "check address and port",
     }
 }
 
@@ -196,7 +194,7 @@ mod tests {
         let udp = bind_udp(loopback()).unwrap();
         let taken = bind_udp(udp.local_addr().unwrap()).unwrap_err();
         assert_eq!((taken.source.kind(), taken.transport), (io::ErrorKind::AddrInUse, Transport::Udp));
-        assert!(taken.remedy().contains("another process"));
+        assert!(listen_remedy(&taken.source).contains("another process"));
         let tcp = bind_tcp(loopback()).unwrap();
         assert_eq!(bind_tcp(tcp.local_addr().unwrap()).unwrap_err().source.kind(), io::ErrorKind::AddrInUse);
     }

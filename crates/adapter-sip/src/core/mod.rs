@@ -26,6 +26,7 @@ mod unreachable;
 
 use crate::config::{Config, LargeMessages, Wrapping};
 use crate::mapping::thread::ThreadTable;
+use crate::users::Users;
 use adapter_api::{AdapterError, Configuration, Context, Delivery, Hub, Shutdown, Token, Transport};
 use answers::Answers;
 use auth::Auth;
@@ -59,6 +60,7 @@ pub(crate) use trunks::describe as describe_trunk;
 /// What an instance needs to run.
 pub(crate) struct Setup {
     pub(crate) config: Config,
+    pub(crate) users: Arc<Users>,
     pub(crate) context: Context,
     pub(crate) hub: Hub,
     pub(crate) deliveries: mpsc::Receiver<Delivery>,
@@ -116,14 +118,15 @@ enum Turn {
 
 /// Serves until `shutdown`.
 pub(crate) async fn run(setup: Setup, mut shutdown: Shutdown) -> Result<(), AdapterError> {
-    let Setup { config, context, hub, mut deliveries } = setup;
+    let Setup { config, users, context, hub, mut deliveries } = setup;
     let mut configuration = context.configuration.clone();
     configuration.mark_changed();
     let (stream_sender, mut stream_events) = mpsc::channel(streams::EVENTS);
     let (located_sender, mut located) = mpsc::channel(BATCH);
     let (answers, mut settled) = Answers::new();
+    let auth = Auth::new(&config, users, &context.configuration.borrow().gateway);
     let kept = hub.kept();
-    let mut core = Core::new(&config, context, hub, stream_sender, located_sender, answers)?;
+    let mut core = Core::new(&config, auth, context, hub, stream_sender, located_sender, answers)?;
     core.refusals = accepts::Refusals::load(&kept, inbound::unix_now());
     let (lost_sender, mut lost) = mpsc::channel(BATCH);
     let mut helpers = core.open(&config)?;
@@ -196,6 +199,7 @@ async fn configured(mut configuration: watch::Receiver<Arc<Configuration>>) -> w
 impl Core {
     fn new(
         config: &Config,
+        auth: Auth,
         context: Context,
         hub: Hub,
         streams: mpsc::Sender<StreamEvent>,
@@ -203,7 +207,6 @@ impl Core {
         answers: Answers,
     ) -> Result<Self, AdapterError> {
         let datagrams = Datagrams::bind(&config.listens()).map_err(listen_error)?;
-        let auth = Auth::new(config, hub.instance(), &context.configuration.borrow().gateway);
         let settings = Settings {
             max_connections: config.limits.connections,
             max_per_address: config.limits.connections_per_address,
@@ -251,7 +254,11 @@ impl Core {
         let mut acceptors = Vec::new();
         for listen in config.listens().iter().filter(|listen| !listen.is_udp()) {
             let Some(address) = listen.address() else { continue };
-            let listener = transport::bind_tcp(address).map_err(listen_error)?;
+            let refused = |error: transport::BindError| AdapterError::Listen {
+                listen: format!("{}:{address}", listen.transport),
+                source: error.source,
+            };
+            let listener = transport::bind_tcp(address).map_err(refused)?;
             bound.push((listen.transport, listener.local_addr().unwrap_or(address)));
             acceptors.push(self.streams.listen(listener, listen.transport));
         }
