@@ -18,7 +18,7 @@ from books import NAME
 CONFIGURATION = """
 [gateway]
 name = "gw.test"
-data_dir = "data"
+data_dir = "disk/data"
 [gateway.limits]
 disk_reserve = {reserve}
 [admin]
@@ -68,7 +68,9 @@ class Gateway:
             file.write(CONFIGURATION.format(reserve=reserve, **ports))
         with open(os.path.join(folder, "empty.zone"), "w") as file:
             file.write(ZONE)
-        self.data = os.path.join(folder, "data")
+        self.disk = os.path.join(folder, "disk")  # may be full: what we write ourselves lies outside
+        self.data = os.path.join(self.disk, "data")
+        os.makedirs(self.disk, exist_ok=True)
         self.log = os.path.join(folder, "gateway.log")
         self.process = None
         self.pid = None

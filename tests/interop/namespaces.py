@@ -1,4 +1,5 @@
-"""Two network namespaces joined by one wire, on which packets get lost; nothing of it touches the host's own network."""
+"""Network namespaces in which packets get lost: two joined by one wire, or one in which a gateway and its peers share the loopback;
+nothing of it touches the host's own network."""
 import contextlib
 import ctypes
 import os
@@ -51,18 +52,40 @@ def wire():
             run("ip", "-n", name, "addr", "add", f"{ADDRESSES[side]}/24", "dev", "wire")
             for link in ("lo", "wire"):
                 run("ip", "-n", name, "link", "set", link, "up")
-        yield Wire()
+        yield Wire({"input": ["iifname wire"], "output": ["oifname wire"]})
     finally:
         for name in NAMES.values():
             run("ip", "netns", "del", name)
 
 
+@contextlib.contextmanager
+def island(*packets):
+    """Namespace `a` with its loopback alone, and this thread in it; packets that match one of these rules are on the [`Wire`]."""
+    subprocess.run(["ip", "netns", "del", NAMES["a"]], capture_output=True)
+    run("ip", "netns", "add", NAMES["a"])
+    try:
+        run("ip", "-n", NAMES["a"], "link", "set", "lo", "up")
+        with inside("a"):
+            yield Wire({"input": packets})
+    finally:
+        run("ip", "netns", "del", NAMES["a"])
+
+
+def of_ports(*ports):
+    """What goes to these TCP ports, and what comes from them."""
+    ports = ", ".join(map(str, ports))
+    return f"tcp dport {{ {ports} }}", f"tcp sport {{ {ports} }}"
+
+
 class Wire:
     """What happens to packets, both ways alike."""
 
+    def __init__(self, packets):
+        self.packets = packets
+
     def set(self, rule):
-        chains = "".join(f"chain {hook} {{ type filter hook {hook} priority 0; {way} wire {rule}; }}\n"
-                         for hook, way in (("input", "iifname"), ("output", "oifname")))
+        chains = "".join(f"chain {hook} {{ type filter hook {hook} priority 0; {' '.join(f'{packet} {rule};' for packet in of)} }}\n"
+                         for hook, of in self.packets.items())
         run("ip", "netns", "exec", NAMES["a"], "nft", "-f", "-", input=f"flush ruleset\ntable inet wire {{\n{chains}}}\n".encode())
 
     def lose(self, percent):

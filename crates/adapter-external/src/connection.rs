@@ -141,6 +141,7 @@ impl Connection<'_> {
         self.check(&hello)?;
         let claimed: Vec<Domain> = hello.domains.iter().filter_map(|domain| Domain::parse(domain).ok()).collect();
         let provenance = Arc::new(Provenance {
+            may_repeat: false,
             adapter: hub.instance().clone(),
             peer: self.shared.instance.as_str().into(),
             // The socket is for this gateway's own user alone; over TCP a certificate was demanded.

@@ -196,7 +196,7 @@ impl Reader<'_> {
         if !is_ours || word.disposition.failure().is_none() {
             return Err(mapping::value("owe.word").into());
         }
-        self.hub.owe(word, self.kept(number));
+        self.hub.owe(word, owe.repeat, self.kept(number));
         Ok(())
     }
 

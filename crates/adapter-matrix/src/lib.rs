@@ -8,6 +8,7 @@ mod adapter; // what the hub calls
 mod arrive; // from a transaction of the homeserver to the hub
 mod carry; // from the hub to the homeserver
 mod config;
+pub mod fuzz;
 mod homeserver; // Matrix client-server API, as ghosts
 mod mapping; // addresses, events, errors
 mod pairs; // what waits, in order for each pair

@@ -355,7 +355,7 @@ fn rfc3860_s3_3_enveloped_objects_go_to_those_who_take_them_without_a_look() {
     world.datagram("SIP/2.0 200");
 }
 
-// checks: XE-04, XE-05, SM-01, SM-02, SM-03, CMP-073, REQ-5.4.9
+// checks: XE-04, XE-05, SM-01, SM-02, SM-03, CMP-073, REQ-5.4.9, MSG-015
 #[test]
 fn rfc3862_s5_protected_objects_of_native_users_arrive_octet_for_octet() {
     let world = World::with_component("native.example");

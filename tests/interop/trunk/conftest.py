@@ -48,8 +48,13 @@ def afterwards():
     lab("up", "kamailio")
 
 
+@pytest.fixture(scope="module")
+def place():
+    """Where the peers run: in the host's own network, unless a module says another."""
+
+
 @pytest.fixture(scope="module", params=MODES)
-def mode(request):
+def mode(request, place):
     """A Kamailio that wants this proof."""
     _, wanted = MODES[request.param]
     before = {name: os.environ.get(name) for name in wanted}

@@ -232,7 +232,7 @@ fn one_language(presence: &pidf::Presence) -> Option<LanguageTag> {
 /// What a NOTIFY has of its dialog (RFC 3261 §12.2.1.1).
 #[derive(Debug, Clone, Copy)]
 pub struct InDialog<'a> {
-    /// Where it goes: the remote target.
+    /// Its Request-URI: the remote target, unless a strict router comes first.
     pub target: &'a str,
     /// The dialog's Call-ID.
     pub call_id: &'a str,

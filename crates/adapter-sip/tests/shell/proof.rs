@@ -35,7 +35,7 @@ fn answer(challenged: &Message, username: &str, password: &str) -> String {
     format!("{}: {value}\r\n", id.name())
 }
 
-// checks: DIG-001, DIG-002, SIP-020, SEC-001
+// checks: DIG-001, DIG-002, SIP-020, SEC-001, MSG-015
 #[tokio::test]
 async fn rfc3261_s22_2_a_user_proves_itself_by_digest() {
     let (mut gateway, peer) = (gateway().await, Peer::bind().await);

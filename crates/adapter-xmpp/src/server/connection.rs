@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use transport::Tls;
 use transport::dane::{DaneError, Discovery};
-use transport::tls::{Handshake, HandshakeError, PeerIdentity, TlsAcceptor};
+use transport::tls::{CertificateDer, Handshake, HandshakeError, PeerIdentity, TlsAcceptor};
 
 /// What a connection is called.
 pub(super) type ConnectionId = u64;
@@ -27,8 +27,8 @@ pub(super) enum Command {
     Write(Bytes),
     /// Read on: what was read before is dealt with.
     Read,
-    /// Begin TLS once all is written, with a peer that says to be the server of this domain.
-    StartTls(Option<Domain>),
+    /// Begin TLS once all is written.
+    StartTls,
     /// Close once all is written.
     Close,
 }
@@ -69,6 +69,7 @@ pub(super) enum Fault {
 #[derive(Debug)]
 pub(super) struct Secured {
     pub(super) peer: PeerIdentity,
+    pub(super) certificate: Option<CertificateDer<'static>>,
     pub(super) version: &'static str,
 }
 
@@ -100,8 +101,6 @@ pub(super) struct Line {
     gauge: Arc<Gauge>,
     id: ConnectionId,
     events: mpsc::UnboundedSender<(ConnectionId, Happened)>,
-    /// Who the peer says to be.
-    caller: Option<Domain>,
 }
 
 /// XEP-0368 §3.
@@ -120,7 +119,7 @@ const READ_BUFFER: usize = 64 * 1024;
 pub(super) fn line(id: ConnectionId, events: mpsc::UnboundedSender<(ConnectionId, Happened)>) -> (Handle, Line) {
     let (sender, commands) = mpsc::unbounded_channel();
     let gauge = Arc::<Gauge>::default();
-    (Handle { commands: sender, gauge: Arc::clone(&gauge) }, Line { commands, gauge, id, events, caller: None })
+    (Handle { commands: sender, gauge: Arc::clone(&gauge) }, Line { commands, gauge, id, events })
 }
 
 impl Handle {
@@ -191,9 +190,9 @@ async fn reach(
 }
 
 async fn run_secured(mut line: Line, socket: TcpStream, address: SocketAddr, part: Part) {
-    match part.shake(socket, ALPN, None).await {
-        Ok(Handshake { stream, peer, version, .. }) => {
-            line.happened(Happened::Open { address, secured: Some(Secured { peer, version }) });
+    match part.shake(socket, ALPN).await {
+        Ok(Handshake { stream, peer, certificate, version, .. }) => {
+            line.happened(Happened::Open { address, secured: Some(Secured { peer, certificate, version }) });
             line.pump(stream).await;
         }
         Err(error) => line.happened(Happened::Failed(error.into())),
@@ -204,9 +203,9 @@ async fn run_secured(mut line: Line, socket: TcpStream, address: SocketAddr, par
 async fn run(mut line: Line, socket: TcpStream, address: SocketAddr, part: Part) {
     line.happened(Happened::Open { address, secured: None });
     let Some(socket) = line.pump(socket).await else { return };
-    match part.shake(socket, &[], line.caller.as_ref()).await {
-        Ok(Handshake { stream, peer, version, .. }) => {
-            line.happened(Happened::Secured(Secured { peer, version }));
+    match part.shake(socket, &[]).await {
+        Ok(Handshake { stream, peer, certificate, version, .. }) => {
+            line.happened(Happened::Secured(Secured { peer, certificate, version }));
             line.pump(stream).await;
         }
         Err(error) => line.happened(Happened::Insecure(error)),
@@ -214,14 +213,9 @@ async fn run(mut line: Line, socket: TcpStream, address: SocketAddr, part: Part)
 }
 
 impl Part {
-    async fn shake(
-        &self,
-        socket: TcpStream,
-        alpn: &[&[u8]],
-        caller: Option<&Domain>,
-    ) -> Result<Handshake<TcpStream>, HandshakeError> {
+    async fn shake(&self, socket: TcpStream, alpn: &[&[u8]]) -> Result<Handshake<TcpStream>, HandshakeError> {
         match self {
-            Self::Server(acceptor) => acceptor.accept_caller(socket, caller).await,
+            Self::Server(acceptor) => acceptor.accept(socket).await,
             Self::Client { tls, domain, source, discovery } => {
                 tls.connect_vouched(socket, domain, Some(source), alpn, discovery).await
             }
@@ -245,10 +239,7 @@ impl Line {
         loop {
             if queue.is_empty() {
                 match last {
-                    Some(Command::StartTls(caller)) => {
-                        self.caller = caller;
-                        return Some(reader.unsplit(writer));
-                    }
+                    Some(Command::StartTls) => return Some(reader.unsplit(writer)),
                     Some(_) => break,
                     None => self.all_written(),
                 }
@@ -269,7 +260,7 @@ impl Line {
                 command = self.commands.recv(), if last.is_none() => match command {
                     Some(Command::Write(octets)) => queue.push(octets),
                     Some(Command::Read) => may_read = true,
-                    Some(command @ (Command::StartTls(_) | Command::Close)) => last = Some(command),
+                    Some(command @ (Command::StartTls | Command::Close)) => last = Some(command),
                     None => last = Some(Command::Close),
                 },
                 () = tokio::time::sleep(LAST_WRITES), if last.is_some() => break,

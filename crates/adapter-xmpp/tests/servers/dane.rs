@@ -88,14 +88,18 @@ async fn rfc7673_s4_1_a_secure_srv_record_makes_the_hosts_name_count() {
     assert_eq!(proven([a, b]).await, "dnssec-host");
 }
 
-/// A caller that shows `own`, of which the name system says this, and whom it calls: a gateway whose own records are right.
-async fn caller(own: &Issued, of_caller: Vec<Tlsa>) -> [Org; 2] {
+/// A caller that shows `own`, of which the name system says this, and whom it calls, perhaps with TLS from the first octet: a
+/// gateway whose own records are right.
+async fn caller(own: &Issued, of_caller: Vec<Tlsa>, direct: bool) -> [Org; 2] {
     let (ca, names) = (Authority::new("CA"), Arc::<Names>::default());
     let theirs = certificate(&ca, B, &Variant::default());
     *names.signed.lock().unwrap() = Signed::All([vec![tlsa(3, &theirs)], of_caller].concat());
     let one_way = json!({"dialback": false, "bidi": false});
     let a = org(A, own, &ca, &names, one_way.clone()).await;
     let b = org(B, &theirs, &ca, &names, one_way).await;
+    if direct {
+        a.names_direct(&b);
+    }
     [a, b]
 }
 
@@ -103,16 +107,33 @@ async fn caller(own: &Issued, of_caller: Vec<Tlsa>) -> [Org; 2] {
 #[tokio::test]
 async fn rfc7712_s5_1_a_caller_is_proven_by_the_certificate_that_its_domain_has_published() {
     let own = Authority::new("other").issue_variant(&[San::Dns("whoever.example")], &Variant::self_signed());
-    let [a, mut b] = caller(&own, vec![tlsa(3, &own)]).await;
-    let told = a.send(B, "hello");
-    let came = b.received().await;
-    assert_eq!(came.provenance.proof, SourceProof::Certificate);
-    came.settle.settle(Outcome::Success(Proof::Recipient));
-    assert_eq!(outcome(told).await, Outcome::Success(Proof::Server));
-    assert_eq!(b.proofs(A).remove(0).0, "dane");
-    // Nothing published, an authority, or one that wants an authority besides.
-    for records in [vec![], vec![tlsa(2, &own)], vec![tlsa(1, &own)]] {
-        let [a, mut b] = caller(&own, records).await;
+    for direct in [false, true] {
+        let [a, mut b] = caller(&own, vec![tlsa(3, &own)], direct).await;
+        let told = a.send(B, "hello");
+        let came = b.received().await;
+        assert_eq!(came.provenance.proof, SourceProof::Certificate);
+        came.settle.settle(Outcome::Success(Proof::Recipient));
+        assert_eq!(outcome(told).await, Outcome::Success(Proof::Server));
+        assert_eq!(b.proofs(A).remove(0).0, "dane", "direct: {direct}");
+        // Nothing published, an authority, or one that wants an authority besides.
+        for records in [vec![], vec![tlsa(2, &own)], vec![tlsa(1, &own)]] {
+            let [a, mut b] = caller(&own, records, direct).await;
+            let Outcome::Failure(failure) = outcome(a.send(B, "hello")).await else { panic!("carried") };
+            assert_eq!(failure.cause, Cause::LinkDown);
+            b.received_nothing().await;
+            assert!(b.proofs(A).is_empty());
+        }
+    }
+}
+
+// checks: SEC-001
+#[tokio::test]
+async fn rfc7712_s5_1_a_certificate_counts_for_the_domain_that_has_published_it_alone() {
+    let own = Authority::new("other").issue_variant(&[San::Dns("whoever.example")], &Variant::self_signed());
+    for direct in [false, true] {
+        let [a, mut b] = caller(&own, vec![tlsa(3, &own)], direct).await;
+        // The records are those of other domains' servers.
+        a.is_unheard_of();
         let Outcome::Failure(failure) = outcome(a.send(B, "hello")).await else { panic!("carried") };
         assert_eq!(failure.cause, Cause::LinkDown);
         b.received_nothing().await;

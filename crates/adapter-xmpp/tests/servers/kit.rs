@@ -98,6 +98,11 @@ impl Names {
     pub fn set(&self, domain: &str, port: u16, direct: bool) {
         self.domains.lock().unwrap().insert(domain.to_owned(), (port, direct));
     }
+
+    /// A domain has no server.
+    fn forget(&self, domain: &str) {
+        self.domains.lock().unwrap().remove(domain);
+    }
 }
 
 #[async_trait]
@@ -175,7 +180,7 @@ impl HubCore for TestHub {
 
     fn commit(&self) {}
 
-    fn owe(&self, _: &InstanceName, word: DispositionOperation, done: adapter_api::StateDone) {
+    fn owe(&self, _: &InstanceName, word: DispositionOperation, _: bool, done: adapter_api::StateDone) {
         self.owed.lock().unwrap().push((word, done));
     }
 }
@@ -329,6 +334,11 @@ impl Org {
         };
         self.adapter.deliver(delivery).unwrap();
         outcome
+    }
+
+    /// The name system says that this domain has no server.
+    pub fn is_unheard_of(&self) {
+        self.names.forget(&self.domain);
     }
 
     /// The name system says that `other` is served with TLS from the first octet.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -20,10 +21,11 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::{AcmeError, Challenge};
+use crate::site_of;
 
 /// RFC 8737 §3: the protocol of the handshake that is a question.
 const ACME_TLS: &[u8] = b"acme-tls/1";
@@ -36,6 +38,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// An authority asks from a handful of places at once.
 const MAX_CONNECTIONS: usize = 64;
+
+/// From one of these places: whoever holds his connections open leaves room for the authority.
+const MAX_OF_SITE: usize = 8;
 
 /// The answers of one order.
 #[derive(Default)]
@@ -91,29 +96,48 @@ impl ResolvesServerCert for Answers {
 
 /// Answers until the task is aborted.
 pub(super) async fn serve(listener: TcpListener, challenge: Challenge, answers: Arc<Answers>) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let config = Arc::new(tls(Arc::clone(&answers), Arc::new(aws_lc_rs::default_provider())));
+    let mut served = JoinSet::new();
+    let mut of_site = BTreeMap::<IpAddr, usize>::new();
     loop {
-        // The semaphore is never closed.
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        let Ok((socket, _)) = listener.accept().await else {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            continue;
-        };
-        let (answers, config) = (Arc::clone(&answers), Arc::clone(&config));
-        tokio::spawn(async move {
-            let answering = async {
-                match challenge {
-                    Challenge::Http01 => page(socket, answers).await,
-                    // RFC 8737 §4: the handshake is the answer.
-                    Challenge::TlsAlpn01 => drop(tokio_rustls::TlsAcceptor::from(config).accept(socket).await),
+        let (socket, site) = tokio::select! {
+            Some(ended) = served.join_next() => {
+                if let Ok(site) = ended && let Some(count) = of_site.get_mut(&site) {
+                    *count = count.saturating_sub(1);
+                    of_site.retain(|_, count| *count > 0);
                 }
-            };
-            // Whoever is slower gets no answer.
-            let _ = timeout(PATIENCE, answering).await;
-            drop(place);
-        });
+                continue;
+            }
+            accepted = listener.accept(), if served.len() < MAX_CONNECTIONS => match accepted {
+                Ok((socket, address)) => (socket, site_of(address.ip())),
+                Err(_) => {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            },
+        };
+        let count = of_site.entry(site).or_default();
+        if *count < MAX_OF_SITE {
+            *count += 1;
+            let (answers, config) = (Arc::clone(&answers), Arc::clone(&config));
+            served.spawn(async move {
+                answer(socket, challenge, answers, config).await;
+                site
+            });
+        }
     }
+}
+
+/// Answers one question; whoever is slower than that gets no answer.
+async fn answer(socket: TcpStream, challenge: Challenge, answers: Arc<Answers>, config: Arc<ServerConfig>) {
+    let answering = async {
+        match challenge {
+            Challenge::Http01 => page(socket, answers).await,
+            // RFC 8737 §4: the handshake is the answer.
+            Challenge::TlsAlpn01 => drop(tokio_rustls::TlsAcceptor::from(config).accept(socket).await),
+        }
+    };
+    let _ = timeout(PATIENCE, answering).await;
 }
 
 fn tls(answers: Arc<Answers>, provider: Arc<CryptoProvider>) -> ServerConfig {
@@ -164,5 +188,71 @@ impl Body for Page {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.0.as_ref().map_or(0, |octets| octets.len() as u64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, SocketAddr};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::time::{Instant, sleep};
+
+    /// A listener that has one page, of the token `t`.
+    async fn serving(challenge: Challenge) -> SocketAddr {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let answers = Answers::default();
+        answers.pages.write().unwrap().insert("t".to_owned(), "answer".to_owned());
+        tokio::spawn(serve(listener, challenge, Arc::new(answers)));
+        address
+    }
+
+    async fn asked(address: SocketAddr) -> String {
+        let mut socket = TcpStream::connect(address).await.unwrap();
+        // Who is turned away may not take it.
+        let _ = socket.write_all(format!("GET {PATH}t HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await;
+        let mut heard = Vec::new();
+        let _ = socket.read_to_end(&mut heard).await;
+        String::from_utf8(heard).unwrap()
+    }
+
+    // checks: SEC-005
+    #[tokio::test(start_paused = true)]
+    async fn a_question_that_trickles_in_ends_in_time() {
+        let beginnings: [(Challenge, &[u8]); 2] = [
+            (Challenge::Http01, b"GET / HTTP/1.1\r\nX: "),
+            // The first octets of a client's greeting.
+            (Challenge::TlsAlpn01, &[0x16, 3, 1, 1, 0, 1, 0, 0, 0xfc, 3, 3]),
+        ];
+        for (challenge, beginning) in beginnings {
+            let mut socket = TcpStream::connect(serving(challenge).await).await.unwrap();
+            let begun = Instant::now();
+            for octet in beginning.iter().chain(std::iter::repeat(&b'x')) {
+                sleep(PATIENCE / 20).await;
+                if socket.write_all(&[*octet]).await.is_err() {
+                    break;
+                }
+            }
+            assert!(begun.elapsed() < PATIENCE * 2, "{challenge:?}: {:?}", begun.elapsed());
+        }
+    }
+
+    // checks: SEC-005
+    #[tokio::test(start_paused = true)]
+    async fn who_holds_connections_open_holds_a_few_for_a_while() {
+        let address = serving(Challenge::Http01).await;
+        assert!(asked(address).await.ends_with("answer"));
+        let mut held = Vec::new();
+        for _ in 0..MAX_OF_SITE {
+            let mut socket = TcpStream::connect(address).await.unwrap();
+            socket.write_all(b"GET").await.unwrap();
+            held.push(socket);
+        }
+        assert_eq!(asked(address).await, "", "of the same place");
+        sleep(PATIENCE * 2).await;
+        assert!(asked(address).await.ends_with("answer"));
+        // They were open all the while, for their part.
+        drop(held);
     }
 }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use impp_model::Domain;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{CommonState, ProtocolVersion, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
@@ -24,6 +24,8 @@ pub struct Handshake<S> {
     pub stream: TlsStream<S>,
     /// Who the peer is proven to be.
     pub peer: PeerIdentity,
+    /// The peer's own certificate, proven or not.
+    pub certificate: Option<CertificateDer<'static>>,
     /// As `TLS 1.3`, for people.
     pub version: &'static str,
     /// The protocol that both ends agreed on (RFC 7301).
@@ -77,22 +79,6 @@ impl TlsAcceptor {
         let stream = in_time(accepting).await.map_err(refused)?;
         Ok(self.tls.finish(TlsStream::Server(stream)))
     }
-
-    /// The same with a peer that has said to be the XMPP server of `caller`: where its certificate does not prove that by itself
-    /// the name system is asked (RFC 7712 §5.1).
-    pub async fn accept_caller<S: AsyncRead + AsyncWrite + Unpin>(
-        &self,
-        stream: S,
-        caller: Option<&Domain>,
-    ) -> Result<Handshake<S>, HandshakeError> {
-        let Handshake { stream, peer, version, alpn } = self.accept(stream).await?;
-        let own = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).cloned();
-        let peer = match (own, caller) {
-            (Some(own), Some(caller)) => self.tls.vouch_for_caller(peer, own.into_owned(), caller).await,
-            (_, _) => peer,
-        };
-        Ok(Handshake { stream, peer, version, alpn })
-    }
 }
 
 impl std::fmt::Debug for TlsAcceptor {
@@ -128,22 +114,24 @@ impl Tls {
         alpn: &[&[u8]],
         discovery: &Discovery,
     ) -> Result<Handshake<S>, HandshakeError> {
-        let Handshake { stream, peer, version, alpn } = self.connect(stream, domain, source, alpn).await?;
-        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
-        let peer = self.judge_vouched(peer, chain, domain, discovery).map_err(HandshakeError::Dane)?;
-        Ok(Handshake { stream, peer, version, alpn })
+        let shaken = self.connect(stream, domain, source, alpn).await?;
+        let chain = shaken.stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let peer = self.judge_vouched(shaken.peer, chain, domain, discovery).map_err(HandshakeError::Dane)?;
+        Ok(Handshake { peer, ..shaken })
     }
 
     fn finish<S>(&self, stream: TlsStream<S>) -> Handshake<S> {
         let (_, state): (_, &CommonState) = stream.get_ref();
-        let peer = self.judge(state.peer_certificates().unwrap_or_default(), SystemTime::now());
+        let chain = state.peer_certificates().unwrap_or_default();
+        let peer = self.judge(chain, SystemTime::now());
+        let certificate = chain.first().map(|own| own.clone().into_owned());
         let version = match state.protocol_version() {
             Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
             Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
             Some(_) | None => "TLS",
         };
         let alpn = state.alpn_protocol().map(<[u8]>::to_vec);
-        Handshake { stream, peer, version, alpn }
+        Handshake { stream, peer, certificate, version, alpn }
     }
 }
 

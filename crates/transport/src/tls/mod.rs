@@ -19,4 +19,5 @@ pub use files::{CertificateFiles, CertificateSource, TlsFileError, TlsSettings, 
 pub use handshake::{HANDSHAKE_TIMEOUT, Handshake, HandshakeError, TlsAcceptor};
 pub use identity::{IdentityFault, PeerIdentity, Vouched};
 pub use names::CertificateNames;
+pub use rustls::pki_types::CertificateDer;
 pub use store::{CertificateInfo, EXPIRY_WARNING, RELOAD_CHECK, Shown, Tls};

@@ -118,18 +118,19 @@ impl Tls {
         }
     }
 
-    /// RFC 7712 §5.1: a server that calls and says to be that of `domain`, which the name system may vouch for where no
-    /// authority does. A look-up that fails proves nothing, and forbids nothing: the peer may be proven in another way.
-    pub(super) async fn vouch_for_caller(
+    /// RFC 7712 §5.1: a server that calls, shows the certificate `own` and says to be that of `domain`, which the name system may
+    /// vouch for where no authority does. A look-up that fails proves nothing, and forbids nothing: the peer may be proven in
+    /// another way.
+    pub async fn vouch_for_caller(
         &self,
         peer: PeerIdentity,
-        own: CertificateDer<'static>,
+        own: &CertificateDer<'_>,
         domain: &Domain,
     ) -> PeerIdentity {
         let Some(dns) = self.dns.as_ref().filter(|_| peer.xmpp(domain).is_err()) else { return peer };
         let asking = tokio::time::timeout(CALLER_PATIENCE, callers(&**dns, domain));
         match asking.await.unwrap_or_else(|_| Err(DaneError::Failure(domain.to_string()))) {
-            Ok(associations) if associations.iter().any(|tlsa| tlsa.matches(&own)) => {
+            Ok(associations) if associations.iter().any(|tlsa| tlsa.matches(own)) => {
                 peer.vouched_for(domain.clone(), Vouched::Certificate)
             }
             Ok(_) => peer,

@@ -44,6 +44,7 @@ fn serve_incoming(stream: &mut IncomingStream, watch: &mut Watch, peer: Peer, at
         match watch.see(&output) {
             Due::Nothing => {}
             Due::Tls => stream.handle_tls(identity(), at),
+            Due::Vouch => stream.handle_vouched(vouched(peer), at),
             Due::Verdict(pair) => stream.handle_verdict(&pair, peer.verdict, at),
             Due::Session => assert!(stream.handle_session(None, at).is_ok(), "none was given"),
             Due::Settled(number) => stream.handle_settled(number, at),
@@ -71,7 +72,7 @@ pub fn outgoing_stream(input: &[u8], peer: Peer, now: Instant) {
 fn serve_outgoing(stream: &mut OutgoingStream, watch: &mut Watch, at: Instant) {
     while let Some(output) = stream.poll_output() {
         match watch.see(&output) {
-            Due::Nothing | Due::Verdict(_) | Due::Session => {}
+            Due::Nothing | Due::Vouch | Due::Verdict(_) | Due::Session => {}
             Due::Tls => stream.handle_tls(identity(), at),
             Due::Settled(number) => stream.handle_settled(number, at),
         }
@@ -89,6 +90,7 @@ struct Watch {
 enum Due {
     Nothing,
     Tls,
+    Vouch,
     Verdict(Pair),
     Session,
     Settled(u64),
@@ -100,6 +102,7 @@ impl Watch {
         match output {
             Output::Send(sent) => assert!(std::str::from_utf8(sent).is_ok(), "sent what is not UTF-8"),
             Output::StartTls => return Due::Tls,
+            Output::Vouch(_) => return Due::Vouch,
             Output::Verify(question) => return Due::Verdict(question.pair.clone()),
             Output::Resume { .. } => return Due::Session,
             Output::Proven { pair, flow: Flow::Receiving, .. } => {
@@ -138,11 +141,20 @@ fn config(host: &str) -> Arc<ServerConfig> {
     let mut config = ServerConfig::new(domain(host), [domain(host)]);
     config.dialback_secret = Some(Secret::new("s"));
     config.policy.require_tls = false;
+    config.vouching = true;
     Arc::new(config)
 }
 
 fn security(peer: Peer) -> Security {
     if peer.is_certified { Security::Tls(identity()) } else { Security::Plain }
+}
+
+/// Whom the name system vouches for: with a right key also for a domain that the certificate does not name.
+fn vouched(peer: Peer) -> PeerIdentity {
+    match peer.verdict {
+        Verdict::Valid => PeerIdentity::proving(["a.example", "c.example"]),
+        Verdict::Invalid | Verdict::Failed(_) => identity(),
+    }
 }
 
 fn identity() -> PeerIdentity {

@@ -24,6 +24,9 @@ pub struct ServerConfig {
     pub bidi: bool,
     /// Stream management (XEP-0198); none does without.
     pub management: Option<ManagementConfig>,
+    /// Whether something else than its certificate may vouch for a peer that called, as DNSSEC does (RFC 7712 §5.1): then
+    /// [`Output::Vouch`](super::Output::Vouch) asks.
+    pub vouching: bool,
     /// What holds for peers not listed in `peers`.
     pub policy: PeerPolicy,
     /// What holds for single domains.
@@ -120,6 +123,7 @@ impl ServerConfig {
             dialback_secret: None,
             bidi: true,
             management: Some(ManagementConfig::default()),
+            vouching: false,
             policy: PeerPolicy::default(),
             peers: BTreeMap::new(),
             times: Times::default(),

@@ -67,6 +67,18 @@ pub struct IncomingStream {
     pair: Option<Pair>,
     /// The session to resume, and what the peer has handled of it.
     resuming: Option<(SharedStr, u32)>,
+    vouching: Vouching,
+}
+
+/// Whether anything vouches for the domain that the peer's certificate does not prove by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Vouching {
+    Unasked,
+    /// No element is read until it is answered; then features are sent, where the peer knows them.
+    Asked {
+        has_features: bool,
+    },
+    Answered,
 }
 
 stream_common!(IncomingStream);
@@ -85,6 +97,7 @@ impl IncomingStream {
             auth_attempts: 0,
             pair: None,
             resuming: None,
+            vouching: Vouching::Unasked,
         };
         stream.expect_header();
         stream
@@ -93,11 +106,6 @@ impl IncomingStream {
     /// Our name for the stream, which dialback keys are made for.
     pub fn id(&self) -> &str {
         &self.id
-    }
-
-    /// Whom the header says the peer is, unproven.
-    pub fn caller(&self) -> Option<&Domain> {
-        self.from.as_ref()
     }
 
     /// The pair that was proven first: the one to find a stream by.
@@ -121,6 +129,16 @@ impl IncomingStream {
             self.link.handle_tls(identity, now);
             self.link.bidi = false;
             self.expect_header();
+        }
+    }
+
+    /// Answers `Vouch`: this is what the peer is proven to be, all told.
+    pub fn handle_vouched(&mut self, identity: PeerIdentity, now: Instant) {
+        if let Vouching::Asked { has_features } = self.vouching {
+            self.vouching = Vouching::Answered;
+            self.link.tls = Some(identity);
+            self.offer(has_features, now);
+            self.run(now);
         }
     }
 
@@ -168,6 +186,7 @@ impl IncomingStream {
     fn run(&mut self, now: Instant) {
         while !self.link.in_handshake
             && self.resuming.is_none()
+            && !matches!(self.vouching, Vouching::Asked { .. })
             && let Some(incoming) = self.link.wire.next(now)
         {
             match incoming {
@@ -197,6 +216,22 @@ impl IncomingStream {
         if let Err(condition) = self.take_names(header, to) {
             return self.link.wire.refuse(condition.into(), now);
         }
+        if let Some(domain) = self.to_be_vouched_for() {
+            self.vouching = Vouching::Asked { has_features };
+            return self.link.events.push_back(Output::Vouch(domain));
+        }
+        self.offer(has_features, now);
+    }
+
+    /// The domain that the peer says to be a server of, where its certificate does not prove that by itself: asked once.
+    fn to_be_vouched_for(&self) -> Option<Domain> {
+        let is_due = self.link.config.vouching && self.vouching == Vouching::Unasked && !self.is_authenticated;
+        let domain = self.from.as_ref().filter(|_| is_due && self.link.tls.is_some())?;
+        (!self.link.certified(domain)).then(|| domain.clone())
+    }
+
+    /// Says how the stream may go on.
+    fn offer(&mut self, has_features: bool, now: Instant) {
         if has_features {
             let features = self.features();
             self.link.send_with(now, |out| features.write(out));

@@ -35,6 +35,7 @@ pub use crate::secret::Secret;
 pub use crate::stream::LinkError;
 
 use crate::dialback::DialbackCondition;
+use crate::jid::Domain;
 use crate::management::Token;
 use crate::sasl::SaslCondition;
 
@@ -46,6 +47,9 @@ pub enum Output {
     /// Begin TLS on the connection, as client on an outgoing and as server on an incoming stream, once all octets are
     /// written; then call `handle_tls` or `handle_tls_failed`, and nothing else but timeouts before.
     StartTls,
+    /// A peer that called says to be a server of this domain, which its certificate does not prove by itself: call
+    /// [`IncomingStream::handle_vouched`] with what is found out. Until then the stream heeds nothing that it is fed.
+    Vouch(Domain),
     /// Stanzas of the pair may flow.
     Proven {
         /// Which domains.

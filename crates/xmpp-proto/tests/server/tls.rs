@@ -1,4 +1,6 @@
-use xmpp_proto::server::{Flow, LinkError, Output, PeerIdentity, PeerPolicy, Proof, Security, StreamFailure};
+use xmpp_proto::server::{
+    Flow, IncomingStream, LinkError, Output, PeerIdentity, PeerPolicy, Proof, Security, StreamFailure,
+};
 
 use crate::support::*;
 
@@ -133,4 +135,73 @@ fn the_policy_is_the_peers_own() {
     let mut ends = Ends::new(config, plain(CALLED));
     ends.called_is = PeerIdentity::default();
     assert_eq!(ends.exchange()[0], [proven(Flow::Sending, forth(), Proof::Discovery)]);
+}
+
+/// A server that may hear of a vouched-for caller, called over TLS by one whose certificate is for somebody else.
+fn called_by_a_stranger() -> IncomingStream {
+    let mut config = plain(CALLED);
+    config.vouching = true;
+    config.policy.dialback = false;
+    let now = origin();
+    let mut stream = incoming(config, Security::Tls(certificate("other.example")), now);
+    stream.handle_bytes(HEADER.as_bytes(), now);
+    stream
+}
+
+const AUTH: &[u8] = b"<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>";
+
+// checks: XST-008, EXT-001
+#[test]
+fn rfc7712_s5_1_a_caller_waits_until_it_is_known_who_vouches_for_it() {
+    let (mut stream, now) = (called_by_a_stranger(), origin());
+    // What comes meanwhile is not heeded.
+    stream.handle_bytes(AUTH, now);
+    let (octets, events) = drained(|| stream.poll_output());
+    assert!(octets.contains("<stream:stream") && !octets.contains("features"), "{octets}");
+    assert_eq!(events, [Output::Vouch(domain(CALLER))]);
+    stream.handle_vouched(certificate(CALLER), now);
+    let (octets, events) = drained(|| stream.poll_output());
+    assert!(octets.contains("<mechanism>EXTERNAL</mechanism>") && octets.contains("<success "), "{octets}");
+    assert_eq!(events, []);
+    stream.handle_bytes(HEADER.as_bytes(), now);
+    assert_eq!(drained(|| stream.poll_output()).1, [proven(Flow::Receiving, forth(), Proof::External)]);
+}
+
+// checks: XST-008, EXT-001
+#[test]
+fn a_caller_that_nobody_vouches_for_is_offered_nothing_that_needs_a_certificate() {
+    let (mut stream, now) = (called_by_a_stranger(), origin());
+    stream.handle_vouched(certificate("other.example"), now);
+    // A second answer, or one that nobody asked for, changes nothing.
+    stream.handle_vouched(certificate(CALLER), now);
+    let (octets, _) = drained(|| stream.poll_output());
+    assert!(octets.contains("<stream:features") && !octets.contains("EXTERNAL"), "{octets}");
+    stream.handle_bytes(AUTH, now);
+    let (octets, events) = drained(|| stream.poll_output());
+    assert!(octets.contains("<failure ") && !octets.contains("<success"), "{octets}");
+    assert_eq!(events, []);
+}
+
+#[test]
+fn a_caller_is_not_waited_for_longer_because_the_name_system_is_slow() {
+    let mut stream = called_by_a_stranger();
+    drained(|| stream.poll_output());
+    let due = stream.poll_timeout().unwrap();
+    stream.handle_timeout(due);
+    let (_, events) = drained(|| stream.poll_output());
+    assert!(events.contains(&Output::Failed(StreamFailure::Link(LinkError::Timeout))), "{events:?}");
+    stream.handle_vouched(certificate(CALLER), due);
+    assert_eq!(drained(|| stream.poll_output()).0, "");
+}
+
+#[test]
+fn a_caller_whose_certificate_proves_it_is_not_asked_about() {
+    let mut config = plain(CALLED);
+    config.vouching = true;
+    let now = origin();
+    for security in [Security::Plain, Security::Tls(certificate(CALLER))] {
+        let mut stream = incoming(config.clone(), security, now);
+        stream.handle_bytes(HEADER.as_bytes(), now);
+        assert_eq!(drained(|| stream.poll_output()).1, []);
+    }
 }

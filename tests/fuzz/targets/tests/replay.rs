@@ -73,6 +73,46 @@ fn the_zone_corpus_is_harmless() {
 }
 
 #[test]
+fn the_certificate_corpus_is_harmless() {
+    replay("certificate");
+}
+
+#[test]
+fn the_frame_corpus_is_harmless() {
+    replay("frame");
+}
+
+#[test]
+fn the_matrix_corpus_is_harmless() {
+    replay("matrix");
+}
+
+#[test]
+fn the_mime_corpus_is_harmless() {
+    replay("mime");
+}
+
+#[test]
+fn the_native_corpus_is_harmless() {
+    replay("native");
+}
+
+#[test]
+fn the_sip_mapping_corpus_is_harmless() {
+    replay("sip_mapping");
+}
+
+#[test]
+fn the_stanza_mapping_corpus_is_harmless() {
+    replay("stanza_mapping");
+}
+
+#[test]
+fn the_streams_corpus_is_harmless() {
+    replay("streams");
+}
+
+#[test]
 fn input_too_large_to_keep_is_harmless() {
     for (name, input) in large() {
         for (_, target) in TARGETS {

@@ -1,17 +1,18 @@
 //! A dialog as RFC 3261 §12 has it, and as it is kept over restarts.
 
 use impp_model::Endpoint;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use sip_proto::build::RequestBuilder;
 use sip_proto::header::{MediaType, NameAddr};
 use sip_proto::header_id::HeaderId;
 use sip_proto::message::Message;
 use sip_proto::method::Method;
 use sip_proto::uri::SipUri;
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 /// On which side of a dialog this instance's peer is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub(in crate::core) enum Role {
     /// It watches: we send NOTIFY.
     Watcher,
@@ -20,7 +21,7 @@ pub(in crate::core) enum Role {
 }
 
 /// The state of a dialog.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(in crate::core) struct Dialog {
     pub(super) watcher: Endpoint,
     pub(super) target: Endpoint,
@@ -46,10 +47,10 @@ pub(in crate::core) struct Dialog {
 }
 
 /// What a document may be protected with (RFC 3863 §6).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub(in crate::core) struct Protections {
-    signature: bool,
-    envelope: bool,
+    pub(super) signature: bool,
+    pub(super) envelope: bool,
 }
 
 impl Protections {
@@ -68,8 +69,8 @@ impl Protections {
 const SIGNED: &str = "multipart/signed";
 const ENVELOPED: &str = "application/pkcs7-mime";
 
-/// A dialog in the store.
-#[derive(Debug, Serialize, Deserialize)]
+/// A dialog as the store has it from earlier releases.
+#[derive(Debug, Deserialize)]
 pub(super) struct Kept {
     pub(super) role: Role,
     pub(super) dialog: Dialog,
@@ -80,20 +81,6 @@ pub(super) const BLOCK: u32 = 1000;
 
 /// RFC 3261 §8.1.1.6.
 const MAX_FORWARDS: &str = "70";
-
-impl Kept {
-    pub(super) fn encode(&self) -> Vec<u8> {
-        // The types have no map with other keys than text, the only thing that can fail.
-        serde_json::to_vec(self).unwrap_or_default()
-    }
-
-    /// As it was kept, going on after the end of its block.
-    pub(super) fn decode(octets: &[u8]) -> Option<Self> {
-        let mut kept: Self = serde_json::from_slice(octets).ok()?;
-        kept.dialog.cseq = kept.dialog.reserved;
-        Some(kept)
-    }
-}
 
 impl Dialog {
     /// The number for the next request, and whether the block is used up and the next one must be kept.
@@ -106,7 +93,7 @@ impl Dialog {
         (self.cseq, used_up)
     }
 
-    /// Where a request goes: the first route, else the remote target (RFC 3261 §12.2.1.1, with loose routing).
+    /// Where a request goes: the first route, else the remote target (RFC 3261 §8.1.2).
     pub(super) fn hop(&self) -> &str {
         let first = self.routes.first().and_then(|route| NameAddr::parse(HeaderId::Route, route).ok());
         first.map_or(&self.remote_target, |route| route.uri)
@@ -131,9 +118,27 @@ impl Dialog {
         tag == self.remote_tag && event_id_of(request) == self.event_id
     }
 
+    /// RFC 3261 §12.2.1.1: the Request-URI of a request: the remote target, or the first route where that is a strict router's.
+    pub(super) fn request_uri(&self) -> Cow<'_, str> {
+        match self.strict_router() {
+            Some(router) => Cow::Owned(target_of(&router)),
+            None => Cow::Borrowed(&self.remote_target),
+        }
+    }
+
     /// The Route headers on a request.
     pub(super) fn routed(&self, request: RequestBuilder) -> RequestBuilder {
-        self.routes.iter().fold(request, |request, route| request.header(HeaderId::Route, route))
+        let is_strict = self.strict_router().is_some();
+        let rest = self.routes.iter().skip(usize::from(is_strict));
+        let request = rest.fold(request, |request, route| request.header(HeaderId::Route, route));
+        // RFC 3261 §12.2.1.1: a strict router takes the first line for itself, and finds the remote target behind all others.
+        if is_strict { request.header(HeaderId::Route, &format!("<{}>", self.remote_target)) } else { request }
+    }
+
+    /// The first route, if it is one as of RFC 2543.
+    fn strict_router(&self) -> Option<SipUri<'_>> {
+        let first = NameAddr::parse(HeaderId::Route, self.routes.first()?).ok()?;
+        SipUri::parse(first.uri).ok().filter(|uri| !uri.is_loose())
     }
 
     /// A SUBSCRIBE for so many seconds, to be answered at `contact`.
@@ -143,7 +148,7 @@ impl Dialog {
         let (from, to) = (uri(&self.watcher), uri(&self.target));
         let to_value =
             if self.remote_tag.is_empty() { format!("<{to}>") } else { format!("<{to}>;tag={}", self.remote_tag) };
-        let target = if self.remote_target.is_empty() { to } else { self.remote_target.clone() };
+        let target = if self.remote_target.is_empty() { Cow::Borrowed(&*to) } else { self.request_uri() };
         let request = RequestBuilder::new(Method::Subscribe, &target)
             .header(HeaderId::MaxForwards, MAX_FORWARDS)
             .header(HeaderId::From, &format!("<{from}>;tag={}", self.own_tag))
@@ -230,6 +235,7 @@ pub(super) fn event_id_of(request: &Message) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::table::Packed;
     use super::*;
 
     fn dialog() -> Dialog {
@@ -283,6 +289,47 @@ mod tests {
         assert_eq!(target("<tel:1>"), None);
     }
 
+    // checks: SIP-034
+    #[test]
+    fn rfc3261_s12_2_1_1_a_strict_router_gets_the_first_line_and_the_target_is_the_last_route() {
+        let path = |routes: &[&str]| {
+            let mut dialog = dialog();
+            dialog.remote_target = "sip:romeo@192.0.2.4;gr=1".into();
+            dialog.routes = routes.iter().map(|route| (*route).to_owned()).collect();
+            let request = dialog.subscribe(60, "sip:gw.example").0;
+            let via = sip_proto::build::TopVia {
+                transport: "UDP",
+                sent_by: "gw",
+                branch: "z9hG4bK1",
+                rport: true,
+                alias: false,
+            };
+            let message = Message::parse(request.encode(&via)).unwrap();
+            message.verify().unwrap();
+            let routes: Vec<_> = message.values(HeaderId::Route).map(|route| route.unwrap().to_owned()).collect();
+            (message.request_uri().unwrap().to_owned(), routes, dialog.hop().to_owned())
+        };
+        let target = "sip:romeo@192.0.2.4;gr=1";
+        let (loose, other) = ("<sip:p1.example;lr>", "<sip:p2.example;lr=on>");
+        assert_eq!(path(&[]), (target.into(), vec![], target.into()));
+        assert_eq!(
+            path(&[loose, other]),
+            (target.into(), vec![loose.into(), other.into()], "sip:p1.example;lr".into())
+        );
+        // What may not stand in a first line is left out of it.
+        let strict = "<sip:p0.example:5070;method=INVITE;x=y?Subject=z>";
+        assert_eq!(
+            path(&[strict, loose]),
+            (
+                "sip:p0.example:5070;x=y".into(),
+                vec![loose.into(), format!("<{target}>")],
+                "sip:p0.example:5070;method=INVITE;x=y?Subject=z".into()
+            )
+        );
+        // Only the first one matters: the router before it sees to a strict one further on (RFC 3261 §16.6).
+        assert_eq!(path(&[loose, strict]).0, target);
+    }
+
     // checks: PRS-010, EVT-001, EVT-002, EVT-004, SIP-034
     #[test]
     fn rfc6665_s4_1_2_1_a_subscribe_has_what_it_needs_and_its_numbers_never_go_back() {
@@ -303,9 +350,9 @@ mod tests {
         ] {
             assert_eq!(message.header(id).unwrap().text().unwrap(), value);
         }
-        let kept = Kept { role: Role::Presentity, dialog: dialog.clone() }.encode();
+        let kept = Packed::new(&"i".into(), &dialog).encode(Role::Presentity);
         dialog.subscribe(3600, "sip:gw.example:5060;gr=1");
-        let mut again = Kept::decode(&kept).unwrap().dialog;
+        let mut again = Packed::decode(&"i".into(), &kept).unwrap().1.open().unwrap();
         assert!(again.next_cseq().0 > dialog.cseq, "a crash may have hidden numbers of the block");
     }
 }

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use adapter_api::{PeerState, Target};
-use transport::tls::{IdentityFault, PeerIdentity, Vouched};
+use transport::tls::{CertificateDer, IdentityFault, PeerIdentity, Vouched};
 use xmpp_proto::jid;
 use xmpp_proto::server::{
     self, Flow, IncomingStream, NotSent, OutgoingStream, Output, Pair, Proof, Purpose, Session, Verification,
@@ -13,7 +14,7 @@ use xmpp_proto::server::{
 
 use super::super::connection::{Command, Handle, Happened, Secured};
 use super::verify::Callback;
-use super::{ConnectionId, Core, Timer, to_domain};
+use super::{ConnectionId, Core, Event, Timer, to_domain};
 use crate::link::{HIGH_WATER, Inbound};
 
 /// A stream of either direction.
@@ -25,6 +26,10 @@ pub(super) struct Stream {
     pub(super) callback: Option<Callback>,
     /// What TLS told of the peer.
     pub(super) peer: Option<PeerIdentity>,
+    /// What the peer showed, until the name system is asked about it.
+    certificate: Option<CertificateDer<'static>>,
+    /// The name system is being asked, and the peer is not read from.
+    is_vouching: bool,
     tls_version: &'static str,
     /// The ways in, by pair.
     pub(super) inbound: BTreeMap<Pair, Inbound>,
@@ -32,6 +37,8 @@ pub(super) struct Stream {
     pub(super) open: usize,
     /// A stanza has come.
     pub(super) has_spoken: bool,
+    /// Stanzas are acknowledged.
+    was_managed: bool,
     /// Octets came that are dealt with, and the peer is not read from.
     is_held: bool,
     /// Why the stream failed, for those who wait for it.
@@ -103,10 +110,13 @@ impl Stream {
             address,
             callback,
             peer: None,
+            certificate: None,
+            is_vouching: false,
             tls_version: "",
             inbound: BTreeMap::new(),
             open: 0,
             has_spoken: false,
+            was_managed: false,
             is_held: false,
             fault: None,
             is_over: false,
@@ -114,9 +124,15 @@ impl Stream {
     }
 
     pub(super) fn secured(&mut self, secured: Secured) -> server::PeerIdentity {
-        let names = secured.peer.xmpp_domains();
         self.tls_version = secured.version;
-        self.peer = Some(secured.peer);
+        self.certificate = secured.certificate;
+        self.judged(secured.peer)
+    }
+
+    /// Takes over who the peer is proven to be, for the machine.
+    fn judged(&mut self, peer: PeerIdentity) -> server::PeerIdentity {
+        let names = peer.xmpp_domains();
+        self.peer = Some(peer);
         server::PeerIdentity::proving(names.iter().map(String::as_str))
     }
 
@@ -201,7 +217,7 @@ impl Stream {
     }
 
     fn may_read(&self) -> bool {
-        self.open < MAX_UNSETTLED && self.handle.unwritten() < MAX_UNREAD
+        !self.is_vouching && self.open < MAX_UNSETTLED && self.handle.unwritten() < MAX_UNREAD
     }
 
     /// Reads on, if what was read is dealt with.
@@ -288,7 +304,8 @@ impl Core {
     fn handle_output(&mut self, id: ConnectionId, output: Output, now: Instant) {
         match output {
             Output::Send(octets) => self.tell(id, Command::Write(octets)),
-            Output::StartTls => self.tell(id, Command::StartTls(self.caller(id))),
+            Output::StartTls => self.tell(id, Command::StartTls),
+            Output::Vouch(domain) => self.vouch(id, &domain, now),
             Output::Proven { pair, flow, by } => self.proven(id, &pair, flow, by, now),
             Output::Refused { pair, reason } => self.refused(id, &pair, &reason.to_string(), now),
             Output::Verify(question) => self.verify(id, question, now),
@@ -297,6 +314,9 @@ impl Core {
             Output::Excess { element, number } => self.handle_excess(id, &element, number, now),
             Output::Managed { is_resumable } => {
                 tracing::debug!(stream = id, is_resumable, "stanzas are acknowledged");
+                if let Some(stream) = self.streams.get_mut(&id) {
+                    stream.was_managed = true;
+                }
                 self.became_managed(id, now);
             }
             Output::Resume { id: session } => self.resume(id, &session, now),
@@ -313,12 +333,31 @@ impl Core {
         }
     }
 
-    /// Whose server a peer that called says to be.
-    fn caller(&self, id: ConnectionId) -> Option<impp_model::Domain> {
-        match &self.streams.get(&id)?.machine {
-            Machine::In(machine) => to_domain(machine.caller()?),
-            Machine::Calling(_) | Machine::Called | Machine::Out(_) => None,
+    /// Asks the name system whether it vouches for the certificate of a peer that says to be a server of `domain`;
+    /// [`Event::Vouched`] tells.
+    fn vouch(&mut self, id: ConnectionId, domain: &jid::Domain, now: Instant) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let Some(peer) = stream.peer.clone() else { return };
+        let (Some(certificate), Some(domain)) = (stream.certificate.take(), to_domain(domain)) else {
+            return self.vouched(id, peer, now);
+        };
+        stream.is_vouching = true;
+        let (tls, sender) = (Arc::clone(&self.context.tls), self.sender.clone());
+        tokio::spawn(async move {
+            let peer = tls.vouch_for_caller(peer, &certificate, &domain).await;
+            // Without a core the gateway has stopped.
+            let _ = sender.send(Event::Vouched(id, peer));
+        });
+    }
+
+    pub(super) fn vouched(&mut self, id: ConnectionId, peer: PeerIdentity, now: Instant) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        stream.is_vouching = false;
+        let identity = stream.judged(peer);
+        if let Machine::In(machine) = &mut stream.machine {
+            machine.handle_vouched(identity, now);
         }
+        self.touched_streams.insert(id);
     }
 
     fn tell(&self, id: ConnectionId, command: Command) {
@@ -383,8 +422,11 @@ impl Core {
             Machine::In(machine) => machine.take_session(now),
             Machine::Out(machine) => machine.take_session(now),
         };
-        if let Some(session) = &session {
-            self.broke(id, session, now);
+        let broke = stream.was_managed && stream.fault.is_some();
+        match &session {
+            Some(session) => self.broke(id, session, now),
+            None if broke => self.tail_left(id, None, now),
+            None => {}
         }
         let Some(mut stream) = self.streams.remove(&id) else { return };
         self.forget_broken(id);

@@ -146,9 +146,7 @@ impl<'a> Engine<'a> {
         // The time of this moment: a long start must not leave everything due at once.
         let (now, count) = (self.core.timestamp().after(LINKS_COME_UP), records.len());
         let pace = self.pace();
-        let mut last = None;
-        for (number, mut record) in (0u32..).zip(records) {
-            record.share_ids(&mut last);
+        for (number, record) in (0u32..).zip(records) {
             let (pair, near, watch) = record.restore(now.after(pace * number));
             let (sides, far) = match self.sides(&near, &pair) {
                 Some(Ok((sides, far))) => (sides, Some(far)),
