@@ -441,11 +441,6 @@ fn each_thing_that_is_legal_and_unwise_is_a_warning_of_its_own() {
             "has no TLS",
         ),
         (format!("{sound}[delivery]\nnotice = \"off\"\n"), "delivery.notice", "hear of no failure"),
-        (
-            format!("{sound}[archive]\nto = \"http://127.0.0.1/\"\nwhen_away = \"spool\"\n"),
-            "archive.when_away",
-            "addresses too, is not encrypted",
-        ),
         (format!("{sound}{}", tls("old")), "tls.certificates[0].certificate", "expired"),
         (format!("{sound}{servers}{}", tls("other")), "domain[0].name", "no certificate names sip.example"),
     ] {

@@ -6,7 +6,7 @@ use crate::presence::pairs::Entry;
 use crate::presence::record::Record;
 use crate::presence::watch::Effect;
 use adapter_api::{InstanceName, Settle, TraceId};
-use impp_model::{Address, Cause, Failure, Kind, Outcome, Side};
+use impp_model::{Address, Cause, Failure, Operation, Outcome, Side};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -44,7 +44,7 @@ pub(super) struct Answer {
     /// The pair whose record it may have changed.
     pub(super) pair: Option<Pair>,
     pub(super) trace: TraceId,
-    pub(super) kind: Kind,
+    pub(super) operation: Box<Operation>,
     pub(super) near: InstanceName,
     pub(super) settle: Settle,
     pub(super) outcome: Outcome,
@@ -203,7 +203,7 @@ impl Engine<'_> {
             for action in std::mem::take(&mut self.turn.actions) {
                 match action {
                     Action::Answer(answer) => {
-                        self.core.presence_done(answer.trace, answer.kind, &answer.near, &answer.outcome);
+                        self.core.presence_done(answer.trace, &answer.operation, &answer.near, &answer.outcome);
                         answer.settle.settle(answer.outcome);
                     }
                     Action::Effect(pair, near, effect) => self.carry_out(&pair, &near, effect),
