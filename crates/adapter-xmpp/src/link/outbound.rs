@@ -17,7 +17,7 @@ use xmpp_proto::ns;
 use xmpp_proto::stanza::{self, Iq, IqType};
 
 use super::replies::{Replies, Reply, Told};
-use super::sent::{Name, Repeated, Sent, SentTable};
+use super::sent::{Expired, Name, Repeated, Sent, SentTable};
 use crate::config::Acknowledge;
 use crate::mapping::address::AddressError;
 use crate::mapping::{Mapped, e2e, error, message, signal};
@@ -237,7 +237,7 @@ impl Outbound {
     /// Settles what is past its deadline.
     pub(crate) fn expire(&mut self, now: Instant) {
         self.checks.expire(now);
-        for (settle, forgotten) in self.sent.expired(now) {
+        for Expired { settle, forgotten } in self.sent.expired(now) {
             if let (Some(link), Some((token, domain))) = (&mut self.link, forgotten) {
                 link.barriers.handle_settled(token, &domain, now);
             }

@@ -24,6 +24,15 @@ pub(crate) struct Sent {
 /// A message and the edition of its ids: a repeat of a try that may have arrived has those of the try.
 pub(crate) type Name = (TraceId, u32);
 
+/// What has passed its deadline.
+#[derive(Debug)]
+pub(crate) struct Expired {
+    /// Who waits for it.
+    pub(crate) settle: Settle,
+    /// Token and domain of what is forgotten here, because no repeat would find it.
+    pub(crate) forgotten: Option<(Token, Arc<str>)>,
+}
+
 /// What became of a repeat.
 #[derive(Debug)]
 pub(crate) enum Repeated {
@@ -158,9 +167,8 @@ impl SentTable {
         self.remove(token).map(|sent| (token, sent))
     }
 
-    /// What is past its deadline: who waits for it, and, unless a repeat may find it, its token and domain, which are
-    /// forgotten.
-    pub(crate) fn expired(&mut self, now: Instant) -> Vec<(Settle, Option<(Token, Arc<str>)>)> {
+    /// What is past its deadline, each once.
+    pub(crate) fn expired(&mut self, now: Instant) -> Vec<Expired> {
         let mut expired = Vec::new();
         while let Some(entry) = self.deadlines.first_entry().filter(|entry| *entry.key() <= now) {
             for token in entry.remove() {
@@ -170,10 +178,10 @@ impl SentTable {
                     let settle = self.sent.get_mut(&token).and_then(|sent| sent.settle.take());
                     if let Some(settle) = settle {
                         self.overdue.insert(name, token);
-                        expired.push((settle, None));
+                        expired.push(Expired { settle, forgotten: None });
                     }
                 } else if let Some(Sent { settle: Some(settle), domain, .. }) = self.take_awaited(token) {
-                    expired.push((settle, Some((token, domain))));
+                    expired.push(Expired { settle, forgotten: Some((token, domain)) });
                 }
             }
         }
@@ -228,7 +236,7 @@ mod tests {
         assert!(table.remove_by_id(&a, "1", |_| true).is_none());
         assert!(table.expired(now + hold - GRAIN).is_empty());
         let expired = table.expired(now + hold);
-        let tokens: Vec<_> = expired.iter().filter_map(|(_, forgotten)| Some(forgotten.as_ref()?.0)).collect();
+        let tokens: Vec<_> = expired.iter().filter_map(|one| Some(one.forgotten.as_ref()?.0)).collect();
         assert_eq!(tokens, [second]);
         assert_eq!((table.len(), table.next_deadline()), (0, None));
     }
@@ -242,7 +250,9 @@ mod tests {
         let token = table.insert("a", "1", "x.example".into(), Some(name), settle_channel().0, now + hold);
         assert!(matches!(table.repeat(name, settle_channel().0, now), Repeated::Unknown(_)), "it is not overdue");
         let expired = table.expired(now + hold);
-        assert!(matches!(expired.as_slice(), [(_, None)]) && !table.is_awaited() && table.len() == 1);
+        assert!(
+            matches!(expired.as_slice(), [Expired { forgotten: None, .. }]) && !table.is_awaited() && table.len() == 1
+        );
         assert!(table.expired(now + hold * 2).is_empty(), "once");
         // Another message, and another edition of this one, are written.
         for other in [(TraceId(8), 0), (TraceId(7), 1)] {
