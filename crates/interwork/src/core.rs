@@ -32,7 +32,7 @@ use adapter_api::{
     Settle, Settlement, SourceProof, StateDone, Token, TraceId,
 };
 use arc_swap::ArcSwap;
-use impp_model::{Address, Cause, DispositionOperation, Failure, Kind, Operation, Outcome, Side};
+use impp_model::{Address, Cause, DispositionOperation, Failure, Operation, Outcome, Side};
 use impp_resolve::Dns;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
@@ -394,12 +394,25 @@ impl Core {
         self.next_trace.load(Relaxed)
     }
 
-    /// Counts and traces what became of an operation of presence on its way in.
-    pub(crate) fn presence_done(&self, trace: TraceId, kind: Kind, near: &InstanceName, outcome: &Outcome) {
-        let (outcome_label, reason) = (outcome.label(), outcome.reason());
+    /// Hands an operation of presence to those who know who watches whom.
+    fn submit_presence(&self, trace: TraceId, operation: Operation, near: &InstanceName, settle: Settle) {
+        let refused = self.presence.submit(trace, Box::new(operation), near.clone(), settle);
+        let Err((operation, settle, cause)) = refused else { return };
+        if cause == Cause::Overload {
+            self.counters.queue_full();
+        }
+        let outcome = Outcome::from(Failure::new(Side::Ours, cause));
+        self.presence_done(trace, &operation, near, &outcome);
+        settle.settle(outcome);
+    }
+
+    /// Counts, archives and traces what became of an operation of presence on its way in.
+    pub(crate) fn presence_done(&self, trace: TraceId, operation: &Operation, near: &InstanceName, outcome: &Outcome) {
+        let (label, reason, kind) = (outcome.label(), outcome.reason(), operation.kind());
         let (adapter, direction) = (near.clone(), Direction::In);
-        self.counters.operation(OperationKey { adapter, direction, kind, outcome: outcome_label, reason });
-        self.end_trace(trace, outcome_label, outcome, None);
+        self.counters.operation(OperationKey { adapter, direction, kind, outcome: label, reason });
+        self.archive_end(trace, label, outcome, operation, true);
+        self.note_end(trace, label, outcome, None);
     }
 }
 
@@ -422,7 +435,7 @@ impl HubCore for Core {
             self.archive_other(trace, &operation, &provenance);
         }
         if admitted.is_ok() && operation.kind().is_presence() {
-            self.presence.submit(trace, operation, provenance.adapter.clone(), settle);
+            self.submit_presence(trace, operation, adapter, settle);
             return trace;
         }
         let waiting = Waiting {

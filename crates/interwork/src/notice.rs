@@ -166,7 +166,8 @@ impl Core {
 
     /// The same; `done` hears whether the word is on disk.
     fn tell_and_then(&self, entry: Entry, done: StateDone) {
-        let Some(core) = self.me() else { return };
+        // The gateway has stopped: whoever waits for word keeps what it is about.
+        let Some(core) = self.me() else { return done(false) };
         let (once, trace, repeat) = (Arc::new(entry.operation.clone()), TraceId(entry.trace), entry.uncertain);
         let operation = once.clone();
         // The ledger may refuse at once, and then does not call back.
