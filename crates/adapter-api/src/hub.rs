@@ -53,6 +53,9 @@ pub struct Provenance {
     pub proof: SourceProof,
     /// Whom the peer may name as a source.
     pub speaks_for: SpeaksFor,
+    /// Whether the peer may have handed in the same before, with nothing to tell it by: what is sent on is flagged as a repeat.
+    #[serde(default)]
+    pub may_repeat: bool,
 }
 
 /// How a peer was authenticated.
@@ -152,7 +155,7 @@ pub trait HubCore: Send + Sync {
     /// See [`Hub::commit`].
     fn commit(&self);
     /// See [`Hub::owe`].
-    fn owe(&self, adapter: &InstanceName, word: DispositionOperation, done: StateDone);
+    fn owe(&self, adapter: &InstanceName, word: DispositionOperation, repeat: bool, done: StateDone);
     /// See [`Hub::listening`].
     fn listening(&self, adapter: &InstanceName, transport: &str, address: SocketAddr);
 }
@@ -187,10 +190,10 @@ impl Hub {
     }
 
     /// Gives back word of a failure, from the addressee to the sender, which this adapter was told and could not get through:
-    /// it is delivered when it can be, over a restart too, or counted as told to nobody. `done` hears whether it is on disk:
-    /// until then nobody may forget the message that it is about.
-    pub fn owe(&self, word: DispositionOperation, done: StateDone) {
-        self.core.owe(&self.instance, word, done);
+    /// it is delivered when it can be, over a restart too, or counted as told to nobody. It is a `repeat` if the sender may have
+    /// heard it all the same. `done` hears whether it is on disk: until then nobody may forget the message that it is about.
+    pub fn owe(&self, word: DispositionOperation, repeat: bool, done: StateDone) {
+        self.core.owe(&self.instance, word, repeat, done);
     }
 
     /// Hands in what arrived and waits for what became of it.

@@ -15,6 +15,7 @@ mod settle;
 #[allow(clippy::wildcard_enum_match_arm, reason = "cases look for one kind of operation and pass over all others")]
 pub mod testkit;
 mod trunk;
+mod users;
 
 pub use capabilities::{
     Acknowledgement, Capabilities, Carries, FieldSupport, PresenceCapabilities, Repetition, SendsAs, TellsFailure,
@@ -32,6 +33,7 @@ pub use pattern::{DomainPattern, PatternError};
 pub use settle::{Keeper, Settle, Settlement, Token, settle_channel};
 pub use transport::Tls;
 pub use trunk::{Credentials, Registration, Trunk};
+pub use users::UserChanges;
 
 use async_trait::async_trait;
 

@@ -87,6 +87,7 @@ impl Settlement for Window {
 async fn submit(hub: Hub, count: usize) {
     let window = Arc::new(Window(Semaphore::new(WINDOW)));
     let provenance = Arc::new(Provenance {
+        may_repeat: false,
         adapter: hub.instance().clone(),
         peer: "rate.example".into(),
         proof: SourceProof::Secret,
@@ -141,7 +142,7 @@ impl HubCore for Count {
         None
     }
     fn commit(&self) {}
-    fn owe(&self, _: &InstanceName, _: DispositionOperation, _: adapter_api::StateDone) {}
+    fn owe(&self, _: &InstanceName, _: DispositionOperation, _: bool, _: adapter_api::StateDone) {}
     fn listening(&self, _: &InstanceName, _: &str, _: SocketAddr) {}
 }
 

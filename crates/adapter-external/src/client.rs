@@ -487,9 +487,9 @@ impl HubCore for Far {
         self.push(Frame::Commit(wire::Commit {}));
     }
 
-    fn owe(&self, _: &InstanceName, word: DispositionOperation, done: StateDone) {
+    fn owe(&self, _: &InstanceName, word: DispositionOperation, repeat: bool, done: StateDone) {
         let Some(word) = mapping::write_disposition(&word) else { return done(false) };
-        self.keep_frame(Frame::Owe(wire::Owe { word: Some(word) }), done);
+        self.keep_frame(Frame::Owe(wire::Owe { word: Some(word), repeat }), done);
     }
 }
 

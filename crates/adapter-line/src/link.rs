@@ -73,6 +73,7 @@ async fn hello(shared: &Shared, read: &mut Reader) -> Option<(Address, Device)> 
 /// The toy has no passwords: who connects is who it says, and may speak for that user alone.
 fn provenance(hub: &Hub, user: &Address) -> Arc<Provenance> {
     Arc::new(Provenance {
+        may_repeat: false,
         adapter: hub.instance().clone(),
         peer: user.domain().as_str().into(),
         proof: SourceProof::TrustedAddress,

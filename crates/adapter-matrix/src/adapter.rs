@@ -279,6 +279,7 @@ impl Shared {
     pub(crate) fn provenance(&self, hub: &Hub) -> Arc<Provenance> {
         let domain = self.names.domain.clone();
         Arc::new(Provenance {
+            may_repeat: false,
             adapter: hub.instance().clone(),
             peer: domain.as_str().into(),
             proof: SourceProof::Token,

@@ -5,12 +5,12 @@ use crate::config::Config;
 use crate::deadlines::{Deadline, Deadlines};
 use crate::mailbox::{DeviceError, Fate};
 use crate::typing::Typing;
-use crate::users::{self, Listed, Reader, User, UserChanges, Users, Waiting, now};
+use crate::users::{self, Listed, Reader, User, Users, Waiting, now};
 use crate::wire::EventId;
 use crate::{http, mapping};
 use adapter_api::{
     Adapter, AdapterError, Capabilities, Carries, Check, Context, Delivery, Examine, Findings, Full, Hub, InstanceName,
-    PeerState, Shutdown,
+    PeerState, Shutdown, UserChanges,
 };
 use async_trait::async_trait;
 use impp_model::{

@@ -19,7 +19,6 @@ pub mod wire; // the JSON documents
 
 pub use adapter::{NativeAdapter, NextUsers};
 pub use config::{Config, Limits, Secret, TokenError, UserConfig};
-pub use users::UserChanges;
 
 use adapter_api::{AdapterError, Context, InstanceName};
 use std::sync::Arc;

@@ -4,7 +4,7 @@ use crate::config::{Config, Limits, Secret, UserConfig};
 use crate::mailbox::{Bounds, DeviceError, Event, Mailbox};
 use crate::window::Window;
 use crate::wire::EventId;
-use adapter_api::{AdapterError, InstanceName, Provenance, Settle, SourceProof, SpeaksFor};
+use adapter_api::{AdapterError, InstanceName, Provenance, Settle, SourceProof, SpeaksFor, UserChanges};
 use arc_swap::ArcSwap;
 use impp_model::{Address, Domain};
 use parking_lot::Mutex;
@@ -47,6 +47,7 @@ impl User {
             device_expiry: limits.device_expiry,
         };
         let provenance = Provenance {
+            may_repeat: false,
             adapter: instance.clone(),
             peer: address.domain().as_str().into(),
             proof: SourceProof::Token,
@@ -162,26 +163,6 @@ struct Token {
 /// The users that a configuration lists, each with the digest of its token.
 pub(crate) type Listed = Vec<(Address, [u8; 32])>;
 
-/// How the users of an instance have changed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct UserChanges {
-    /// Who was not there before.
-    pub added: usize,
-    /// Who is not there any longer.
-    pub gone: usize,
-    /// Who has another token; what was opened with the old one has ended.
-    pub tokens: usize,
-    /// Who is as before, with all open streams.
-    pub stayed: usize,
-}
-
-impl UserChanges {
-    /// Whether anything is otherwise than before.
-    pub fn any(self) -> bool {
-        self != Self { stayed: self.stayed, ..Self::default() }
-    }
-}
-
 impl Users {
     /// Makes the users that `config` lists; reads the token files.
     pub(crate) fn new(instance: &InstanceName, config: &Config) -> Result<Self, AdapterError> {
@@ -204,7 +185,7 @@ impl Users {
                     user.clone()
                 }
                 Some(user) => {
-                    changes.tokens += 1;
+                    changes.changed += 1;
                     renewed = 1;
                     anew.push(user.clone());
                     user.clone()
@@ -311,7 +292,7 @@ mod tests {
         let carol_as = |token: &str| format!("{{\"address\":\"carol@native.example\",\"token\":\"{token}\"}}");
         let erin = "{\"address\":\"erin@native.example\",\"token\":\"3r1n\"}";
         let (changes, gone) = users.replace(list(&format!("{},{erin}", carol_as("c4r0l"))));
-        assert_eq!(changes, UserChanges { added: 1, gone: 1, tokens: 0, stayed: 1 });
+        assert_eq!(changes, UserChanges { added: 1, gone: 1, changed: 0, stayed: 1 });
         assert!(Arc::ptr_eq(&gone[0], &dave) && dave.is_gone());
         of_dave.ended().await;
         assert!(users.with_token("d4ve").is_none() && users.with_token("3r1n").is_some());
@@ -319,7 +300,7 @@ mod tests {
         let pause = std::time::Duration::from_millis(1);
         assert!(tokio::time::timeout(pause, of_carol.ended()).await.is_err(), "who stays is not disturbed");
         let (changes, _) = users.replace(list(&format!("{},{erin}", carol_as("other"))));
-        assert_eq!(changes, UserChanges { tokens: 1, stayed: 1, ..UserChanges::default() });
+        assert_eq!(changes, UserChanges { changed: 1, stayed: 1, ..UserChanges::default() });
         of_carol.ended().await;
         assert!(users.with_token("c4r0l").is_none());
         let (again, mut anew) = users.with_token("other").unwrap();

@@ -8,6 +8,7 @@ use crate::ids::RequestIds;
 use crate::mapping::message::Form;
 use crate::mapping::{address, message};
 use crate::probe::Probe;
+use crate::users::{NextUsers, Users};
 use adapter_api::{
     Acknowledgement, Adapter, AdapterError, Capabilities, Context, Delivery, Examine, Findings, Full, Hop, Hub,
     InstanceName, PresenceCapabilities, Repetition, SendsAs, Shutdown, TellsFailure, Transport,
@@ -26,6 +27,7 @@ use tokio::sync::mpsc;
 /// A SIP/SIMPLE network.
 pub struct SipAdapter {
     config: Config,
+    users: Arc<Users>,
     context: Context,
     capabilities: Capabilities,
     queue: mpsc::Sender<Delivery>,
@@ -33,7 +35,7 @@ pub struct SipAdapter {
 }
 
 /// Makes the adapter of `[adapter.NAME]` with `type = "sip"`.
-pub fn new(instance: InstanceName, config: Config, context: Context) -> Result<Arc<dyn Adapter>, AdapterError> {
+pub fn new(instance: InstanceName, config: Config, context: Context) -> Result<Arc<SipAdapter>, AdapterError> {
     if let Some(problem) = config.problems().into_iter().next() {
         return Err(AdapterError::Config {
             key: problem.key,
@@ -43,7 +45,9 @@ pub fn new(instance: InstanceName, config: Config, context: Context) -> Result<A
     tracing::debug!(%instance, "SIP adapter made");
     let (queue, deliveries) = mpsc::channel(config.limits.queue);
     let capabilities = capabilities(&config);
-    Ok(Arc::new(SipAdapter { config, context, capabilities, queue, deliveries: Mutex::new(Some(deliveries)) }))
+    let users = Arc::new(Users::new(instance, &config)?);
+    let deliveries = Mutex::new(Some(deliveries));
+    Ok(Arc::new(SipAdapter { config, users, context, capabilities, queue, deliveries }))
 }
 
 /// What this protocol carries.
@@ -77,7 +81,8 @@ impl Adapter for SipAdapter {
         let Some(deliveries) = self.deliveries.lock().take() else {
             return Ok(()); // the contract says once
         };
-        core::run(Setup { config: self.config.clone(), context: self.context.clone(), hub, deliveries }, shutdown).await
+        let (config, users, context) = (self.config.clone(), self.users.clone(), self.context.clone());
+        core::run(Setup { config, users, context, hub, deliveries }, shutdown).await
     }
 
     fn deliver(&self, delivery: Delivery) -> Result<(), Full> {
@@ -123,6 +128,12 @@ fn tls_expectation(destination: &Domain, hop: &Hop, transport: Transport) -> Str
 }
 
 impl SipAdapter {
+    /// Reads the users that a changed table lists, the files of their passwords too; of the table nothing else changes without
+    /// a restart.
+    pub fn prepare_users(&self, config: &Config) -> Result<NextUsers, AdapterError> {
+        NextUsers::read(self.users.clone(), config)
+    }
+
     /// RFC 3261 §11: OPTIONS to a domain's server, and what it says.
     async fn probe(&self, domain: &Domain, source: &Domain, hop: &Hop, findings: &mut Findings) {
         let names = expected_names(domain, hop);

@@ -4,8 +4,10 @@ mod adapter;
 pub mod config; // the table [adapter.NAME]
 mod core; // RFC 3261 §8, §17, §18
 pub mod ids; // RFC 3261 §8.1.1
-pub mod mapping;
-mod probe; // RFC 3261 §11 // RFC 7247, RFC 7572
+pub mod mapping; // RFC 7247, RFC 7572
+mod probe; // RFC 3261 §11
+mod users; // RFC 3261 §22
 
 pub use adapter::{SipAdapter, capabilities, new};
 pub use config::Config;
+pub use users::NextUsers;

@@ -68,7 +68,7 @@ const HEADERS: [&str; 11] = [
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    // checks: SEC-003, SIP-008, IM-002, IM-005, IM-008, ADR-003, ADR-016
+    // checks: SEC-003, SIP-008, IM-002, IM-005, IM-008, ADR-003, ADR-016, INV-05
     #[test]
     fn whatever_is_sent_is_a_sound_request_that_says_the_same(operation in operation()) {
         let mut threads = ThreadTable::default();

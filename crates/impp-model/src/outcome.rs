@@ -80,12 +80,28 @@ pub struct Failure {
     pub redirect: Option<crate::Address>,
     /// The far protocol's own code, for an adapter of the same protocol only.
     pub native: Option<Box<NativeCode>>,
+    /// Whether the far side may have taken the operation though it says that it failed; see
+    /// [`may_have_arrived`](Self::may_have_arrived).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub uncertain: bool,
 }
 
 impl Failure {
     /// A failure with the retry class that is usual for its cause, and no details.
     pub fn new(side: Side, cause: Cause) -> Self {
-        Self { side, cause, retry: cause.usual_retry(), text: None, redirect: None, native: None }
+        Self { side, cause, retry: cause.usual_retry(), text: None, redirect: None, native: None, uncertain: false }
+    }
+
+    /// The same failure of a far side that may have taken the operation all the same.
+    #[must_use]
+    pub fn with_doubt(mut self) -> Self {
+        self.uncertain = true;
+        self
+    }
+
+    /// Whether the far side may have taken what failed so: tried again, it must be known for a repeat.
+    pub fn may_have_arrived(&self) -> bool {
+        self.uncertain || matches!(self.cause, Cause::Unconfirmed | Cause::RemoteTimeout)
     }
 
     /// The same failure with words for a person.

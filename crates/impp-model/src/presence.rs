@@ -2,38 +2,77 @@
 
 use crate::{Device, Endpoint, LangText, Sealed, TransId};
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Names a SUBSCRIPTION (RFC 3859 §3.1): unique over time, at least 40 octets are kept.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct SubscriptId(Arc<str>);
+///
+/// One of at most 22 octets takes no memory of its own: there may be hundreds of thousands.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(from = "String")]
+pub struct SubscriptId(IdText);
+
+/// The text of an id, in one form for each.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum IdText {
+    /// Its length, and its octets with zeros behind them.
+    Short(u8, [u8; SHORT]),
+    Long(Arc<str>),
+}
+
+/// As many octets as fit beside the length where the pointer of a longer text would be.
+const SHORT: usize = 22;
 
 impl SubscriptId {
     /// The text as its maker gave it.
     pub fn as_str(&self) -> &str {
-        &self.0
+        match &self.0 {
+            // They were taken from a text as a whole.
+            IdText::Short(length, octets) => {
+                std::str::from_utf8(octets.get(..usize::from(*length)).unwrap_or_default()).unwrap_or_default()
+            }
+            IdText::Long(text) => text,
+        }
     }
 }
 
 impl From<&str> for SubscriptId {
     fn from(text: &str) -> Self {
-        Self(text.into())
+        let mut octets = [0; SHORT];
+        let place = octets.get_mut(..text.len());
+        match (u8::try_from(text.len()), place) {
+            (Ok(length), Some(place)) => {
+                place.copy_from_slice(text.as_bytes());
+                Self(IdText::Short(length, octets))
+            }
+            (Ok(_) | Err(_), _) => Self(IdText::Long(text.into())),
+        }
     }
 }
 
 impl From<String> for SubscriptId {
     fn from(text: String) -> Self {
-        Self(text.into())
+        text.as_str().into()
+    }
+}
+
+impl Serialize for SubscriptId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 
 impl fmt::Display for SubscriptId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for SubscriptId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SubscriptId").field(&self.as_str()).finish()
     }
 }
 
@@ -358,6 +397,17 @@ mod tests {
 
     fn end(address: &str) -> Endpoint {
         Endpoint::bare(address.parse().unwrap())
+    }
+
+    #[test]
+    fn an_id_is_the_same_text_however_long_it_is() {
+        for length in [0, 1, SHORT - 1, SHORT, SHORT + 1, 40] {
+            let text = "\u{fc}".repeat(length / 2) + &"x".repeat(length % 2);
+            let id = SubscriptId::from(text.clone());
+            assert_eq!((id.as_str(), matches!(id.0, IdText::Short(..))), (&*text, length <= SHORT));
+            assert_eq!(serde_json::from_str::<SubscriptId>(&serde_json::to_string(&id).unwrap()).unwrap(), id);
+        }
+        assert_eq!(std::mem::size_of::<Option<SubscriptId>>(), 24);
     }
 
     #[test]

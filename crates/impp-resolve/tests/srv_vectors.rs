@@ -125,7 +125,7 @@ async fn resolve_with(vector: &Value, dns: VectorDns) -> Value {
 
 // checks: AR-01, AR-02, AR-03, AR-04, AR-05, AR-06, AR-07, AR-08, AR-09, AR-11, AR-12, AR-13, AR-14, AR-16, AR-17
 // checks: AR-20, AR-22, AR-24, AR-25, AR-26, AR-30, AR-31, LOC-001, LOC-003, LOC-004, LOC-005, LOC-008, XST-040
-// checks: PR-16
+// checks: PR-16, INV-09
 #[tokio::test]
 async fn every_vector_resolves_as_expected() {
     for vector in vectors() {

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use adapter_api::{Adapter, AdapterError, Context, InstanceName};
+use adapter_api::{Adapter, AdapterError, Context, InstanceName, UserChanges};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -71,14 +71,24 @@ impl Live for adapter_native::NativeAdapter {
     fn prepare(&self, table: &dyn Configured) -> Result<TakeOver, AdapterError> {
         let Some(config) = table.table().downcast_ref() else { return Ok(Box::new(|| None)) };
         let next = self.prepare_users(config)?;
-        Ok(Box::new(move || {
-            let changes = next.take_over();
-            let adapter_native::UserChanges { added, gone, tokens, stayed } = changes;
-            let said = format!("{added} added, {gone} gone, {tokens} with another token, {stayed} as before");
-            changes.any().then_some(("user", said))
-        }))
+        Ok(Box::new(move || users_taken_over(next.take_over())))
     }
 }
+
+impl Live for adapter_sip::SipAdapter {
+    fn prepare(&self, table: &dyn Configured) -> Result<TakeOver, AdapterError> {
+        let Some(config) = table.table().downcast_ref() else { return Ok(Box::new(|| None)) };
+        let next = self.prepare_users(config)?;
+        Ok(Box::new(move || users_taken_over(next.take_over())))
+    }
+}
+
+fn users_taken_over(changes: UserChanges) -> Option<(&'static str, String)> {
+    changes.any().then(|| (USERS, changes.to_string()))
+}
+
+/// The key of the users in the table of an adapter that has any.
+const USERS: &str = "user";
 
 /// What each adapter crate offers under the same names.
 trait Crate: DeserializeOwned + JsonSchema + Clone + Debug + Send + Sync + 'static {
@@ -99,20 +109,24 @@ macro_rules! crates {
         }
     )*};
 }
-crates!(adapter_sip, adapter_xmpp, adapter_xmpp::server, adapter_external, adapter_matrix);
+crates!(adapter_xmpp, adapter_xmpp::server, adapter_external, adapter_matrix);
 
-impl Crate for adapter_native::Config {
-    const LIVE_KEYS: &[&str] = &["user"];
+macro_rules! crates_with_users {
+    ($($name:ident),*) => {$(
+        impl Crate for $name::Config {
+            const LIVE_KEYS: &[&str] = &[USERS];
 
-    fn problems(&self) -> Vec<adapter_api::Problem> {
-        self.problems()
-    }
-
-    fn make(instance: InstanceName, config: Self, context: Context) -> Result<Made, AdapterError> {
-        let adapter = adapter_native::new(instance, config, context)?;
-        Ok(Made { adapter: adapter.clone(), live: Some(adapter) })
-    }
+            fn problems(&self) -> Vec<adapter_api::Problem> {
+                self.problems()
+            }
+            fn make(instance: InstanceName, config: Self, context: Context) -> Result<Made, AdapterError> {
+                let adapter = $name::new(instance, config, context)?;
+                Ok(Made { adapter: adapter.clone(), live: Some(adapter) })
+            }
+        }
+    )*};
 }
+crates_with_users!(adapter_sip, adapter_native);
 
 const fn factory<C: Crate>(type_name: &'static str, example_name: &'static str) -> Factory {
     Factory { type_name, example_name, schema: C::json_schema, read: read_one::<C> }

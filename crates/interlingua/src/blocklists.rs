@@ -7,14 +7,17 @@ use interwork::Blocklist;
 
 use crate::reload::Reloader;
 
-/// Reads all files into one list; the text says which file and line is wrong.
+/// Reads all files into one list; the text says which files and lines are wrong.
 pub(crate) fn read(files: &[PathBuf]) -> Result<Blocklist, String> {
-    let mut all = Blocklist::default();
+    let (mut all, mut wrong) = (Blocklist::default(), Vec::new());
     for file in files {
-        let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
-        all.extend(Blocklist::parse(&text).map_err(|error| format!("{}: {error}", file.display()))?);
+        let text = std::fs::read_to_string(file).map_err(|error| error.to_string());
+        match text.and_then(|text| Blocklist::parse(&text).map_err(|error| error.to_string())) {
+            Ok(list) => all.extend(list),
+            Err(problem) => wrong.push(format!("{}: {problem}", file.display())),
+        }
     }
-    Ok(all)
+    if wrong.is_empty() { Ok(all) } else { Err(wrong.join("; ")) }
 }
 
 /// Reads the files again whenever one changes; a file that cannot be read leaves the list as it was. Never returns.
@@ -51,14 +54,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wrong_file_is_named_with_its_line() {
+    fn wrong_files_are_named_with_their_lines() {
         let folder = tempfile::tempdir().unwrap();
         let (good, bad) = (folder.path().join("good"), folder.path().join("bad"));
         std::fs::write(&good, "a.example\n*.b.example\n").unwrap();
         std::fs::write(&bad, "a.example\n*\n").unwrap();
         assert_eq!(read(std::slice::from_ref(&good)).unwrap().len(), 2);
-        let problem = read(&[good.clone(), bad]).unwrap_err();
-        assert!(problem.contains("bad: line 2"), "{problem}");
+        let problem = read(&[good.clone(), bad, folder.path().join("missing")]).unwrap_err();
+        assert!(problem.contains("bad: neither") && problem.contains("line 2 \"*\"; "), "{problem}");
+        assert!(problem.contains("missing: "), "{problem}");
         let before = stamps(std::slice::from_ref(&good));
         std::fs::write(&good, "a.example\n").unwrap();
         assert_ne!(stamps(&[good]), before);

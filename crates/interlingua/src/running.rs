@@ -29,7 +29,7 @@ use crate::config::{AdminListen, Checked};
 use crate::doctor::Practice;
 use crate::gateway::{Gateway, domains_of};
 use crate::reload::Reloader;
-use crate::stored::{Stored, flush};
+use crate::stored::{Place, Stored, flush};
 
 /// A gateway whose adapters have been started.
 pub(crate) struct Running {
@@ -106,7 +106,7 @@ impl Running {
             background.spawn(transport::acme::keep(acme_settings(acme), tls.clone()));
         }
         if let Some(archive) = &checked.config.archive {
-            let clerk = Clerk::new(archive, checked.config.gateway.data_dir.as_ref(), core.clone())?;
+            let clerk = Clerk::new(archive, Place::of(&checked.config.gateway).as_ref(), core.clone())?;
             background.spawn(clerk.run());
         }
         #[cfg(feature = "otel")]
@@ -206,10 +206,10 @@ impl Running {
     ) -> anyhow::Error {
         match ended {
             Ok((name, Err(error))) => {
-                let (key, remedy) = if let AdapterError::Listen { listen, .. } = &error {
+                let (key, remedy) = if let AdapterError::Listen { listen, source } = &error {
                     let config = self.reloader.running();
                     let key = listen_key(config.adapter.get(name.as_str()), &name, listen);
-                    (key, "choose another address, or stop what listens there")
+                    (key, transport::listen_remedy(source))
                 } else {
                     (format!("adapter.{name}"), "correct the key; `interlingua check` says more")
                 };
@@ -265,14 +265,20 @@ async fn serve_admin(
     background: &mut JoinSet<()>,
 ) -> Result<AdminListen> {
     let listen = &checked.config.admin.listen;
-    let remedy = || format!("admin.listen = \"{listen}\": choose another address, or stop what listens there");
+    let in_the_way = || {
+        let remedy = "stop who listens there, or name a file in a folder that the gateway may write to";
+        format!("admin.listen = \"{listen}\": {remedy}")
+    };
     let (listener, at) = match listen {
         AdminListen::Network(address) => {
-            let listener = TcpListener::bind(address).await.with_context(remedy)?;
+            let listener = TcpListener::bind(address).await.map_err(|error| {
+                let remedy = transport::listen_remedy(&error);
+                anyhow::Error::new(error).context(format!("admin.listen = \"{listen}\": {remedy}"))
+            })?;
             let address = listener.local_addr()?;
             (ops::Listener::Tcp(listener), AdminListen::Network(address))
         }
-        AdminListen::Socket(path) => (ops::Listener::Unix(bind_socket(path).with_context(remedy)?), listen.clone()),
+        AdminListen::Socket(path) => (ops::Listener::Unix(bind_socket(path).with_context(in_the_way)?), listen.clone()),
     };
     background.spawn(async move {
         let stopped = async move {
@@ -303,6 +309,9 @@ struct Observer {
     closed: parking_lot::Mutex<BTreeMap<InstanceName, usize>>,
     changes: watch::Sender<Vec<Listener>>,
 }
+
+/// Listeners that are shown: more than any configuration has, and what an adapter's process tells without end goes no further.
+const MAX_LISTENERS: usize = 256;
 
 /// How readiness calls what it awaits.
 const LISTENERS: &str = "listeners of ";
@@ -380,13 +389,18 @@ impl HubCore for Observer {
         self.core.commit();
     }
 
-    fn owe(&self, adapter: &InstanceName, word: DispositionOperation, done: StateDone) {
-        self.core.owe(adapter, word, done);
+    fn owe(&self, adapter: &InstanceName, word: DispositionOperation, repeat: bool, done: StateDone) {
+        self.core.owe(adapter, word, repeat, done);
     }
 
     fn listening(&self, adapter: &InstanceName, transport: &str, address: SocketAddr) {
         self.one_more_open(adapter);
         let listener = Listener { adapter: adapter.clone(), transport: transport.to_owned(), address };
-        self.changes.send_modify(|listeners| listeners.push(listener));
+        self.changes.send_modify(|listeners| {
+            // An adapter's process that starts again tells the same again.
+            if listeners.len() < MAX_LISTENERS && !listeners.contains(&listener) {
+                listeners.push(listener);
+            }
+        });
     }
 }

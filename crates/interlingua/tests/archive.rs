@@ -35,7 +35,12 @@ struct World {
 impl World {
     /// Carol, whose device takes what she sends to herself.
     fn start(folder: tempfile::TempDir, archive: &str) -> Self {
-        let head = HEAD.replacen("[admin]", "data_dir = \"data\"\n[admin]", 1);
+        Self::start_storing(folder, "", archive)
+    }
+
+    /// With more keys about what is stored.
+    fn start_storing(folder: tempfile::TempDir, keys: &str, archive: &str) -> Self {
+        let head = HEAD.replacen("[admin]", &format!("data_dir = \"data\"\n{keys}\n[admin]"), 1);
         let mut gateway = Gateway::start_in(folder, &format!("{head}{NATIVE}[archive]\n{archive}\n"));
         gateway.until("ready");
         let native = format!("http://{}", gateway.address("listening", "adapter_native"));
@@ -183,6 +188,39 @@ fn spooled_records_survive_the_gateway_and_come_in_their_order() {
     while std::fs::metadata(&spool).unwrap().len() > 0 {
         thread::sleep(Duration::from_millis(20));
     }
+}
+
+#[test]
+fn a_spool_under_a_key_says_nothing_and_forgets_whom_the_store_forgets() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("data.key"), "ab".repeat(32)).unwrap();
+    let socket = folder.path().join("archive.sock");
+    let to = format!("to = \"unix:{}\"\nwhen_away = \"spool\"\ncontent = true", socket.display());
+    let key = "data_key_file = \"data.key\"";
+    let mut world = World::start_storing(folder, key, &to);
+    for body in ["the first words", "the second words"] {
+        assert_ne!(text(&world.send(body), "status"), "refused");
+    }
+    let root = world.gateway.folder.as_ref().unwrap().path().to_owned();
+    let spool = root.join("data/archive.spool");
+    while std::fs::read_to_string(&spool).unwrap_or_default().lines().count() < 2 {
+        thread::sleep(Duration::from_millis(20));
+    }
+    world.gateway.child.kill().unwrap();
+    world.gateway.child.wait().unwrap();
+    let folder = world.gateway.folder.take().unwrap();
+    drop(world);
+    let octets = std::fs::read_to_string(&spool).unwrap();
+    assert!(!["carol", "words", "taken", "{"].iter().any(|said| octets.contains(said)), "{octets}");
+
+    let config = root.join("gateway.toml");
+    let forgotten = run(&["store", "forget", "carol@native.example", "--config", config.to_str().unwrap(), "--json"]);
+    assert!(forgotten.code == 0 && forgotten.json()["records"].as_u64() >= Some(2), "{}", forgotten.stderr);
+    assert_eq!(std::fs::metadata(&spool).unwrap().len(), 0);
+    let records = consumer(socket);
+    let world = World::start_storing(folder, key, &to);
+    world.send("the third words");
+    assert_eq!(bodies(&[records.recv_timeout(PATIENCE).unwrap()]), ["the third words"]);
 }
 
 /// A file that holds one line and takes no more.

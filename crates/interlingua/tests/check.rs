@@ -409,6 +409,7 @@ fn check_with_files(toml: &str) -> Value {
     run(&["check", "--config", file.to_str().unwrap(), "--json"]).json()
 }
 
+// checks: CMPN-005
 #[test]
 fn each_thing_that_is_legal_and_unwise_is_a_warning_of_its_own() {
     let trusted = "trusted = [\"127.0.0.1/32\"]\n";
@@ -434,12 +435,12 @@ fn each_thing_that_is_legal_and_unwise_is_a_warning_of_its_own() {
             "adapter.xmpp.peer[0].acknowledge",
             "nobody hears",
         ),
-        (format!("{sound}[delivery]\nnotice = \"off\"\n"), "delivery.notice", "hear of no failure"),
         (
-            format!("{sound}[archive]\nto = \"http://127.0.0.1/\"\nwhen_away = \"spool\"\n"),
-            "archive.when_away",
-            "addresses too, is not encrypted",
+            format!("{sound}{}", office.replace("127.0.0.1:5347", "192.0.2.1:5347")),
+            "adapter.office.connect",
+            "has no TLS",
         ),
+        (format!("{sound}[delivery]\nnotice = \"off\"\n"), "delivery.notice", "hear of no failure"),
         (format!("{sound}{}", tls("old")), "tls.certificates[0].certificate", "expired"),
         (format!("{sound}{servers}{}", tls("other")), "domain[0].name", "no certificate names sip.example"),
     ] {

@@ -68,6 +68,7 @@ impl Adapter for Sender {
             message: InstantMessage { id: Some("m1".into()), ..InstantMessage::new(Content::text("hi")) },
         };
         let provenance = Arc::new(Provenance {
+            may_repeat: false,
             adapter: hub.instance().clone(),
             peer: "peer.example".into(),
             proof: SourceProof::Secret,

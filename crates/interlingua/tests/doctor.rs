@@ -274,6 +274,8 @@ fn a_gateway_that_cannot_be_asked_is_not_passed_over() {
         let run = lab.doctor(&[]);
         let (code, error) = (run.code, text(&run.json(), "error").to_owned());
         assert!(code != 0 && error.contains("a gateway answers at") && error.contains("--apart"), "{status}: {error}");
+        let flags = ["--token-file", "--admin"].iter().any(|flag| error.contains(flag));
+        assert!(!flags && error.contains("admin."), "keys of the file, for doctor has no such flags: {error}");
         assert_eq!(lab.doctor(&["--apart"]).code, 0, "{status}");
     }
 }

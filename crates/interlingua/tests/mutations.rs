@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use common::repository;
@@ -84,4 +85,44 @@ fn a_thousand_mutated_configurations_are_judged_without_breaking_down() {
         }
     }
     assert!(refused > 300, "{refused}");
+}
+
+/// The reference with every key in force: all tables of all adapters, those that are added later, too.
+fn everything() -> String {
+    let reference = std::fs::read_to_string(repository("configs/reference.toml")).unwrap();
+    let lines = reference.lines().filter(|line| !line.starts_with("##"));
+    lines.map(|line| format!("{}\n", line.trim_start_matches("# "))).collect()
+}
+
+/// A key without the places in its lists.
+fn general(key: &str) -> String {
+    key.split('.').filter_map(|part| part.split('[').next()).collect::<Vec<_>>().join(".")
+}
+
+#[test]
+fn mutations_of_every_table_are_judged_and_each_table_is_met() {
+    // Reading the system's authorities takes longer than all the rest.
+    let text = everything().replace("\"system\"", "\"ca.pem\"");
+    let value: toml::Table = text.parse().unwrap();
+    let mut awaited: BTreeSet<String> = BTreeSet::new();
+    for (name, table) in &value {
+        let below = table.as_table().filter(|_| name == "adapter");
+        match below {
+            Some(adapters) => awaited.extend(adapters.keys().map(|adapter| format!("adapter.{adapter}"))),
+            None => drop(awaited.insert(name.clone())),
+        }
+    }
+    awaited.extend(["domain.echo", "domain.canary_every", "trace.otlp_endpoint", "archive.to"].map(str::to_owned));
+    let (mut draw, mut met) = (Draw(11), BTreeSet::new());
+    for _ in 0..400 {
+        let text = mutated(&text, &mut draw);
+        let Err(report) = load_text(&text, Path::new("/nowhere/gateway.toml")) else { panic!("{text}") };
+        assert!(report.text().contains("remedy: "), "{text}");
+        for problem in &report.problems {
+            assert!(!problem.problem.is_empty() && !problem.remedy.is_empty(), "{problem:?}");
+            met.insert(general(&problem.key.to_string()));
+        }
+    }
+    awaited.retain(|key| !met.iter().any(|found| found == key || found.starts_with(&format!("{key}."))));
+    assert!(awaited.is_empty(), "nothing was found wrong in {awaited:?}");
 }

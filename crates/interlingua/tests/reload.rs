@@ -136,21 +136,21 @@ fn native_users_come_go_and_change_their_tokens_while_those_who_stay_are_connect
     world.write(&config(&user("dave")));
     let done = world.reload().json();
     assert_eq!((names(&done["applied"]), names(&done["restart"])), (vec!["adapter.native.user"], vec![]), "{done}");
-    assert_eq!(names(&done["details"]), ["adapter.native.user: 1 added, 0 gone, 0 with another token, 1 as before"]);
+    assert_eq!(names(&done["details"]), ["adapter.native.user: 1 added, 0 gone, 0 changed, 1 as before"]);
     assert_eq!(send("d4ve", "two"), 0, "carol's stream is the one from before");
     let watched = String::from_utf8(watching.wait_with_output().unwrap().stdout).unwrap();
     assert_eq!(watched.lines().count(), 2, "{watched}");
     // The file of the same name has another token.
     token("dave", "n3w");
     let done = world.reload().json();
-    assert_eq!(names(&done["details"]), ["adapter.native.user: 0 added, 0 gone, 1 with another token, 1 as before"]);
+    assert_eq!(names(&done["details"]), ["adapter.native.user: 0 added, 0 gone, 1 changed, 1 as before"]);
     assert_eq!(names(&done["applied"]), ["adapter.native.user"]);
     let as_dave = |token: &str| run(&["send", "alice@sip.example", "x", "--server", &native, "--token", token]).stderr;
     assert!(as_dave("d4ve").contains("token"), "{}", as_dave("d4ve"));
     world.write(&config(""));
     assert_eq!(
         names(&world.reload().json()["details"]),
-        ["adapter.native.user: 0 added, 1 gone, 0 with another token, 1 as before"]
+        ["adapter.native.user: 0 added, 1 gone, 0 changed, 1 as before"]
     );
     assert!(as_dave("n3w").contains("token"), "{}", as_dave("n3w"));
     assert_eq!(names(&world.reload().json()["applied"]), Vec::<&str>::new(), "nothing has changed since");

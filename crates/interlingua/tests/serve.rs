@@ -8,11 +8,11 @@ mod serving;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
-use std::sync::mpsc;
 use std::time::Duration;
 
 use common::{command, run, text};
 use serde_json::Value;
+use serving::component::component;
 use serving::{ADMIN, CAROL, Gateway, HEAD};
 
 /// The configuration of most tests here.
@@ -125,57 +125,6 @@ fn a_component_link_that_was_never_up_keeps_it_from_being_ready() {
     assert_eq!(gateway.exit_code(), Some(0));
 }
 
-/// An XMPP server that takes one component and tells what messages it is sent.
-fn component_server(listener: TcpListener) -> mpsc::Receiver<String> {
-    let (bodies, received) = mpsc::channel();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let bodies = bodies.clone();
-            // Connections of a process that was killed end by themselves.
-            std::thread::spawn(move || serve_component(stream.unwrap(), &bodies));
-        }
-    });
-    received
-}
-
-fn serve_component(mut stream: TcpStream, bodies: &mpsc::Sender<String>) -> Option<()> {
-    let between = |text: &str, before: &str, after: &str| {
-        let rest = text.split_once(before)?.1;
-        Some(rest.split_once(after)?.0.to_owned())
-    };
-    let (mut seen, mut buffer) = (String::new(), [0; 4096]);
-    write!(stream, "<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams' from='native.example' id='1'>").ok()?;
-    let mut open = false;
-    loop {
-        let read = stream.read(&mut buffer).ok().filter(|read| *read > 0)?;
-        seen.push_str(std::str::from_utf8(&buffer[..read]).ok()?);
-        if !open && let Some((_, rest)) = seen.split_once("</handshake>") {
-            seen = rest.to_owned();
-            open = true;
-            write!(stream, "<handshake/>").ok()?;
-        }
-        while open && let Some(end) = seen.find("</message>").map(|at| at + 10).into_iter().chain(ping_end(&seen)).min()
-        {
-            let stanza: String = seen.drain(..end).collect();
-            if stanza.contains("<message") {
-                bodies.send(between(&stanza, "<body>", "</body>")?).ok()?;
-            } else {
-                let attribute = |name: &str| {
-                    between(&stanza, &format!(" {name}='"), "'")
-                        .or_else(|| between(&stanza, &format!(" {name}=\""), "\""))
-                };
-                let (id, to) = (attribute("id")?, attribute("to")?);
-                write!(stream, "<iq type='result' id='{id}' from='{to}' to='native.example'/>").ok()?;
-            }
-        }
-    }
-}
-
-fn ping_end(seen: &str) -> Option<usize> {
-    let start = seen.find("<iq")?;
-    Some(start + seen.get(start..)?.find("</iq>")? + 5)
-}
-
 const SPOOLING: &str = r#"
 [adapter.office]
 type = "xmpp-component"
@@ -213,6 +162,11 @@ fn what_was_accepted_survives_a_kill_and_arrives_once_in_order() {
     let queue = |action: &[&str]| run(&[&["queue"], action, &as_admin[..]].concat());
     let listed = queue(&[]).json();
     let last = text(&listed["entries"][4], "entry").to_owned();
+    let first = text(&listed["entries"][0], "entry");
+    let behind = format!("entry {first}, which is before it between the same two addresses");
+    assert_eq!(text(&listed["entries"][1], "waits_for"), behind, "{listed:#}");
+    let in_words = run(&["queue", "--admin", &admin, "--token-file", token.to_str().unwrap()]).stdout;
+    assert!(in_words.contains(&format!("waits_for: {behind}")), "{in_words}");
     assert_eq!((&listed["total"], text(&listed["entries"][4], "state")), (&Value::from(5), "waiting"));
     assert_eq!((queue(&["retry", &last]).code, queue(&["delete", &last]).code), (0, 0));
     assert_eq!(queue(&["delete", "ffff"]).code, 1);
@@ -225,7 +179,7 @@ fn what_was_accepted_survives_a_kill_and_arrives_once_in_order() {
     assert_eq!(waiting("gateway"), 1);
 
     let folder = gateway.kill();
-    let received = component_server(listener);
+    let received = component(listener).0;
     let mut gateway = Gateway::start_in(folder, &config);
     for text in ["one", "two", "three", "four"] {
         assert_eq!(received.recv_timeout(Duration::from_secs(60)).unwrap(), text);
@@ -254,7 +208,9 @@ fn a_start_that_fails_names_the_key_and_the_remedy() {
     std::fs::write(folder.path().join("admin.token"), ADMIN).unwrap();
     let native = config().replace("listen = \"127.0.0.1:0\"\n[[adapter", &format!("listen = \"{address}\"\n[[adapter"));
     let admin = config().replacen("127.0.0.1:0", &address, 1);
-    for (config, key) in [(native, "adapter.native"), (admin, "admin.listen")] {
+    let sip = config().replacen("\"tcp:127.0.0.1:0\"", &format!("\"ws:{address}\", \"tcp:127.0.0.1:0\""), 1);
+    for (config, key) in [(native, "adapter.native.listen:"), (admin, "admin.listen"), (sip, "adapter.sip.listen[1]:")]
+    {
         std::fs::write(&file, config).unwrap();
         let failed = run(&["serve", "--config", file.to_str().unwrap()]);
         assert_eq!(failed.code, 1, "{}", failed.stderr);

@@ -270,7 +270,7 @@ fn presence_comes_back_from_every_form() {
     assert!(object.starts_with(head), "{object}");
 }
 
-// checks: PRS-047, PD-24, PR-15
+// checks: PRS-047, PD-24, PR-15, INV-01
 #[test]
 fn documents_pass_between_pidf_speakers_in_their_own_octets() {
     let document = "<?xml version='1.0'?>\n<!-- mine --><presence xmlns='urn:ietf:params:xml:ns:pidf' entity='pres:a@example.com'>\

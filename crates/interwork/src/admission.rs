@@ -105,6 +105,7 @@ mod tests {
             same_network: |a: &InstanceName, b: &InstanceName| a == b,
         };
         let provenance = Provenance {
+            may_repeat: false,
             adapter: "office".into(),
             peer: "peer.example".into(),
             proof: SourceProof::Secret,

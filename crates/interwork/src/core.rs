@@ -32,7 +32,7 @@ use adapter_api::{
     Settle, Settlement, SourceProof, StateDone, Token, TraceId,
 };
 use arc_swap::ArcSwap;
-use impp_model::{Address, Cause, DispositionOperation, Failure, Kind, Operation, Outcome, Side};
+use impp_model::{Address, Cause, DispositionOperation, Failure, Operation, Outcome, Side};
 use impp_resolve::Dns;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
@@ -40,7 +40,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant, SystemTime};
-use store::{Ledger, StoreError, Timestamp};
+use store::{Ledger, LedgerError, StoreError, Timestamp};
 use tokio::sync::watch;
 
 /// The hub. One for each process; adapters see it as [`Hub`].
@@ -218,9 +218,9 @@ impl Core {
         self.storage.ledger.store().failure()
     }
 
-    /// Why nothing new can be stored at present: the store has failed, or its disk is down to the reserve.
-    pub fn store_refusal(&self) -> Option<StoreError> {
-        self.storage.ledger.store().refuses()
+    /// Why nothing new can be stored at present: the store has failed, its disk is down to the reserve, or the ledger is full.
+    pub fn store_refusal(&self) -> Option<LedgerError> {
+        self.storage.ledger.refuses()
     }
 
     /// The ledger's time.
@@ -394,12 +394,25 @@ impl Core {
         self.next_trace.load(Relaxed)
     }
 
-    /// Counts and traces what became of an operation of presence on its way in.
-    pub(crate) fn presence_done(&self, trace: TraceId, kind: Kind, near: &InstanceName, outcome: &Outcome) {
-        let (outcome_label, reason) = (outcome.label(), outcome.reason());
+    /// Hands an operation of presence to those who know who watches whom.
+    fn submit_presence(&self, trace: TraceId, operation: Operation, near: &InstanceName, settle: Settle) {
+        let refused = self.presence.submit(trace, Box::new(operation), near.clone(), settle);
+        let Err((operation, settle, cause)) = refused else { return };
+        if cause == Cause::Overload {
+            self.counters.queue_full();
+        }
+        let outcome = Outcome::from(Failure::new(Side::Ours, cause));
+        self.presence_done(trace, &operation, near, &outcome);
+        settle.settle(outcome);
+    }
+
+    /// Counts, archives and traces what became of an operation of presence on its way in.
+    pub(crate) fn presence_done(&self, trace: TraceId, operation: &Operation, near: &InstanceName, outcome: &Outcome) {
+        let (label, reason, kind) = (outcome.label(), outcome.reason(), operation.kind());
         let (adapter, direction) = (near.clone(), Direction::In);
-        self.counters.operation(OperationKey { adapter, direction, kind, outcome: outcome_label, reason });
-        self.end_trace(trace, outcome_label, outcome, None);
+        self.counters.operation(OperationKey { adapter, direction, kind, outcome: label, reason });
+        self.archive_end(trace, label, outcome, operation, true);
+        self.note_end(trace, label, outcome, None);
     }
 }
 
@@ -422,7 +435,7 @@ impl HubCore for Core {
             self.archive_other(trace, &operation, &provenance);
         }
         if admitted.is_ok() && operation.kind().is_presence() {
-            self.presence.submit(trace, operation, provenance.adapter.clone(), settle);
+            self.submit_presence(trace, operation, adapter, settle);
             return trace;
         }
         let waiting = Waiting {
@@ -433,7 +446,7 @@ impl HubCore for Core {
             owner: Owner::Sender(settle),
             since: now(),
             once: None,
-            repeat: false,
+            repeat: provenance.may_repeat,
         };
         match (admitted, &*waiting.operation) {
             (Ok(()), Operation::Message(_)) => {
@@ -503,8 +516,8 @@ impl HubCore for Core {
         self.commit_young();
     }
 
-    fn owe(&self, _: &InstanceName, word: DispositionOperation, done: StateDone) {
-        self.take_over(word, done);
+    fn owe(&self, _: &InstanceName, word: DispositionOperation, repeat: bool, done: StateDone) {
+        self.take_over(word, repeat, done);
     }
 
     fn listening(&self, _: &InstanceName, _: &str, _: SocketAddr) {}

@@ -99,11 +99,13 @@ impl Core {
         turn.after(self.config.delivery.expiry.max(PATIENCE))
     }
 
-    /// Takes over word of a failure that an adapter could not get through; `done` hears whether it is on disk.
-    pub(crate) fn take_over(&self, word: DispositionOperation, done: StateDone) {
+    /// Takes over word of a failure that an adapter could not get through, or does not know whether it has; `done` hears whether
+    /// it is on disk.
+    pub(crate) fn take_over(&self, word: DispositionOperation, repeat: bool, done: StateDone) {
         let trace = self.new_trace_id();
         tracing::debug!(%trace, to = word.destination.address.domain().as_str(), "an error waits for its way back");
-        self.tell_and_then(self.own_entry(Operation::Disposition(Box::new(word)), trace.0, Origin::Gateway), done);
+        let entry = self.own_entry(Operation::Disposition(Box::new(word)), trace.0, Origin::Gateway);
+        self.tell_and_then(Entry { attempts: u32::from(repeat), uncertain: repeat, ..entry }, done);
     }
 
     /// Tells the senders of messages that wait for long, each once.
@@ -164,8 +166,9 @@ impl Core {
 
     /// The same; `done` hears whether the word is on disk.
     fn tell_and_then(&self, entry: Entry, done: StateDone) {
-        let Some(core) = self.me() else { return };
-        let (once, trace) = (Arc::new(entry.operation.clone()), TraceId(entry.trace));
+        // The gateway has stopped: whoever waits for word keeps what it is about.
+        let Some(core) = self.me() else { return done(false) };
+        let (once, trace, repeat) = (Arc::new(entry.operation.clone()), TraceId(entry.trace), entry.uncertain);
         let operation = once.clone();
         // The ledger may refuse at once, and then does not call back.
         let done = Arc::new(Mutex::new(Some(done)));
@@ -178,19 +181,19 @@ impl Core {
         let appended = move |result: Result<_, _>| {
             match result {
                 Ok(_) => core.retries.look(),
-                Err(_) => core.tell_at_once(trace, operation),
+                Err(_) => core.tell_at_once(trace, operation, repeat),
             }
             tell(&later, result.is_ok());
         };
         if self.storage.ledger.append(&entry, Urgency::Urgent, appended).is_err() {
-            self.tell_at_once(trace, once);
+            self.tell_at_once(trace, once, repeat);
             tell(&done, false);
         }
     }
 
-    fn tell_at_once(&self, trace: TraceId, operation: Arc<Operation>) {
+    fn tell_at_once(&self, trace: TraceId, operation: Arc<Operation>, repeat: bool) {
         let (owner, near) = (Owner::Nobody, InstanceName::from(OWN_NAME));
-        self.route(Waiting { trace, operation, near, peer: "".into(), owner, since: now(), once: None, repeat: false });
+        self.route(Waiting { trace, operation, near, peer: "".into(), owner, since: now(), once: None, repeat });
     }
 
     /// Whether an entry warns that another waits, which does not any longer.

@@ -55,7 +55,7 @@ impl Core {
     }
 
     fn entered(&self, waiting: Waiting, key: OnceKey) -> Waiting {
-        let repeat = self.may_have_been_sent(&waiting.near);
+        let repeat = waiting.repeat || self.may_have_been_sent(&waiting.near);
         Waiting { once: Some(key), repeat, ..waiting }
     }
 

@@ -185,6 +185,7 @@ mod tests {
         let configuration = configuration(&[("local.example", "office")]);
         let operation = message(from, "b@local.example");
         let provenance = Provenance {
+            may_repeat: false,
             adapter: "sip".into(),
             peer: "peer".into(),
             proof,

@@ -449,7 +449,7 @@ mod tests {
         );
     }
 
-    // checks: CMP-022
+    // checks: CMP-022, XEX-003
     #[test]
     fn xep0333_a_marker_speaks_of_the_messages_before_it() {
         let (_, asked) = asked();

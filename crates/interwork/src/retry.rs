@@ -1,4 +1,4 @@
-//! Which failures may pass, and what a failed try proves.
+//! Which failures may pass.
 
 use impp_model::{Cause, Failure, Retry, Side};
 use std::time::Duration;
@@ -17,11 +17,6 @@ pub(crate) fn is_retryable(failure: &Failure) -> bool {
 /// The same for what was accepted before: want of room here passes, too.
 pub(crate) fn may_pass(failure: &Failure) -> bool {
     is_retryable(failure) || (failure.cause == Cause::Overload && failure.retry != Retry::Never)
-}
-
-/// Whether the far side may have taken what failed so.
-pub(crate) fn may_have_arrived(failure: &Failure) -> bool {
-    matches!(failure.cause, Cause::Unconfirmed | Cause::RemoteTimeout)
 }
 
 /// How long the far side itself asked to wait.

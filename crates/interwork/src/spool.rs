@@ -3,7 +3,7 @@
 use crate::core::{Core, now};
 use crate::ending::{Ended, may_be_reversed, recall};
 use crate::inflight::Held;
-use crate::retry::{asked_for, is_retryable, may_have_arrived, may_pass};
+use crate::retry::{asked_for, is_retryable, may_pass};
 use crate::waiting::{Owner, Try, Waiting};
 use adapter_api::{InstanceName, Settle, TraceId};
 use bytes::Bytes;
@@ -234,7 +234,7 @@ impl Core {
             // XEP-0334 §4.3: it is not kept; without the spool it fails as it would have.
             return self.close(&parked.held.ended(), parked.near, parked.failure.into());
         }
-        let arrived = parked.held.repeat || (parked.attempts > 0 && may_have_arrived(&parked.failure));
+        let arrived = parked.held.repeat || (parked.attempts > 0 && parked.failure.may_have_arrived());
         let mut entry = self.entry(&parked.held, Class::Spool, parked.attempts, arrived);
         if parked.attempts > 0 {
             entry.next_try = self.next_try(parked.attempts, &parked.failure);
@@ -263,7 +263,7 @@ impl Core {
     /// What a sender hears when the ledger refuses his message: that there is no room, which passes, unless it may have
     /// arrived all the same.
     fn refusal(&self, error: &LedgerError, failure: Failure) -> Failure {
-        if !error.is_overload() || may_have_arrived(&failure) {
+        if !error.is_overload() || failure.may_have_arrived() {
             return failure;
         }
         self.counters.queue_full();
@@ -319,7 +319,7 @@ impl Core {
 
     pub(crate) fn postpone(&self, seq: Seq, attempts: u32, failure: &Failure) -> Result<(), LedgerError> {
         let next_try = self.next_try(attempts, failure);
-        self.storage.ledger.postpone(seq, next_try, may_have_arrived(failure), Some(failure.cause))
+        self.storage.ledger.postpone(seq, next_try, failure.may_have_arrived(), Some(failure.cause))
     }
 
     /// A try of an entry has ended.

@@ -60,6 +60,7 @@ async fn what_may_not_pass_is_refused_before_any_lookup() {
 async fn there_is_no_open_relay() {
     let world = world(Table::new(PLENTY), PLENTY);
     let stranger = Arc::new(Provenance {
+        may_repeat: false,
         adapter: "xmpp".into(),
         peer: "server.example".into(),
         proof: SourceProof::Secret,
@@ -169,7 +170,7 @@ async fn a_domain_in_two_networks_has_two_names_and_each_network_its_own() {
         let domain = impp_model::Domain::parse_host("example.com").unwrap();
         let speaks_for = SpeaksFor::Domains([domain].into());
         let (adapter, proof) = (adapter.into(), SourceProof::TrustedAddress);
-        Arc::new(Provenance { adapter, peer: "p".into(), proof, speaks_for })
+        Arc::new(Provenance { may_repeat: false, adapter, peer: "p".into(), proof, speaks_for })
     };
     let (settle, _held) = settle_channel();
     world.core.submit(message("alice@example.com", "bob@example.com", "1"), speaks("sip"), settle);

@@ -304,3 +304,18 @@ async fn a_hop_that_returns_is_drained_at_twice_its_rate_while_live_messages_pas
     }
     running.abort();
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_its_peer_may_have_sent_before_is_flagged() {
+    let world = world(Table::new(0), PLENTY);
+    for may_repeat in [true, false] {
+        let by = Arc::new(adapter_api::Provenance { may_repeat, ..(*from_xmpp()).clone() });
+        let text = may_repeat.to_string();
+        let outcome = world.submit("b@xmpp.example", "a@sip.example", &text, by);
+        let delivery = one(&world.sip);
+        assert_eq!(delivery.repeat, may_repeat);
+        delivery.settle(DELIVERED);
+        assert_eq!(outcome.await, Ok(DELIVERED));
+    }
+    assert_eq!(world.core.counters().repeats_total(), 1);
+}

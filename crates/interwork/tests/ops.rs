@@ -39,6 +39,7 @@ fn hub(resolves: bool) -> World {
 
 fn by(adapter: &str, domain: &str) -> Arc<Provenance> {
     Arc::new(Provenance {
+        may_repeat: false,
         adapter: adapter.into(),
         peer: "peer".into(),
         proof: SourceProof::Secret,

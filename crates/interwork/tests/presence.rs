@@ -7,10 +7,10 @@ mod common;
 use adapter_api::{Delivery, DomainPattern, InstanceName, Provenance, SourceProof, SpeaksFor};
 use common::{PLENTY, Shelf, Table, World, failure, publishing, world_on};
 use impp_model::{
-    AuthorizeOperation, Basic, Cause, Device, EndReason, Endpoint, News, NotifyOperation, Operation, Outcome,
+    AuthorizeOperation, Basic, Cause, Device, EndReason, Endpoint, Kind, News, NotifyOperation, Operation, Outcome,
     PresenceInfo, PresenceTuple, Proof, Standing, SubscribeOperation, Wish,
 };
-use interwork::{Direction, Subscription};
+use interwork::{Archive, ArchiveEvent, Direction, Subscription, WhenAway};
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Limits, MemoryStore, SteadyClock};
@@ -47,6 +47,7 @@ fn fresh() -> Running {
 impl Running {
     async fn submit(&self, adapter: &str, operation: Operation) -> Outcome {
         let provenance = Provenance {
+            may_repeat: false,
             adapter: InstanceName::from(adapter),
             peer: "peer".into(),
             proof: SourceProof::Secret,
@@ -197,6 +198,28 @@ async fn rfc8048_s5_3_a_watcher_for_a_time_gets_whole_documents() {
     assert_eq!((only.authorization, only.state, only.subscriptions), ("granted", "idle", 0));
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_archive_hears_of_presence_when_it_is_taken_and_what_became_of_it() {
+    let hub = fresh();
+    let archive = Arc::new(Archive::new(vec![Kind::Subscribe], WhenAway::Continue));
+    hub.world.core.archive_to(archive.clone());
+    assert_eq!(hub.submit("xmpp", subscribe(JULIET, ROMEO, "x", Wish::Standing)).await, ok());
+    assert_ne!(hub.submit("xmpp", subscribe(JULIET, JULIET, "y", Wish::Standing)).await, ok());
+    hub.next(&hub.world.sip).await;
+    let records = archive.batch(usize::MAX).await;
+    let events: Vec<_> = records
+        .iter()
+        .map(|record| match &record.event {
+            ArchiveEvent::Taken(..) => "taken",
+            ArchiveEvent::Ended(what, _) => what,
+        })
+        .collect();
+    assert_eq!(events, ["taken", "delivered", "taken", "failed", "delivered"]);
+    let traces: Vec<_> = records.iter().map(|record| record.trace).collect();
+    assert_eq!((traces[0], traces[2]), (traces[1], traces[3]));
+    assert!(!traces[..4].contains(&traces[4]), "what the hub has sent for it is an operation of its own");
+}
+
 // checks: PR-06, PRS-001
 // checks: REQ-5.2.2
 #[tokio::test(start_paused = true)]
@@ -301,6 +324,30 @@ async fn what_cannot_be_stored_has_not_happened_and_an_end_needs_no_room() {
     assert_eq!(hub.next(&hub.world.sip).await, ["cancel juliet@xmpp.example -> romeo@sip.example"]);
     hub.next(&hub.world.xmpp).await;
     assert!(hub.subscriptions().await.is_empty());
+    store.set_free(u64::MAX);
+    assert_eq!(hub.submit("xmpp", subscribe(JULIET, ROMEO, "x", Wish::Standing)).await, ok());
+    assert_eq!(store.reopen().unwrap().1.gaps, [], "the store's sums hold");
+}
+
+// checks: PR-06
+#[tokio::test(start_paused = true)]
+async fn who_begins_and_ends_again_and_again_leaves_the_store_whole() {
+    let hub = fresh();
+    for _ in 0..3 {
+        for who in [JULIET, "nurse@xmpp.example"] {
+            assert_eq!(hub.submit("xmpp", subscribe(who, ROMEO, "x", Wish::Standing)).await, ok());
+        }
+        hub.next(&hub.world.sip).await;
+        assert_eq!(hub.submit("xmpp", subscribe(JULIET, ROMEO, "x", Wish::Cancel)).await, ok());
+        hub.next(&hub.world.sip).await;
+        while hub.subscriptions().await.len() > 1 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    let (again, opened) = hub.world.store.reopen().unwrap();
+    assert_eq!(opened.gaps, [], "each record was counted once");
+    let later = start(&Arc::new(again), SteadyClock::start());
+    assert_eq!(later.subscriptions().await.len(), 1);
 }
 
 // checks: PR-06
@@ -472,6 +519,7 @@ async fn what_answers_our_own_subscription_is_not_counted_against_the_rate_of_it
     assert_eq!(hub.submit("xmpp", subscribe(JULIET, ROMEO, "x", Wish::Standing)).await, ok());
     let state = || notify(ROMEO, JULIET, active(), whole(&[tuple("a", Basic::Open)]));
     let by = |proof| Provenance {
+        may_repeat: false,
         adapter: InstanceName::from("sip"),
         peer: "peer".into(),
         proof,

@@ -21,6 +21,7 @@ const MOMENT: Duration = Duration::from_secs(1);
 
 fn speaks_for_all(adapter: &str) -> Arc<Provenance> {
     Arc::new(Provenance {
+        may_repeat: false,
         adapter: adapter.into(),
         peer: "peer".into(),
         proof: SourceProof::Secret,

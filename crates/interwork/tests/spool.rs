@@ -5,7 +5,7 @@
 mod common;
 
 use adapter_api::{Delivery, HubCore, PeerState};
-use common::{DELIVERED, PLENTY, Table, failure, from_sip, next, one, text_of, world, world_on};
+use common::{DELIVERED, PLENTY, Table, failure, from_sip, from_xmpp, next, one, text_of, world, world_on};
 use impp_model::{Cause, DateTime, Failure, Operation, Outcome, Side};
 use std::sync::Arc;
 use std::time::Duration;
@@ -356,7 +356,7 @@ async fn who_owes_an_error_hears_when_no_crash_takes_it_along() {
         let first = world(Table::new(0), PLENTY);
         first.store.hold();
         let (told, safe) = tokio::sync::oneshot::channel();
-        first.core.owe(&"xmpp".into(), owed(), Box::new(move |is_kept| told.send(is_kept).unwrap_or_default()));
+        first.core.owe(&"xmpp".into(), owed(), false, Box::new(move |is_kept| told.send(is_kept).unwrap_or_default()));
         let mut safe = safe;
         assert!(safe.try_recv().is_err(), "it is not on disk yet");
         if written {
@@ -380,8 +380,10 @@ async fn who_owes_an_error_hears_when_no_crash_takes_it_along() {
 async fn an_error_that_an_adapter_could_not_get_through_is_delivered_when_its_link_is_back() {
     let world = world(Table::new(0), PLENTY);
     let running = world.run();
-    world.core.owe(&"xmpp".into(), owed(), Box::new(|_| ()));
-    next(&world.xmpp).await.settle(failure(Cause::LinkDown));
+    world.core.owe(&"xmpp".into(), owed(), false, Box::new(|_| ()));
+    let first = next(&world.xmpp).await;
+    assert!(!first.repeat);
+    first.settle(failure(Cause::LinkDown));
     sleep(Duration::from_millis(100)).await;
     assert!(world.xmpp.take().is_empty());
     world.core.peer_changed(&"xmpp".into(), "sip.example", PeerState::Up);
@@ -389,6 +391,43 @@ async fn an_error_that_an_adapter_could_not_get_through_is_delivered_when_its_li
     is_told(one(&world.xmpp), "m1");
     sleep(Duration::from_secs(1)).await;
     assert_eq!((world.books(), world.core.ledger().counts().entries), ([0; 5], 0));
+    running.abort();
+}
+
+// checks: IM-013
+#[tokio::test(start_paused = true)]
+async fn an_error_that_its_sender_may_have_heard_goes_as_a_repeat() {
+    let world = world(Table::new(0), PLENTY);
+    let running = world.run();
+    world.core.owe(&"xmpp".into(), owed(), true, Box::new(|_| ()));
+    let again = next(&world.xmpp).await;
+    assert!(again.repeat);
+    is_told(again, "m1");
+    assert_eq!(world.core.counters().repeats_total(), 1);
+    running.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_failure_that_may_hide_an_arrival_the_next_try_is_its_repeat() {
+    let world = world(Table::new(0), PLENTY);
+    let running = world.run();
+    let outcome = world.sip_sends("1");
+    let first = one(&world.xmpp);
+    let edition = first.edition;
+    first.settle(failure(Cause::InternalError).with_doubt());
+    assert_eq!(outcome.await, Ok(Outcome::Indeterminant));
+    let again = next(&world.xmpp).await;
+    assert_eq!((again.repeat, again.edition), (true, edition));
+    again.settle(failure(Cause::InternalError));
+    let again = next(&world.xmpp).await;
+    assert_eq!((again.repeat, again.edition), (true, edition), "the first may still have arrived");
+    again.settle(DELIVERED);
+    let outcome = world.sip_sends("2");
+    one(&world.xmpp).settle(failure(Cause::InternalError));
+    assert_eq!(outcome.await, Ok(Outcome::Indeterminant));
+    let again = next(&world.xmpp).await;
+    assert_eq!((again.repeat, again.edition > edition), (false, true), "a certain failure");
+    again.settle(DELIVERED);
     running.abort();
 }
 
@@ -483,6 +522,37 @@ async fn a_disk_down_to_its_reserve_refuses_what_would_need_the_journal_and_empt
     let journalled = world.xmpp_sends("journalled");
     next(&world.sip).await.settle(DELIVERED);
     assert_eq!(journalled.await, Ok(DELIVERED));
+    running.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_ledger_refuses_what_would_need_the_journal_and_journals_what_is_under_way() {
+    let (store, clock) = (Arc::new(MemoryStore::new()), SteadyClock::start());
+    let limits = Limits { records: 1, ..Limits::default() };
+    let world = world_on(Table::new(0), PLENTY, store.clone(), clock, limits);
+    let running = world.run();
+    let _under_way = world.submit("d@xmpp.example", "e@sip.example", "under way", from_xmpp());
+    let under_way = one(&world.sip);
+    let waiting = world.sip_sends("waits");
+    one(&world.xmpp).settle(failure(Cause::LinkDown));
+    assert_eq!(waiting.await, Ok(Outcome::Indeterminant));
+    assert!(world.core.store_refusal().is_some(), "it is full");
+    let Ok(Outcome::Failure(refused)) = world.xmpp_sends("no journal").await else {
+        panic!("accepted without a journal")
+    };
+    assert_eq!((refused.side, refused.cause), (Side::Ours, Cause::Overload));
+    assert!(world.sip.take().is_empty(), "sent on unjournalled");
+    // What was sent on before it was full is journalled all the same.
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!(world.core.ledger().entries(), 2);
+    under_way.settle(DELIVERED);
+    next(&world.xmpp).await.settle(DELIVERED);
+    sleep(Duration::from_millis(100)).await;
+    assert!(world.core.store_refusal().is_none(), "there is room again");
+    let journalled = world.xmpp_sends("journalled");
+    next(&world.sip).await.settle(DELIVERED);
+    assert_eq!(journalled.await, Ok(DELIVERED));
+    assert_eq!(world.books(), [3, 0, 0, 0, 0]);
     running.abort();
 }
 

@@ -232,7 +232,7 @@ async fn with_notices_off_nobody_is_told_and_all_of_it_counted() {
     running.abort();
 }
 
-// checks: CMP-064
+// checks: CMP-064, XEX-005
 #[tokio::test(start_paused = true)]
 async fn xep0334_s4_3_what_is_not_to_be_kept_fails_instead() {
     let world = world(Table::new(0), PLENTY);

@@ -120,6 +120,7 @@ mod tests {
 
     fn provenance() -> Arc<Provenance> {
         Arc::new(Provenance {
+            may_repeat: false,
             adapter: "sip".into(),
             peer: "192.0.2.1".into(),
             proof: SourceProof::None,

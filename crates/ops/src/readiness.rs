@@ -4,7 +4,10 @@ use interwork::Core;
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use store::LedgerError;
 
+/// How it calls a ledger that takes nothing new.
+const FULL: &str = "the ledger, which is full: see gateway.limits";
 /// How it calls a store that can't be written to.
 const STORE: &str = "the store, which cannot write: its disk is full or broken";
 
@@ -33,7 +36,10 @@ impl Readiness {
     /// What is still awaited, a store that works among it.
     pub(crate) fn reasons(&self, core: &Core) -> Vec<String> {
         let mut reasons = self.missing();
-        reasons.extend(core.store_refusal().map(|_| STORE.to_owned()));
+        reasons.extend(core.store_refusal().map(|refusal| {
+            let full = matches!(refusal, LedgerError::Full { .. });
+            if full { FULL } else { STORE }.to_owned()
+        }));
         reasons
     }
 

@@ -162,7 +162,7 @@ mod tests {
         assert!(may_interpret(&hidden, &[]), "inside an ignored element it is itself ignored");
     }
 
-    // checks: PX-41
+    // checks: PX-41, INV-10
     #[test]
     fn locations_do_not_show_in_debug_output() {
         let location = Element::new("geopriv", namespace::GEOPRIV).with_text("37.775 -122.4194");

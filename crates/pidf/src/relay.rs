@@ -51,7 +51,7 @@ impl<'a> RelayView<'a> {
 mod tests {
     use super::*;
 
-    // checks: PD-24
+    // checks: PD-24, INV-01
     #[test]
     fn rfc3863_s4_octets_are_never_changed() {
         for octets in [&b""[..], b"\xFF\xFE<\0", b"<!DOCTYPE x><x>&bomb;</x>", b"<presence>\r\n<unclosed"] {

@@ -422,7 +422,7 @@ mod tests {
         assert_eq!(written(&presence), expected);
     }
 
-    // checks: PD-20, PD-24, PD-25
+    // checks: PD-20, PD-24, PD-25, INV-07
     #[test]
     fn rfc3863_s4_2_unknown_elements_keep_their_characters() {
         let kept = "<e:a  k = 'e:q'><!-- c -->\r\n<![CDATA[<]]><f:b/><?p i?></e:a >";

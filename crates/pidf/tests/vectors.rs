@@ -58,7 +58,7 @@ fn documents_read_as_the_vectors_say() {
 }
 
 // checks: PD-24, REQ-5.1.4, REQ-5.3.1
-// checks: REQ-5.3.3
+// checks: REQ-5.3.3, INV-01
 #[test]
 fn rfc3859_s3_3_every_document_is_relayed_octet_for_octet() {
     for (vector, document) in vectors() {

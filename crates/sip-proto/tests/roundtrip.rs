@@ -31,7 +31,7 @@ fn damaged() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    // checks: SEC-003
+    // checks: SEC-003, INV-05
     #[test]
     fn no_header_value_adds_a_line(value in any::<String>(), body in prop::collection::vec(any::<u8>(), 0..50)) {
         let octets = RequestBuilder::new(Method::Message, "sip:a@b")

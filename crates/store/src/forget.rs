@@ -83,7 +83,7 @@ fn end(ledger: &Arc<Ledger>, seq: Seq, address: &Address, now: Timestamp) -> Res
 fn tells_of(operation: &Operation, address: &Address) -> bool {
     let Operation::Message(message) = operation else { return false };
     let text = message.message.content.as_text().unwrap_or_default();
-    names(text.as_bytes(), address.to_string().as_bytes())
+    names(text.as_bytes(), address)
 }
 
 fn concerns(operation: &Operation, address: &Address) -> bool {
@@ -92,9 +92,8 @@ fn concerns(operation: &Operation, address: &Address) -> bool {
 
 fn remove(store: &dyn Store, shard: Shard, table: Table, address: &Address) -> Result<u64, StoreError> {
     let mut keys = Vec::new();
-    let name = address.to_string();
     walk(store, shard, table, |key, record| {
-        if names(&record.value, name.as_bytes()) {
+        if names(&record.value, address) {
             keys.push(key.to_vec());
         }
     })?;
@@ -129,8 +128,10 @@ fn remove_recalls(store: &dyn Store, shard: Shard, address: &Address) -> Result<
     Ok(removed)
 }
 
-/// Whether `octets`, of a form that only their owner knows, hold `name` as an address of its own: not as a part of a longer one.
-fn names(octets: &[u8], name: &[u8]) -> bool {
+/// Whether `octets`, of a form that only their owner knows, hold `address` as one of its own: not as a part of a longer one.
+pub fn names(octets: &[u8], address: &Address) -> bool {
+    let name = address.to_string();
+    let name = name.as_bytes();
     let found = octets.windows(name.len()).enumerate().filter(|(_, window)| *window == name);
     found.into_iter().any(|(at, _)| {
         let (before, rest) = octets.split_at_checked(at).unwrap_or_default();
@@ -159,8 +160,6 @@ fn is_counted(before: &[u8], length: usize) -> bool {
 mod tests {
     use super::*;
 
-    const ROMEO: &[u8] = b"romeo@sip.example";
-
     #[test]
     fn a_notice_tells_of_whom_its_text_names() {
         let mut operation = crate::ledger::testkit::entry("gateway@gw.example", "juliet@sip.example").operation;
@@ -175,17 +174,18 @@ mod tests {
         let packed = rmp_serde::to_vec_named(&serde_json::json!({"peer": "romeo@sip.example", "next": 97})).unwrap();
         let long = format!("{}@sip.example", "r".repeat(60));
         let packed_long = rmp_serde::to_vec_named(&serde_json::json!({ "peer": long, "n": 98 })).unwrap();
-        assert!(names(&packed, ROMEO) && names(&packed_long, long.as_bytes()));
+        let (romeo, long) = ("romeo@sip.example".parse().unwrap(), long.parse().unwrap());
+        assert!(names(&packed, &romeo) && names(&packed_long, &long));
         for text in [
             "romeo@sip.example",
             "{\"a\":\"romeo@sip.example/phone\"}",
             "sip:romeo@sip.example;ob",
             "<romeo@sip.example>",
         ] {
-            assert!(names(text.as_bytes(), ROMEO), "{text}");
+            assert!(names(text.as_bytes(), &romeo), "{text}");
         }
         for text in ["a.romeo@sip.example", "romeo@sip.example.org", "öromeo@sip.example", "romeo@sip.exampl", ""] {
-            assert!(!names(text.as_bytes(), ROMEO), "{text}");
+            assert!(!names(text.as_bytes(), &romeo), "{text}");
         }
     }
 }

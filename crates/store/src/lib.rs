@@ -26,7 +26,7 @@ pub use api::{
 };
 pub use data_dir::{DataDir, DataDirError, FORMAT, MIGRATIONS, Migration};
 pub use embedded::{Checked, DISK_RESERVE, FjallStore, MemoryStore, OpenError, Options};
-pub use forget::{Forgotten, forget};
+pub use forget::{Forgotten, forget, names};
 pub use key::{Fence, Shard, Table, Version};
 pub use ledger::{
     Claimed, Class, Conclusion, Counts, End, Entry, Item, Ledger, LedgerError, Limits, Near, OnceKey, Origin, Pair,
@@ -34,6 +34,6 @@ pub use ledger::{
 };
 pub use portable::{PortableError, export, import};
 pub use queue::{MAX_QUEUED, MAX_QUEUED_OCTETS, WRITE_BEHIND};
-pub use seal::{KEY_LENGTH, KeyError, SealKey};
+pub use seal::{KEY_LENGTH, KeyError, SealKey, Sealer};
 pub use survey::{DamagedRecord, Gap, MAX_DAMAGED_NAMED, Opened};
 pub use traces::{TraceLimits, TraceLog};

@@ -71,8 +71,8 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
     rest.is_empty().then(|| pairs.iter().filter_map(|[high, low]| u8::try_from(high << 4 | low).ok()).collect())
 }
 
-/// Seals and opens values.
-pub(crate) struct Sealer(LessSafeKey);
+/// Seals and opens values: those of the store, and of other files that lie beside it.
+pub struct Sealer(LessSafeKey);
 
 /// What the check record says when it is opened.
 const CHECK: &[u8] = b"interlingua seal check";
@@ -80,13 +80,14 @@ const CHECK: &[u8] = b"interlingua seal check";
 const CHECK_NAME: &[u8] = b"seal-check";
 
 impl Sealer {
-    pub(crate) fn new(key: &SealKey) -> Self {
+    /// Seals under this key.
+    pub fn new(key: &SealKey) -> Self {
         let key = UnboundKey::new(&AES_256_GCM_SIV, &key.0).expect("the key has the length of the algorithm");
         Self(LessSafeKey::new(key))
     }
 
     /// Seals `value` to the record `name`: nonce, ciphertext, tag.
-    pub(crate) fn seal(&self, name: &[u8], value: &[u8]) -> Vec<u8> {
+    pub fn seal(&self, name: &[u8], value: &[u8]) -> Vec<u8> {
         let mut nonce = [0; NONCE_LEN];
         rand::fill(&mut nonce).expect("the system's random generator does not fail once it is seeded");
         let mut octets = Vec::with_capacity(NONCE_LEN + value.len() + AES_256_GCM_SIV.tag_len());
@@ -100,7 +101,7 @@ impl Sealer {
     }
 
     /// The inverse of [`seal`](Self::seal).
-    pub(crate) fn open(&self, name: &[u8], sealed: &[u8]) -> Result<Vec<u8>, Damage> {
+    pub fn open(&self, name: &[u8], sealed: &[u8]) -> Result<Vec<u8>, Damage> {
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE_LEN>().ok_or(Damage::Seal)?;
         let mut octets = sealed.to_vec();
         let nonce = Nonce::assume_unique_for_key(*nonce);

@@ -335,6 +335,30 @@ fn the_bounds_refuse_and_give_room_again() {
     let lab = Lab::with(Limits { octets: 3000, ..Limits::default() });
     lab.append(&entry("a", &"x".repeat(1000))).unwrap();
     assert!(matches!(lab.append(&entry("b", &"x".repeat(1000))), Err(LedgerError::Full { records: 1, .. })));
+    assert!(lab.ledger.refuses().is_none(), "a smaller one has room");
+}
+
+#[test]
+fn a_full_ledger_says_so_until_there_is_some_room_and_takes_what_is_under_way() {
+    let lab = Lab::with(Limits { records: 40, ..Limits::default() });
+    let entries: Vec<_> = (0..40).map(|number| lab.append(&entry(&number.to_string(), "1")).unwrap()).collect();
+    let is_full = || matches!(lab.ledger.refuses(), Some(LedgerError::Full { .. }));
+    assert!(is_full());
+    let under_way = lab.append(&journal("romeo", "live")).unwrap();
+    assert_eq!(lab.ledger.entries(), 41, "refused before it was sent on, or never");
+    lab.settle(under_way, DELIVERED).unwrap();
+    let end = |seq| {
+        lab.claim(seq).unwrap();
+        lab.settle(seq, DELIVERED).unwrap();
+    };
+    end(entries[0]);
+    assert!(is_full(), "each end would be told");
+    lab.append(&entry("other", "1")).unwrap();
+    entries[1..=2].iter().for_each(|seq| end(*seq));
+    assert!(!is_full());
+    // Limits that were lowered are reached from the start.
+    let counts_only = Lab::with(Limits { records: 0, ..Limits::default() });
+    assert!(counts_only.ledger.refuses().is_none(), "nothing is to be stored");
 }
 
 #[test]

@@ -43,7 +43,7 @@ fn condition(info: &GatewayInfo, kind: &str, payload: &str) -> Condition {
     StanzaError::read(answer.child("error", ns::COMPONENT_ACCEPT).unwrap()).condition
 }
 
-// checks: DSC-001, DSC-002, DSC-003
+// checks: DSC-001, DSC-002, DSC-003, ADR-037
 #[test]
 fn xep0030_s3_1_identity_and_features() {
     let answer = result("get", "<query xmlns='http://jabber.org/protocol/disco#info'/>");

@@ -148,7 +148,7 @@ impl HubCore for KitHub {
         self.commits.send_modify(|count| *count += 1);
     }
 
-    fn owe(&self, _: &InstanceName, word: DispositionOperation, done: StateDone) {
+    fn owe(&self, _: &InstanceName, word: DispositionOperation, _: bool, done: StateDone) {
         lock(&self.owed).push(word);
         done(true);
     }

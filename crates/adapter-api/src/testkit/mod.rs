@@ -11,6 +11,7 @@
 mod cases;
 mod context;
 mod hub;
+pub mod memory;
 mod network;
 mod report;
 mod stand;

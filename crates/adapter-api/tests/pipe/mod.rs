@@ -208,7 +208,13 @@ impl PipeAdapter {
     fn provenance(&self, hub: &Hub, user: Address) -> Arc<Provenance> {
         let speaks_for = if self.wrong("proven-source") { SpeaksFor::Nobody } else { SpeaksFor::Address(user.clone()) };
         let peer = user.domain().as_str().into();
-        Arc::new(Provenance { adapter: hub.instance().clone(), peer, proof: SourceProof::Token, speaks_for })
+        Arc::new(Provenance {
+            may_repeat: false,
+            adapter: hub.instance().clone(),
+            peer,
+            proof: SourceProof::Token,
+            speaks_for,
+        })
     }
 
     async fn hand_in(&self, hub: &Hub, act: Act) {

@@ -54,6 +54,7 @@ pub(super) fn write_failure(failure: &Failure) -> wire::Failure {
             .native
             .as_ref()
             .map(|native| wire::NativeCode { protocol: native.protocol.to_string(), code: native.code.clone() }),
+        uncertain: failure.uncertain,
     }
 }
 
@@ -76,7 +77,7 @@ pub(super) fn read_failure(failure: wire::Failure) -> Result<Failure, FrameError
         failure.native.map(|native| Box::new(NativeCode { protocol: native.protocol.into(), code: native.code }));
     let redirect =
         failure.redirect.map(|text| Address::parse_bare(&text).map_err(|_| value("redirect"))).transpose()?;
-    Ok(Failure { side, cause, retry, text: failure.text, redirect, native })
+    Ok(Failure { side, cause, retry, text: failure.text, redirect, native, uncertain: failure.uncertain })
 }
 
 /// Reads a reason code.
@@ -102,7 +103,7 @@ mod tests {
         outcomes.extend(Cause::ALL.iter().map(|cause| Failure::new(Side::Far, *cause).into()));
         let mut full = Failure::new(Side::Ours, Cause::Gone).with_text("moved").with_native("sip", "301");
         full.redirect = Some(Address::parse_bare("new@b.example").unwrap());
-        outcomes.push(full.with_retry(Retry::After(Duration::from_millis(1500))).into());
+        outcomes.push(full.with_retry(Retry::After(Duration::from_millis(1500))).with_doubt().into());
         for outcome in outcomes {
             assert_eq!(read_outcome(Some(write_outcome(&outcome))), Ok(outcome));
         }

@@ -25,7 +25,7 @@ fn word(to: &str) -> wire::Disposition {
 }
 
 fn owe(to: &str) -> Frame {
-    Frame::Owe(wire::Owe { word: Some(word(to)) })
+    Frame::Owe(wire::Owe { word: Some(word(to)), repeat: true })
 }
 
 async fn begin() -> (Gate, Raw) {
@@ -72,7 +72,7 @@ async fn word_of_a_failure_is_taken_over_for_those_whom_the_adapter_serves() {
 async fn what_is_no_failure_is_owed_to_nobody() {
     let (gate, mut raw) = begin().await;
     let read = wire::Disposition { disposition: "displayed".to_owned(), failure: None, ..word("user@raw.example") };
-    raw.send(1, Frame::Owe(wire::Owe { word: Some(read) })).await;
+    raw.send(1, Frame::Owe(wire::Owe { word: Some(read), repeat: false })).await;
     assert_eq!(raw.goodbye().await, "malformed");
     gate.stop().await;
 }

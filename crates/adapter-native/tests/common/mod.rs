@@ -77,7 +77,7 @@ impl HubCore for FakeHub {
 
     fn commit(&self) {}
 
-    fn owe(&self, _: &InstanceName, _: impp_model::DispositionOperation, done: adapter_api::StateDone) {
+    fn owe(&self, _: &InstanceName, _: impp_model::DispositionOperation, _: bool, done: adapter_api::StateDone) {
         done(true);
     }
 

@@ -49,7 +49,8 @@ pub struct Config {
     /// obsolete: an attacker in the middle makes a client that knows it use it. Default: ["sha-256"].
     #[serde(default = "default_digest")]
     pub digest: Vec<DigestAlgorithm>,
-    /// Who may prove himself with a password instead of a certificate or a trusted address.
+    /// Who may prove himself with a password instead of a certificate or a trusted address; a reload takes over who is listed,
+    /// and what stands in the files.
     #[serde(default)]
     pub user: Vec<User>,
     /// The web pages that may open a WebSocket, as `https://chat.example.com`; empty for all.
@@ -329,22 +330,24 @@ impl Config {
             problems.push(problem("digest", "[]", "no user could answer", "digest = [\"sha-256\"], or leave it out"));
         }
         let mut names = std::collections::BTreeSet::new();
-        for (index, user) in self.user.iter().enumerate() {
-            match user.read() {
+        for (index, user) in self.users().enumerate() {
+            match user {
                 Ok(known) if !names.insert(known.username.clone()) => {
                     let remedy = "give each a username of its own";
                     let key = format!("user[{index}].username");
                     problems.push(problem(&key, &known.username, "another user has the same name", remedy));
                 }
                 Ok(_) => {}
-                Err(found) => problems.push(Problem { key: format!("user[{index}].{}", found.key), ..found }),
+                Err(found) => problems.push(found),
             }
         }
     }
 
-    /// The users whose tables are in order.
-    pub(crate) fn users(&self) -> Vec<KnownUser> {
-        self.user.iter().filter_map(|user| user.read().ok()).collect()
+    /// The users, or what is wrong with their tables; reads the files of their passwords.
+    pub(crate) fn users(&self) -> impl Iterator<Item = Result<KnownUser, Problem>> {
+        self.user.iter().enumerate().map(|(index, user)| {
+            user.read().map_err(|found| Problem { key: format!("user[{index}].{}", found.key), ..found })
+        })
     }
 
     /// The hash functions that challenges offer.

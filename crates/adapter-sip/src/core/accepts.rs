@@ -52,11 +52,11 @@ pub(crate) type Change = (Vec<u8>, Option<Vec<u8>>);
 
 impl Refusals {
     /// Those of an earlier process.
-    pub(crate) fn load(kept: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>, now: i64) -> Self {
+    pub(crate) fn load(kept: &[(Vec<u8>, Vec<u8>)], now: i64) -> Self {
         let mut refusals = Self::default();
         for (key, value) in kept {
             let key = key.strip_prefix(PREFIX).and_then(|key| Key::try_from(key).ok());
-            let until = value.try_into().ok().map(i64::from_be_bytes);
+            let until = value.as_slice().try_into().ok().map(i64::from_be_bytes);
             if let (Some(key), Some(until)) = (key, until.filter(|until| *until > now))
                 && refusals.order.len() < MAX_REMEMBERED
             {
@@ -124,9 +124,9 @@ mod tests {
         assert!(refusals.refuses(Kind::Cpim, &romeo, 1001));
         assert!(!refusals.refuses(Kind::Composing, &romeo, 1001) && !refusals.refuses(Kind::Cpim, &juliet, 1001));
         assert!(!refusals.refuses(Kind::Cpim, &romeo, 1000 + 7 * DAY));
-        let kept = || changes.iter().map(|(key, value)| (key.clone(), value.clone().unwrap()));
-        assert!(Refusals::load(kept(), 1001).refuses(Kind::Cpim, &romeo, 1001));
-        assert!(Refusals::load(kept(), 1000 + 7 * DAY).until.is_empty());
+        let kept: Vec<_> = changes.iter().map(|(key, value)| (key.clone(), value.clone().unwrap())).collect();
+        assert!(Refusals::load(&kept, 1001).refuses(Kind::Cpim, &romeo, 1001));
+        assert!(Refusals::load(&kept, 1000 + 7 * DAY).until.is_empty());
     }
 
     // checks: CMP-073

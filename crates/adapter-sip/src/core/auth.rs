@@ -3,12 +3,12 @@
 use super::Core;
 use super::inbound::Pending;
 use crate::config::Config;
-use adapter_api::{InstanceName, Provenance, SourceProof, SpeaksFor};
+use crate::users::Users;
+use adapter_api::{Provenance, SpeaksFor};
 use impp_model::{Address, Domain};
 use sip_proto::build::ResponseBuilder;
-use sip_proto::digest::{Password, Server, Verdict};
+use sip_proto::digest::{Server, Verdict};
 use sip_proto::header_id::HeaderId;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ use std::time::Instant;
 #[derive(Debug)]
 pub(crate) struct Auth {
     server: Server,
-    users: BTreeMap<String, (Password, Arc<Provenance>)>,
+    users: Arc<Users>,
     began: Instant,
 }
 
@@ -30,26 +30,9 @@ pub(crate) enum Demand {
 }
 
 impl Auth {
-    pub(crate) fn new(config: &Config, instance: &InstanceName, gateway: &Domain) -> Self {
+    pub(crate) fn new(config: &Config, users: Arc<Users>, gateway: &Domain) -> Self {
         let realm = config.realm.clone().unwrap_or_else(|| gateway.as_str().to_owned());
-        let provenance = |speaks_for: SpeaksFor| Provenance {
-            adapter: instance.clone(),
-            peer: domain_of(&speaks_for).map_or("", Domain::as_str).into(),
-            proof: SourceProof::Digest,
-            speaks_for,
-        };
-        let users = config.users().into_iter();
-        let users = users.map(|user| (user.username, (user.password, Arc::new(provenance(user.speaks_for)))));
-        Self {
-            server: Server::new(realm, &config.hashes(), rand::random()),
-            users: users.collect(),
-            began: Instant::now(),
-        }
-    }
-
-    /// Whether somebody with a password may send as `source`.
-    pub(crate) fn may_prove(&self, source: &Address) -> bool {
-        self.users.values().any(|(_, provenance)| speaks_for(provenance, source))
+        Self { server: Server::new(realm, &config.hashes(), rand::random()), users, began: Instant::now() }
     }
 }
 
@@ -59,14 +42,6 @@ pub(crate) fn speaks_for(provenance: &Provenance, source: &Address) -> bool {
         SpeaksFor::Address(address) => address == source,
         SpeaksFor::Domains(domains) => domains.contains(source.domain()),
         SpeaksFor::Nobody | SpeaksFor::Patterns(_) => false,
-    }
-}
-
-fn domain_of(speaks_for: &SpeaksFor) -> Option<&Domain> {
-    match speaks_for {
-        SpeaksFor::Address(address) => Some(address.domain()),
-        SpeaksFor::Domains(domains) => domains.first(),
-        SpeaksFor::Nobody | SpeaksFor::Patterns(_) => None,
     }
 }
 
@@ -80,14 +55,14 @@ impl Core {
         now: Instant,
     ) -> Result<Arc<Provenance>, Demand> {
         let given = self.provenance(pending.source, source.domain());
-        if speaks_for(&given, source) || !self.auth.may_prove(source) {
+        let users = self.auth.users.load();
+        if speaks_for(&given, source) || !users.may_prove(source) {
             return Ok(given);
         }
-        let Auth { server, users, began } = &mut self.auth;
-        let password_of = |name: &str| users.get(name).map(|(password, _)| password);
-        let age = now.saturating_duration_since(*began);
-        match server.verify(&pending.request, HeaderId::Authorization, password_of, age) {
-            Verdict::Proven(name) => Ok(users.get(&name).map_or(given, |(_, provenance)| provenance.clone())),
+        let age = now.saturating_duration_since(self.auth.began);
+        let password_of = |name: &str| users.password(name);
+        match self.auth.server.verify(&pending.request, HeaderId::Authorization, password_of, age) {
+            Verdict::Proven(name) => Ok(users.provenance(&name).unwrap_or(given)),
             Verdict::Missing | Verdict::Wrong => Err(Demand::Credentials { stale: false }),
             Verdict::Stale => Err(Demand::Credentials { stale: true }),
             Verdict::OtherUri => Err(Demand::OtherUri),

@@ -174,7 +174,7 @@ pub(crate) fn located_places(hop: &Hop) -> Result<Arc<[Place]>, Box<Failure>> {
 mod tests {
     use super::*;
 
-    // checks: LOC-005
+    // checks: LOC-005, INV-06
     #[test]
     fn rfc5922_s7_3_the_server_must_be_the_host_as_written_or_the_domain_itself() {
         let (domain, hop) = ("partner.example".parse().unwrap(), |text| FixedHop::parse(text).unwrap());

@@ -26,7 +26,8 @@ mod unreachable;
 
 use crate::config::{Config, LargeMessages, Wrapping};
 use crate::mapping::thread::ThreadTable;
-use adapter_api::{AdapterError, Context, Delivery, Hub, Shutdown, Token, Transport};
+use crate::users::Users;
+use adapter_api::{AdapterError, Configuration, Context, Delivery, Hub, Shutdown, Token, Transport};
 use answers::Answers;
 use auth::Auth;
 use bytes::Bytes;
@@ -39,12 +40,14 @@ use route::{ConnectionId, Route};
 use sip_proto::transaction::{Client, ClientOutput, Keys, Server, ServerOutput, Timers};
 use sip_proto::uas::Policy;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use strangers::Strangers;
 use streams::{End, Handed, Settings, StreamEvent, Streams};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use transport::Alarm;
 use transport::tls::TlsAcceptor;
 use trunks::Trunks;
 use trust::Trust;
@@ -57,6 +60,7 @@ pub(crate) use trunks::describe as describe_trunk;
 /// What an instance needs to run.
 pub(crate) struct Setup {
     pub(crate) config: Config,
+    pub(crate) users: Arc<Users>,
     pub(crate) context: Context,
     pub(crate) hub: Hub,
     pub(crate) deliveries: mpsc::Receiver<Delivery>,
@@ -108,25 +112,31 @@ enum Turn {
     Answers,
     Located(outbound::LocatedHop),
     Unreachable(unreachable::Unreachable),
-    Configured,
+    Configured(watch::Receiver<Arc<Configuration>>),
     Timeout,
 }
 
 /// Serves until `shutdown`.
 pub(crate) async fn run(setup: Setup, mut shutdown: Shutdown) -> Result<(), AdapterError> {
-    let Setup { config, context, hub, mut deliveries } = setup;
+    let Setup { config, users, context, hub, mut deliveries } = setup;
     let mut configuration = context.configuration.clone();
     configuration.mark_changed();
     let (stream_sender, mut stream_events) = mpsc::channel(streams::EVENTS);
     let (located_sender, mut located) = mpsc::channel(BATCH);
     let (answers, mut settled) = Answers::new();
-    let mut core = Core::new(&config, context, hub, stream_sender, located_sender, answers)?;
+    let auth = Auth::new(&config, users, &context.configuration.borrow().gateway);
+    let kept = hub.kept();
+    let mut core = Core::new(&config, auth, context, hub, stream_sender, located_sender, answers)?;
+    core.refusals = accepts::Refusals::load(&kept, inbound::unix_now());
     let (lost_sender, mut lost) = mpsc::channel(BATCH);
     let mut helpers = core.open(&config)?;
-    core.restore_events();
+    core.restore_events(kept);
     helpers.extend(core.datagrams.watch(&lost_sender));
     let (mut batch, mut outcomes, mut events) = (Vec::new(), Vec::new(), Vec::new());
     let mut end: Option<Instant> = None;
+    // Made once: what waits on others' locks for what hardly ever happens is not begun anew at each turn.
+    let (mut alarm, mut stop) = (Alarm::default(), pin!(shutdown.requested()));
+    let mut changed = pin!(configured(configuration));
     loop {
         core.flush(Instant::now());
         if end.is_some_and(|end| core.is_idle() || Instant::now() >= end) {
@@ -134,15 +144,15 @@ pub(crate) async fn run(setup: Setup, mut shutdown: Shutdown) -> Result<(), Adap
         }
         let wake = [core.next_timeout(), end].into_iter().flatten().min();
         let turn = tokio::select! {
-            () = shutdown.requested(), if end.is_none() => Turn::Stop,
             () = core.datagrams.ready() => Turn::Datagrams,
             1.. = stream_events.recv_many(&mut events, BATCH) => Turn::Streams,
             1.. = deliveries.recv_many(&mut batch, BATCH) => Turn::Deliveries,
             1.. = settled.recv_many(&mut outcomes, BATCH) => Turn::Answers,
             Some(found) = located.recv() => Turn::Located(found),
             Some(lost) = lost.recv() => Turn::Unreachable(lost),
-            Ok(()) = configuration.changed() => Turn::Configured,
-            () = sleep_until(wake) => Turn::Timeout,
+            () = &mut stop, if end.is_none() => Turn::Stop,
+            configuration = &mut changed => Turn::Configured(configuration),
+            () = alarm.wait(wake) => Turn::Timeout,
         };
         let now = Instant::now();
         match turn {
@@ -159,9 +169,10 @@ pub(crate) async fn run(setup: Setup, mut shutdown: Shutdown) -> Result<(), Adap
             Turn::Answers => outcomes.drain(..).for_each(|settled| core.handle_settled(settled, now)),
             Turn::Located(found) => core.handle_located(found, now),
             Turn::Unreachable(lost) => core.handle_unreachable(&lost, now),
-            Turn::Configured => {
-                let configuration = configuration.borrow_and_update().clone();
-                core.trunks.configure(&configuration, core.hub.instance(), now);
+            Turn::Configured(mut configuration) => {
+                let new = configuration.borrow_and_update().clone();
+                core.trunks.configure(&new, core.hub.instance(), now);
+                changed.set(configured(configuration));
             }
             Turn::Timeout => core.handle_timeout(now),
         }
@@ -176,16 +187,19 @@ pub(crate) async fn run(setup: Setup, mut shutdown: Shutdown) -> Result<(), Adap
     Ok(())
 }
 
-async fn sleep_until(wake: Option<Instant>) {
-    match wake {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
-        None => std::future::pending().await,
+/// Waits until the configuration is another one.
+async fn configured(mut configuration: watch::Receiver<Arc<Configuration>>) -> watch::Receiver<Arc<Configuration>> {
+    match configuration.changed().await {
+        Ok(()) => configuration,
+        // It will never be.
+        Err(_) => std::future::pending().await,
     }
 }
 
 impl Core {
     fn new(
         config: &Config,
+        auth: Auth,
         context: Context,
         hub: Hub,
         streams: mpsc::Sender<StreamEvent>,
@@ -193,7 +207,6 @@ impl Core {
         answers: Answers,
     ) -> Result<Self, AdapterError> {
         let datagrams = Datagrams::bind(&config.listens()).map_err(listen_error)?;
-        let auth = Auth::new(config, hub.instance(), &context.configuration.borrow().gateway);
         let settings = Settings {
             max_connections: config.limits.connections,
             max_per_address: config.limits.connections_per_address,
@@ -215,7 +228,7 @@ impl Core {
             trust: Trust::new(hub.instance().clone(), context.configuration.clone()),
             threads: ThreadTable::default(),
             wrapping: config.receipts,
-            refusals: accepts::Refusals::load(hub.kept(), inbound::unix_now()),
+            refusals: accepts::Refusals::default(),
             typing: typing::Typing::default(),
             client: Client::new(Timers::default(), config.limits.transactions),
             server: Server::new(Timers::default(), config.limits.transactions, config.limits.answered),
@@ -241,7 +254,11 @@ impl Core {
         let mut acceptors = Vec::new();
         for listen in config.listens().iter().filter(|listen| !listen.is_udp()) {
             let Some(address) = listen.address() else { continue };
-            let listener = transport::bind_tcp(address).map_err(listen_error)?;
+            let refused = |error: transport::BindError| AdapterError::Listen {
+                listen: format!("{}:{address}", listen.transport),
+                source: error.source,
+            };
+            let listener = transport::bind_tcp(address).map_err(refused)?;
             bound.push((listen.transport, listener.local_addr().unwrap_or(address)));
             acceptors.push(self.streams.listen(listener, listen.transport));
         }

@@ -66,6 +66,7 @@ impl Trust {
         }
         identity.sip(domain).ok()?;
         let provenance = Arc::new(Provenance {
+            may_repeat: false,
             adapter: self.instance.clone(),
             peer: domain.as_str().into(),
             proof: SourceProof::Certificate,
@@ -103,7 +104,13 @@ impl Trust {
         } else {
             (SourceProof::TrustedAddress, SpeaksFor::Domains(domains))
         };
-        Provenance { adapter: self.instance.clone(), peer: peer.to_string().into(), proof, speaks_for }
+        Provenance {
+            may_repeat: false,
+            adapter: self.instance.clone(),
+            peer: peer.to_string().into(),
+            proof,
+            speaks_for,
+        }
     }
 }
 

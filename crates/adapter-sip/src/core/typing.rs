@@ -214,6 +214,7 @@ mod tests {
 
     fn provenance() -> Arc<Provenance> {
         Arc::new(Provenance {
+            may_repeat: false,
             adapter: "sip".into(),
             peer: "p".into(),
             proof: SourceProof::None,

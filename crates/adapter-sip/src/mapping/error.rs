@@ -122,11 +122,25 @@ pub fn from_sip_status(
         _ => Retry::Never,
     };
     let mut failure = Failure::new(Side::Far, cause).with_retry(retry).with_native(PROTOCOL, status.to_string());
+    failure.uncertain = may_hide_an_arrival(status, pause);
     let phrase = clean_phrase(phrase);
     failure.text = (!phrase.is_empty()).then_some(phrase);
     // RFC 7247 §7.2 note 1: 410 carries no address.
     failure.redirect = redirect.filter(|_| (300..400).contains(&status));
     Some(failure)
+}
+
+/// Whether a server that answers so may have sent the request on before.
+///
+// RFC 3261 §16.7, §16.9: a proxy answers with 500 for a branch that was refused with 503, whose connection broke or that an
+// ICMP error was about, and none of these knows whether the request was taken. §21.5.4: 503 without Retry-After is 500, and
+// with it the server speaks of itself, which serves nobody. RFC 5626 §11.5: 430 is about a flow that failed, with what was in it.
+fn may_hide_an_arrival(status: u16, pause: Option<Duration>) -> bool {
+    match status {
+        430 | 500 => true,
+        503 => pause.is_none(),
+        _ => false,
+    }
 }
 
 // RFC 7247 §7.2 table 3; RFC 4475 §3.1.2.19: what is no status is no answer.
@@ -157,6 +171,15 @@ fn status_cause(status: u16) -> Option<Cause> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rfc3261_s21_5_4_only_503_with_retry_after_says_that_nothing_was_sent_on() {
+        let uncertain = |status, pause| from_sip_status(status, "", None, pause).unwrap().may_have_arrived();
+        let pause = Some(Duration::from_secs(9));
+        assert!([430, 500, 503, 504, 408].iter().all(|status| uncertain(*status, None)));
+        assert!(uncertain(500, pause) && uncertain(430, pause) && !uncertain(503, pause));
+        assert!([404, 480, 486, 501, 502, 603].iter().all(|status| !uncertain(*status, None)), "these are final");
+    }
 
     // checks: SIP-042, ERR-004, ERR-011
     #[test]

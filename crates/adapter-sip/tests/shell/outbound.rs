@@ -9,6 +9,7 @@ use impp_model::{
 };
 use impp_resolve::{Name, Record, Srv};
 use serde_json::json;
+use sip_proto::build::ResponseBuilder;
 use sip_proto::header_id::HeaderId;
 use socket2::Socket;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -56,6 +57,27 @@ async fn rfc3261_s17_1_2_2_an_unanswered_request_is_repeated_to_the_same_server(
     assert_eq!(text(&taken, HeaderId::CallId), text(&refused, HeaderId::CallId));
     other.answer(from, &taken, 200).await;
     assert_eq!(outcome(moved).await, Outcome::Success(Proof::Recipient));
+}
+
+// checks: SIP-019
+#[tokio::test]
+async fn rfc3261_s8_2_2_2_a_copy_that_may_be_the_one_that_was_refused_is_no_delivery() {
+    let (gateway, one, two) = (Gateway::start().await, Peer::bind().await, Peer::bind().await);
+    let hop = || located(&[(one.address, Transport::Udp), (two.address, Transport::Udp)]);
+    let named = |operation: &mut impp_model::MessageOperation| {
+        (operation.trans_id, operation.message.id) = ("t1".into(), Some(MessageId::from("m1")));
+    };
+    let first = gateway.deliver(hop(), named);
+    let (request, from) = one.receive_from().await;
+    one.answer(from, &request, 500).await;
+    let Outcome::Failure(failure) = outcome(first).await else { panic!("delivered") };
+    assert!(failure.may_have_arrived(), "a proxy may have sent it on");
+    // The first is still remembered at one server; the other may serve the same users.
+    let again = gateway.repeat(hop(), named);
+    let (copy, from) = two.receive_from().await;
+    assert_eq!(text(&copy, HeaderId::CallId), text(&request, HeaderId::CallId));
+    two.answer(from, &copy, 482).await;
+    assert_eq!(cause(again).await, Cause::Unconfirmed);
 }
 
 #[tokio::test]
@@ -260,7 +282,9 @@ async fn what_a_silent_server_may_have_is_unconfirmed_whatever_the_next_one_says
     wire.receive().await;
     drop(wire);
     let (request, from) = peer.receive_from().await;
-    peer.answer(from, &request, 503).await;
+    // Its own word: here nothing was sent on.
+    let response = ResponseBuilder::new(&request, 503).to_tag("peer").header(HeaderId::RetryAfter, "1").encode();
+    peer.socket.send_to(&response, from).await.unwrap();
     assert_eq!(cause(settled).await, Cause::Unconfirmed);
 }
 

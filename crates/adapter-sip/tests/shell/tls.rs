@@ -123,7 +123,7 @@ async fn rfc5922_s7_2_what_does_not_name_the_domain_proves_nothing() {
     assert_eq!(world.gateway.next().await.provenance.proof, SourceProof::None);
 }
 
-// checks: TLS-004, LOC-005, RUSE-001
+// checks: TLS-004, LOC-005, RUSE-001, INV-06
 #[tokio::test]
 async fn rfc5922_s7_3_the_server_must_be_the_domain_that_was_looked_up() {
     let world = World::new().await;

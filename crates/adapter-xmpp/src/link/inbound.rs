@@ -28,12 +28,25 @@ pub(crate) const FEATURES: &[&str] = &[ns::CHAT_STATES, ns::RECEIPTS, ns::CHAT_M
 pub(crate) struct Inbound {
     hub: Hub,
     provenance: Arc<Provenance>,
+    /// The same of who may have sent a message before.
+    repeating: Arc<Provenance>,
     /// Whose own address is the gateway's; none: that of every domain here.
     domain: Option<Domain>,
     info: GatewayInfo,
     senders: Arc<Senders>,
     /// Makes the ids of operations those of this process.
     nonce: u64,
+}
+
+/// How a stanza came.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arrival {
+    /// What the caller calls it.
+    pub(crate) number: u64,
+    /// Whether it may be one that came over a stream that broke; its id tells, if it has one.
+    pub(crate) may_repeat: bool,
+    pub(crate) now: Instant,
+    pub(crate) wall: SystemTime,
 }
 
 /// What became of one stanza at once.
@@ -97,7 +110,8 @@ impl Inbound {
         let mut info = GatewayInfo::simple("Interlingua");
         info.features = FEATURES.iter().map(|feature| SharedStr::constant(feature)).collect();
         info.software = Some(Software { name: "Interlingua".into(), version: env!("CARGO_PKG_VERSION").into() });
-        Self { hub, provenance, domain, info, senders, nonce }
+        let repeating = Arc::new(Provenance { may_repeat: true, ..Provenance::clone(&provenance) });
+        Self { hub, provenance, repeating, domain, info, senders, nonce }
     }
 
     /// How many messages wait for their outcome.
@@ -105,18 +119,12 @@ impl Inbound {
         self.senders.open.lock().senders.len()
     }
 
-    /// Takes one stanza; `number` is what the caller calls it.
-    pub(crate) fn handle(
-        &self,
-        element: Element,
-        number: u64,
-        outbound: &mut Outbound,
-        now: Instant,
-        wall: SystemTime,
-    ) -> Taken {
+    /// Takes one stanza.
+    pub(crate) fn handle(&self, element: Element, arrival: Arrival, outbound: &mut Outbound) -> Taken {
+        let Arrival { number, now, wall, .. } = arrival;
         outbound.handle_received(now);
         let reply = match Stanza::from_element(element) {
-            Ok(Stanza::Message(message)) => return self.handle_message(&message, number, outbound, now, wall),
+            Ok(Stanza::Message(message)) => return self.handle_message(&message, arrival, outbound),
             Ok(Stanza::Presence(presence)) => return self.handle_presence(&presence, number, outbound),
             Ok(Stanza::Iq(iq)) => self.handle_iq(&iq, outbound, now, wall),
             Err(rejected) => rejected.reply(),
@@ -124,25 +132,17 @@ impl Inbound {
         Taken { reply, is_open: false }
     }
 
-    fn handle_message(
-        &self,
-        message: &Message,
-        number: u64,
-        outbound: &mut Outbound,
-        now: Instant,
-        wall: SystemTime,
-    ) -> Taken {
+    fn handle_message(&self, message: &Message, arrival: Arrival, outbound: &mut Outbound) -> Taken {
         let mut is_open = false;
-        let reply = self.take_message(message, number, outbound, (now, wall), &mut is_open);
+        let reply = self.take_message(message, arrival, outbound, &mut is_open);
         Taken { reply, is_open }
     }
 
     fn take_message(
         &self,
         message: &Message,
-        number: u64,
+        Arrival { number, may_repeat, now, wall }: Arrival,
         outbound: &mut Outbound,
-        (now, wall): (Instant, SystemTime),
         is_open: &mut bool,
     ) -> Option<Element> {
         let (from, to) = match message::addresses(message) {
@@ -166,10 +166,13 @@ impl Inbound {
         match message::from_stanza(message, &from, &to, trans_id) {
             Ok(Some(mapped)) => {
                 let id = mapped.value.message.id.clone();
+                let is_nameless = id.is_none();
                 self.senders.open.lock().senders.insert(token, Sender { from, to, id, kind: "message", number });
                 *is_open = true;
                 let settle = Settle::new(Arc::clone(&self.senders) as Arc<dyn Settlement>, token);
-                self.hub.submit(Operation::Message(Box::new(mapped.value)), Arc::clone(&self.provenance), settle);
+                // DESIGN A5: a repeat that nothing can tell from a new message is flagged.
+                let provenance = if may_repeat && is_nameless { &self.repeating } else { &self.provenance };
+                self.hub.submit(Operation::Message(Box::new(mapped.value)), Arc::clone(provenance), settle);
                 None
             }
             Ok(None) => None,

@@ -20,11 +20,12 @@ use impp_resolve::{Name, RecordType};
 use strict_xml::Element;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::timeout;
+use transport::Alarm;
 
 use crate::config::Settings;
 pub(crate) use backoff::Backoff;
-pub(crate) use inbound::{Inbound, Settled};
+pub(crate) use inbound::{Arrival, Inbound, Settled};
 pub(crate) use outbound::{HIGH_WATER, Outbound, ProofOfPresence, Verdict};
 pub(crate) use probe::probe;
 pub(crate) use replies::{Replies, Told, owe};
@@ -98,6 +99,7 @@ impl Link {
         queue: mpsc::UnboundedReceiver<Delivery>,
     ) -> Self {
         let provenance = Arc::new(Provenance {
+            may_repeat: false,
             adapter: hub.instance().clone(),
             peer: format!("{}:{}", settings.host, settings.port).into(),
             proof: SourceProof::Secret,
@@ -109,7 +111,7 @@ impl Link {
         let settlements = Box::new(move |settled: Settled| {
             // Without a receiver the link has ended for good.
             if let Some(Err(unsent)) = settled.reply.map(|reply| sender.send(reply)) {
-                replies::owe(&owing, &unsent.0, None);
+                replies::owe(&owing, &unsent.0, false, None);
             }
         });
         let domain = settings.domain.clone();
@@ -174,7 +176,7 @@ impl Link {
 
     /// Waits for `work` while deliveries queue and expire; `None` when the gateway stops.
     async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
-        let mut work = pin!(work);
+        let (mut work, mut alarm) = (pin!(work), Alarm::default());
         loop {
             let due = self.outbound.next_timeout();
             tokio::select! {
@@ -182,7 +184,7 @@ impl Link {
                 () = self.shutdown.requested() => return None,
                 count = self.queue.recv_many(&mut self.batch, BATCH) => self.admit(count),
                 Some(reply) = self.replies.recv() => self.outbound.reply(reply, None, Instant::now()),
-                () = sleep_until_or_never(due) => self.expire(Instant::now()),
+                () = alarm.wait(due) => self.expire(Instant::now()),
             }
         }
     }
@@ -232,14 +234,6 @@ impl Link {
 
     fn hop(&self) -> String {
         format!("{}:{}", self.settings.host, self.settings.port)
-    }
-}
-
-/// Sleeps until `due`, or forever.
-async fn sleep_until_or_never(due: Option<Instant>) {
-    match due {
-        Some(due) => sleep_until(due.into()).await,
-        None => std::future::pending().await,
     }
 }
 

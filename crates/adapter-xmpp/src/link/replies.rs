@@ -25,8 +25,8 @@ struct Book {
     owe: Owe,
 }
 
-/// Where errors go that do not wait here any longer.
-pub(crate) type Owe = Box<dyn Fn(&Element, Told) + Send + Sync>;
+/// Where errors go that do not wait here any longer, and whether they may have arrived.
+pub(crate) type Owe = Box<dyn Fn(&Element, bool, Told) + Send + Sync>;
 
 /// Called when the sender's server has the error, or the ledger: until then the peer that sent the message keeps it.
 pub(crate) type Told = Option<Box<dyn FnOnce() + Send>>;
@@ -46,6 +46,8 @@ pub(crate) struct Reply {
     /// How often it was written.
     tries: u32,
     since: Instant,
+    /// Whether a copy of it that was written may have arrived.
+    repeat: bool,
     told: Told,
 }
 
@@ -63,7 +65,7 @@ const MAX_TRIES: u32 = 5;
 impl Replies {
     /// At most `limit` wait; the others are the hub's.
     pub(crate) fn new(hub: Hub, limit: usize) -> Self {
-        Self::over(limit, Box::new(move |stanza, told| owe(&hub, stanza, told)))
+        Self::over(limit, Box::new(move |stanza, repeat, told| owe(&hub, stanza, repeat, told)))
     }
 
     fn over(limit: usize, owe: Owe) -> Self {
@@ -71,7 +73,7 @@ impl Replies {
     }
 
     pub(crate) fn push(&self, stanza: Element, told: Told, now: Instant) {
-        self.0.wait(Reply { stanza, tries: 0, since: now, told });
+        self.0.wait(Reply { stanza, tries: 0, since: now, repeat: false, told });
     }
 
     /// Takes out the next to be written.
@@ -103,7 +105,7 @@ impl Replies {
             table.waiting.drain(..).partition(|reply| reply.since + UNWRITTEN <= now);
         table.waiting = waiting;
         while let Some((_, token)) = table.unproven.first().copied().filter(|(due, _)| *due <= now) {
-            overdue.extend(table.take_written(token));
+            overdue.extend(table.take_written(token).map(|reply| Reply { repeat: true, ..reply }));
         }
         drop(table);
         overdue.into_iter().for_each(|reply| self.0.owe(reply));
@@ -123,11 +125,11 @@ impl Replies {
 }
 
 /// Has the hub keep an error about a message, until it can be delivered; an answer to anything else is forgotten.
-pub(crate) fn owe(hub: &Hub, stanza: &Element, told: Told) {
+pub(crate) fn owe(hub: &Hub, stanza: &Element, repeat: bool, told: Told) {
     let told = move || told.into_iter().for_each(|told| told());
     match word_of(stanza) {
         // What finds no room was tried once: nothing more can be done about it, and the peer's stream goes on.
-        Some(word) => hub.owe(word, Box::new(move |_| told())),
+        Some(word) => hub.owe(word, repeat, Box::new(move |_| told())),
         None => told(),
     }
 }
@@ -172,7 +174,7 @@ impl Book {
     }
 
     fn owe(&self, reply: Reply) {
-        (self.owe)(&reply.stanza, reply.told);
+        (self.owe)(&reply.stanza, reply.repeat, reply.told);
     }
 }
 
@@ -192,10 +194,12 @@ impl fmt::Debug for Reply {
 impl Settlement for Book {
     fn settled(&self, token: Token, outcome: Outcome) {
         let Some(reply) = self.table.lock().take_written(token) else { return };
-        match outcome {
-            Outcome::Success(_) | Outcome::HandedOver => reply.told.into_iter().for_each(|told| told()),
-            Outcome::Failure(_) | Outcome::Indeterminant => self.wait(reply),
-        }
+        let repeat = match outcome {
+            Outcome::Success(_) | Outcome::HandedOver => return reply.told.into_iter().for_each(|told| told()),
+            Outcome::Failure(failure) => reply.repeat || failure.may_have_arrived(),
+            Outcome::Indeterminant => true,
+        };
+        self.wait(Reply { repeat, ..reply });
     }
 }
 
@@ -210,15 +214,26 @@ mod tests {
     use super::*;
     use impp_model::{Cause, Failure, Proof, Side};
 
+    type Ids = Arc<Mutex<Vec<String>>>;
+
     /// Errors with room for two, and the ids of those that became the hub's.
-    fn replies() -> (Replies, Arc<Mutex<Vec<String>>>) {
+    fn replies() -> (Replies, Ids) {
+        let (replies, owed, _) = replies_and_repeats();
+        (replies, owed)
+    }
+
+    /// The same, and the ids of those of them that may have arrived.
+    fn replies_and_repeats() -> (Replies, Ids, Ids) {
         let owed = Arc::new(Mutex::new(Vec::new()));
-        let of = owed.clone();
-        let owe = Box::new(move |stanza: &Element, told: Told| {
-            of.lock().push(stanza.attr("id").unwrap().to_owned());
+        let repeats = Arc::new(Mutex::new(Vec::new()));
+        let (of, repeated) = (owed.clone(), repeats.clone());
+        let owe = Box::new(move |stanza: &Element, repeat: bool, told: Told| {
+            let id = stanza.attr("id").unwrap().to_owned();
+            repeated.lock().extend(repeat.then(|| id.clone()));
+            of.lock().push(id);
             told.into_iter().for_each(|told| told());
         });
-        (Replies::over(2, owe), owed)
+        (Replies::over(2, owe), owed, repeats)
     }
 
     #[allow(clippy::disallowed_methods, reason = "the origin of virtual time")]
@@ -280,6 +295,24 @@ mod tests {
         assert_eq!(*owed.lock(), ["older"]);
         replies.give_back_overdue(older + UNWRITTEN + UNPROVEN);
         assert_eq!((&**owed.lock(), replies.next_timeout()), (&["older".to_owned(), "younger".to_owned()][..], None));
+    }
+
+    // checks: IM-013
+    #[test]
+    fn one_that_was_written_and_is_the_hubs_is_its_repeat() {
+        let ((replies, owed, repeats), now) = (replies_and_repeats(), origin());
+        for id in ["written", "waiting"] {
+            replies.push(stanza(id), Some(Box::new(|| ())), now);
+        }
+        let _written = replies.written(replies.pop().unwrap());
+        replies.give_back_overdue(now + UNPROVEN);
+        assert_eq!((owed.lock().len(), &**repeats.lock()), (2, &["written".to_owned()][..]));
+        for (id, cause) in [("broken", Cause::Unconfirmed), ("unsent", Cause::LinkDown)] {
+            replies.push(stanza(id), None, now);
+            replies.written(replies.pop().unwrap()).settle(Failure::new(Side::Far, cause));
+            replies.give_back();
+        }
+        assert_eq!(*repeats.lock(), ["written", "broken"]);
     }
 
     fn stanza(id: &'static str) -> Element {

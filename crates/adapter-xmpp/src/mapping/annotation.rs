@@ -256,7 +256,7 @@ mod tests {
         to_stanza(&operation, stamp).unwrap().unwrap().value
     }
 
-    // checks: CMP-060, CMP-061, CMP-062, CMP-063, CMP-064, CMP-065, XEX-006
+    // checks: CMP-060, CMP-061, CMP-062, CMP-063, CMP-064, CMP-065, XEX-006, XEX-007, XEX-008, XEX-013
     #[test]
     fn what_stands_beside_a_body_comes_back_as_it_went() {
         for children in [
@@ -265,6 +265,7 @@ mod tests {
              xmlns='urn:xmpp:fallback:0' for='urn:xmpp:reply:0'><body start='0' end='4'/></fallback>",
             "<reactions xmlns='urn:xmpp:reactions:0' id='m1'><reaction>x</reaction><reaction>y</reaction></reactions>\
              <store xmlns='urn:xmpp:hints'/>",
+            "<reactions xmlns='urn:xmpp:reactions:0' id='m1'/><store xmlns='urn:xmpp:hints'/>",
             "<retract xmlns='urn:xmpp:message-retract:1' id='m1'/><store xmlns='urn:xmpp:hints'/>",
             "<body>https://a.example/b</body><x xmlns='jabber:x:oob'><url>https://a.example/b</url><desc>b</desc></x>",
             "<body>a</body><no-store xmlns='urn:xmpp:hints'/><no-copy xmlns='urn:xmpp:hints'/>",
@@ -297,7 +298,7 @@ mod tests {
         assert_eq!(carried, Some(object.replace('\n', "\r\n")));
     }
 
-    // checks: CMP-066, CMP-064
+    // checks: CMP-066, CMP-064, XEX-012, XEX-009
     #[test]
     fn forwarded_and_private_wrappers_are_not_opened() {
         let forwarded =

@@ -189,6 +189,13 @@ mod tests {
         }
     }
 
+    // checks: XEX-010
+    #[test]
+    fn xep0191_s3_4_what_a_user_has_blocked_is_not_tried_again() {
+        let blocked = from_stanza_error(&StanzaError::new(Condition::ServiceUnavailable));
+        assert_eq!(blocked.retry, impp_model::Retry::Never);
+    }
+
     // checks: XST-035
     #[test]
     fn rfc6120_s10_4_3_who_cannot_be_found_is_told_from_who_cannot_be_reached() {

@@ -193,7 +193,7 @@ mod tests {
         told.state.label().to_owned()
     }
 
-    // checks: CMP-022, CMP-001, CMP-002
+    // checks: CMP-022, CMP-001, CMP-002, XEX-002, XEX-003
     #[test]
     fn xep0184_xep0333_xep0085_stanzas_without_a_body_are_reports_and_states() {
         let read = |children: &str| parse("type='chat'", children).iter().map(shown).collect::<Vec<_>>();
@@ -210,7 +210,7 @@ mod tests {
         assert_eq!(parse("type='groupchat'", "<composing xmlns='http://jabber.org/protocol/chatstates'/>"), []);
     }
 
-    // checks: CMP-024, CMP-002, IMDN-002
+    // checks: CMP-024, CMP-002, IMDN-002, XEX-002, XEX-003
     #[test]
     fn reports_and_states_are_written_without_a_body_and_ask_for_nothing() {
         let written = |children: &str| {

@@ -162,6 +162,46 @@ async fn xep0198_s5_a_wrong_name_takes_no_session_and_the_right_one_does() {
     assert!(living.hears("<conflict").await, "{}", living.heard);
 }
 
+// checks: SMG-002
+#[tokio::test]
+async fn xep0198_s5_what_a_broken_stream_left_and_nothing_names_is_flagged_over_another() {
+    let names = Arc::<Names>::default();
+    let mut b = gateway(&names).await;
+    let home = server_of(A, &names).await;
+    let message = |id: &str| format!("<message from='romeo@{A}/x' to='juliet@{B}'{id}><body>hello</body></message>");
+    let (mut first, _) = proven(b.plain, &home).await;
+    let name = session(&mut first).await;
+    first.say(&message("")).await;
+    let came = b.received().await;
+    assert!(!came.provenance.may_repeat);
+    drop(first);
+    let _open = came.settle;
+    // The session is resumed: what comes again has its number, and what does not is new.
+    let (mut second, _) = proven(b.plain, &home).await;
+    second.say(&format!("<resume xmlns='urn:xmpp:sm:3' previd='{name}' h='0'/>")).await;
+    assert!(second.hears("<resumed ").await, "{}", second.heard);
+    second.say(&[message(""), message("")].concat()).await;
+    let came = b.received().await;
+    assert!(!came.provenance.may_repeat);
+    // It breaks again, and its peer begins anew.
+    drop(second);
+    let _open_too = came.settle;
+    let (mut third, _) = proven(b.plain, &home).await;
+    let until = std::time::Instant::now() + PATIENCE;
+    loop {
+        third.say(&[message(""), message(" id='m1'")].concat()).await;
+        let nameless = b.received().await;
+        let named = b.received().await;
+        assert!(!named.provenance.may_repeat, "its id tells");
+        if nameless.provenance.may_repeat {
+            break;
+        }
+        // The gateway has yet to notice that the connection broke.
+        assert!(std::time::Instant::now() < until, "not flagged");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 /// Asks until the gateway has acknowledged `count` of its stanzas.
 async fn acknowledged(stream: &mut Raw, count: usize) {
     let acknowledgement = format!("<a xmlns='urn:xmpp:sm:3' h='{count}'/>");

@@ -46,7 +46,7 @@ async fn rfc6120_s13_7_a_server_with_a_bad_certificate_gets_nothing() {
     }
 }
 
-// checks: XST-008, LOC-005, SEC-001
+// checks: XST-008, LOC-005, SEC-001, INV-06
 #[tokio::test]
 async fn rfc6120_s13_7_2_a_foreign_host_named_by_srv_is_not_the_domain() {
     let ca = Authority::new("CA");

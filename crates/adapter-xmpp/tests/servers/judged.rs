@@ -148,7 +148,7 @@ impl HubCore for Script {
         None
     }
     fn commit(&self) {}
-    fn owe(&self, _: &InstanceName, _: DispositionOperation, _: adapter_api::StateDone) {}
+    fn owe(&self, _: &InstanceName, _: DispositionOperation, _: bool, _: adapter_api::StateDone) {}
 }
 
 /// The users, their server, and the way between the two servers.

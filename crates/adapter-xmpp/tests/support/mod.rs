@@ -82,7 +82,7 @@ impl HubCore for FakeHub {
 
     fn commit(&self) {}
 
-    fn owe(&self, _: &InstanceName, word: DispositionOperation, done: adapter_api::StateDone) {
+    fn owe(&self, _: &InstanceName, word: DispositionOperation, _: bool, done: adapter_api::StateDone) {
         self.owed.lock().unwrap().push((word, done));
     }
 

@@ -1,6 +1,7 @@
 //! The archive: operations as JSON lines, given to a file, a socket or an HTTP server, and kept on disk while it is away.
 
 mod consumer;
+mod forget;
 mod line;
 mod spool;
 
@@ -14,7 +15,9 @@ use tokio::task::block_in_place;
 use tokio::time::Instant;
 
 use crate::config;
+use crate::stored::Place;
 use consumer::Consumer;
+pub(crate) use forget::forget;
 use line::{Lines, Piece};
 use spool::Spool;
 
@@ -47,11 +50,11 @@ pub(crate) struct Clerk {
 
 impl Clerk {
     /// Has the hub tell what happens; nothing is read of it before [`run`](Self::run). Opens the spool, if one is wanted.
-    pub(crate) fn new(config: &config::Archive, data_dir: Option<&PathBuf>, core: Arc<Core>) -> Result<Self> {
-        let spool = match (config.when_away, data_dir) {
-            (config::WhenAway::Spool, Some(folder)) => {
-                let path = spool_in(folder);
-                let spool = Spool::open(&path, config.spool_octets);
+    pub(crate) fn new(config: &config::Archive, place: Option<&Place>, core: Arc<Core>) -> Result<Self> {
+        let spool = match (config.when_away, place) {
+            (config::WhenAway::Spool, Some(place)) => {
+                let path = spool_in(&place.path);
+                let spool = Spool::open(&path, config.spool_octets, place.options()?.key.as_ref());
                 Some(spool.with_context(|| format!("archive.when_away: cannot open {}", path.display()))?)
             }
             _ => None,
@@ -114,16 +117,17 @@ impl Clerk {
     /// Gives the first of what is spooled; when to go on.
     async fn give_spooled(&mut self) -> Instant {
         let Some(spool) = &mut self.spool else { return Instant::now() };
-        let (lines, last) = match block_in_place(|| spool.first()) {
-            Ok(first) => first,
+        let first = match block_in_place(|| spool.first()) {
+            Ok(Some(first)) => first,
+            Ok(None) => return Instant::now(),
             Err(error) => {
                 tracing::error!(%error, "the archive's spool cannot be read");
                 return Instant::now() + longest_pause();
             }
         };
-        match self.consumer.take(&lines, last).await {
+        match self.consumer.take(&first.lines, first.last).await {
             Ok(()) => {
-                if let Err(error) = block_in_place(|| spool.gone(lines.len())) {
+                if let Err(error) = block_in_place(|| spool.gone(first.octets)) {
                     tracing::error!(%error, "the archive's spool cannot be written");
                 }
                 self.came()

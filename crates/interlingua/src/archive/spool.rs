@@ -1,25 +1,51 @@
 //! Lines on disk, for a consumer that is away.
 
+use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde::Deserialize;
+use store::{SealKey, Sealer};
 
 use super::line::PIECE;
 
 /// One file of lines: appended at its end, read from its beginning, emptied when all of it was read.
 ///
-/// After a restart it is read from the beginning: what the consumer has seen already comes again under the same numbers.
+/// With a key a line of the file is a piece of lines, sealed, in base64; what an earlier start has written without one is
+/// read as it is. After a restart the file is read from the beginning: what the consumer has seen already comes again
+/// under the same numbers.
 pub(super) struct Spool {
     file: File,
+    path: PathBuf,
+    sealer: Option<Sealer>,
     length: u64,
     /// How much of it the consumer has.
     taken: u64,
     limit: u64,
 }
 
+/// Lines for the consumer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct First {
+    pub(super) lines: Vec<u8>,
+    /// The number of the last of them.
+    pub(super) last: u64,
+    /// How much of the file they are.
+    pub(super) octets: u64,
+}
+
+/// What stands for the name of a record in the seal of a piece.
+const SEALED_AS: &[u8] = b"archive.spool";
+
+/// The file beside the spool with what could not be read of it.
+pub(super) const DAMAGED: &str = "archive.spool.damaged";
+
 impl Spool {
-    pub(super) fn open(path: &Path, limit: u64) -> io::Result<Self> {
+    pub(super) fn open(path: &Path, limit: u64, key: Option<&SealKey>) -> io::Result<Self> {
         let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
         let mut length = file.metadata()?.len();
         // A crash may have left a part of a line.
@@ -33,7 +59,7 @@ impl Spool {
             length -= 1;
         }
         file.set_len(length)?;
-        Ok(Self { file, length, taken: 0, limit })
+        Ok(Self { file, path: path.to_owned(), sealer: key.map(Sealer::new), length, taken: 0, limit })
     }
 
     pub(super) fn has_lines(&self) -> bool {
@@ -46,43 +72,105 @@ impl Spool {
 
     /// Appends whole lines; durable when it returns.
     pub(super) fn append(&mut self, lines: &[u8]) -> io::Result<()> {
-        if let Err(error) = self.file.write_all(lines).and_then(|()| self.file.sync_data()) {
+        let written = written(self.sealer.as_ref(), lines);
+        if let Err(error) = self.file.write_all(&written).and_then(|()| self.file.sync_data()) {
             self.file.set_len(self.length)?;
             return Err(error);
         }
-        self.length += lines.len() as u64;
+        self.length += written.len() as u64;
         Ok(())
     }
 
-    /// The first lines that the consumer has not taken, and the number of the last of them.
-    pub(super) fn first(&mut self) -> io::Result<(Vec<u8>, u64)> {
+    /// The first lines that the consumer has not taken; none if all that was left could not be read, and was put aside.
+    pub(super) fn first(&mut self) -> io::Result<Option<First>> {
+        while self.has_lines() {
+            let chunk = self.chunk()?;
+            let mut first = First { lines: Vec::new(), last: 0, octets: 0 };
+            for line in chunk.split_inclusive(|octet| *octet == b'\n') {
+                match said(self.sealer.as_ref(), line) {
+                    Some((lines, last)) => {
+                        first.lines.extend_from_slice(&lines);
+                        first.last = last;
+                        first.octets += line.len() as u64;
+                    }
+                    None if first.octets == 0 => {
+                        self.put_aside(line)?;
+                        self.gone(line.len() as u64)?;
+                    }
+                    None => break,
+                }
+            }
+            if first.octets > 0 {
+                return Ok(Some(first));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The next lines of the file: no more than [`PIECE`], unless one alone is longer.
+    fn chunk(&mut self) -> io::Result<Vec<u8>> {
         let mut most = PIECE as u64;
         loop {
-            let mut lines = Vec::new();
+            let mut chunk = Vec::new();
             self.file.seek(SeekFrom::Start(self.taken))?;
-            (&self.file).take(most).read_to_end(&mut lines)?;
-            match lines.iter().rposition(|octet| *octet == b'\n') {
+            (&self.file).take(most).read_to_end(&mut chunk)?;
+            match chunk.iter().rposition(|octet| *octet == b'\n') {
                 Some(end) => {
-                    lines.truncate(end + 1);
-                    let last = lines.trim_ascii_end().rsplit(|octet| *octet == b'\n').next().unwrap_or_default();
-                    let number = serde_json::from_slice::<serde_json::Value>(last)?.get("n").and_then(|n| n.as_u64());
-                    return Ok((lines, number.unwrap_or_default()));
+                    chunk.truncate(end + 1);
+                    return Ok(chunk);
                 }
-                None if lines.len() as u64 == most => most *= 2,
+                None if chunk.len() as u64 == most => most *= 2,
                 None => return Err(io::ErrorKind::UnexpectedEof.into()),
             }
         }
     }
 
-    /// The consumer has so many octets more.
-    pub(super) fn gone(&mut self, octets: usize) -> io::Result<()> {
-        self.taken += octets as u64;
+    fn put_aside(&self, line: &[u8]) -> io::Result<()> {
+        let path = self.path.with_file_name(DAMAGED);
+        let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
+        file.write_all(line).and_then(|()| file.sync_data())?;
+        tracing::error!(
+            octets = line.len(),
+            "a part of the archive's spool cannot be read, or not with this key: it was moved to {}",
+            path.display()
+        );
+        Ok(())
+    }
+
+    /// The consumer has so many octets of the file more.
+    pub(super) fn gone(&mut self, octets: u64) -> io::Result<()> {
+        self.taken += octets;
         if self.taken >= self.length {
             self.file.set_len(0)?;
             (self.length, self.taken) = (0, 0);
         }
         Ok(())
     }
+}
+
+/// What a file holds for these lines.
+pub(super) fn written<'l>(sealer: Option<&Sealer>, lines: &'l [u8]) -> Cow<'l, [u8]> {
+    let Some(sealer) = sealer else { return Cow::Borrowed(lines) };
+    let mut line = BASE64_STANDARD.encode(sealer.seal(SEALED_AS, lines)).into_bytes();
+    line.push(b'\n');
+    Cow::Owned(line)
+}
+
+/// The lines that a line of the file stands for, and the number of the last of them; `None` if it cannot be read.
+pub(super) fn said<'l>(sealer: Option<&Sealer>, line: &'l [u8]) -> Option<(Cow<'l, [u8]>, u64)> {
+    #[derive(Deserialize)]
+    struct Numbered {
+        n: u64,
+    }
+    let lines = if line.starts_with(b"{") {
+        Cow::Borrowed(line)
+    } else {
+        let sealed = BASE64_STANDARD.decode(line.strip_suffix(b"\n")?).ok()?;
+        Cow::Owned(sealer?.open(SEALED_AS, &sealed).ok()?)
+    };
+    let last = lines.strip_suffix(b"\n")?.rsplit(|octet| *octet == b'\n').next()?;
+    let Numbered { n } = serde_json::from_slice(last).ok()?;
+    Some((lines, n))
 }
 
 #[cfg(test)]
@@ -93,23 +181,63 @@ mod tests {
     fn lines_come_out_in_their_order_once_and_after_a_crash_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("archive.spool");
-        let mut spool = Spool::open(&path, 100).unwrap();
+        let mut spool = Spool::open(&path, 100, None).unwrap();
         assert!(!spool.has_lines());
         spool.append(b"{\"n\":1}\n{\"n\":2}\n").unwrap();
-        let (lines, last) = spool.first().unwrap();
-        assert_eq!((lines.as_slice(), last), (&b"{\"n\":1}\n{\"n\":2}\n"[..], 2));
+        let two = First { lines: b"{\"n\":1}\n{\"n\":2}\n".to_vec(), last: 2, octets: 16 };
+        assert_eq!(spool.first().unwrap(), Some(two));
         spool.append(b"{\"n\":3}\n").unwrap();
-        spool.gone(lines.len()).unwrap();
-        assert_eq!(spool.first().unwrap(), (b"{\"n\":3}\n".to_vec(), 3));
+        spool.gone(16).unwrap();
+        assert_eq!(spool.first().unwrap().unwrap().lines, b"{\"n\":3}\n");
         drop(spool);
         std::fs::write(&path, b"{\"n\":1}\n{\"n\":2}\n{\"n\":3}\n{\"n\"").unwrap();
-        let mut spool = Spool::open(&path, 100).unwrap();
-        let (lines, last) = spool.first().unwrap();
-        assert_eq!((lines.len(), last), (24, 3), "the part of a line is gone");
-        spool.gone(lines.len()).unwrap();
+        let mut spool = Spool::open(&path, 100, None).unwrap();
+        let three = spool.first().unwrap().unwrap();
+        assert_eq!((three.octets, three.last), (24, 3), "the part of a line is gone");
+        spool.gone(three.octets).unwrap();
         assert!(!spool.has_lines() && spool.has_room());
         assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
         spool.append(&[b'\n'; 100]).unwrap();
         assert!(!spool.has_room());
+    }
+
+    #[test]
+    fn with_a_key_nothing_stands_there_in_clear_and_what_did_before_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("archive.spool");
+        let key = SealKey::new([7; store::KEY_LENGTH]);
+        std::fs::write(&path, "{\"n\":1,\"from\":\"old@a.example\"}\n").unwrap();
+        let mut spool = Spool::open(&path, 10_000, Some(&key)).unwrap();
+        spool.append(b"{\"n\":2,\"from\":\"new@a.example\"}\n{\"n\":3}\n").unwrap();
+        let file = std::fs::read_to_string(&path).unwrap();
+        assert!(file.contains("old@") && !file.contains("new@") && file.lines().count() == 2, "{file}");
+        let first = spool.first().unwrap().unwrap();
+        let expected = "{\"n\":1,\"from\":\"old@a.example\"}\n{\"n\":2,\"from\":\"new@a.example\"}\n{\"n\":3}\n";
+        assert_eq!((std::str::from_utf8(&first.lines).unwrap(), first.last), (expected, 3));
+        assert_eq!(first.octets, std::fs::metadata(&path).unwrap().len());
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_put_aside_and_the_rest_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("archive.spool");
+        let key = |octet| SealKey::new([octet; store::KEY_LENGTH]);
+        for (octet, line) in [(7, "{\"n\":1}\n"), (8, "{\"n\":2}\n"), (7, "{\"n\":3}\n"), (8, "{\"n\":4}\n")] {
+            Spool::open(&path, 10_000, Some(&key(octet))).unwrap().append(line.as_bytes()).unwrap();
+        }
+        let mut spool = Spool::open(&path, 10_000, Some(&key(7))).unwrap();
+        for number in [1, 3] {
+            let first = spool.first().unwrap().unwrap();
+            assert_eq!(first.last, number);
+            spool.gone(first.octets).unwrap();
+        }
+        assert_eq!(spool.first().unwrap(), None);
+        assert!(!spool.has_lines());
+        let aside = std::fs::read(folder.path().join(DAMAGED)).unwrap();
+        let numbers: Vec<_> = aside
+            .split_inclusive(|octet| *octet == b'\n')
+            .map(|line| said(Some(&Sealer::new(&key(8))), line).unwrap().1)
+            .collect();
+        assert_eq!(numbers, [2, 4]);
     }
 }

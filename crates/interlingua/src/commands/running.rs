@@ -113,6 +113,9 @@ struct Admin {
     /// Print one JSON object
     #[arg(long, global = true)]
     json: bool,
+    /// Whether a configuration file says where it is and what its token is, and no flag.
+    #[arg(skip)]
+    configured: bool,
 }
 
 /// Runs `health`.
@@ -171,7 +174,7 @@ impl Admin {
     /// Whether it answers well at this path, and in what words.
     async fn health(&self, path: &str) -> Result<(bool, String)> {
         let (client, url) = self.client()?;
-        let hint = || format!("is a gateway running with its admin API at {}? See --admin", self.url);
+        let hint = || self.hint();
         let request = client.timeout(HEALTH_TIMEOUT).build()?.get(url.join(path)?);
         let response = request.send().await.with_context(hint)?;
         let good = response.status().is_success();
@@ -233,7 +236,7 @@ impl Admin {
         if let Some(token) = self.token()? {
             request = request.bearer_auth(token);
         }
-        let hint = || format!("is a gateway running with its admin API at {}? See --admin", self.url);
+        let hint = || self.hint();
         let response = request.send().await.with_context(hint)?;
         match response.status() {
             StatusCode::OK => Ok(Some(response.json().await.context("not an answer of the admin API")?)),
@@ -242,14 +245,35 @@ impl Admin {
                 let refused: Value = response.json().await.context("not an answer of the admin API")?;
                 bail!("refused, nothing has changed:\n{}", show::describe(&refused))
             }
-            StatusCode::UNAUTHORIZED if self.token()?.is_some() => bail!("this is not the gateway's admin token"),
-            StatusCode::UNAUTHORIZED => bail!("the gateway wants its admin token: give --token-file"),
+            StatusCode::UNAUTHORIZED => bail!("{}", self.unauthorized(self.token()?.is_some())),
             StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN | StatusCode::CONFLICT => {
                 let problem: Value = response.json().await.context("not an answer of the admin API")?;
                 let text = |name: &str| problem.get(name).and_then(Value::as_str).unwrap_or_default();
                 bail!("{}", [text("field"), text("problem")].join(": ").trim_start_matches(": "))
             }
-            status => bail!("{} answers {status}: is it the admin API? See --admin", self.url),
+            status => bail!("{} answers {status}: is it the admin API? See {}", self.url, self.place()),
+        }
+    }
+
+    /// What says where the admin API is.
+    fn place(&self) -> &'static str {
+        if self.configured { "admin.listen in the configuration file" } else { "--admin" }
+    }
+
+    fn hint(&self) -> String {
+        format!("is a gateway running with its admin API at {}? See {}", self.url, self.place())
+    }
+
+    fn unauthorized(&self, gave_a_token: bool) -> &'static str {
+        match (gave_a_token, self.configured) {
+            (true, false) => "this is not the gateway's admin token",
+            (false, false) => "the gateway wants its admin token: give --token-file, or set INTERLINGUA_ADMIN_TOKEN",
+            (true, true) => {
+                "what admin.token_file holds is not its token: restart the gateway if the file has changed since its start"
+            }
+            (false, true) => {
+                "it wants a token, and the configuration file has no admin.token_file: give the file that it was started with"
+            }
         }
     }
 
@@ -283,7 +307,8 @@ impl Asking {
             AdminListen::Socket(path) => format!("unix:{}", path.display()),
         };
         let url = reqwest::Url::parse(&url).context("admin.listen cannot be asked")?;
-        Ok(Some(Self { admin: Admin { url, token_file: admin.token_file.clone(), json: false } }))
+        let token_file = admin.token_file.clone();
+        Ok(Some(Self { admin: Admin { url, token_file, json: false, configured: true } }))
     }
 
     /// Whether the gateway of this name runs there; not if nobody listens, and an error if anything else is so: who looked

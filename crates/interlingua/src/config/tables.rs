@@ -24,9 +24,9 @@ pub struct Gateway {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"var/interlingua")]
     pub data_dir: Option<PathBuf>,
-    /// The file with the key that what is stored is encrypted with: 32 random octets, as they are, as 64 hexadecimal digits
-    /// or in base64. Without one it stands in the folder as it is. A store keeps the key, or the lack of one, that it was
-    /// made with.
+    /// The file with the key that what is stored is encrypted with, the archive's spool too: 32 random octets, as they are, as
+    /// 64 hexadecimal digits or in base64. Without one it stands in the folder as it is. A store keeps the key, or the lack of
+    /// one, that it was made with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"data.key")]
     pub data_key_file: Option<PathBuf>,

@@ -16,7 +16,7 @@ mod state;
 mod watch; // RFC 8048 §5
 
 use adapter_api::{InstanceName, PeerState, Settle, TraceId};
-use impp_model::{Address, Cause, Failure, Operation, Outcome, Side};
+use impp_model::{Address, Cause, Operation, Outcome};
 use parking_lot::Mutex;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -110,14 +110,23 @@ impl Presence {
         Self { inbox, receiver: Mutex::new(Some(receiver)), queued: Arc::default() }
     }
 
-    /// Hands an admitted operation in.
-    pub(crate) fn submit(&self, trace: TraceId, operation: Operation, near: InstanceName, settle: Settle) {
+    /// Hands an admitted operation in; gives it back with the reason when the engine cannot have it.
+    pub(crate) fn submit(
+        &self,
+        trace: TraceId,
+        operation: Box<Operation>,
+        near: InstanceName,
+        settle: Settle,
+    ) -> Result<(), (Box<Operation>, Settle, Cause)> {
         if !self.is_admitted() {
-            return settle.settle(Failure::new(Side::Ours, Cause::Overload));
+            return Err((operation, settle, Cause::Overload));
         }
-        let event = Event::Operation { trace, operation: Box::new(operation), near, settle };
-        if let Err(mpsc::error::SendError(Event::Operation { settle, .. })) = self.inbox.send(event) {
-            settle.settle(Failure::new(Side::Ours, Cause::ShuttingDown));
+        match self.inbox.send(Event::Operation { trace, operation, near, settle }) {
+            Err(mpsc::error::SendError(Event::Operation { operation, settle, .. })) => {
+                Err((operation, settle, Cause::ShuttingDown))
+            }
+            // What comes back is what was sent.
+            Ok(()) | Err(_) => Ok(()),
         }
     }
 
@@ -182,10 +191,9 @@ mod tests {
         for _ in 0..MAX_QUEUED + 2 {
             presence.missed(&notify);
         }
-        let (settle, mut outcome) = settle_channel();
-        presence.submit(TraceId(1), notify, "sip".into(), settle);
-        let overload = |outcome| matches!(outcome, Outcome::Failure(failure) if failure.cause == Cause::Overload);
-        assert!(overload(outcome.try_recv().unwrap()));
+        let (settle, _outcome) = settle_channel();
+        let refused = presence.submit(TraceId(1), Box::new(notify.clone()), "sip".into(), settle);
+        assert!(matches!(refused, Err((operation, _, Cause::Overload)) if *operation == notify));
         let receiver = presence.receiver.lock().take().unwrap();
         assert_eq!((receiver.len(), presence.queued.load(Relaxed)), (MAX_QUEUED, MAX_QUEUED));
     }

@@ -158,7 +158,9 @@ impl Pairs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::presence::watch::{Authorization, Near};
+    use crate::presence::watch::{Authorization, Known, Near};
+    use adapter_api::testkit::memory;
+    use impp_model::{Basic, Device, LangText, PresenceInfo, PresenceTuple, Show};
 
     fn entry(pairs: &mut Pairs, until: u64) -> Entry {
         let sides = Sides { refreshed: false, checked: false, polls: true, devices: false };
@@ -168,11 +170,43 @@ mod tests {
         Entry::new(place, None, sides, watch)
     }
 
+    #[global_allocator]
+    static ALLOCATOR: memory::Counting = memory::Counting;
+
+    /// As many as fill what the vectors reserve: what they reserve beyond is address space and nothing else.
+    const MANY: isize = 65_536;
+
+    /// Octets of a pair: with those of its dialog (`adapter-sip`) at most 600.
+    const MOST: isize = 335;
+
     // checks: REQ-2.2.2
     #[test]
     fn what_is_kept_for_each_pair_is_small() {
-        assert!(std::mem::size_of::<Entry>() <= 96, "{}", std::mem::size_of::<Entry>());
-        assert_eq!(std::mem::size_of::<(Timestamp, Key)>(), 16);
+        let mut pairs = Pairs::default();
+        let tuple = PresenceTuple::new(Device::new("desk").ok(), Basic::Open);
+        let notes = vec![LangText { language: Some("en".into()), text: "in a meeting".to_owned() }];
+        let tuples = vec![PresenceTuple { show: Some(Show::Away), priority: Some(5), notes, ..tuple }];
+        let info = PresenceInfo { tuples, ..PresenceInfo::default() };
+        let ((), octets) = memory::held(|| {
+            for number in 0..MANY {
+                let addresses =
+                    [format!("romeo{number}@sip.example"), format!("juliet{number}@xmpp.example")].map(|it| it.parse());
+                let [Ok(watcher), Ok(target)] = addresses else { panic!("they are addresses") };
+                let pair = Pair::new(&watcher, &target);
+                // Half of the due times are those of the others, as after a start.
+                let due = Timestamp(u64::try_from(number).unwrap() % 32_768);
+                let near = vec![Near { id: format!("{number:022x}").into(), until: due }];
+                let state = Some(Known::from(&info));
+                let watch = Watch::restored(Authorization::Granted, near, Timestamp::NEVER, state, Timestamp::NEVER);
+                let sides = Sides { refreshed: false, checked: false, polls: true, devices: false };
+                let place = pairs.place(&"office".into());
+                pairs.insert(&pair, Entry::new(place, Some(place), sides, watch));
+                pairs.rearm(&pair, Timestamp(0));
+            }
+        });
+        println!("{} octets for each pair, {} of them the entry", octets / MANY, std::mem::size_of::<Entry>());
+        assert!(octets / MANY <= MOST, "{}", octets / MANY);
+        assert_eq!(pairs.len(), usize::try_from(MANY).unwrap());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use impp_model::{Address, Domain};
 use slab::Slab;
 use std::collections::HashMap;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hash, Hasher};
 
 /// A pair by the numbers of its ends; ordered so that the watchers of one presentity lie together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,21 +22,45 @@ pub(super) struct People {
     /// Numbers by address.
     numbers: HashTable<u32>,
     hasher: DefaultHashBuilder,
-    domains: HashMap<Domain, Members>,
+    domains: Slab<Members>,
+    /// Their numbers.
+    of_name: HashMap<Domain, u32>,
 }
 
+/// Somebody; there may be hundreds of thousands.
 #[derive(Debug)]
 struct Person {
-    address: Address,
+    local: Box<str>,
+    domain: u32,
     watches: u32,
     watched: u32,
 }
 
-/// How many people of a domain there are, and how many pairs they have as watchers.
-#[derive(Debug, Default)]
+/// A domain, how many of its people there are, and how many pairs they have as watchers.
+#[derive(Debug)]
 struct Members {
+    name: Domain,
     people: usize,
     watch: usize,
+}
+
+/// An address that is looked for.
+struct Wanted<'a> {
+    local: &'a str,
+    domain: u32,
+}
+
+impl Hash for Wanted<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u32(self.domain);
+        state.write(self.local.as_bytes());
+    }
+}
+
+impl Person {
+    fn wanted(&self) -> Wanted<'_> {
+        Wanted { local: &self.local, domain: self.domain }
+    }
 }
 
 impl People {
@@ -49,14 +73,18 @@ impl People {
         if count(&pair.target).is_some_and(|person| person.watched as usize >= limits.per_presentity) {
             return Some("too many watch this presentity already");
         }
-        let of_domain = self.domains.get(pair.watcher.domain()).map_or(0, |members| members.watch);
-        (of_domain >= limits.per_domain).then_some("too many watchers of this domain")
+        let of_domain = self.of_name.get(pair.watcher.domain()).and_then(|domain| self.domains.get(*domain as usize));
+        of_domain.is_some_and(|it| it.watch >= limits.per_domain).then_some("too many watchers of this domain")
     }
 
     /// The number of somebody known.
     pub(super) fn number(&self, address: &Address) -> Option<u32> {
-        let same = |number: &u32| self.known.get(*number as usize).is_some_and(|person| person.address == *address);
-        self.numbers.find(self.hasher.hash_one(address), same).copied()
+        let domain = *self.of_name.get(address.domain())?;
+        let same = |number: &u32| {
+            let person = self.known.get(*number as usize);
+            person.is_some_and(|person| person.domain == domain && *person.local == *address.local())
+        };
+        self.numbers.find(self.hasher.hash_one(Wanted { local: address.local(), domain }), same).copied()
     }
 
     /// The key of a pair both of whose ends are known.
@@ -66,7 +94,11 @@ impl People {
 
     /// The pair of a key.
     pub(super) fn pair(&self, key: Key) -> Option<Pair> {
-        let address = |number: u32| self.known.get(number as usize).map(|person| person.address.clone());
+        let address = |number: u32| {
+            let person = self.known.get(number as usize)?;
+            // It was one when it came.
+            Address::new(&person.local, self.domains.get(person.domain as usize)?.name.clone()).ok()
+        };
         Some(Pair { target: address(key.target)?, watcher: address(key.watcher)? })
     }
 
@@ -78,8 +110,10 @@ impl People {
         }
         if let Some(person) = self.known.get_mut(key.watcher as usize) {
             person.watches += 1;
+            if let Some(members) = self.domains.get_mut(person.domain as usize) {
+                members.watch += 1;
+            }
         }
-        self.domains.entry(pair.watcher.domain().clone()).or_default().watch += 1;
         key
     }
 
@@ -90,7 +124,7 @@ impl People {
         }
         if let Some(person) = self.known.get_mut(key.watcher as usize) {
             person.watches -= 1;
-            if let Some(members) = self.domains.get_mut(person.address.domain()) {
+            if let Some(members) = self.domains.get_mut(person.domain as usize) {
                 members.watch -= 1;
             }
         }
@@ -102,15 +136,27 @@ impl People {
         if let Some(number) = self.number(address) {
             return number;
         }
-        // One text for all of a domain.
-        let own = self.domains.get_key_value(address.domain()).map_or(address.domain(), |(domain, _)| domain).clone();
-        self.domains.entry(own.clone()).or_default().people += 1;
-        let person = Person { address: address.with_domain(own), watches: 0, watched: 0 };
+        let domain = self.join(address.domain());
+        let person = Person { local: address.local().into(), domain, watches: 0, watched: 0 };
+        let own = self.hasher.hash_one(person.wanted());
         // The bounds on pairs are far below.
         let number = u32::try_from(self.known.insert(person)).unwrap_or(u32::MAX);
         let (known, hasher) = (&self.known, &self.hasher);
-        let hash = |number: &u32| known.get(*number as usize).map_or(0, |person| hasher.hash_one(&person.address));
-        self.numbers.insert_unique(hasher.hash_one(address), number, hash);
+        let hash = |number: &u32| known.get(*number as usize).map_or(0, |person| hasher.hash_one(person.wanted()));
+        self.numbers.insert_unique(own, number, hash);
+        number
+    }
+
+    /// Counts one more of a domain.
+    fn join(&mut self, domain: &Domain) -> u32 {
+        let domains = &mut self.domains;
+        let number = *self.of_name.entry(domain.clone()).or_insert_with(|| {
+            let number = domains.insert(Members { name: domain.clone(), people: 0, watch: 0 });
+            u32::try_from(number).unwrap_or(u32::MAX)
+        });
+        if let Some(members) = domains.get_mut(number as usize) {
+            members.people += 1;
+        }
         number
     }
 
@@ -120,14 +166,14 @@ impl People {
             return;
         }
         let person = self.known.remove(number as usize);
-        if let Ok(entry) = self.numbers.find_entry(self.hasher.hash_one(&person.address), |other| *other == number) {
+        if let Ok(entry) = self.numbers.find_entry(self.hasher.hash_one(person.wanted()), |other| *other == number) {
             entry.remove();
         }
-        if let Some(members) = self.domains.get_mut(person.address.domain()) {
-            members.people -= 1;
-            if members.people == 0 {
-                self.domains.remove(person.address.domain());
-            }
+        let domain = person.domain as usize;
+        let Some(members) = self.domains.get_mut(domain) else { return };
+        members.people -= 1;
+        if members.people == 0 {
+            self.of_name.remove(&self.domains.remove(domain).name);
         }
     }
 }
@@ -171,6 +217,7 @@ mod tests {
         people.leave(keys[0]);
         assert_eq!(people.pair(keys[1]), Some(pair("x@t.example", "a@w.example")));
         people.leave(keys[1]);
-        assert_eq!((people.known.len(), people.numbers.len(), people.domains.len()), (0, 0, 0));
+        let left = [people.known.len(), people.numbers.len(), people.domains.len(), people.of_name.len()];
+        assert_eq!(left, [0; 4]);
     }
 }

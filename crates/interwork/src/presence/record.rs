@@ -3,7 +3,7 @@
 use super::pair::Pair;
 use super::watch::{Authorization, FAR_DURATION, Known, Near, Watch};
 use adapter_api::InstanceName;
-use impp_model::{Address, Basic, Device, PresenceInfo, PresenceTuple, SubscriptId};
+use impp_model::{Address, Basic, Device, PresenceInfo, PresenceTuple};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -48,16 +48,6 @@ impl Record {
     pub(crate) fn encode(&self) -> Vec<u8> {
         // The types have no map with other keys than text, the only thing that can fail.
         rmp_serde::to_vec_named(self).unwrap_or_default()
-    }
-
-    /// Takes the id before for its own where they are the same: most of a network that has no ids of its own share one.
-    pub(crate) fn share_ids(&mut self, last: &mut Option<SubscriptId>) {
-        for near in &mut self.subscriptions {
-            match last {
-                Some(last) if *last == near.id => near.id = last.clone(),
-                Some(_) | None => *last = Some(near.id.clone()),
-            }
-        }
     }
 
     /// The pair, the watcher's instance and the machine, which asks the far side again at `ask`.

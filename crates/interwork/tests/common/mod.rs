@@ -263,6 +263,7 @@ pub fn text_of(delivery: &Delivery) -> String {
 
 pub fn from_sip() -> Arc<Provenance> {
     Arc::new(Provenance {
+        may_repeat: false,
         adapter: "sip".into(),
         peer: "127.0.0.1".into(),
         proof: SourceProof::TrustedAddress,
@@ -272,6 +273,7 @@ pub fn from_sip() -> Arc<Provenance> {
 
 pub fn from_xmpp() -> Arc<Provenance> {
     Arc::new(Provenance {
+        may_repeat: false,
         adapter: "xmpp".into(),
         peer: "127.0.0.1".into(),
         proof: SourceProof::Secret,

@@ -98,7 +98,7 @@ mod tests {
     }
 
     // checks: PRS-040, PRS-041, PRS-043, PRS-044, PRS-045, PRS-046, PRS-047, PRS-048, XM-14
-    // checks: MOD-06, PX-05, REQ-3.1.2, REQ-3.1.3
+    // checks: MOD-06, PX-05, REQ-3.1.2, REQ-3.1.3, AMB-06
     #[test]
     fn rfc3856_s6_8_all_devices_stand_in_one_document_and_come_back() {
         let at = DateTime::parse("2026-11-22T12:00:00Z").unwrap();

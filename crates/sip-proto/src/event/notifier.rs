@@ -127,6 +127,13 @@ impl<B: Clone> Notifier<B> {
         })
     }
 
+    /// From when on one like it that was just [accepted](Self::handle_accepted) can stand for this one; none while something waits
+    /// or is under way.
+    pub fn at_rest_from(&self, now: Instant) -> Option<Instant> {
+        let at_rest = self.accepted && self.waiting.is_none() && self.under_way.is_none();
+        at_rest.then(|| self.since.map_or(now, |since| since + self.pause()))
+    }
+
     /// Takes the final status of a NOTIFY, 503 for an error of the transport (RFC 3261 §8.1.3.1); none when there was no answer
     /// (Timer F). `pause` is what its Retry-After asks for.
     pub fn handle_answer(&mut self, status: Option<u16>, pause: Option<Duration>, now: Instant) -> NotifyAnswer {
@@ -201,6 +208,9 @@ mod tests {
         let due = now + Duration::from_secs(5);
         assert_eq!((notifier.poll_notify(now), notifier.poll_timeout(now)), (None, Some(due)));
         assert_eq!(notifier.poll_notify(due).unwrap().body, Some(3));
+        assert_eq!(notifier.at_rest_from(due), None, "one is under way");
+        notifier.handle_answer(Some(200), None, due);
+        assert_eq!(notifier.at_rest_from(due), Some(due + Duration::from_secs(5)));
     }
 
     // checks: EVT-029, SIP-002

@@ -49,15 +49,14 @@ impl Subscriber {
         Self { remote_tag: None, remote_cseq: None, notify_due: Some(now + TIMER_N), over: false, lengthened: false }
     }
 
-    /// One whose dialog was made before a restart.
-    pub fn restored(remote_tag: String) -> Self {
-        Self {
-            remote_tag: Some(remote_tag.into()),
-            remote_cseq: None,
-            notify_due: None,
-            over: false,
-            lengthened: false,
-        }
+    /// One [at rest](Self::is_at_rest), whose dialog was made; `remote_cseq` is the number of the last NOTIFY, where it is known.
+    pub fn restored(remote_tag: &str, remote_cseq: Option<u32>) -> Self {
+        Self { remote_tag: Some(remote_tag.into()), remote_cseq, notify_due: None, over: false, lengthened: false }
+    }
+
+    /// Whether there is a dialog and nothing is waited for: its tag and number say all there is to know.
+    pub fn is_at_rest(&self) -> bool {
+        self.remote_tag.is_some() && self.notify_due.is_none() && !self.over
     }
 
     /// The other side's tag, once there is a dialog.
@@ -99,7 +98,9 @@ impl Subscriber {
 
     /// Takes the tag and the number of a NOTIFY for this subscription.
     pub fn handle_notify(&mut self, from_tag: &str, cseq: u32) -> NotifyVerdict {
-        if self.over || self.remote_tag.as_deref().is_some_and(|tag| tag != from_tag) {
+        // RFC 3261 §12: without a tag there is no dialog.
+        let other = self.remote_tag.as_deref().is_some_and(|tag| tag != from_tag);
+        if self.over || other || from_tag.is_empty() {
             return NotifyVerdict::Unknown;
         }
         // COMPAT Kamailio 5.6: two states that come at once may go out under one number, so the same number is read again; what
@@ -165,12 +166,22 @@ mod tests {
     #[test]
     fn rfc6665_s4_1_3_the_first_notify_makes_the_dialog_others_are_unknown_or_old() {
         let mut subscriber = Subscriber::new(Instant::now());
+        assert_eq!(subscriber.handle_notify("", 5), NotifyVerdict::Unknown, "no dialog can come of it");
+        assert!(!subscriber.is_at_rest());
         assert_eq!(subscriber.handle_notify("a", 5), NotifyVerdict::Take, "before any answer");
+        assert!(subscriber.is_at_rest());
         assert_eq!(subscriber.handle_notify("b", 1), NotifyVerdict::Unknown, "another fork");
         assert_eq!(subscriber.handle_notify("a", 4), NotifyVerdict::Old);
         assert_eq!(subscriber.handle_notify("a", 5), NotifyVerdict::Take, "again, or another under the same number");
         assert_eq!(subscriber.handle_notify("a", 6), NotifyVerdict::Take);
         assert_eq!(subscriber.remote_tag(), Some("a"));
+        let mut again = Subscriber::restored("a", Some(6));
+        assert!(again.is_at_rest());
+        assert_eq!(
+            [("b", 7), ("a", 5)].map(|(tag, number)| again.handle_notify(tag, number)),
+            [NotifyVerdict::Unknown, NotifyVerdict::Old]
+        );
+        assert_eq!(again.handle_notify("a", 7), NotifyVerdict::Take);
     }
 
     // checks: PRL-012, EVT-006

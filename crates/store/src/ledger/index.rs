@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use impp_model::Cause;
@@ -16,6 +17,8 @@ use crate::key::Version;
 
 /// Octets that an entry counts beyond its record: index, progress, window.
 const OVERHEAD: u64 = 512;
+/// A full ledger has room again when so great a part of its bounds is free: or it would be told of each entry.
+const ROOM_AGAIN: u64 = 20;
 
 /// Where an entry stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +102,9 @@ pub(super) struct Index {
     /// One text for each hop name in use; bounded by the entries.
     hops: HashMap<Arc<str>, usize>,
     pub(super) claims: Claims,
+    limits: Limits,
+    /// Whether a bound was reached, until there is room again.
+    is_full: Arc<AtomicBool>,
     pub(super) octets: u64,
     pub(super) totals: Totals,
     /// Greater than the order of every entry.
@@ -107,8 +113,13 @@ pub(super) struct Index {
 
 impl Index {
     /// An empty index that goes on counting at `next_order`.
-    pub(super) fn new(totals: Totals, next_order: u64) -> Self {
-        Self { totals, next_order, ..Self::default() }
+    pub(super) fn new(limits: Limits, totals: Totals, next_order: u64) -> Self {
+        Self { limits, totals, next_order, ..Self::default() }
+    }
+
+    /// Whether a bound was reached, for those who look without a lock.
+    pub(super) fn fullness(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.is_full)
     }
 
     /// A number that no entry and no other record has.
@@ -118,13 +129,19 @@ impl Index {
     }
 
     /// Whether there is room for a further entry of a pair.
-    pub(super) fn admit(&self, limits: &Limits, pair: Pair, size: u64) -> Result<(), LedgerError> {
-        if limits.records == 0 {
-            return Err(LedgerError::CountsOnly);
+    ///
+    /// For the journal there always is: its message is under way, and without a record a crash would lose it. Such messages
+    /// are refused before they are sent on.
+    pub(super) fn admit(&self, class: Class, pair: Pair, size: u64) -> Result<(), LedgerError> {
+        let limits = &self.limits;
+        match class {
+            _ if limits.records == 0 => return Err(LedgerError::CountsOnly),
+            Class::Journal => return Ok(()),
+            Class::Spool => {}
         }
-        let records = self.slots.len();
-        if records >= limits.records || self.octets + size + OVERHEAD > limits.octets {
-            return Err(LedgerError::Full { records, octets: self.octets });
+        if self.lacks(size) {
+            self.is_full.fetch_or(!self.has_room_again(), Relaxed);
+            return Err(self.full());
         }
         match self.pairs.get(&pair) {
             // DESIGN A5: the first is the message in retry; the limit is on those behind it.
@@ -132,6 +149,33 @@ impl Index {
                 Err(LedgerError::PairFull { limit: limits.behind })
             }
             Some(_) | None => Ok(()),
+        }
+    }
+
+    /// What is said of a ledger without room.
+    pub(super) fn full(&self) -> LedgerError {
+        LedgerError::Full { records: self.slots.len(), octets: self.octets }
+    }
+
+    fn lacks(&self, size: u64) -> bool {
+        self.slots.len() >= self.limits.records || self.octets + size + OVERHEAD > self.limits.octets
+    }
+
+    fn has_room_again(&self) -> bool {
+        let enough = |limit: u64| limit - limit / ROOM_AGAIN;
+        let records = self.limits.records as u64;
+        !self.lacks(0) && self.slots.len() as u64 <= enough(records) && self.octets <= enough(self.limits.octets)
+    }
+
+    /// Notes that a bound is reached, or that there is room again.
+    fn note_room(&self) {
+        if self.limits.records == 0 {
+            return;
+        }
+        if self.lacks(0) {
+            self.is_full.store(true, Relaxed);
+        } else if self.is_full.load(Relaxed) && self.has_room_again() {
+            self.is_full.store(false, Relaxed);
         }
     }
 
@@ -151,6 +195,7 @@ impl Index {
         queue.entries.insert(place, seq);
         queue.spooled += usize::from(spooled);
         self.refresh(pair);
+        self.note_room();
     }
 
     /// Where an entry goes in its pair: behind all others, but for the gateway's own words, which stand in the order of their
@@ -185,6 +230,7 @@ impl Index {
             }
         }
         self.refresh(slot.pair);
+        self.note_room();
         Some(slot)
     }
 

@@ -40,6 +40,7 @@ pub use upkeep::Counts;
 pub use window::{Seen, WindowLimits};
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use crate::api::{Batch, Committed, Completion, Expect, Store, StoreError, Urgency};
 use crate::key::{Fence, Shard, Table};
@@ -136,6 +137,8 @@ pub struct Ledger {
     /// By shard number; `None` where another owns the shard.
     fences: [Option<Fence>; Shard::COUNT as usize],
     index: Mutex<Index>,
+    /// The index's own: whether a bound was reached.
+    is_full: Arc<AtomicBool>,
     window: Mutex<Window>,
     recalls: Mutex<Recalls>,
     /// Records of ended entries.
@@ -162,9 +165,10 @@ impl Ledger {
             recovery::recover(&*store, &owned, &limits, now)?;
         let home = owned.first().copied();
         let upkeep = Mutex::new(upkeep::Upkeep::new(home, index.totals, ended));
+        let is_full = index.fullness();
         let (index, window, recalls) = (Mutex::new(index), Mutex::new(window), Mutex::new(recalls));
         let (passing, lanes) = (Mutex::new(passing), Default::default());
-        let ledger = Self { store, limits, fences, index, window, recalls, passing, lanes, upkeep };
+        let ledger = Self { store, limits, fences, index, is_full, window, recalls, passing, lanes, upkeep };
         Ok((Arc::new(ledger), recovered))
     }
 
@@ -176,8 +180,8 @@ impl Ledger {
     /// Takes an operation in. The number is given at once; the operation is accepted when `done` hears of it.
     ///
     /// After an error that is returned `done` is not called. Otherwise it is called once, perhaps before this returns, on the
-    /// store's thread: it must be short and must not wait. An entry of the journal is under way from the start; one of the
-    /// spool waits.
+    /// store's thread: it must be short and must not wait. An entry of the journal is under way from the start, and the bounds
+    /// don't hold it back: ask [`refuses`](Self::refuses) before its message is sent on. One of the spool waits.
     pub fn append(
         self: &Arc<Self>,
         entry: &Entry,
@@ -187,9 +191,11 @@ impl Ledger {
         let pair = Pair::of(&entry.operation);
         let record = encode_entry(entry)?;
         let mut batch = self.batch(pair.shard())?;
+        // What is under way needs its record also while the disk is down to its reserve: new messages are refused by then.
+        batch.essential = entry.class == Class::Journal;
         let seq = {
             let mut index = self.index.lock();
-            index.admit(&self.limits, pair, record.len() as u64)?;
+            index.admit(entry.class, pair, record.len() as u64)?;
             take_in(&mut index, pair.shard(), entry, record.len())
         };
         if let Some(once) = entry.once {

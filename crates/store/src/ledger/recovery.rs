@@ -74,7 +74,7 @@ pub(super) fn recover(
     let (last_seen, totals) = checkpoint.map(|checkpoint| (checkpoint.at, checkpoint.totals)).unwrap_or_default();
     recovered.clock_back = Some(last_seen.since(now)).filter(|back| !back.is_zero());
     found.sort_unstable_by_key(|(seq, _)| *seq);
-    let mut index = Index::new(totals, now.max(last_seen).0 << ORDERS_A_MILLISECOND);
+    let mut index = Index::new(*limits, totals, now.max(last_seen).0 << ORDERS_A_MILLISECOND);
     let mut window = Window::new(limits.window);
     // Before the entries: one that came again after it had failed is in the ledger.
     let (recalls, passing) = remembered.into_memory(&mut window, &mut recovered);

@@ -1,6 +1,7 @@
 //! What is asked of the ledger and done from time to time: lists, counts, totals, checkpoints.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use impp_model::Address;
@@ -26,11 +27,13 @@ pub(super) struct Upkeep {
     last: Timestamp,
     /// Whether nobody serves, and the last who did ended in order.
     ended: bool,
+    /// Whether it was told that the ledger is full.
+    told_full: bool,
 }
 
 impl Upkeep {
     pub(super) fn new(home: Option<(Shard, Fence)>, stored: Totals, ended: bool) -> Self {
-        Self { home, stored: Totals { pending: 0, ..stored }, last: Timestamp(0), ended }
+        Self { home, stored: Totals { pending: 0, ..stored }, last: Timestamp(0), ended, told_full: false }
     }
 
     fn batch(&self, totals: Totals, now: Timestamp) -> Option<Batch> {
@@ -39,6 +42,24 @@ impl Upkeep {
         let mut batch = Batch::new(shard, fence).essential();
         batch.put(Table::Totals, TOTALS_KEY, record);
         Some(batch)
+    }
+}
+
+impl Upkeep {
+    /// Says once that the ledger is full, and once that it is not.
+    fn tell_room(&mut self, is_full: bool, entries: usize, octets: u64) {
+        match (std::mem::replace(&mut self.told_full, is_full), is_full) {
+            (false, true) => tracing::warn!(
+                entries,
+                octets,
+                "the ledger is full: what would have to be stored is refused until more of it has ended; its bounds are \
+                 gateway.limits.messages and gateway.limits.octets"
+            ),
+            (true, false) => {
+                tracing::warn!(entries, octets, "the ledger has room again; it takes what is new");
+            }
+            (true, true) | (false, false) => {}
+        }
     }
 }
 
@@ -114,6 +135,12 @@ impl Ledger {
     /// Whether anything can be kept at all; else the ledger only counts.
     pub fn keeps(&self) -> bool {
         self.limits.records > 0
+    }
+
+    /// Why nothing new is taken at present: the store refuses, or the ledger is full, until there is some room again.
+    pub fn refuses(&self) -> Option<LedgerError> {
+        let full = || self.is_full.load(Relaxed).then(|| self.index.lock().full());
+        self.store.refuses().map(LedgerError::from).or_else(full)
     }
 
     /// At most `limit` entries in the order of their numbers, those after `after`.
@@ -196,10 +223,11 @@ impl Ledger {
             return;
         }
         upkeep.last = now;
-        let (totals, entries) = {
+        let (totals, entries, octets) = {
             let index = self.index.lock();
-            (Totals { pending: 0, ..index.totals }, index.len())
+            (Totals { pending: 0, ..index.totals }, index.len(), index.octets)
         };
+        upkeep.tell_room(self.is_full.load(Relaxed), entries, octets);
         // While something waits, the time itself is worth knowing: a start sees by it that the clock was set back.
         if (totals != upkeep.stored || entries > 0 || force)
             && let Some(batch) = upkeep.batch(totals, now)

@@ -128,9 +128,10 @@ class Gateway:
         """A peer waits to hear that what it sent is safe: what is not settled goes to disk at once."""
         self._push(wire.FromAdapter(commit=wire.Commit()))
 
-    async def owe(self, word: wire.Disposition) -> bool:
-        """Gives back word of a failure that could not be got through to the sender; true when the gateway's ledger has it."""
-        kept: bool = await self._ask(wire.FromAdapter(owe=wire.Owe(word=word)))
+    async def owe(self, word: wire.Disposition, repeat: bool = False) -> bool:
+        """Gives back word of a failure that could not be got through to the sender; true when the gateway's ledger has it.
+        It is a repeat if the sender may have heard it all the same."""
+        kept: bool = await self._ask(wire.FromAdapter(owe=wire.Owe(word=word, repeat=repeat)))
         return kept
 
     def proven(self, name: str, proof: str, protection: str) -> None:

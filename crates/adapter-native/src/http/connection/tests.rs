@@ -38,7 +38,7 @@ impl HubCore for Silent {
 
     fn commit(&self) {}
 
-    fn owe(&self, _: &InstanceName, _: impp_model::DispositionOperation, done: adapter_api::StateDone) {
+    fn owe(&self, _: &InstanceName, _: impp_model::DispositionOperation, _: bool, done: adapter_api::StateDone) {
         done(true);
     }
 

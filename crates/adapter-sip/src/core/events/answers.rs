@@ -38,8 +38,9 @@ impl Core {
     }
 
     fn handle_notify_answer(&mut self, id: &EventId, status: Option<u16>, pause: Option<Duration>, now: Instant) {
+        let interval = self.events.interval;
         let Some(watching) = self.events.watchers.get_mut(id) else { return };
-        if watching.machine.handle_answer(status, pause, now) == NotifyAnswer::GoesOn {
+        if watching.wake(interval).machine.handle_answer(status, pause, now) == NotifyAnswer::GoesOn {
             return self.send_due_notify(id, now);
         }
         let dialog = watching.dialog.open();
@@ -62,13 +63,15 @@ impl Core {
         now: Instant,
     ) {
         let Some(watched) = self.events.presentities.get_mut(id) else { return };
-        let Some(settle) = watched.asked.take().map(|settle| *settle) else { return };
         let Some(Dialog { watcher, target, .. }) = watched.dialog.open() else { return };
+        let is_made = watched.is_made();
+        let Some(busy) = &mut watched.busy else { return };
+        let Some(settle) = busy.asked.take() else { return };
         // RFC 6665 §4.1.2.2: no answer at all leaves a dialog as it was.
         let verdict = match status {
-            Some(status) => watched.machine.handle_response(status, least),
-            None if watched.machine.remote_tag().is_some() => ResponseVerdict::Failed,
-            None => watched.machine.handle_response(408, None),
+            Some(status) => busy.machine.handle_response(status, least),
+            None if is_made => ResponseVerdict::Failed,
+            None => busy.machine.handle_response(408, None),
         };
         let failed = |outcome| match outcome {
             Outcome::Success(_) | Outcome::HandedOver | Outcome::Indeterminant => {
@@ -121,7 +124,7 @@ fn status_of(outcome: &Outcome) -> Option<u16> {
 
 /// Whether there is no dialog yet.
 fn watched_is_new(core: &Core, id: &EventId) -> bool {
-    core.events.presentities.get(id).is_some_and(|watched| watched.machine.remote_tag().is_none())
+    core.events.presentities.get(id).is_some_and(|watched| !watched.is_made())
 }
 
 fn min_expires(response: &Message) -> Option<u32> {

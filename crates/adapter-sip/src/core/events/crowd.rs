@@ -26,8 +26,8 @@ impl Crowd {
     }
 
     /// Counts one more.
-    pub(super) fn enter(&mut self, watcher: &Address) {
-        *self.dialogs.entry(self.hash(&watcher.to_string())).or_default() += 1;
+    pub(super) fn enter(&mut self, watcher: &str) {
+        *self.dialogs.entry(self.hash(watcher)).or_default() += 1;
     }
 
     /// Counts one less.
@@ -51,9 +51,10 @@ mod tests {
     // checks: PRS-063
     #[test]
     fn a_watcher_is_full_by_himself_and_leaves_nothing_behind() {
-        let (mut crowd, [a, b]) = (Crowd::new(2), ["a@a.example", "b@a.example"].map(|text| text.parse().unwrap()));
+        let (mut crowd, [a, b]) =
+            (Crowd::new(2), ["a@a.example", "b@a.example"].map(|text| text.parse::<Address>().unwrap()));
         for watcher in [&a, &a, &b] {
-            crowd.enter(watcher);
+            crowd.enter(&watcher.to_string());
         }
         assert_eq!((crowd.is_full(&a), crowd.is_full(&b)), (true, false));
         crowd.leave("a@a.example");

@@ -1,7 +1,7 @@
 //! A dialog as RFC 3261 §12 has it, and as it is kept over restarts.
 
 use impp_model::Endpoint;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use sip_proto::build::RequestBuilder;
 use sip_proto::header::{MediaType, NameAddr};
 use sip_proto::header_id::HeaderId;
@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 /// On which side of a dialog this instance's peer is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub(in crate::core) enum Role {
     /// It watches: we send NOTIFY.
     Watcher,
@@ -21,7 +21,7 @@ pub(in crate::core) enum Role {
 }
 
 /// The state of a dialog.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(in crate::core) struct Dialog {
     pub(super) watcher: Endpoint,
     pub(super) target: Endpoint,
@@ -47,10 +47,10 @@ pub(in crate::core) struct Dialog {
 }
 
 /// What a document may be protected with (RFC 3863 §6).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub(in crate::core) struct Protections {
-    signature: bool,
-    envelope: bool,
+    pub(super) signature: bool,
+    pub(super) envelope: bool,
 }
 
 impl Protections {
@@ -69,8 +69,8 @@ impl Protections {
 const SIGNED: &str = "multipart/signed";
 const ENVELOPED: &str = "application/pkcs7-mime";
 
-/// A dialog in the store.
-#[derive(Debug, Serialize, Deserialize)]
+/// A dialog as the store has it from earlier releases.
+#[derive(Debug, Deserialize)]
 pub(super) struct Kept {
     pub(super) role: Role,
     pub(super) dialog: Dialog,
@@ -81,20 +81,6 @@ pub(super) const BLOCK: u32 = 1000;
 
 /// RFC 3261 §8.1.1.6.
 const MAX_FORWARDS: &str = "70";
-
-impl Kept {
-    pub(super) fn encode(&self) -> Vec<u8> {
-        // The types have no map with other keys than text, the only thing that can fail.
-        serde_json::to_vec(self).unwrap_or_default()
-    }
-
-    /// As it was kept, going on after the end of its block.
-    pub(super) fn decode(octets: &[u8]) -> Option<Self> {
-        let mut kept: Self = serde_json::from_slice(octets).ok()?;
-        kept.dialog.cseq = kept.dialog.reserved;
-        Some(kept)
-    }
-}
 
 impl Dialog {
     /// The number for the next request, and whether the block is used up and the next one must be kept.
@@ -249,6 +235,7 @@ pub(super) fn event_id_of(request: &Message) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::table::Packed;
     use super::*;
 
     fn dialog() -> Dialog {
@@ -363,9 +350,9 @@ mod tests {
         ] {
             assert_eq!(message.header(id).unwrap().text().unwrap(), value);
         }
-        let kept = Kept { role: Role::Presentity, dialog: dialog.clone() }.encode();
+        let kept = Packed::new(&"i".into(), &dialog).encode(Role::Presentity);
         dialog.subscribe(3600, "sip:gw.example:5060;gr=1");
-        let mut again = Kept::decode(&kept).unwrap().dialog;
+        let mut again = Packed::decode(&"i".into(), &kept).unwrap().1.open().unwrap();
         assert!(again.next_cseq().0 > dialog.cseq, "a crash may have hidden numbers of the block");
     }
 }

@@ -26,7 +26,7 @@ use crate::config::Config;
 use crate::mapping::presence::Document;
 use agent::Agent;
 use crowd::Crowd;
-use dialog::{Dialog, Kept, Role};
+use dialog::Role;
 use reports::Reports;
 use table::{InDialog, Packed, Table};
 
@@ -57,26 +57,68 @@ pub(crate) struct Events {
     agent: Agent,
 }
 
-/// A watcher here.
+/// A watcher here. There may be hundreds of thousands, and nothing is under way with nearly all of them.
 #[derive(Debug)]
 struct Watching {
     dialog: Packed,
+    /// None for one at rest.
+    busy: Option<Box<Notifying>>,
+}
+
+/// What is under way with a watcher.
+#[derive(Debug)]
+struct Notifying {
     machine: Notifier<Document>,
     due: Option<Instant>,
 }
 
-/// A presentity there.
+/// A presentity there; most are at rest as watchers are.
 #[derive(Debug)]
 struct Watched {
     dialog: Packed,
-    machine: Subscriber,
     /// Where requests outside the dialog go.
     hop: Arc<Hop>,
+    /// None for one at rest.
+    busy: Option<Box<Asking>>,
+}
+
+/// What is under way with a presentity.
+#[derive(Debug)]
+struct Asking {
+    machine: Subscriber,
     /// What the SUBSCRIBE that is under way is for, and who waits for its answer.
-    asked: Option<Box<Settle>>,
+    asked: Option<Settle>,
     /// Only one NOTIFY is wanted.
     fetch: bool,
     due: Option<Instant>,
+}
+
+impl Watching {
+    /// What is under way; of one at rest as a SUBSCRIBE leaves it that was just accepted.
+    fn wake(&mut self, interval: Duration) -> &mut Notifying {
+        self.busy.get_or_insert_with(|| {
+            let mut machine = Notifier::new(interval);
+            machine.handle_accepted();
+            Box::new(Notifying { machine, due: None })
+        })
+    }
+}
+
+impl Watched {
+    /// Whether there is a dialog, which a NOTIFY has made.
+    fn is_made(&self) -> bool {
+        !self.dialog.remote_tag().is_empty()
+    }
+
+    /// What is under way; of one at rest as the last NOTIFY has left it.
+    fn wake(&mut self) -> &mut Asking {
+        let dialog = &self.dialog;
+        self.busy.get_or_insert_with(|| {
+            // No number is below the first.
+            let machine = Subscriber::restored(dialog.remote_tag(), Some(dialog.remote_cseq()));
+            Box::new(Asking { machine, asked: None, fetch: false, due: None })
+        })
+    }
 }
 
 impl InDialog for Watching {
@@ -132,9 +174,7 @@ impl Events {
     pub(in crate::core) fn is_within(&self, sent: &Sent) -> bool {
         match sent {
             Sent::Notify(_) => true,
-            Sent::Subscribe(id, _) => {
-                self.presentities.get(id).is_some_and(|watched| watched.machine.remote_tag().is_some())
-            }
+            Sent::Subscribe(id, _) => self.presentities.get(id).is_some_and(Watched::is_made),
         }
     }
 
@@ -150,32 +190,27 @@ impl Events {
 }
 
 impl Core {
-    /// Finds the dialogs of an earlier process again.
-    pub(in crate::core) fn restore_events(&mut self) {
-        let mut count = 0;
-        for (key, value) in self.hub.kept() {
+    /// Finds the dialogs of an earlier process again, among what it has kept.
+    pub(in crate::core) fn restore_events(&mut self, kept: Vec<(Vec<u8>, Vec<u8>)>) {
+        let (mut count, link) = (0, Arc::new(Hop::Link));
+        for (key, value) in kept {
             if self.events.agent.restore(&key) || key.contains(&0) {
                 continue; // no dialog
             }
-            let Some(kept) = Kept::decode(&value) else {
+            let id = std::str::from_utf8(&key).ok().map(EventId::from);
+            let Some((role, dialog)) = id.and_then(|id| Packed::decode(&id, &value)) else {
                 tracing::error!("a dialog is not understood; it stays stored");
                 continue;
             };
-            let Ok(id) = String::from_utf8(key).map(EventId::from) else { continue };
             count += 1;
-            let dialog = Packed::from(&kept.dialog);
-            match kept.role {
+            match role {
                 Role::Watcher => {
-                    let mut machine = Notifier::new(self.events.interval);
-                    machine.handle_accepted();
-                    self.events.crowd.enter(&kept.dialog.watcher.address);
-                    self.events.watchers.insert(id, Watching { dialog, machine, due: None });
+                    self.events.crowd.enter(dialog.watcher());
+                    self.events.watchers.insert(Watching { dialog, busy: None });
                 }
                 Role::Presentity => {
-                    let machine = Subscriber::restored(kept.dialog.remote_tag.clone());
-                    let (hop, asked) = (Arc::new(Hop::Link), None);
-                    let watched = Watched { dialog, machine, hop, asked, fetch: false, due: None };
-                    self.events.presentities.insert(id, watched);
+                    let hop = link.clone();
+                    self.events.presentities.insert(Watched { dialog, hop, busy: None });
                 }
             }
         }
@@ -185,9 +220,19 @@ impl Core {
     }
 
     /// Keeps a dialog for the next process; `done` hears when that is durable.
-    fn keep_dialog(&self, role: Role, id: &EventId, dialog: &Dialog, done: StateDone) {
-        let kept = Kept { role, dialog: dialog.clone() };
-        self.hub.keep(id.as_str().as_bytes(), Some(kept.encode()), done);
+    fn keep_dialog(&self, role: Role, dialog: &Packed, done: StateDone) {
+        self.hub.keep(dialog.id().as_bytes(), Some(dialog.encode(role)), done);
+    }
+
+    /// Keeps a dialog whose numbers are used up.
+    fn keep_numbers(&self, role: Role, id: &EventId) {
+        let dialog = match role {
+            Role::Watcher => self.events.watchers.get(id).map(InDialog::packed),
+            Role::Presentity => self.events.presentities.get(id).map(InDialog::packed),
+        };
+        if let Some(dialog) = dialog {
+            self.keep_dialog(role, dialog, Box::new(|_| {}));
+        }
     }
 
     fn forget_dialog(&self, id: &EventId) {
@@ -209,7 +254,7 @@ impl Core {
         let (_, used_up) = dialog.next_cseq();
         packed.close(&dialog);
         if used_up {
-            self.keep_dialog(role, id, &dialog, Box::new(|_| {}));
+            self.keep_numbers(role, id);
         }
     }
 
@@ -218,15 +263,29 @@ impl Core {
         let (old, new) = match role {
             Role::Watcher => {
                 let Some(watching) = self.events.watchers.get_mut(id) else { return };
-                let new = watching.machine.poll_timeout(now);
-                (std::mem::replace(&mut watching.due, new), new)
+                let Some(busy) = &mut watching.busy else { return };
+                let rest = busy.machine.at_rest_from(now);
+                let new = busy.machine.poll_timeout(now).or(rest.filter(|from| *from > now));
+                let old = std::mem::replace(&mut busy.due, new);
+                if new.is_none() && rest.is_some() {
+                    watching.busy = None;
+                }
+                (old, new)
             }
             Role::Presentity => {
                 let Some(watched) = self.events.presentities.get_mut(id) else { return };
-                let new = watched.machine.poll_timeout();
-                (std::mem::replace(&mut watched.due, new), new)
+                let Some(busy) = &mut watched.busy else { return };
+                let new = busy.machine.poll_timeout();
+                let old = std::mem::replace(&mut busy.due, new);
+                if busy.machine.is_at_rest() && busy.asked.is_none() && !busy.fetch {
+                    watched.busy = None;
+                }
+                (old, new)
             }
         };
+        if old == new {
+            return;
+        }
         if let Some(old) = old {
             self.events.dues.remove(&(old, role, id.clone()));
         }
@@ -246,8 +305,8 @@ impl Core {
             self.events.dues.remove(&(due, role, id.clone()));
             match role {
                 Role::Watcher => {
-                    if let Some(watching) = self.events.watchers.get_mut(&id) {
-                        watching.due = None;
+                    if let Some(busy) = self.events.watchers.get_mut(&id).and_then(|watching| watching.busy.as_mut()) {
+                        busy.due = None;
                     }
                     self.send_due_notify(&id, now);
                 }
@@ -264,6 +323,7 @@ impl Core {
     /// What vouches for a presentity whose NOTIFY is within a dialog that this gateway has begun.
     fn by_dialog(&self, presentity: &impp_model::Endpoint) -> Arc<Provenance> {
         Arc::new(Provenance {
+            may_repeat: false,
             adapter: self.hub.instance().clone(),
             peer: presentity.address.domain().as_str().into(),
             proof: SourceProof::Dialog,

@@ -17,7 +17,8 @@ use sip_proto::transaction::{Key, RequestMatch};
 use super::both::both;
 use super::dialog::accepts;
 use super::dialog::{Dialog, Role, contact_of, event_id_of, routes_of};
-use super::{DEFAULT_EXPIRES, EventId, Sent, Watching};
+use super::table::Packed;
+use super::{DEFAULT_EXPIRES, EventId, Notifying, Sent, Watching};
 use crate::core::Core;
 use crate::core::auth::speaks_for;
 use crate::core::inbound::Pending;
@@ -126,7 +127,8 @@ impl Core {
         if provenance.proof == SourceProof::None && pending.source.transport == Transport::Udp {
             pending.limit = Some(pending.request.octets().len());
         }
-        let id = SubscriptId::from(crate::ids::hex(&rand::random::<[u8; 12]>()));
+        // Short enough to take no memory of its own, and nobody can guess it.
+        let id = SubscriptId::from(impp_model::hex(&rand::random::<[u8; 11]>()));
         pending.event =
             Some(Accepting { id: id.clone(), expires, new: true, contact: self.names.contact(&dialog.own_tag) });
         let route = pending.route;
@@ -142,8 +144,8 @@ impl Core {
         }
         let wish = if expires == 0 { Wish::Fetch } else { Wish::Watch(seconds(expires)) };
         let trans_id = self.events.trans_id();
-        let (watcher, target) = (dialog.watcher.clone(), dialog.target.clone());
-        let subscribe = SubscribeOperation { watcher, target, wish, subscript_id: id.clone(), trans_id };
+        let (packed, Dialog { watcher, target, .. }) = (Packed::new(&id, &dialog), dialog);
+        let subscribe = SubscribeOperation { watcher, target, wish, subscript_id: id, trans_id };
         let operation = Operation::Subscribe(Box::new(subscribe));
         let settle: Settle = self.answers.settle(handle.to_bits());
         if expires == 0 {
@@ -151,12 +153,13 @@ impl Core {
         } else {
             // DESIGN A6: both records are durable before it is answered.
             let (settle, kept) = both(settle);
-            self.keep_dialog(Role::Watcher, &id, &dialog, kept);
+            self.keep_dialog(Role::Watcher, &packed, kept);
             self.hub.submit(operation, provenance, settle);
         }
         let machine = Notifier::new(self.events.interval);
-        self.events.crowd.enter(&dialog.watcher.address);
-        self.events.watchers.insert(id, Watching { dialog: (&dialog).into(), machine, due: None });
+        self.events.crowd.enter(packed.watcher());
+        let busy = Some(Box::new(Notifying { machine, due: None }));
+        self.events.watchers.insert(Watching { dialog: packed, busy });
     }
 
     /// RFC 3261 §12.1.1.
@@ -188,7 +191,7 @@ impl Core {
     /// The hub's answer to a SUBSCRIBE has been sent.
     pub(in crate::core) fn subscribe_answered(&mut self, accepting: &Accepting, outcome: &Outcome, now: Instant) {
         let refused = matches!(outcome, Outcome::Failure(_));
-        let ending = |watching: &Watching| watching.machine.is_ending();
+        let ending = |watching: &Watching| watching.busy.as_ref().is_some_and(|busy| busy.machine.is_ending());
         // Nothing else would ever end one that the hub does not know, as after a crash, but its last NOTIFY.
         let forgotten =
             || accepting.is_unknown(outcome) && !self.events.watchers.get(&accepting.id).is_some_and(ending);
@@ -196,8 +199,9 @@ impl Core {
             return self.drop_watcher(&accepting.id);
         }
         if !refused {
+            let interval = self.events.interval;
             if let Some(watching) = self.events.watchers.get_mut(&accepting.id) {
-                watching.machine.handle_accepted();
+                watching.wake(interval).machine.handle_accepted();
             }
             self.send_due_notify(&accepting.id, now);
         }
@@ -206,7 +210,7 @@ impl Core {
     pub(super) fn drop_watcher(&mut self, id: &EventId) {
         let Some(watching) = self.events.watchers.remove(id) else { return };
         self.events.crowd.leave(watching.dialog.watcher());
-        if let Some(due) = watching.due {
+        if let Some(due) = watching.busy.and_then(|busy| busy.due) {
             self.events.dues.remove(&(due, Role::Watcher, id.clone()));
         }
         self.forget_dialog(id);
@@ -220,8 +224,9 @@ impl Core {
             return delivery.settle(Failure::new(Side::Far, Cause::NotFound));
         };
         let body = self.body(notify).filter(|body| self.takes(&id, body));
+        let interval = self.events.interval;
         if let Some(watching) = self.events.watchers.get_mut(&id) {
-            watching.machine.notify(Notice { body, ..notice(&notify.standing, now) });
+            watching.wake(interval).machine.notify(Notice { body, ..notice(&notify.standing, now) });
         }
         delivery.settle(Outcome::Success(Proof::Server));
         self.send_due_notify(&id, now);
@@ -256,7 +261,8 @@ impl Core {
     /// Sends the NOTIFY that is due, if one is.
     pub(super) fn send_due_notify(&mut self, id: &EventId, now: Instant) {
         if let Some(watching) = self.events.watchers.get_mut(id)
-            && let Some(notice) = watching.machine.poll_notify(now)
+            && let Some(busy) = &mut watching.busy
+            && let Some(notice) = busy.machine.poll_notify(now)
         {
             let Some(mut dialog) = watching.dialog.open() else { return };
             let (cseq, used_up) = dialog.next_cseq();
@@ -287,7 +293,7 @@ impl Core {
                 trans_id: "".into(),
             }));
             if used_up {
-                self.keep_dialog(Role::Watcher, id, &dialog, Box::new(|_| {}));
+                self.keep_numbers(Role::Watcher, id);
             }
             self.send_in_dialog(request, hop, about, Sent::Notify(id.clone()), now);
         }

@@ -15,7 +15,8 @@ use sip_proto::transaction::{Handle, Key, RequestMatch};
 use super::dialog::{Dialog, Role, contact_of, routes_of};
 use super::notifier::dialog_of;
 use super::reports::Report;
-use super::{EventId, Sent, Watched};
+use super::table::Packed;
+use super::{Asking, EventId, Sent, Watched};
 use crate::core::Core;
 use crate::core::inbound::Pending;
 use crate::mapping::presence::{EVENT, Notification, from_notify};
@@ -46,7 +47,7 @@ impl Core {
     fn watch(&mut self, delivery: Delivery, subscribe: &SubscribeOperation, expires: u32, now: Instant) {
         let id = &subscribe.subscript_id;
         if let Some(watched) = self.events.presentities.get_mut(id) {
-            if watched.machine.remote_tag().is_some() {
+            if watched.is_made() {
                 watched.hop = delivery.hop.clone();
                 return self.subscribe_again(id, expires, delivery.settle, now);
             }
@@ -67,11 +68,11 @@ impl Core {
         if self.events.is_full() {
             return settle.settle(impp_model::Failure::new(impp_model::Side::Ours, impp_model::Cause::Overload));
         }
-        let own_tag = crate::ids::hex(&rand::random::<[u8; 8]>());
+        let own_tag = impp_model::hex(&rand::random::<[u8; 8]>());
         let dialog = Dialog {
             watcher: Endpoint::bare(subscribe.watcher.address.clone()),
             target: Endpoint::bare(subscribe.target.address.clone()),
-            call_id: crate::ids::hex(&rand::random::<[u8; 16]>()),
+            call_id: impp_model::hex(&rand::random::<[u8; 16]>()),
             own_tag,
             remote_tag: String::new(),
             remote_target: String::new(),
@@ -83,15 +84,14 @@ impl Core {
             protected: super::dialog::Protections::default(),
         };
         let fetch = expires == 0;
-        let watched =
-            Watched { dialog: (&dialog).into(), machine: Subscriber::new(now), hop, asked: None, fetch, due: None };
-        self.events.presentities.insert(id.clone(), watched);
+        let busy = Some(Box::new(Asking { machine: Subscriber::new(now), asked: None, fetch, due: None }));
+        self.events.presentities.insert(Watched { dialog: Packed::new(id, &dialog), hop, busy });
         self.subscribe_again(id, expires, settle, now);
     }
 
     fn unwatch(&mut self, id: &EventId, settle: Settle, now: Instant) {
         match self.events.presentities.get(id) {
-            Some(watched) if watched.machine.remote_tag().is_some() => {
+            Some(watched) if watched.is_made() => {
                 self.forget_report(id, now);
                 self.subscribe_again(id, 0, settle, now);
             }
@@ -108,11 +108,12 @@ impl Core {
         let Some(mut dialog) = watched.dialog.open() else { return };
         let (request, used_up) = dialog.subscribe(expires, &self.names.contact(&dialog.own_tag));
         watched.dialog.close(&dialog);
-        watched.machine.handle_sent(now);
-        if let Some(earlier) = watched.asked.replace(Box::new(settle)) {
+        let in_dialog = watched.is_made();
+        let busy = watched.wake();
+        busy.machine.handle_sent(now);
+        if let Some(earlier) = busy.asked.replace(settle) {
             earlier.settle(Outcome::HandedOver);
         }
-        let in_dialog = watched.machine.remote_tag().is_some();
         let hop = if in_dialog { Arc::new(Hop::Fixed(dialog.hop().into())) } else { watched.hop.clone() };
         let about = Operation::Subscribe(Box::new(SubscribeOperation {
             watcher: dialog.watcher.clone(),
@@ -122,7 +123,7 @@ impl Core {
             trans_id: "".into(),
         }));
         if used_up && in_dialog {
-            self.keep_dialog(Role::Presentity, id, &dialog, Box::new(|_| {}));
+            self.keep_numbers(Role::Presentity, id);
         }
         self.send_in_dialog(request, hop, about, Sent::Subscribe(id.clone(), expires), now);
         self.rearm_event(Role::Presentity, id, now);
@@ -130,25 +131,27 @@ impl Core {
 
     pub(super) fn drop_presentity(&mut self, id: &EventId) {
         let Some(watched) = self.events.presentities.remove(id) else { return };
-        if let Some(due) = watched.due {
+        if watched.is_made() {
+            self.forget_dialog(id);
+        }
+        let Some(busy) = watched.busy else { return };
+        if let Some(due) = busy.due {
             self.events.dues.remove(&(due, Role::Presentity, id.clone()));
         }
-        if let Some(settle) = watched.asked {
+        if let Some(settle) = busy.asked {
             settle.settle(Outcome::HandedOver);
-        }
-        if watched.machine.remote_tag().is_some() {
-            self.forget_dialog(id);
         }
     }
 
     /// RFC 6665 §4.1.2.4: no NOTIFY has come. After a refresh that says nothing of the presentity: it is asked in a new dialog first.
     pub(super) fn handle_timer_n(&mut self, id: &EventId, now: Instant) {
         let Some(watched) = self.events.presentities.get_mut(id) else { return };
-        watched.due = None;
-        if !watched.machine.handle_timeout(now) {
+        let Some(busy) = &mut watched.busy else { return };
+        busy.due = None;
+        if !busy.machine.handle_timeout(now) {
             return self.rearm_event(Role::Presentity, id, now);
         }
-        let reason = if watched.machine.remote_tag().is_some() { EndReason::Unknown } else { EndReason::Probation };
+        let reason = if watched.is_made() { EndReason::Unknown } else { EndReason::Probation };
         let dialog = watched.dialog.open();
         self.drop_presentity(id);
         let Some(Dialog { watcher, target, .. }) = dialog else { return };
@@ -175,19 +178,23 @@ impl Core {
         };
         let Some(watched) = self.events.presentities.get_mut(&id) else { return };
         let routes = match routes_of(request) {
-            None if watched.machine.remote_tag().is_none() => return self.answer(&pending, 400, now),
+            None if !watched.is_made() => return self.answer(&pending, 400, now),
             routes => routes.unwrap_or_default(),
         };
         let from_tag = request.from().ok().and_then(|from| from.tag().map(str::to_owned)).unwrap_or_default();
         let cseq = request.cseq().map(|cseq| cseq.number).unwrap_or_default();
-        match watched.machine.handle_notify(&from_tag, cseq) {
-            NotifyVerdict::Unknown => return self.answer(&pending, 481, now),
-            NotifyVerdict::Old => return self.answer(&pending, 500, now),
+        let busy = watched.wake();
+        let (verdict, fetch) = (busy.machine.handle_notify(&from_tag, cseq), busy.fetch);
+        match verdict {
+            NotifyVerdict::Unknown | NotifyVerdict::Old => {
+                self.rearm_event(Role::Presentity, &id, now);
+                return self.answer(&pending, if verdict == NotifyVerdict::Old { 500 } else { 481 }, now);
+            }
             NotifyVerdict::Take => {}
         }
         let Some(mut dialog) = watched.dialog.open() else { return };
         let first = dialog.remote_tag != from_tag;
-        dialog.remote_tag = from_tag;
+        (dialog.remote_tag, dialog.remote_cseq) = (from_tag, cseq);
         if let Some(contact) = contact_of(request) {
             dialog.remote_target = contact;
         }
@@ -197,9 +204,8 @@ impl Core {
             dialog.reserved = dialog.cseq + super::dialog::BLOCK;
         }
         watched.dialog.close(&dialog);
-        let fetch = watched.fetch;
         if first && !fetch {
-            self.keep_dialog(Role::Presentity, &id, &dialog, Box::new(|_| {}));
+            self.keep_numbers(Role::Presentity, &id);
         }
         let standing = if fetch { ended(EndReason::Timeout) } else { standing_of(&notification.subscription) };
         if matches!(standing, Standing::Ended { .. }) {

@@ -356,13 +356,12 @@ impl Outbound {
     /// What is to be tried again is unconfirmed if any server may have it, whatever the last one said: its next try must be
     /// known for a repeat.
     fn with_doubt(&self, outcome: Outcome) -> Outcome {
-        let is_sure = |cause| !matches!(cause, Cause::Unconfirmed | Cause::RemoteTimeout);
         match outcome {
             // Of a repeat the hub knows it.
             Outcome::Failure(failure)
                 if self.doubtful
                     && !self.delivery.repeat
-                    && (failure.side, is_sure(failure.cause)) == (Side::Far, true)
+                    && (failure.side, failure.may_have_arrived()) == (Side::Far, false)
                     && failure.retry != Retry::Never =>
             {
                 let text = failure.text.as_deref().unwrap_or("another server failed");

@@ -176,18 +176,30 @@ impl Core {
         if status == 415 && self.try_other_form(id, now) {
             return;
         }
+        let recent = &mut self.outbounds.recent;
         let Some(outbound) = self.outbounds.entries.get_mut(&id) else { return };
+        let is_refused = outbound.ids.as_ref().is_some_and(|ids| recent.is_refused(ids, now));
         let outcome = match status {
             200 => Outcome::Success(Proof::Recipient),
             // RFC 3428 §7: what another server accepted, and no more is known.
             201..300 => Outcome::Success(Proof::Server),
             // RFC 3261 §8.2.2.2: the copy of an earlier try was there before this one.
-            482 if outbound.doubtful => Outcome::Success(Proof::Server),
+            482 if outbound.doubtful && !is_refused => Outcome::Success(Proof::Server),
+            // The copy may be that which was refused: when nobody remembers it, the answer is about the message.
+            482 if outbound.doubtful => Failure::new(Side::Far, Cause::Unconfirmed)
+                .with_text("a copy of it is known there, perhaps one that was refused")
+                .into(),
             _ => match failure_of(response, status) {
                 Some(failure) => failure.into(),
                 None => return,
             },
         };
+        if let (Outcome::Failure(failure), Some(ids)) = (&outcome, &outbound.ids)
+            && failure.uncertain
+        {
+            outbound.doubtful = true;
+            recent.note_refused(ids, now);
+        }
         if let (503, Outcome::Failure(failure)) = (status, &outcome) {
             // RFC 3263 §4.3: this status and no other moves on to the next server.
             outbound.last = Some(failure.clone());

@@ -109,7 +109,7 @@ fn rfc7572_s4_types_decide_whether_a_message_is_taken() {
     assert_eq!(Refusal::Groupchat.failure().cause, Cause::ServiceUnavailable);
 }
 
-// checks: IM-011, CMP-064, CMP-066
+// checks: IM-011, CMP-064, CMP-066, XEX-012
 #[test]
 fn stanzas_without_a_body_deliver_nothing() {
     for payload in [

@@ -60,6 +60,21 @@ pub(super) async fn accept(listen: ListenAddr, listener: TcpListener, arrivals: 
     }
 }
 
+/// What came over a managed stream that broke, and may come again over another.
+#[derive(Debug, Clone)]
+pub(super) struct Tail {
+    /// The session that the peer may resume instead.
+    session: Option<String>,
+    until: Instant,
+}
+
+/// How long servers keep what was not acknowledged when a stream broke: as long as they let it be resumed (XEP-0198 §5), which
+/// is ten minutes at the usual most.
+const COMES_AGAIN: Duration = Duration::from_secs(600);
+
+/// Pairs with such a tail; beyond, what comes again without an id is taken for new.
+const MAX_TAILS: usize = 4_096;
+
 impl Core {
     pub(super) fn arrived(&mut self, arrival: Arrival, _: Instant) {
         let Arrival { socket, address, direct } = arrival;
@@ -92,6 +107,7 @@ impl Core {
     pub(super) fn way_in(&mut self, id: ConnectionId, pair: &Pair, by: Proof) {
         let Some(domain) = to_domain(&pair.from) else { return };
         let provenance = Arc::new(Provenance {
+            may_repeat: false,
             adapter: self.hub.instance().clone(),
             peer: pair.from.as_str().into(),
             proof: match by {
@@ -105,7 +121,7 @@ impl Core {
             let unsent = sender.send(Event::Settled(id, of.clone(), SettledStanza::from(settled)));
             // Without a core the gateway has stopped.
             if let Err(SendError(Event::Settled(.., SettledStanza { reply: Some(reply), .. }))) = unsent {
-                owe(&owing, &reply, None);
+                owe(&owing, &reply, false, None);
             }
         });
         let limit = self.settings.limits.max_pending;
@@ -139,7 +155,9 @@ impl Core {
         let (stream, route) = (self.streams.get_mut(&id)?, self.routes.get_mut(&back)?);
         stream.has_spoken = true;
         let inbound = stream.inbound.get(&pair)?;
-        let taken = inbound.handle(element, number.unwrap_or(0), &mut route.outbound, now, SystemTime::now());
+        let may_repeat = self.tails.get(&pair).is_some_and(|tail| now < tail.until);
+        let arrival = crate::link::Arrival { number: number.unwrap_or(0), may_repeat, now, wall: SystemTime::now() };
+        let taken = inbound.handle(element, arrival, &mut route.outbound);
         let mut is_open = taken.is_open;
         if let Some(reply) = taken.reply {
             // The peer may forget it when the answer is safe.
@@ -242,9 +260,26 @@ impl Core {
     /// The stream broke, and its session may go on elsewhere.
     pub(super) fn broke(&mut self, id: ConnectionId, session: &Session, now: Instant) {
         self.pause_ways(id, session.id(), now);
+        self.tail_left(id, Some(session.id()), now);
         let open = self.streams.get(&id).map_or(0, |stream| stream.open);
         let (name, pair) = (session.id().to_owned(), session.pair().clone());
         self.broken.insert(id, Broken { session: name, pair, open, heir: None });
+    }
+
+    /// What the peer has not heard of may come again over another stream, until it resumes the session, if there is one.
+    pub(super) fn tail_left(&mut self, id: ConnectionId, session: Option<&str>, now: Instant) {
+        let Some(stream) = self.streams.get(&id).filter(|stream| stream.has_spoken) else { return };
+        if self.tails.len() + stream.inbound.len() > MAX_TAILS {
+            self.tails.retain(|_, tail| now < tail.until);
+        }
+        let tail = Tail { session: session.map(str::to_owned), until: now + COMES_AGAIN };
+        let room = MAX_TAILS.saturating_sub(self.tails.len());
+        self.tails.extend(stream.inbound.keys().take(room).map(|pair| (pair.clone(), tail.clone())));
+    }
+
+    /// The session goes on: what comes again has its number.
+    pub(super) fn tail_comes(&mut self, session: &str) {
+        self.tails.retain(|_, tail| tail.session.as_deref() != Some(session));
     }
 
     /// Forgets a connection that is gone when everything that came over it is settled.

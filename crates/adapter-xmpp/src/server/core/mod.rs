@@ -9,6 +9,7 @@ mod streams; // what machines ask for
 mod verify; // XEP-0220 §2.1.2
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -18,9 +19,8 @@ use impp_model::{Cause, Domain, Failure, Side};
 use impp_resolve::Reachability;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio::time::sleep_until;
-use transport::ListenAddr;
 use transport::tls::{PeerIdentity, TlsAcceptor};
+use transport::{Alarm, ListenAddr};
 use xmpp_proto::jid;
 use xmpp_proto::management::ManagementConfig;
 use xmpp_proto::server::{Pair, Secret, ServerConfig, Session};
@@ -90,6 +90,7 @@ pub(super) struct Core {
     sessions: BTreeMap<String, Session>,
     /// Connections that are gone, with stanzas of sessions that may go on.
     broken: BTreeMap<ConnectionId, incoming::Broken>,
+    tails: BTreeMap<Pair, incoming::Tail>,
     verifying: verify::Verifying,
     /// RFC 6120 §3.2.1: which of a domain's servers failed lately.
     servers: Reachability,
@@ -151,6 +152,7 @@ impl Core {
             inbounds: 0,
             sessions: BTreeMap::new(),
             broken: BTreeMap::new(),
+            tails: BTreeMap::new(),
             servers: Reachability::default(),
             verifying: verify::Verifying::default(),
             timers: Timers::default(),
@@ -168,6 +170,8 @@ impl Core {
             accepting.spawn(incoming::accept(listen, listener, accepted.clone()));
         }
         let mut configuration = self.context.configuration.clone();
+        let (mut alarm, mut shutdown) = (Alarm::default(), self.shutdown.clone());
+        let mut stop = pin!(shutdown.requested());
         loop {
             self.work(Instant::now());
             if self.is_done() {
@@ -182,8 +186,8 @@ impl Core {
                     self.arrived(arrival, Instant::now());
                 }
                 Ok(()) = configuration.changed() => self.reconfigure(),
-                () = self.shutdown.requested(), if self.drain_until.is_none() => self.begin_drain(Instant::now()),
-                () = sleep_until_or_never(due) => self.handle_timers(Instant::now()),
+                () = &mut stop, if self.drain_until.is_none() => self.begin_drain(Instant::now()),
+                () = alarm.wait(due) => self.handle_timers(Instant::now()),
             }
             self.take_more(Instant::now());
         }
@@ -290,7 +294,7 @@ impl Core {
         self.events.close();
         while let Ok(event) = self.events.try_recv() {
             if let Event::Settled(.., SettledStanza { reply: Some(reply), .. }) = event {
-                owe(&self.hub, &reply, None);
+                owe(&self.hub, &reply, false, None);
             }
         }
         for route in self.routes.values_mut() {
@@ -333,14 +337,6 @@ fn to_jid_domain(domain: &Domain) -> Option<jid::Domain> {
 /// `None` for what is a domain of JIDs and of nothing else.
 fn to_domain(domain: &jid::Domain) -> Option<Domain> {
     Domain::parse_host(domain.as_str()).ok()
-}
-
-/// Sleeps until `due`, or forever.
-async fn sleep_until_or_never(due: Option<Instant>) {
-    match due {
-        Some(due) => sleep_until(due.into()).await,
-        None => std::future::pending().await,
-    }
 }
 
 impl From<Settled> for SettledStanza {

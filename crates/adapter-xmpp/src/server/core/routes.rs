@@ -341,6 +341,7 @@ impl Core {
     pub(super) fn resumed(&mut self, id: ConnectionId, session: &str, now: Instant) {
         tracing::info!(stream = id, "stream resumed");
         self.inherits(id, session);
+        self.tail_comes(session);
         self.reopen(id, Some(session), now);
     }
 

@@ -37,6 +37,8 @@ pub(super) struct Stream {
     pub(super) open: usize,
     /// A stanza has come.
     pub(super) has_spoken: bool,
+    /// Stanzas are acknowledged.
+    was_managed: bool,
     /// Octets came that are dealt with, and the peer is not read from.
     is_held: bool,
     /// Why the stream failed, for those who wait for it.
@@ -114,6 +116,7 @@ impl Stream {
             inbound: BTreeMap::new(),
             open: 0,
             has_spoken: false,
+            was_managed: false,
             is_held: false,
             fault: None,
             is_over: false,
@@ -311,6 +314,9 @@ impl Core {
             Output::Excess { element, number } => self.handle_excess(id, &element, number, now),
             Output::Managed { is_resumable } => {
                 tracing::debug!(stream = id, is_resumable, "stanzas are acknowledged");
+                if let Some(stream) = self.streams.get_mut(&id) {
+                    stream.was_managed = true;
+                }
                 self.became_managed(id, now);
             }
             Output::Resume { id: session } => self.resume(id, &session, now),
@@ -416,8 +422,11 @@ impl Core {
             Machine::In(machine) => machine.take_session(now),
             Machine::Out(machine) => machine.take_session(now),
         };
-        if let Some(session) = &session {
-            self.broke(id, session, now);
+        let broke = stream.was_managed && stream.fault.is_some();
+        match &session {
+            Some(session) => self.broke(id, session, now),
+            None if broke => self.tail_left(id, None, now),
+            None => {}
         }
         let Some(mut stream) = self.streams.remove(&id) else { return };
         self.forget_broken(id);

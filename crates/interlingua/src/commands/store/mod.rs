@@ -12,6 +12,7 @@ use impp_model::Address;
 use serde_json::json;
 use store::{DataDir, FjallStore, Opened, Options, SteadyClock, Store};
 
+use crate::archive;
 use crate::cli::Ended;
 use crate::config;
 use crate::output;
@@ -33,7 +34,7 @@ enum Action {
     Export(ExportArgs),
     /// Put the records of an export with content into a new data directory
     Import(ImportArgs),
-    /// Remove a person: messages from and to the address that wait, and every record that names it
+    /// Remove a person: messages from and to the address that wait, and every record that names it, the archive's spool included
     Forget(ForgetArgs),
 }
 
@@ -185,8 +186,12 @@ fn forget(args: &ForgetArgs) -> Result<Ended> {
     stored::flush(&*store);
     // Closes it: nobody else holds it.
     drop(store);
-    FjallStore::rewrite(&place.lock()?).map_err(|error| place.explain(error))?;
-    let (messages, records) = (forgotten.messages, forgotten.records);
+    let locked = place.lock()?;
+    FjallStore::rewrite(&locked).map_err(|error| place.explain(error))?;
+    let spooled = archive::forget(&place.path, place.options()?.key.as_ref(), &address);
+    let spooled = spooled.with_context(|| format!("cannot rewrite {}", archive::spool_in(&place.path).display()))?;
+    drop(locked);
+    let (messages, records) = (forgotten.messages, forgotten.records + spooled);
     let text =
         format!("{messages} messages ended undelivered, {records} other records removed; the store was written anew");
     args.of.print(&json!({ "messages": messages, "records": records }), &text)?;

@@ -1,5 +1,6 @@
 //! What is legal and does nothing, and what is legal and unwise.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use adapter_api::DomainPattern;
@@ -26,6 +27,7 @@ impl Check<'_> {
         self.notice_and_expiry();
         self.unacknowledged();
         self.trust_over_udp();
+        self.clear_links();
     }
 
     fn store_limits(&mut self) {
@@ -181,6 +183,23 @@ impl Check<'_> {
                         "keep others out of that network, or take datagrams from no one: listen on tcp: or tls:",
                     );
                 }
+            }
+        }
+    }
+
+    /// XEP-0114 §4: the protocol of components has no TLS.
+    fn clear_links(&mut self) {
+        for (name, table) in &self.config.adapter {
+            let Some(connect) = table.get("connect").and_then(Value::as_str) else { continue };
+            let Some((host, _)) = connect.rsplit_once(':') else { continue };
+            let host = host.trim_matches(['[', ']']);
+            let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+            if self.type_of(name) == Some("xmpp-component") && !is_here {
+                let problem =
+                    "a component link has no TLS: whoever is on the way there reads and changes what it carries";
+                let remedy =
+                    "let the gateway stand beside the server, or lead the link through a tunnel to an address here";
+                self.warning(Key::parse("adapter").name(name).name("connect"), problem, remedy);
             }
         }
     }

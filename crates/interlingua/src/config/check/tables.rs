@@ -230,12 +230,6 @@ impl Check<'_> {
             let remedy = "set gateway.data_dir, or write \"block\" or \"continue\"";
             self.problem(key.name("when_away"), "there is nowhere to spool to without gateway.data_dir", remedy);
         }
-        let sealed = self.config.gateway.data_key_file.is_some();
-        if spools && (archive.content || sealed) {
-            let key = key.name(if archive.content { "content" } else { "when_away" });
-            let problem = "what is spooled, addresses too, is not encrypted, whatever gateway.data_key_file says";
-            self.warning(key, problem, "put data_dir on an encrypted disk");
-        }
         if spools && archive.spool_octets == 0 {
             self.problem(
                 key.name("spool_octets"),

@@ -44,7 +44,7 @@ impl Engine<'_> {
             Err(failure) => failure.into(),
         };
         let pair = pair_of(&operation);
-        self.answer(Answer { pair, trace, kind: operation.kind(), near, settle, outcome });
+        self.answer(Answer { pair, trace, operation, near, settle, outcome });
     }
 
     /// Finds the way in a task of its own, and comes back to the event then.
