@@ -93,9 +93,11 @@ async fn who_asks_for_a_session_that_is_over_finds_what_was_kept() {
     raw.send(1, Frame::Keep(wire::Keep { key: "k".into(), value: Some("v".into()) })).await;
     raw.numbered().await;
     drop(raw);
-    while !gate.deliver("is it over?", PATIENCE).await.is_ok_and(|outcome| {
-        matches!(outcome, Outcome::Failure(failure) if failure.cause == Cause::LinkDown)
-    }) {}
+    while !gate
+        .deliver("is it over?", PATIENCE)
+        .await
+        .is_ok_and(|outcome| matches!(outcome, Outcome::Failure(failure) if failure.cause == Cause::LinkDown))
+    {}
     let (mut raw, other) = resume(&gate, &welcome.session, 1).await;
     assert!(!other.resumed && other.session != welcome.session);
     assert_eq!(other.records, [wire::Record { key: "k".into(), value: "v".into() }]);
