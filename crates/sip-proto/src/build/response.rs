@@ -4,7 +4,6 @@ use std::{
 };
 
 use bytes::{BufMut, Bytes, BytesMut};
-use memchr::memchr;
 
 use super::{put_body, put_clean, put_copy, put_header, put_number, put_received, put_texts, undo_folds};
 use crate::{
@@ -192,9 +191,7 @@ fn compact_name(id: HeaderId) -> &'static str {
 
 /// A To that cannot be read is left as it is: a tag behind it would not be found either.
 fn has_tag(to: &Header<'_>) -> bool {
-    // Without a parameter there is no tag.
-    memchr(b';', to.octets()).is_some()
-        && to.text().and_then(|text| NameAddr::parse(HeaderId::To, text)).map_or(true, |to| to.tag().is_some())
+    to.text().and_then(|text| NameAddr::parse(HeaderId::To, text)).map_or(true, |to| to.tag().is_some())
 }
 
 /// Appends the first line of Via with `received` and `rport` filled in on its first value; as it is when it cannot be read.
@@ -303,6 +300,21 @@ mod tests {
         let trying = text(&ResponseBuilder::new(&plain, 100).to_tag("ours"));
         assert!(trying.contains("To: <sip:a@b>\r\n") && trying.contains("Timestamp: 54\r\n"));
         assert!(text(&ResponseBuilder::new(&plain, 200).record_route()).contains("Record-Route: <sip:p;lr>\r\n"));
+    }
+
+    #[test]
+    fn a_to_that_cannot_be_read_stays_as_it_is() {
+        let broken = request("Via: SIP/2.0/UDP a", "<sip:a@b");
+        assert!(text(&ResponseBuilder::new(&broken, 400).to_tag("ours")).contains("To: <sip:a@b\r\n"));
+    }
+
+    // checks: SIP-012
+    #[test]
+    fn a_fold_within_the_stamped_via_is_undone() {
+        let request = request("Via: SIP/2.0/UDP a;branch=z9hG4bK1;x=\"y\r\n z\",\r\n SIP/2.0/TCP b", "<sip:a@b>");
+        let answer = text(&ResponseBuilder::new(&request, 200).source("[2001:db8::9]:5060".parse().unwrap()));
+        let via = "Via: SIP/2.0/UDP a;branch=z9hG4bK1;x=\"y z\";received=2001:db8::9, SIP/2.0/TCP b\r\n";
+        assert!(answer.contains(via), "{answer}");
     }
 
     // checks: SIP-012
