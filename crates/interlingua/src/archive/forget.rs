@@ -1,42 +1,34 @@
 //! `store forget`: what is spooled about one person goes.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use impp_model::Address;
 use serde_json::{Map, Value};
 use store::{SealKey, Sealer};
 
-use super::spool::{DAMAGED, said, written};
+use super::spool::{DAMAGED, NEXT, rewrite, said, written};
 use super::spool_in;
-
-/// The spool that is to take the place of the old one.
-const NEXT: &str = "archive.spool.next";
 
 /// Removes the records that name `address` from the spool in `data_dir`, and what of it cannot be read; how many records went.
 /// No gateway may use the folder meanwhile. A crash leaves the old spool or the new one.
 pub(crate) fn forget(data_dir: &Path, key: Option<&SealKey>, address: &Address) -> io::Result<u64> {
-    let (spool, next, damaged) = (spool_in(data_dir), data_dir.join(NEXT), data_dir.join(DAMAGED));
-    if fs::exists(&damaged)? {
-        fs::remove_file(&damaged)?;
+    for aside in [DAMAGED, NEXT].map(|name| data_dir.join(name)) {
+        if fs::exists(&aside)? {
+            fs::remove_file(&aside)?;
+        }
     }
-    let old = match File::open(&spool) {
-        Ok(file) => BufReader::new(file),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-        Err(error) => return Err(error),
-    };
-    let new = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&next)?;
-    let mut new = BufWriter::new(new);
+    let spool = spool_in(data_dir);
+    if !fs::exists(&spool)? {
+        return Ok(0);
+    }
     let sealer = key.map(Sealer::new);
     let mut removed = 0;
-    for line in old.split(b'\n') {
-        let mut line = line?;
-        line.push(b'\n');
+    rewrite(&spool, |line| {
         let Some((lines, _)) = said(sealer.as_ref(), &line) else {
             removed += 1;
-            continue;
+            return Vec::new();
         };
         let mut kept = Vec::new();
         for record in lines.split_inclusive(|octet| *octet == b'\n') {
@@ -46,13 +38,8 @@ pub(crate) fn forget(data_dir: &Path, key: Option<&SealKey>, address: &Address) 
                 kept.extend_from_slice(record);
             }
         }
-        if !kept.is_empty() {
-            new.write_all(&written(sealer.as_ref(), &kept))?;
-        }
-    }
-    new.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-    fs::rename(&next, &spool)?;
-    File::open(data_dir)?.sync_all()?;
+        if kept.is_empty() { kept } else { written(sealer.as_ref(), &kept).into_owned() }
+    })?;
     Ok(removed)
 }
 
@@ -87,7 +74,9 @@ mod tests {
             spool.append([ROMEO, OF_HIM].concat().as_bytes()).unwrap();
             spool.append(TO_ROMEO.as_bytes()).unwrap();
             spool.append(ANOTHER.as_bytes()).unwrap();
-            fs::write(folder.path().join(DAMAGED), "whose?").unwrap();
+            for aside in [DAMAGED, NEXT] {
+                fs::write(folder.path().join(aside), "whose?").unwrap();
+            }
             assert_eq!(forget(folder.path(), key.as_ref(), &romeo).unwrap(), 2);
             let mut spool = Spool::open(&path, 10_000, key.as_ref()).unwrap();
             let left = spool.first().unwrap().unwrap();

@@ -1,8 +1,8 @@
 //! Lines on disk, for a consumer that is away.
 
 use std::borrow::Cow;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -15,8 +15,8 @@ use super::line::PIECE;
 
 /// One file of lines: appended at its end, read from its beginning, emptied when all of it was read.
 ///
-/// With a key a line of the file is a piece of lines, sealed, in base64; what an earlier start has written without one is
-/// read as it is. After a restart the file is read from the beginning: what the consumer has seen already comes again
+/// With a key a line of the file is a piece of lines, sealed, in base64; what an earlier release has written in clear is
+/// sealed when it is opened. After a restart the file is read from the beginning: what the consumer has seen already comes again
 /// under the same numbers.
 pub(super) struct Spool {
     file: File,
@@ -44,9 +44,13 @@ const SEALED_AS: &[u8] = b"archive.spool";
 /// The file beside the spool with what could not be read of it.
 pub(super) const DAMAGED: &str = "archive.spool.damaged";
 
+/// The spool that is to take the place of the old one.
+pub(super) const NEXT: &str = "archive.spool.next";
+
 impl Spool {
     pub(super) fn open(path: &Path, limit: u64, key: Option<&SealKey>) -> io::Result<Self> {
-        let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+        let sealer = key.map(Sealer::new);
+        let mut file = append_to(path)?;
         let mut length = file.metadata()?.len();
         // A crash may have left a part of a line.
         let mut last = [b'\n'];
@@ -59,7 +63,14 @@ impl Spool {
             length -= 1;
         }
         file.set_len(length)?;
-        Ok(Self { file, path: path.to_owned(), sealer: key.map(Sealer::new), length, taken: 0, limit })
+        if let Some(sealer) = &sealer {
+            // Without room for it they are read as they are.
+            match seal_old(&mut file, path, sealer) {
+                Ok(()) => length = file.metadata()?.len(),
+                Err(error) => tracing::warn!(%error, "what the archive's spool has in clear cannot be sealed"),
+            }
+        }
+        Ok(Self { file, path: path.to_owned(), sealer, length, taken: 0, limit })
     }
 
     pub(super) fn has_lines(&self) -> bool {
@@ -148,6 +159,49 @@ impl Spool {
     }
 }
 
+fn append_to(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)
+}
+
+/// Seals the lines that an earlier release has written in clear: they are the first.
+fn seal_old(file: &mut File, path: &Path, sealer: &Sealer) -> io::Result<()> {
+    let mut first = [0];
+    file.seek(SeekFrom::Start(0))?;
+    if file.read(&mut first)? == 0 || !is_clear(&first) {
+        return Ok(());
+    }
+    rewrite(path, |line| if is_clear(&line) { written(Some(sealer), &line).into_owned() } else { line })?;
+    *file = append_to(path)?;
+    Ok(())
+}
+
+/// Puts another file in the place of a spool, with what `change` makes of its lines. A crash leaves the old one or the new one.
+pub(super) fn rewrite(path: &Path, mut change: impl FnMut(Vec<u8>) -> Vec<u8>) -> io::Result<()> {
+    let next = path.with_file_name(NEXT);
+    let written = (|| {
+        let new = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&next)?;
+        let mut new = BufWriter::new(new);
+        for line in BufReader::new(File::open(path)?).split(b'\n') {
+            let mut line = line?;
+            line.push(b'\n');
+            new.write_all(&change(line))?;
+        }
+        new.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
+    })();
+    if let Err(error) = written {
+        // It may be that there is none.
+        let _ = fs::remove_file(&next);
+        return Err(error);
+    }
+    fs::rename(&next, path)?;
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
+/// Whether a line of the file is a record as it is: base64 has no such character.
+fn is_clear(line: &[u8]) -> bool {
+    line.starts_with(b"{")
+}
+
 /// What a file holds for these lines.
 pub(super) fn written<'l>(sealer: Option<&Sealer>, lines: &'l [u8]) -> Cow<'l, [u8]> {
     let Some(sealer) = sealer else { return Cow::Borrowed(lines) };
@@ -162,7 +216,7 @@ pub(super) fn said<'l>(sealer: Option<&Sealer>, line: &'l [u8]) -> Option<(Cow<'
     struct Numbered {
         n: u64,
     }
-    let lines = if line.starts_with(b"{") {
+    let lines = if is_clear(line) {
         Cow::Borrowed(line)
     } else {
         let sealed = BASE64_STANDARD.decode(line.strip_suffix(b"\n")?).ok()?;
@@ -202,15 +256,16 @@ mod tests {
     }
 
     #[test]
-    fn with_a_key_nothing_stands_there_in_clear_and_what_did_before_is_read() {
+    fn with_a_key_nothing_stands_there_in_clear_and_what_did_before_is_sealed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("archive.spool");
         let key = SealKey::new([7; store::KEY_LENGTH]);
-        std::fs::write(&path, "{\"n\":1,\"from\":\"old@a.example\"}\n").unwrap();
+        std::fs::write(&path, "{\"n\":1,\"from\":\"old@a.example\"}\n{\"n\":2,\"from\":\"torn@").unwrap();
         let mut spool = Spool::open(&path, 10_000, Some(&key)).unwrap();
         spool.append(b"{\"n\":2,\"from\":\"new@a.example\"}\n{\"n\":3}\n").unwrap();
         let file = std::fs::read_to_string(&path).unwrap();
-        assert!(file.contains("old@") && !file.contains("new@") && file.lines().count() == 2, "{file}");
+        assert!(!file.contains('@') && file.lines().count() == 2, "{file}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
         let first = spool.first().unwrap().unwrap();
         let expected = "{\"n\":1,\"from\":\"old@a.example\"}\n{\"n\":2,\"from\":\"new@a.example\"}\n{\"n\":3}\n";
         assert_eq!((std::str::from_utf8(&first.lines).unwrap(), first.last), (expected, 3));
