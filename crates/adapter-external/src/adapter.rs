@@ -55,7 +55,17 @@ pub(crate) struct State {
     pub(crate) examines: BTreeMap<u64, oneshot::Sender<Findings>>,
     /// Why the last connection was refused or cut; none after one that was welcomed.
     pub(crate) refused: Option<&'static str>,
+    /// The connection whose session was ended because it takes nothing.
+    flooded: Option<u64>,
     draining: bool,
+}
+
+impl State {
+    /// The session, as long as this connection serves it; else why it does not.
+    pub(crate) fn session_of(&mut self, connection: u64) -> Result<&mut Session, Reason> {
+        let gone = if self.flooded == Some(connection) { Reason::Flood } else { Reason::Replaced };
+        self.session.as_mut().filter(|session| session.connection == Some(connection)).ok_or(gone)
+    }
 }
 
 /// How often deliveries and sessions are looked through for those whose time is over.
@@ -220,19 +230,23 @@ impl Shared {
         loop {
             tick.tick().await;
             self.give_up();
-            if self.is_dead() {
-                tracing::warn!(adapter = %self.instance, "the adapter did not come back: what was under way is unconfirmed");
+            if let Some(why) = self.dead() {
+                tracing::warn!(adapter = %self.instance, "{why}: what was under way is unconfirmed");
                 self.end_session();
             }
         }
     }
 
-    fn is_dead(&self) -> bool {
-        let state = self.state.lock();
-        state.session.as_ref().is_some_and(|session| {
-            let waits = session.connection.is_none();
-            (waits && session.detached.elapsed() >= self.config.resume_within) || session.overflows()
-        })
+    /// Why the session is to end, if it is.
+    fn dead(&self) -> Option<&'static str> {
+        let mut state = self.state.lock();
+        let session = state.session.as_ref()?;
+        if session.overflows() {
+            state.flooded = session.connection;
+            return Some("the adapter takes nothing");
+        }
+        let waits = session.connection.is_none();
+        (waits && session.detached.elapsed() >= self.config.resume_within).then_some("the adapter did not come back")
     }
 
     /// Ends the session and settles what it held.

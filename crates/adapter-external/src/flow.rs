@@ -2,6 +2,7 @@
 
 use crate::Reason;
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 /// Frames that may be under way before the receiver says more.
 pub(crate) const WINDOW: u64 = 1024;
@@ -59,6 +60,11 @@ impl<F: Clone> Outbox<F> {
         if let Some(kept) = place.and_then(|place| self.frames.get_mut(place)) {
             *kept = frame;
         }
+    }
+
+    /// Whether a receipt takes or allows more than the one before.
+    pub(crate) fn moves(&self, number: u64, allowed: u64) -> bool {
+        number >= self.first || allowed > self.allowed
     }
 
     /// The other side has taken the frames up to `number`, and allows those up to `allowed`.
@@ -123,6 +129,32 @@ impl Inbox {
     }
 }
 
+/// Frames between two beats that carry no message and move nothing on: more than any network has changes to tell.
+const MAX_SIGNALS: u32 = 4096;
+
+/// How many such frames have come; what is counted otherwise, by credits, costs its sender as much as us.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    beat: Duration,
+    since: Instant,
+    signals: u32,
+}
+
+impl Pace {
+    pub(crate) fn new(beat: Duration, now: Instant) -> Self {
+        Self { beat, since: now, signals: 0 }
+    }
+
+    /// Counts one; false if it is one too many.
+    pub(crate) fn signal(&mut self, now: Instant) -> bool {
+        if now.saturating_duration_since(self.since) >= self.beat {
+            (self.since, self.signals) = (now, 0);
+        }
+        self.signals += 1;
+        self.signals <= MAX_SIGNALS
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,5 +182,14 @@ mod tests {
         assert!(inbox.has_news() && !inbox.wants_to_tell());
         assert_eq!(inbox.tell(), WINDOW + 2);
         assert_eq!(inbox.taken(), 2);
+    }
+
+    #[test]
+    fn signals_are_counted_between_beats() {
+        let (beat, begun) = (Duration::from_secs(5), Instant::now());
+        let mut pace = Pace::new(beat, begun);
+        assert!((0..MAX_SIGNALS).all(|_| pace.signal(begun)));
+        assert!(!pace.signal(begun) && !pace.signal(begun + beat / 2));
+        assert!(pace.signal(begun + beat));
     }
 }

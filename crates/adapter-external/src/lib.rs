@@ -10,9 +10,11 @@ mod connection; // one stream
 mod dial; // how an adapter reaches its gateway
 mod flow; // numbers, credits, resumption
 mod kept; // records, counted
+mod link; // one connection
 mod listen; // the socket, or mutual TLS
 pub mod mapping; // schema to model and back
 mod process; // the process that the gateway starts
+mod reader; // what comes over a stream
 mod reason;
 mod session; // what outlives a connection
 

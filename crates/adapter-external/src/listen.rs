@@ -4,6 +4,7 @@ use crate::Reason;
 use crate::adapter::Shared;
 use crate::config::{Door, read_authorities};
 use crate::connection::MAX_CONNECTIONS;
+use crate::link::{Link, Proven};
 use adapter_api::model::Domain;
 use adapter_api::{AdapterError, InstanceName, Problem, Tls};
 use futures_util::stream::{self, Stream};
@@ -12,15 +13,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tonic::transport::server::Connected;
 use transport::tls::{HandshakeError, TlsAcceptor};
 
 /// What is listened on.
@@ -42,7 +39,7 @@ impl Listener {
     /// Opens what is configured.
     pub(crate) fn open(shared: &Shared) -> Result<Self, AdapterError> {
         match shared.config.door().map_err(unusable)? {
-            Door::Socket(path) => Socket::open(path).map(Self::Socket),
+            Door::Socket(path) => Socket::open(shared, path).map(Self::Socket),
             Door::Tls(address, authorities, name) => {
                 let authorities = read_authorities(&authorities).map_err(|errors| AdapterError::Config {
                     key: "client_authority_file".to_owned(),
@@ -86,15 +83,17 @@ impl fmt::Display for Listener {
 
 /// A Unix socket for the gateway's own user.
 pub(crate) struct Socket {
+    shared: Weak<Shared>,
     listener: UnixListener,
     path: PathBuf,
+    room: Arc<Semaphore>,
 }
 
 impl Socket {
-    fn open(path: PathBuf) -> Result<Self, AdapterError> {
+    fn open(shared: &Shared, path: PathBuf) -> Result<Self, AdapterError> {
         let listener =
             Self::bind(&path).map_err(|source| AdapterError::Listen { listen: path.display().to_string(), source })?;
-        Ok(Self { listener, path })
+        Ok(Self { shared: shared.me.clone(), listener, path, room: Arc::new(Semaphore::new(MAX_CONNECTIONS)) })
     }
 
     fn bind(path: &Path) -> io::Result<UnixListener> {
@@ -110,13 +109,43 @@ impl Socket {
         Ok(listener)
     }
 
-    pub(crate) fn incoming(self) -> impl Stream<Item = io::Result<UnixStream>> {
+    pub(crate) fn incoming(self) -> impl Stream<Item = io::Result<Link>> {
         stream::unfold(self, |socket| async {
-            let accepted = socket.listener.accept().await.map(|(stream, _)| stream);
-            Some((accepted, socket))
+            let link = socket.next().await;
+            Some((Ok(link), socket))
         })
     }
+
+    /// The next connection for which there is room.
+    async fn next(&self) -> Link {
+        loop {
+            let stream = match self.listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(socket = %self.path.display(), %error, "a connection can't be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            if let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() {
+                return Link::new(stream, None, permit);
+            }
+            self.refuse();
+        }
+    }
+
+    /// Says once that there is no room: whoever knocks without end fills no log.
+    fn refuse(&self) {
+        let Some(shared) = self.shared.upgrade() else { return };
+        let reason = Reason::Busy.code();
+        if shared.state.lock().refused.replace(reason) != Some(reason) {
+            tracing::warn!(adapter = %shared.instance, reason, text = MANY, "an adapter's connection is refused");
+        }
+    }
 }
+
+/// What is said of one connection too many.
+const MANY: &str = "too many connections";
 
 /// TCP, for whoever proves the adapter's name; all others end in the handshake.
 pub(crate) struct TlsDoor {
@@ -176,15 +205,15 @@ impl TlsDoor {
         for error in self.authorities.reload_if_changed().err().into_iter().flatten() {
             tracing::error!(adapter = %self.instance, %error, "the changed client_authority_file is not used");
         }
-        let (shared, instance) = (self.shared.clone(), self.instance.clone());
+        let shared = self.shared.clone();
         let (acceptor, room) = (self.acceptor.clone(), Arc::clone(&self.room));
         self.handshakes.spawn(async move {
             let (reason, text) = match accept(stream, acceptor, room).await {
                 Ok(link) => return Some(link),
                 Err(refused) => refused,
             };
-            tracing::warn!(adapter = %instance, %peer, reason, text, "an adapter's connection is refused");
             if let Some(shared) = shared.upgrade() {
+                tracing::warn!(adapter = %shared.instance, %peer, reason, text, "an adapter's connection is refused");
                 shared.state.lock().refused = Some(reason);
             }
             None
@@ -201,10 +230,8 @@ async fn accept(
     let refused = |error: HandshakeError| (reason_of(&error), error.to_string());
     transport::tune_stream(&stream).map_err(|error| refused(HandshakeError::Io(error)))?;
     let handshake = acceptor.accept(stream).await.map_err(refused)?;
-    let busy = |_| (Reason::Busy.code(), format!("more than {MAX_CONNECTIONS} connections"));
-    let permit = room.try_acquire_owned().map_err(busy)?;
-    let proven = Proven { version: handshake.version };
-    Ok(Link { stream: Box::pin(handshake.stream), proven, _permit: permit })
+    let permit = room.try_acquire_owned().map_err(|_| (Reason::Busy.code(), MANY.to_owned()))?;
+    Ok(Link::new(handshake.stream, Some(Proven { version: handshake.version }), permit))
 }
 
 /// The reason code of a handshake that failed.
@@ -212,51 +239,5 @@ fn reason_of(error: &HandshakeError) -> &'static str {
     match error {
         HandshakeError::Refused(fault) => fault.code(),
         HandshakeError::Timeout | HandshakeError::Io(_) | HandshakeError::Dane(_) | HandshakeError::Name | _ => "tls",
-    }
-}
-
-/// What a handshake has shown of the adapter.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Proven {
-    /// As `TLS 1.3`.
-    pub(crate) version: &'static str,
-}
-
-/// A protected connection; its place is free again when it is dropped.
-pub(crate) struct Link {
-    stream: Pin<Box<dyn Duplex>>,
-    proven: Proven,
-    _permit: OwnedSemaphorePermit,
-}
-
-trait Duplex: AsyncRead + AsyncWrite + Send {}
-
-impl<S: AsyncRead + AsyncWrite + Send> Duplex for S {}
-
-impl Connected for Link {
-    type ConnectInfo = Proven;
-
-    fn connect_info(&self) -> Proven {
-        self.proven
-    }
-}
-
-impl AsyncRead for Link {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.stream.as_mut().poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Link {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.stream.as_mut().poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.as_mut().poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.as_mut().poll_shutdown(cx)
     }
 }

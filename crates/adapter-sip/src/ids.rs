@@ -4,8 +4,9 @@
 //! side can tell the copy (DESIGN A5). No two messages have the same ones at the same time: clients use ids again, and the
 //! far side would take the second message for a copy of the first.
 
-use impp_model::{DispositionOperation, MessageId, MessageOperation, TransId};
+use impp_model::{DispositionOperation, MessageId, MessageOperation, TransId, hex};
 use sha2::{Digest, Sha256};
+use sip_proto::header::MAGIC_COOKIE;
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -89,10 +90,7 @@ impl RequestIds {
         let hash =
             Sha256::new().chain_update(BRANCH_DOMAIN).chain_update(self.seed).chain_update(attempt.to_be_bytes());
         let digest: [u8; 32] = hash.finalize().into();
-        let mut branch = String::with_capacity(7 + 32);
-        branch.push_str("z9hG4bK");
-        push_hex(&mut branch, digest.get(..16).unwrap_or_default());
-        branch
+        [MAGIC_COOKIE, &hex(digest.get(..16).unwrap_or_default())].concat()
     }
 }
 
@@ -152,21 +150,6 @@ impl Recent {
     /// Whether a server that knows these may know them from a try that it has refused.
     pub(crate) fn is_refused(&self, ids: &RequestIds, now: Instant) -> bool {
         self.refused.get(&ids.seed).is_some_and(|until| now < *until)
-    }
-}
-
-/// Lower-case hexadecimal digits.
-pub(crate) fn hex(octets: &[u8]) -> String {
-    let mut text = String::with_capacity(octets.len() * 2);
-    push_hex(&mut text, octets);
-    text
-}
-
-fn push_hex(text: &mut String, octets: &[u8]) {
-    for octet in octets {
-        for nibble in [octet >> 4, octet & 15] {
-            text.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
-        }
     }
 }
 

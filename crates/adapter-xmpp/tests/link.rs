@@ -154,6 +154,53 @@ async fn silence_is_told_as_unconfirmed_at_the_deadline() {
     assert_eq!(cause(outcome(outcome_to_come).await), Cause::Unconfirmed);
 }
 
+// checks: IM-13
+#[tokio::test]
+async fn what_is_on_its_way_over_a_link_that_lives_is_not_written_twice() {
+    let (_server, gateway, mut peer) = up().await;
+    let again = |hold| gateway.try_again(Operation::Message(Box::new(operation("hi"))), hold, true);
+    assert_eq!(cause(outcome(gateway.deliver("hi", SHORT)).await), Cause::Unconfirmed);
+    peer.next_named("message").await;
+    let ping = peer.next_named("iq").await;
+    // Tried again, it waits for the same proof, also past that deadline.
+    assert_eq!(cause(outcome(again(SHORT)).await), Cause::Unconfirmed);
+    let waits = again(LONG);
+    let behind = gateway.deliver("behind", LONG);
+    // Nothing was written but what is new.
+    let next = peer.next_named("message").await;
+    assert_eq!(next.child("body", &next.ns).unwrap().text(), "behind");
+    peer.answer(&ping).await;
+    assert_eq!(outcome(waits).await, Outcome::Success(Proof::Server));
+    let ping = peer.next_named("iq").await;
+    peer.answer(&ping).await;
+    assert_eq!(outcome(behind).await, Outcome::Success(Proof::Server));
+}
+
+// checks: IM-13
+#[tokio::test]
+async fn a_proof_that_comes_too_late_counts_for_the_next_try_and_a_broken_link_for_none() {
+    let (server, mut gateway, mut peer) = up().await;
+    let again = |gateway: &Gateway| gateway.try_again(Operation::Message(Box::new(operation("hi"))), LONG, true);
+    assert_eq!(cause(outcome(gateway.deliver("hi", SHORT)).await), Cause::Unconfirmed);
+    let ping = peer.next_named("iq").await;
+    peer.answer(&ping).await;
+    // What comes back after it shows that the proof was read.
+    let next = gateway.deliver("next", LONG);
+    assert_eq!(peer.prove(next).await, Outcome::Success(Proof::Server));
+    assert_eq!(outcome(again(&gateway)).await, Outcome::Success(Proof::Server));
+    // A link that breaks takes along what it knew.
+    assert_eq!(cause(outcome(gateway.deliver("hi", SHORT)).await), Cause::Unconfirmed);
+    peer.next_named("iq").await;
+    peer.abort();
+    while gateway.peer().await != PeerState::Down {}
+    let mut peer = server.accept().await;
+    while gateway.peer().await != PeerState::Up {}
+    let written = again(&gateway);
+    let message = peer.next_named("message").await;
+    assert_eq!(message.child("body", &message.ns).unwrap().text(), "hi");
+    assert_eq!(peer.prove(written).await, Outcome::Success(Proof::Server));
+}
+
 // checks: IM-09
 #[tokio::test]
 async fn without_acknowledgement_messages_end_as_handed_over() {

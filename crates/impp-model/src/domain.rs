@@ -59,6 +59,9 @@ impl Domain {
     ///
     /// Besides fully qualified names these are single labels, IPv4 addresses and IPv6 addresses in brackets.
     pub fn parse_host(text: &str) -> Result<Self, DomainError> {
+        if is_canonical(text) {
+            return Ok(Self(text.into()));
+        }
         if let Some(address) = parse_literal(text) {
             return Ok(Self(address.into()));
         }
@@ -132,6 +135,28 @@ fn parse_literal(text: &str) -> Option<String> {
 
 fn bracketed(text: &str) -> Option<&str> {
     text.strip_prefix('[')?.strip_suffix(']')
+}
+
+/// Whether text is a host name as it is kept, seen in one pass over it: lower case, no A-label, and a letter in the last
+/// label, which no address has. Of other text this says nothing.
+fn is_canonical(text: &str) -> bool {
+    let (mut length, mut has_letter, mut before) = (0, false, b'.');
+    for octet in text.bytes() {
+        match octet {
+            b'a'..=b'z' => has_letter = true,
+            b'0'..=b'9' => {}
+            // The third and the fourth character are those of an A-label's mark.
+            b'-' if length > 0 && !(length == 3 && before == b'-') => has_letter = true,
+            b'.' if length > 0 && before != b'-' => (length, has_letter) = (0, false),
+            _ => return false,
+        }
+        length += usize::from(octet != b'.');
+        if length > MAX_LABEL_LEN {
+            return false;
+        }
+        before = octet;
+    }
+    length > 0 && has_letter && before != b'-' && text.len() <= MAX_NAME_LEN
 }
 
 /// Whether IDNA has nothing to do: ASCII without an A-label.
@@ -242,6 +267,17 @@ mod tests {
         assert_eq!(domain.as_str(), "xn--bcher-kva.example");
         assert_eq!(domain.to_unicode(), "bücher.example");
         assert_eq!(domain, Domain::parse("XN--BCHER-KVA.example").unwrap());
+    }
+
+    // checks: ADR-032, URI-05
+    #[test]
+    fn what_is_canonical_already_is_judged_as_what_is_not() {
+        let (label, name) = ("a".repeat(63), format!("{}.a", ["a".repeat(63).as_str(); 4].join(".")));
+        let texts = "a a.b a-b.c1 1a.2b a.12-3 a.1 1.2.3 1.2.3.4 a. .a . a..b -a.b a-.b a.b- a.-b xn--bcher-kva.example ab--c.d \
+                     a.xn--a a--b.c a_b.c a---b.c ---- a.b:1";
+        for text in texts.split_whitespace().chain([label.as_str(), &format!("{label}a.b"), &name]) {
+            assert_eq!(Domain::parse_host(text), Domain::parse_host(&text.to_ascii_uppercase()), "{text}");
+        }
     }
 
     // checks: ADR-031

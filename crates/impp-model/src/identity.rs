@@ -23,15 +23,19 @@ impl MessageOperation {
 
     fn derived_id(&self, near_id: &str) -> String {
         let fields = [self.source.address.local(), self.source.address.domain().as_str(), near_id];
-        let mut text = CONTEXT.to_vec();
-        for field in fields {
-            text.extend_from_slice(&field.len().to_be_bytes());
-            text.extend_from_slice(field.as_bytes());
-        }
-        let digest: [u8; 32] = Sha256::digest(&text).into();
+        let hash = fields.iter().fold(Sha256::new_with_prefix(CONTEXT), |hash, field| {
+            hash.chain_update(field.len().to_be_bytes()).chain_update(field)
+        });
         // 128 bits, so that no two messages share one.
-        format!("{:032x}", digest.first_chunk().map_or(0, |half| u128::from_be_bytes(*half)))
+        hex(hash.finalize().first_chunk::<16>().map_or(&[], <[u8; 16]>::as_slice))
     }
+}
+
+/// Octets as lower-case hexadecimal digits.
+pub fn hex(octets: &[u8]) -> String {
+    let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
+    let digits: Vec<u8> = octets.iter().flat_map(|octet| [digit(octet >> 4), digit(octet & 15)]).collect();
+    String::from_utf8(digits).unwrap_or_default()
 }
 
 /// Whether an id can stand in a header and in an XML attribute alike.

@@ -40,6 +40,7 @@ pub use composing::{ComposingOperation, ComposingState};
 pub use datetime::DateTime;
 pub use disposition::{Disposition, DispositionOperation, Receipts, Report, ReturnPath};
 pub use domain::{Domain, DomainError};
+pub use identity::hex;
 pub use mapped::Mapped;
 pub use message::{
     Content, Endpoint, InstantMessage, Kind, LangText, LanguageTag, MaxForwards, MessageId, MessageOperation,

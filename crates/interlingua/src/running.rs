@@ -310,6 +310,9 @@ struct Observer {
     changes: watch::Sender<Vec<Listener>>,
 }
 
+/// Listeners that are shown: more than any configuration has, and what an adapter's process tells without end goes no further.
+const MAX_LISTENERS: usize = 256;
+
 /// How readiness calls what it awaits.
 const LISTENERS: &str = "listeners of ";
 const LINK: &str = "link of ";
@@ -393,6 +396,11 @@ impl HubCore for Observer {
     fn listening(&self, adapter: &InstanceName, transport: &str, address: SocketAddr) {
         self.one_more_open(adapter);
         let listener = Listener { adapter: adapter.clone(), transport: transport.to_owned(), address };
-        self.changes.send_modify(|listeners| listeners.push(listener));
+        self.changes.send_modify(|listeners| {
+            // An adapter's process that starts again tells the same again.
+            if listeners.len() < MAX_LISTENERS && !listeners.contains(&listener) {
+                listeners.push(listener);
+            }
+        });
     }
 }

@@ -324,6 +324,30 @@ async fn what_cannot_be_stored_has_not_happened_and_an_end_needs_no_room() {
     assert_eq!(hub.next(&hub.world.sip).await, ["cancel juliet@xmpp.example -> romeo@sip.example"]);
     hub.next(&hub.world.xmpp).await;
     assert!(hub.subscriptions().await.is_empty());
+    store.set_free(u64::MAX);
+    assert_eq!(hub.submit("xmpp", subscribe(JULIET, ROMEO, "x", Wish::Standing)).await, ok());
+    assert_eq!(store.reopen().unwrap().1.gaps, [], "the store's sums hold");
+}
+
+// checks: PR-06
+#[tokio::test(start_paused = true)]
+async fn who_begins_and_ends_again_and_again_leaves_the_store_whole() {
+    let hub = fresh();
+    for _ in 0..3 {
+        for who in [JULIET, "nurse@xmpp.example"] {
+            assert_eq!(hub.submit("xmpp", subscribe(who, ROMEO, "x", Wish::Standing)).await, ok());
+        }
+        hub.next(&hub.world.sip).await;
+        assert_eq!(hub.submit("xmpp", subscribe(JULIET, ROMEO, "x", Wish::Cancel)).await, ok());
+        hub.next(&hub.world.sip).await;
+        while hub.subscriptions().await.len() > 1 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    let (again, opened) = hub.world.store.reopen().unwrap();
+    assert_eq!(opened.gaps, [], "each record was counted once");
+    let later = start(&Arc::new(again), SteadyClock::start());
+    assert_eq!(later.subscriptions().await.len(), 1);
 }
 
 // checks: PR-06

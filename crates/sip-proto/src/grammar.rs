@@ -229,8 +229,13 @@ impl<'a> Cursor<'a> {
         !self.take_while(lws_octet).is_empty()
     }
 
-    pub(crate) fn eat(&mut self, c: char) -> bool {
-        self.rest.strip_prefix(c).map(|rest| self.rest = rest).is_some()
+    /// Takes `octet`, which is ASCII, if it is the next one.
+    pub(crate) fn eat(&mut self, octet: u8) -> bool {
+        let is_next = self.peek() == Some(octet);
+        if is_next {
+            self.take(1);
+        }
+        is_next
     }
 
     /// The longest run of octets that pass; stops before any character it would cut.

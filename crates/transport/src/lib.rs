@@ -2,12 +2,14 @@
 
 #[cfg(feature = "acme")]
 pub mod acme; // RFC 8555, RFC 8737
+mod alarm;
 pub mod dane; // RFC 7673, RFC 7671
 mod dns;
 mod listen;
 mod socket;
 pub mod tls; // RFC 8446, RFC 6125, RFC 5922
 
+pub use alarm::Alarm;
 pub use dns::{DnsSettings, DnsSetupError, HickoryDns, parse_nameserver};
 pub use impp_resolve::Transport;
 pub use listen::{ListenAddr, ListenError};

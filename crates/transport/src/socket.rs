@@ -1,12 +1,12 @@
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use impp_resolve::Transport;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::net::{TcpListener, TcpStream};
 
 /// A socket cannot be opened for listening.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +55,7 @@ pub enum ConnectError {
     },
 }
 
-/// Opens a UDP socket with buffers for bursts.
+/// Opens a UDP socket that does not block, with buffers for bursts.
 ///
 /// The port is not shared: `SO_REUSEADDR` would let a second process take over the datagrams of the first unseen.
 /// An IPv6 wildcard does not include IPv4.
@@ -66,7 +66,7 @@ pub fn bind_udp(addr: SocketAddr) -> Result<UdpSocket, BindError> {
             socket.set_recv_buffer_size(UDP_RECEIVE_BUFFER)?;
             socket.set_send_buffer_size(UDP_SEND_BUFFER)?;
             socket.bind(&addr.into())?;
-            UdpSocket::from_std(socket.into())
+            Ok(socket.into())
         })
         .map_err(|source| BindError { transport: Transport::Udp, addr, source })
 }
@@ -138,7 +138,7 @@ pub fn by_turns(addrs: impl IntoIterator<Item = SocketAddr>) -> Vec<SocketAddr> 
 
 /// Whether an address is one of this host's: no other can be bound.
 pub fn is_here(addr: IpAddr) -> bool {
-    std::net::UdpSocket::bind(SocketAddr::new(addr, 0)).is_ok()
+    UdpSocket::bind(SocketAddr::new(addr, 0)).is_ok()
 }
 
 /// What limits of one address count as one: an address of IPv4, and all of IPv6 that one host can give itself.
@@ -199,9 +199,9 @@ mod tests {
         assert_eq!(bind_tcp(tcp.local_addr().unwrap()).unwrap_err().source.kind(), io::ErrorKind::AddrInUse);
     }
 
-    #[tokio::test]
-    async fn udp_buffers_are_larger_than_the_default() {
-        let plain = SockRef::from(&UdpSocket::bind(loopback()).await.unwrap()).recv_buffer_size().unwrap();
+    #[test]
+    fn udp_buffers_are_larger_than_the_default() {
+        let plain = SockRef::from(&UdpSocket::bind(loopback()).unwrap()).recv_buffer_size().unwrap();
         let tuned = SockRef::from(&bind_udp(loopback()).unwrap()).recv_buffer_size().unwrap();
         assert!(tuned >= plain, "{tuned} {plain}");
     }

@@ -15,6 +15,7 @@ use impp_model::Domain;
 use impp_resolve::{
     Dns, DnsError, DnsFailure, Limits, Name, Outcome, Record, RecordType, Transport, Zone, locate_sip, locate_xmpp,
 };
+use tokio::net::UdpSocket;
 use transport::{DnsSettings, HickoryDns, bind_udp};
 
 const ZONE: &str = r#"
@@ -40,7 +41,7 @@ struct Server {
 /// Serves the zone until the test ends.
 fn serve(zone: &str) -> Server {
     let (zone, queries) = (Zone::parse(zone).unwrap(), Arc::new(AtomicUsize::new(0)));
-    let socket = bind_udp("127.0.0.1:0".parse().unwrap()).unwrap();
+    let socket = UdpSocket::from_std(bind_udp("127.0.0.1:0".parse().unwrap()).unwrap()).unwrap();
     let (addr, counter) = (socket.local_addr().unwrap(), queries.clone());
     tokio::spawn(async move {
         let mut buffer = [0; 1500];

@@ -197,8 +197,8 @@ impl HubCore for Listening {
         self.core.commit();
     }
 
-    fn owe(&self, adapter: &InstanceName, word: DispositionOperation, done: StateDone) {
-        self.core.owe(adapter, word, done);
+    fn owe(&self, adapter: &InstanceName, word: DispositionOperation, repeat: bool, done: StateDone) {
+        self.core.owe(adapter, word, repeat, done);
     }
 
     fn listening(&self, _: &InstanceName, transport: &str, address: SocketAddr) {

@@ -71,6 +71,32 @@ def test_xmpp_watches_pjsua(gw, bob, name):
     assert any(line["ev"] == "incoming_subscribe" for line in client.ended())
 
 
+# checks: PRS-016, XSU-010
+def test_pjsua_denies_xmpp_and_native(gw, bob, carol, name):
+    jid = f"{name}@sip.test"
+    client = pjsua(name, "--deny", "--seconds", "8")
+    bob.presence("subscribe", jid)
+    assert bob.told("unsubscribed", jid, seconds=30)
+    assert carol.request("POST", "/v1/subscriptions", {"target": jid})[0] == 201
+    assert carol.told("subscription", target=jid, state="terminated")
+    assert not bob.told("subscribed", jid, seconds=0.1) and not carol.told("presence", sender=jid, seconds=0.1)
+    assert sum(line["ev"] == "incoming_subscribe" for line in client.ended()) == 2, "nobody asks again who was refused"
+
+
+# checks: PRS-018, XSU-010
+def test_pjsua_takes_back_what_xmpp_and_native_may_see(gw, bob, carol, name):
+    jid = f"{name}@sip.test"
+    client = pjsua(name, "--publish", "--note", "Busy", "--cancel-after", "8", "--seconds", "4")
+    bob.presence("subscribe", jid)
+    assert carol.request("POST", "/v1/subscriptions", {"target": jid})[0] == 201
+    assert bob.told("subscribed", jid, seconds=30)
+    assert bob.told("available", jid, "Busy") and carol.told("presence", sender=jid, note="Busy")
+    assert bob.told("unsubscribed", jid, seconds=30) and carol.told("subscription", target=jid, state="terminated")
+    kinds = [p.xml.get("type", "available") for p in bob.presences.items if p["from"].bare == jid]
+    assert kinds[-2:] == ["unavailable", "unsubscribed"], kinds
+    assert sum(line["ev"] == "cancelled" for line in client.ended()) == 2
+
+
 @pytest.fixture
 def baresip(monkeypatch, name):
     monkeypatch.setenv("BARESIP_PORT", str(CLIENT))

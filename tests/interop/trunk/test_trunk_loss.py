@@ -76,6 +76,7 @@ def test_loss_and_a_partition_deliver_or_tell(gw, mode, place, sip, capsys):
         # over UDP Kamailio's workers may swap what stands close together
         assert mode == "digest" or first == sorted(first), "out of order"
         assert len(got) - len(set(got)) <= repeats and len(back) == len(set(back)), "a repeat that was not flagged"
-        assert min(lost) > 0 and min(len(set(got)), len(set(back))) > MESSAGES / 3, lost
+        # behind a message that is tried again a hundred of its pair wait, the others are refused at once
+        assert min(lost) > 0 and min(len(set(got)), len(set(back))) > MESSAGES / 5, lost
     finally:
         carol.close()

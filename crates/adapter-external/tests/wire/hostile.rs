@@ -5,6 +5,8 @@ use adapter_api::model::{Address, Cause, Operation, Outcome};
 use adapter_api::{Adapter, SpeaksFor, settle_channel};
 use adapter_external::wire::{self, from_adapter::Frame, from_gateway};
 use std::time::Duration;
+use tokio::io::AsyncReadExt;
+use tokio::net::UnixStream;
 
 async fn refusal(change: impl FnOnce(&mut wire::Hello)) -> String {
     let gate = Gate::open().await;
@@ -189,5 +191,56 @@ async fn records_beyond_the_bound_are_refused_with_a_reason_and_nothing_else_end
         next = gate.dial().await;
     };
     assert_eq!(welcome.records.len(), 31);
+    gate.stop().await;
+}
+
+#[tokio::test]
+async fn frames_that_move_nothing_on_are_a_flood_when_they_do_not_end() {
+    let beat = || (0, Frame::Beat(wire::Beat {}));
+    assert_eq!(cut(std::iter::repeat_with(beat).take(5000).collect()).await, "flood");
+    let receipt = || (0, Frame::Received(wire::Received { number: 0, allowed: 1 }));
+    assert_eq!(cut(std::iter::repeat_with(receipt).take(5000).collect()).await, "flood");
+}
+
+#[tokio::test]
+async fn whoever_submits_without_end_and_takes_no_answer_is_cut() {
+    let gate = Gate::open().await;
+    let mut raw = gate.dial().await;
+    let mut allowed = raw.welcome(hello()).await.allowed;
+    let mut number = 0;
+    let reason = loop {
+        while number < allowed {
+            number += 1;
+            raw.send(number, submit("user@raw.example", "more")).await;
+        }
+        match raw.next().await.unwrap().frame.unwrap() {
+            // Answers come as far as this one allows, and are never acknowledged.
+            from_gateway::Frame::Received(received) => allowed = received.allowed,
+            from_gateway::Frame::Goodbye(goodbye) => break goodbye.reason,
+            _ => {}
+        }
+    };
+    assert_eq!(reason, "flood");
+    assert!(!gate.dial().await.welcome(hello()).await.resumed);
+    gate.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_without_a_stream_are_bounded_and_end() {
+    let gate = Gate::open().await;
+    let mut idle = Vec::new();
+    while idle.len() < 16 {
+        match UnixStream::connect(gate.socket()).await {
+            Ok(stream) => idle.push(stream),
+            Err(_) => tokio::task::yield_now().await,
+        }
+    }
+    let mut more = UnixStream::connect(gate.socket()).await.unwrap();
+    assert_eq!(more.read(&mut [0; 64]).await.unwrap_or(0), 0, "refused at once");
+    // Nobody says anything: each ends in time, and there is room again.
+    for mut stream in idle {
+        let mut octets = Vec::new();
+        let _ = stream.read_to_end(&mut octets).await;
+    }
     gate.stop().await;
 }

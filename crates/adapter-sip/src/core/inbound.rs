@@ -99,9 +99,12 @@ impl Core {
 
     fn handle_request(&mut self, request: Message, source: Source, now: Instant) {
         let stranger = self.is_stranger(source);
-        let found = request.top_via().ok();
-        let found = found.and_then(|via| Some((self.key(&request, &via)?, response_route(&via, source, stranger))));
-        let Some((key, route)) = found else { return self.answer_unreadable(&request, source, now) };
+        let found = request.split_vias().ok().and_then(|(via, mut below)| {
+            // RFC 5393 §4: a request that carries our own Via has been here before.
+            let is_loop = self.names.is_ours(&via) || below.any(|via| via.is_ok_and(|via| self.names.is_ours(&via)));
+            Some((self.key(&request, &via)?, response_route(&via, source, stranger), is_loop))
+        });
+        let Some((key, route, is_loop)) = found else { return self.answer_unreadable(&request, source, now) };
         if self.server.handle_retransmission(&key) {
             return;
         }
@@ -110,19 +113,23 @@ impl Core {
         }
         let tag = self.tag(&key);
         let pending = Pending { request, source, route, tag, full: false, limit: None, event: None };
-        if self.is_loop(&pending.request) {
+        if is_loop {
             return self.answer(&pending, 482, now);
         }
         let (policy, context) = self.policy_for(&pending.request);
-        let merge_key = match uas::check(&pending.request, policy, context) {
-            Ok(verified) => self.merge_key(&verified),
+        let verified = match uas::check(&pending.request, policy, context) {
+            Ok(verified) => verified,
             Err(rejection) => {
                 tracing::debug!(peer = %source.peer, status = rejection.status, reason = %rejection.reason, "refused");
                 return self.send_built(&pending, rejection.response(&pending.request), now);
             }
         };
+        let merge_key = self.merge_key(&verified);
         match pending.request.method() {
-            Some(Method::Message) => self.handle_instant_message(pending, key, merge_key, now),
+            Some(Method::Message) => {
+                let read = self.read(&pending.request, &verified);
+                self.handle_instant_message(pending, read, (key, merge_key), now);
+            }
             Some(Method::Subscribe) => self.handle_subscribe(pending, key, merge_key, now),
             Some(Method::Notify) => self.handle_notify(pending, key, now),
             Some(Method::Publish) => self.handle_publish(pending, key, now),
@@ -145,8 +152,14 @@ impl Core {
         (&self.event_policy, uas::Context { in_dialog: found.is_some() })
     }
 
-    fn handle_instant_message(&mut self, mut pending: Pending, key: Key, merge_key: Option<Key>, now: Instant) {
-        let mapped = match self.read(&pending) {
+    fn handle_instant_message(
+        &mut self,
+        mut pending: Pending,
+        read: Result<Option<Mapped<Operation>>, Refusal>,
+        (key, merge_key): (Key, Option<Key>),
+        now: Instant,
+    ) {
+        let mapped = match read {
             Ok(Some(mapped)) => mapped,
             Ok(None) => return self.answer(&pending, 200, now),
             Err(refusal) => return self.refuse(&pending, &refusal, now),
@@ -236,7 +249,8 @@ impl Core {
         let Some(route) = self.route_of_unreadable(request, source) else { return };
         // RFC 3261 §21.5.6: of another version nothing need be readable.
         let status = if request.is_version_2() { 400 } else { 505 };
-        let response = ResponseBuilder::new(request, status).source(source.peer).to_tag(&self.tag(request.octets()));
+        let tag = self.tag(request.octets());
+        let response = ResponseBuilder::new(request, status).source(source.peer).to_tag(&tag);
         if let Some(response) = self.reply(&response, source, request.octets().len(), now) {
             self.send_response(route, response, now);
         }
@@ -328,11 +342,6 @@ impl Core {
         }
     }
 
-    /// RFC 5393 §4: a request that carries our own Via has been here before.
-    fn is_loop(&self, request: &Message) -> bool {
-        request.vias().any(|via| via.is_ok_and(|via| self.names.is_ours(&via)))
-    }
-
     /// RFC 3261 §17.2.3: what identifies the transaction; `None` when a field for it is missing.
     fn key(&mut self, request: &Message, via: &Via<'_>) -> Option<Key> {
         let method = request.method()?.as_str();
@@ -384,7 +393,7 @@ impl Core {
         let mut hasher = DefaultHasher::new();
         hasher.write_u64(self.tag_seed);
         of.hash(&mut hasher);
-        crate::ids::hex(&hasher.finish().to_be_bytes())
+        impp_model::hex(&hasher.finish().to_be_bytes())
     }
 }
 

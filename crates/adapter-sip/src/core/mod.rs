@@ -27,7 +27,7 @@ mod unreachable;
 use crate::config::{Config, LargeMessages, Wrapping};
 use crate::mapping::thread::ThreadTable;
 use crate::users::Users;
-use adapter_api::{AdapterError, Context, Delivery, Hub, Shutdown, Token, Transport};
+use adapter_api::{AdapterError, Configuration, Context, Delivery, Hub, Shutdown, Token, Transport};
 use answers::Answers;
 use auth::Auth;
 use bytes::Bytes;
@@ -40,12 +40,14 @@ use route::{ConnectionId, Route};
 use sip_proto::transaction::{Client, ClientOutput, Keys, Server, ServerOutput, Timers};
 use sip_proto::uas::Policy;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use strangers::Strangers;
 use streams::{End, Handed, Settings, StreamEvent, Streams};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use transport::Alarm;
 use transport::tls::TlsAcceptor;
 use trunks::Trunks;
 use trust::Trust;
@@ -110,7 +112,7 @@ enum Turn {
     Answers,
     Located(outbound::LocatedHop),
     Unreachable(unreachable::Unreachable),
-    Configured,
+    Configured(watch::Receiver<Arc<Configuration>>),
     Timeout,
 }
 
@@ -132,6 +134,9 @@ pub(crate) async fn run(setup: Setup, mut shutdown: Shutdown) -> Result<(), Adap
     helpers.extend(core.datagrams.watch(&lost_sender));
     let (mut batch, mut outcomes, mut events) = (Vec::new(), Vec::new(), Vec::new());
     let mut end: Option<Instant> = None;
+    // Made once: what waits on others' locks for what hardly ever happens is not begun anew at each turn.
+    let (mut alarm, mut stop) = (Alarm::default(), pin!(shutdown.requested()));
+    let mut changed = pin!(configured(configuration));
     loop {
         core.flush(Instant::now());
         if end.is_some_and(|end| core.is_idle() || Instant::now() >= end) {
@@ -139,15 +144,15 @@ pub(crate) async fn run(setup: Setup, mut shutdown: Shutdown) -> Result<(), Adap
         }
         let wake = [core.next_timeout(), end].into_iter().flatten().min();
         let turn = tokio::select! {
-            () = shutdown.requested(), if end.is_none() => Turn::Stop,
             () = core.datagrams.ready() => Turn::Datagrams,
             1.. = stream_events.recv_many(&mut events, BATCH) => Turn::Streams,
             1.. = deliveries.recv_many(&mut batch, BATCH) => Turn::Deliveries,
             1.. = settled.recv_many(&mut outcomes, BATCH) => Turn::Answers,
             Some(found) = located.recv() => Turn::Located(found),
             Some(lost) = lost.recv() => Turn::Unreachable(lost),
-            Ok(()) = configuration.changed() => Turn::Configured,
-            () = sleep_until(wake) => Turn::Timeout,
+            () = &mut stop, if end.is_none() => Turn::Stop,
+            configuration = &mut changed => Turn::Configured(configuration),
+            () = alarm.wait(wake) => Turn::Timeout,
         };
         let now = Instant::now();
         match turn {
@@ -164,9 +169,10 @@ pub(crate) async fn run(setup: Setup, mut shutdown: Shutdown) -> Result<(), Adap
             Turn::Answers => outcomes.drain(..).for_each(|settled| core.handle_settled(settled, now)),
             Turn::Located(found) => core.handle_located(found, now),
             Turn::Unreachable(lost) => core.handle_unreachable(&lost, now),
-            Turn::Configured => {
-                let configuration = configuration.borrow_and_update().clone();
-                core.trunks.configure(&configuration, core.hub.instance(), now);
+            Turn::Configured(mut configuration) => {
+                let new = configuration.borrow_and_update().clone();
+                core.trunks.configure(&new, core.hub.instance(), now);
+                changed.set(configured(configuration));
             }
             Turn::Timeout => core.handle_timeout(now),
         }
@@ -181,10 +187,12 @@ pub(crate) async fn run(setup: Setup, mut shutdown: Shutdown) -> Result<(), Adap
     Ok(())
 }
 
-async fn sleep_until(wake: Option<Instant>) {
-    match wake {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
-        None => std::future::pending().await,
+/// Waits until the configuration is another one.
+async fn configured(mut configuration: watch::Receiver<Arc<Configuration>>) -> watch::Receiver<Arc<Configuration>> {
+    match configuration.changed().await {
+        Ok(()) => configuration,
+        // It will never be.
+        Err(_) => std::future::pending().await,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::Core;
 use super::accepts::Kind;
-use super::inbound::{Pending, unix_now};
+use super::inbound::unix_now;
 use super::typing::{Due, as_operation};
 use crate::config::Wrapping;
 use crate::mapping::message::{self, Refusal};
@@ -10,7 +10,7 @@ use crate::mapping::{Mapped, sealed, signal};
 use adapter_api::{Carries, Delivery, Provenance, Settle, Settlement, SpeaksFor, Token};
 use impp_model::{Cause, Failure, MessageOperation, Operation, Outcome, Side};
 use sip_proto::header::HeaderError;
-use sip_proto::message::Message as SipMessage;
+use sip_proto::message::{KeyHeaders, Message as SipMessage};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,26 +19,29 @@ const PATIENCE: Duration = Duration::from_secs(32);
 
 impl Core {
     /// The operation that a MESSAGE asks for; `None` when there is nothing to tell anybody.
-    pub(super) fn read(&self, pending: &Pending) -> Result<Option<Mapped<Operation>>, Refusal> {
-        let (at, uri) = (unix_now(), self.addressee(&pending.request)?);
-        Ok(match signal::from_request(&pending.request, &uri, at, &self.threads)? {
+    pub(super) fn read<'m>(
+        &self,
+        request: &'m SipMessage,
+        key: &KeyHeaders<'m>,
+    ) -> Result<Option<Mapped<Operation>>, Refusal> {
+        let (at, uri) = (unix_now(), self.addressee(request, key)?);
+        Ok(match signal::from_request(request, uri, at, &self.threads)? {
             Some(Some(operation)) => Some(Mapped::whole(operation)),
             Some(None) => {
                 self.hub.translation_loss("disposition", Carries::Dropped);
                 None
             }
             None => {
-                let Mapped { value, degraded, dropped } =
-                    message::addressed(&pending.request, &uri, at, &self.threads)?;
+                let Mapped { value, degraded, dropped } = message::addressed(request, key, uri, at, &self.threads)?;
                 Some(Mapped { value: Operation::Message(Box::new(value)), degraded, dropped })
             }
         })
     }
 
     /// RFC 3261 §16.5: a registrar puts our contact in place of the Request-URI; To says whom the sender meant.
-    fn addressee(&self, request: &SipMessage) -> Result<String, HeaderError> {
+    fn addressee<'m>(&self, request: &'m SipMessage, key: &KeyHeaders<'m>) -> Result<&'m str, HeaderError> {
         let uri = request.request_uri().ok_or(HeaderError::RequestUri)?;
-        if self.trunks.is_contact(uri) { Ok(request.key_headers()?.to.uri.to_owned()) } else { Ok(uri.to_owned()) }
+        Ok(if self.trunks.is_contact(uri) { key.to.uri } else { uri })
     }
 
     /// Keeps the receiver's timer of RFC 3994 §3.3; `None` for a state that changes nothing.

@@ -3,10 +3,10 @@
 //! Linux keeps them in a queue of the socket when asked; other systems say nothing, and a peer is then found missing by
 //! its silence.
 
+use super::datagrams::Watched;
 use sip_proto::transaction::{Key, Keys};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
 /// A datagram to `peer` did not arrive.
@@ -32,12 +32,13 @@ impl Unreachable {
 
 /// Reports errors of a socket until the task is aborted.
 #[cfg(target_os = "linux")]
-pub(crate) async fn watch(index: usize, socket: Arc<UdpSocket>, reports: mpsc::Sender<Unreachable>) {
-    if linux::enable(&socket).is_err() {
+pub(crate) async fn watch(index: usize, socket: Arc<Watched>, reports: mpsc::Sender<Unreachable>) {
+    use tokio::io::Interest;
+    if linux::enable(socket.get_ref()).is_err() {
         return;
     }
-    while socket.ready(tokio::io::Interest::ERROR).await.is_ok() {
-        while let Ok(found) = socket.try_io(tokio::io::Interest::ERROR, || linux::next(&socket)) {
+    while socket.ready(Interest::ERROR).await.is_ok() {
+        while let Ok(found) = socket.try_io(Interest::ERROR, linux::next) {
             let Some((peer, quoted)) = found else { continue };
             if reports.send(Unreachable { socket: index, peer, quoted }).await.is_err() {
                 return;
@@ -48,15 +49,14 @@ pub(crate) async fn watch(index: usize, socket: Arc<UdpSocket>, reports: mpsc::S
 
 /// Nothing is reported here.
 #[cfg(not(target_os = "linux"))]
-pub(crate) async fn watch(_: usize, _: Arc<UdpSocket>, _: mpsc::Sender<Unreachable>) {}
+pub(crate) async fn watch(_: usize, _: Arc<Watched>, _: mpsc::Sender<Unreachable>) {}
 
 #[cfg(target_os = "linux")]
 mod linux {
     use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt};
     use std::io::{self, IoSliceMut};
-    use std::net::SocketAddr;
+    use std::net::{SocketAddr, UdpSocket};
     use std::os::fd::AsRawFd as _;
-    use tokio::net::UdpSocket;
 
     /// Asks for the queue.
     pub(super) fn enable(socket: &UdpSocket) -> io::Result<()> {

@@ -104,7 +104,7 @@ pub(super) fn request_of(path: &ReturnPath) -> Option<ImdnRequest> {
 /// leads back to it (RFC 5438 §6.3, CMP-021).
 pub fn to_imdn_id(id: &MessageId) -> String {
     let is_token = !id.as_str().is_empty() && id.as_str().bytes().all(is_token_octet) && !id.as_str().starts_with(MADE);
-    if is_token { id.as_str().to_owned() } else { format!("{MADE}{}", crate::ids::hex(id.as_str().as_bytes())) }
+    if is_token { id.as_str().to_owned() } else { format!("{MADE}{}", impp_model::hex(id.as_str().as_bytes())) }
 }
 
 /// The id behind a Message-ID.

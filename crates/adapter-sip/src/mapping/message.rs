@@ -116,17 +116,18 @@ impl Refusal {
 
 /// The operation that a verified MESSAGE asks for; `now` in seconds since 1970 decides about Date and Expires.
 pub fn from_request(request: &Message, now: i64, threads: &ThreadTable) -> Result<Mapped<MessageOperation>, Refusal> {
-    addressed(request, request.request_uri().ok_or(HeaderError::RequestUri)?, now, threads)
+    let (key, uri) = (request.key_headers()?, request.request_uri().ok_or(HeaderError::RequestUri)?);
+    addressed(request, &key, uri, now, threads)
 }
 
-/// The same with another URI in place of the Request-URI.
+/// The same with another URI in place of the Request-URI; `key` is the request's own.
 pub(crate) fn addressed(
     request: &Message,
+    key: &KeyHeaders<'_>,
     uri: &str,
     now: i64,
     threads: &ThreadTable,
 ) -> Result<Mapped<MessageOperation>, Refusal> {
-    let key = request.key_headers()?;
     // RFC 7247 §8: neither Request-URI nor To may demand it.
     if is_sips(uri) || is_sips(key.to.uri) {
         return Err(Refusal::Sips);
@@ -161,7 +162,7 @@ pub(crate) fn addressed(
         source,
         destination,
         max_forwards: key.max_forwards.map_or(MaxForwards::INITIAL, MaxForwards),
-        trans_id: trans_id(&key),
+        trans_id: trans_id(key),
         message,
     };
     Ok(Mapped { value: operation, degraded: body.degraded, dropped })

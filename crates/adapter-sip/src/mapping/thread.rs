@@ -1,7 +1,6 @@
 //! RFC 7572 §4: conversations as Call-IDs; those that are no Call-ID get one that leads back to them.
 
-use crate::ids::hex;
-use impp_model::{Address, Thread};
+use impp_model::{Address, Thread, hex};
 use sha2::{Digest, Sha256};
 use sip_proto::header::CallId;
 use std::collections::{BTreeMap, VecDeque};

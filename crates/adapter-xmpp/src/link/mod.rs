@@ -20,7 +20,8 @@ use impp_resolve::{Name, RecordType};
 use strict_xml::Element;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::timeout;
+use transport::Alarm;
 
 use crate::config::Settings;
 pub(crate) use backoff::Backoff;
@@ -175,7 +176,7 @@ impl Link {
 
     /// Waits for `work` while deliveries queue and expire; `None` when the gateway stops.
     async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
-        let mut work = pin!(work);
+        let (mut work, mut alarm) = (pin!(work), Alarm::default());
         loop {
             let due = self.outbound.next_timeout();
             tokio::select! {
@@ -183,7 +184,7 @@ impl Link {
                 () = self.shutdown.requested() => return None,
                 count = self.queue.recv_many(&mut self.batch, BATCH) => self.admit(count),
                 Some(reply) = self.replies.recv() => self.outbound.reply(reply, None, Instant::now()),
-                () = sleep_until_or_never(due) => self.expire(Instant::now()),
+                () = alarm.wait(due) => self.expire(Instant::now()),
             }
         }
     }
@@ -233,14 +234,6 @@ impl Link {
 
     fn hop(&self) -> String {
         format!("{}:{}", self.settings.host, self.settings.port)
-    }
-}
-
-/// Sleeps until `due`, or forever.
-async fn sleep_until_or_never(due: Option<Instant>) {
-    match due {
-        Some(due) => sleep_until(due.into()).await,
-        None => std::future::pending().await,
     }
 }
 

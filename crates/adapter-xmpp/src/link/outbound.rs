@@ -17,7 +17,7 @@ use xmpp_proto::ns;
 use xmpp_proto::stanza::{self, Iq, IqType};
 
 use super::replies::{Replies, Reply, Told};
-use super::sent::SentTable;
+use super::sent::{Expired, Name, Repeated, Sent, SentTable};
 use crate::config::Acknowledge;
 use crate::mapping::address::AddressError;
 use crate::mapping::{Mapped, e2e, error, message, signal};
@@ -115,12 +115,12 @@ impl Outbound {
     }
 
     pub(crate) fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.sent.len() == 0 && !self.replies.is_waiting()
+        self.waiting.is_empty() && !self.sent.is_awaited() && !self.replies.is_waiting()
     }
 
     /// Whether something was sent whose outcome is open.
     pub(crate) fn is_unproven(&self) -> bool {
-        self.sent.len() > 0
+        self.sent.is_awaited()
     }
 
     /// When to call [`expire`](Self::expire) or [`pump`](Self::pump) at the latest.
@@ -170,14 +170,22 @@ impl Outbound {
     /// The peer has taken responsibility for a stanza.
     pub(crate) fn handle_acked(&mut self, token: Token) {
         if let Some(sent) = self.sent.remove(token) {
-            sent.settle.settle(Outcome::Success(Proof::Server));
+            self.proven(sent);
+        }
+    }
+
+    /// The addressee's server has a stanza.
+    fn proven(&mut self, mut sent: Sent) {
+        match sent.settle.take() {
+            Some(settle) => settle.settle(Outcome::Success(Proof::Server)),
+            None => self.sent.proven_late(&sent),
         }
     }
 
     /// A stanza was not acknowledged and never will be.
     pub(crate) fn handle_lost(&mut self, token: Token) {
-        if let Some(sent) = self.sent.remove(token) {
-            sent.settle.settle(unconfirmed("the stream ended before the addressee's server confirmed"));
+        if let Some(settle) = self.sent.remove(token).and_then(|sent| sent.settle) {
+            settle.settle(unconfirmed("the stream ended before the addressee's server confirmed"));
         }
     }
 
@@ -206,8 +214,8 @@ impl Outbound {
     pub(crate) fn link_lost(&mut self) {
         self.link = None;
         self.checks.end();
-        for sent in self.sent.drain() {
-            sent.settle.settle(unconfirmed("the link broke before the addressee's server confirmed"));
+        for settle in self.sent.drain().into_iter().filter_map(|sent| sent.settle) {
+            settle.settle(unconfirmed("the link broke before the addressee's server confirmed"));
         }
     }
 
@@ -229,11 +237,11 @@ impl Outbound {
     /// Settles what is past its deadline.
     pub(crate) fn expire(&mut self, now: Instant) {
         self.checks.expire(now);
-        for (token, sent) in self.sent.expired(now) {
-            if let Some(link) = &mut self.link {
-                link.barriers.handle_settled(token, &sent.domain, now);
+        for Expired { settle, forgotten } in self.sent.expired(now) {
+            if let (Some(link), Some((token, domain))) = (&mut self.link, forgotten) {
+                link.barriers.handle_settled(token, &domain, now);
             }
-            sent.settle.settle(unconfirmed("the addressee's server did not confirm in time"));
+            settle.settle(unconfirmed("the addressee's server did not confirm in time"));
         }
         if self.waiting_due.is_none_or(|due| due > now) {
             return;
@@ -298,12 +306,23 @@ impl Outbound {
         if let Some(link) = &mut self.link {
             link.barriers.handle_settled(token, &sent.domain, now);
         }
-        sent.settle.settle(error::failure_of(message));
+        // Nobody waits for an overdue one: the error is a late one.
+        let Some(settle) = sent.settle else { return false };
+        settle.settle(error::failure_of(message));
         true
     }
 
     fn send(&mut self, delivery: Delivery, out: &mut BytesMut, hub: &Hub, now: Instant, wall: SystemTime) {
-        let Delivery { operation, deadline, settle, trace, .. } = delivery;
+        let Delivery { operation, deadline, mut settle, trace, repeat, edition, .. } = delivery;
+        let name = matches!(*operation, Operation::Message(_)).then_some((trace, edition));
+        if let Some(name) = name.filter(|_| repeat) {
+            // What is on its way over a link that lives needs no copy behind it.
+            settle = match self.sent.repeat(name, settle, deadline) {
+                Repeated::Waits => return,
+                Repeated::Proven(settle) => return settle.settle(Outcome::Success(Proof::Server)),
+                Repeated::Unknown(settle) => settle,
+            };
+        }
         let written = match &*operation {
             Operation::Message(operation) => self.write(operation, out, hub, wall),
             Operation::Disposition(operation) => self.write_word(operation, out, hub),
@@ -322,7 +341,7 @@ impl Outbound {
         match written {
             Ok(Some(written)) => {
                 tracing::trace!(%trace, octets = written.octets, "stanza written");
-                self.await_proof(written, out.len(), settle, deadline, now);
+                self.await_proof(written, out.len(), name, settle, deadline, now);
             }
             // RFC 3428 §9: an empty message is taken and shown to nobody.
             Ok(None) => settle.settle(Outcome::Success(Proof::Server)),
@@ -339,7 +358,7 @@ impl Outbound {
         let (id, from) = (String::new(), String::new());
         let written = Written { id, from, to_domain, octets: out.len() - before };
         let settle = self.replies.written(reply);
-        self.await_proof(written, out.len(), settle, now + REPLY_PROOF, now);
+        self.await_proof(written, out.len(), None, settle, now + REPLY_PROOF, now);
     }
 
     /// Word of a user that was asked after.
@@ -386,7 +405,7 @@ impl Outbound {
                 // Nobody answers presence with an error that is to be found here.
                 let (id, from) = (String::new(), String::new());
                 let written = Written { id, from, to_domain, octets: out.len() - begin };
-                self.await_proof(written, out.len(), settle, deadline, now);
+                self.await_proof(written, out.len(), None, settle, deadline, now);
             }
             Some(_) | None => settle.settle(Outcome::HandedOver),
         }
@@ -476,12 +495,20 @@ impl Outbound {
     }
 
     /// Keeps what a stanza, which ends at `end` of what is written, is to settle.
-    fn await_proof(&mut self, written: Written, end: usize, settle: Settle, deadline: Instant, now: Instant) {
+    fn await_proof(
+        &mut self,
+        written: Written,
+        end: usize,
+        name: Option<Name>,
+        settle: Settle,
+        deadline: Instant,
+        now: Instant,
+    ) {
         let is_exempt = self.acknowledge == Acknowledge::None;
         match &mut self.link {
             Some(link) if link.marks.is_some() || !is_exempt => {
                 let Written { id, from, to_domain, .. } = written;
-                let token = self.sent.insert(&from, &id, Arc::clone(&to_domain), settle, deadline);
+                let token = self.sent.insert(&from, &id, Arc::clone(&to_domain), name, settle, deadline);
                 match &mut link.marks {
                     Some(marks) => marks.push(Mark { end, token: Some(token) }),
                     None => link.barriers.handle_sent(token, &to_domain, now),
@@ -493,20 +520,17 @@ impl Outbound {
 
     fn drain_barriers(&mut self, out: &mut BytesMut) -> Verdict {
         let mut verdict = Verdict::Keep;
-        let Some(link) = &mut self.link else { return verdict };
-        while let Some(output) = link.barriers.poll_output() {
+        while let Some(link) = &mut self.link
+            && let Some(output) = link.barriers.poll_output()
+        {
             match output {
                 Output::Ping { id, domain } => {
                     stanza::encode(out, ping(&self.own, &domain, &ping_id(id, link.nonce)).element());
                 }
-                Output::Proven(token) => {
-                    if let Some(sent) = self.sent.remove(token) {
-                        sent.settle.settle(Outcome::Success(Proof::Server));
-                    }
-                }
+                Output::Proven(token) => self.handle_acked(token),
                 Output::Unconfirmed(token) => {
-                    if let Some(sent) = self.sent.remove(token) {
-                        sent.settle.settle(unconfirmed("the addressee's server did not confirm in time"));
+                    if let Some(settle) = self.sent.remove(token).and_then(|sent| sent.settle) {
+                        settle.settle(unconfirmed("the addressee's server did not confirm in time"));
                     }
                 }
                 Output::Close => verdict = Verdict::Dead,

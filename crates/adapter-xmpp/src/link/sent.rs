@@ -1,20 +1,47 @@
 //! Stanzas that were written and whose outcome is open.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use adapter_api::{Settle, Token};
+use adapter_api::{Settle, Token, TraceId};
+use xmpp_proto::barrier::MAX_UNPROVEN;
 use xmpp_proto::jid::Jid;
 
 /// One stanza on its way.
 #[derive(Debug)]
 pub(crate) struct Sent {
-    pub(crate) settle: Settle,
+    /// `None` for an overdue one: whoever waited for it knows that it may have arrived, and tries again.
+    pub(crate) settle: Option<Settle>,
     /// The addressee's domain, as barriers know it.
     pub(crate) domain: Arc<str>,
     /// How an error stanza finds it.
     key: Key,
+    /// How a repeat finds it; of messages alone.
+    name: Option<Name>,
+}
+
+/// A message and the edition of its ids: a repeat of a try that may have arrived has those of the try.
+pub(crate) type Name = (TraceId, u32);
+
+/// What has passed its deadline.
+#[derive(Debug)]
+pub(crate) struct Expired {
+    /// Who waits for it.
+    pub(crate) settle: Settle,
+    /// Token and domain of what is forgotten here, because no repeat would find it.
+    pub(crate) forgotten: Option<(Token, Arc<str>)>,
+}
+
+/// What became of a repeat.
+#[derive(Debug)]
+pub(crate) enum Repeated {
+    /// Its stanza is on its way still, and settles it.
+    Waits,
+    /// Its stanza has been proven meanwhile.
+    Proven(Settle),
+    /// Nothing is known of a stanza of it here: it is to be written.
+    Unknown(Settle),
 }
 
 /// The id and sender of a stanza, which an error about it repeats.
@@ -29,6 +56,11 @@ pub(crate) struct SentTable {
     by_key: HashMap<Key, Token>,
     /// Tokens by deadline, rounded down; settled ones stay until their time.
     deadlines: BTreeMap<Instant, Vec<Token>>,
+    /// What is past its deadline, and may be proven yet.
+    overdue: HashMap<Name, Token>,
+    /// What was proven when nobody waited for it any more; the older ones are forgotten beyond [`MAX_UNPROVEN`].
+    late: HashSet<Name>,
+    late_order: VecDeque<Name>,
 }
 
 /// Deadlines are kept this coarsely: a twentieth of the shortest hold in use costs no sender anything.
@@ -36,11 +68,26 @@ const GRAIN: Duration = Duration::from_millis(20);
 
 impl SentTable {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { epoch: now, next: 0, sent: HashMap::new(), by_key: HashMap::new(), deadlines: BTreeMap::new() }
+        Self {
+            epoch: now,
+            next: 0,
+            sent: HashMap::new(),
+            by_key: HashMap::new(),
+            deadlines: BTreeMap::new(),
+            overdue: HashMap::new(),
+            late: HashSet::new(),
+            late_order: VecDeque::new(),
+        }
     }
 
+    /// Stanzas that are not proven, overdue ones among them.
     pub(crate) fn len(&self) -> usize {
         self.sent.len()
+    }
+
+    /// Whether somebody waits for one of them.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.sent.len() > self.overdue.len()
     }
 
     /// Takes note of a stanza from `from` with `id`.
@@ -49,6 +96,7 @@ impl SentTable {
         from: &str,
         id: &str,
         domain: Arc<str>,
+        name: Option<Name>,
         settle: Settle,
         deadline: Instant,
     ) -> Token {
@@ -57,17 +105,50 @@ impl SentTable {
         let key = key(from, id);
         // Of two stanzas with one id the first keeps it: its error comes first.
         self.by_key.entry(key.clone()).or_insert(token);
-        self.sent.insert(token, Sent { settle, domain, key });
+        self.sent.insert(token, Sent { settle: Some(settle), domain, key, name });
+        self.is_due(token, deadline);
+        token
+    }
+
+    fn is_due(&mut self, token: Token, deadline: Instant) {
         let since = deadline.saturating_duration_since(self.epoch);
         let grains = since.as_nanos() / GRAIN.as_nanos();
         let rounded = self.epoch + GRAIN.saturating_mul(u32::try_from(grains).unwrap_or(u32::MAX));
         self.deadlines.entry(rounded).or_default().push(token);
-        token
+    }
+
+    /// Takes a repeat of a message, to be settled in the place of the try that is overdue.
+    pub(crate) fn repeat(&mut self, name: Name, settle: Settle, deadline: Instant) -> Repeated {
+        if self.late.remove(&name) {
+            return Repeated::Proven(settle);
+        }
+        let Some(token) = self.overdue.remove(&name) else { return Repeated::Unknown(settle) };
+        let Some(sent) = self.sent.get_mut(&token) else { return Repeated::Unknown(settle) };
+        sent.settle = Some(settle);
+        self.is_due(token, deadline);
+        Repeated::Waits
+    }
+
+    /// A stanza that nobody waits for any more has been proven after all.
+    pub(crate) fn proven_late(&mut self, sent: &Sent) {
+        let Some(name) = sent.name else { return };
+        if self.late.insert(name) {
+            self.late_order.push_back(name);
+        }
+        // A name that a repeat has taken away stands there still.
+        if self.late_order.len() > MAX_UNPROVEN
+            && let Some(oldest) = self.late_order.pop_front()
+        {
+            self.late.remove(&oldest);
+        }
     }
 
     /// Takes a stanza out by its token.
     pub(crate) fn remove(&mut self, token: Token) -> Option<Sent> {
         let sent = self.sent.remove(&token)?;
+        if let Some(name) = sent.name.filter(|name| self.overdue.get(name) == Some(&token)) {
+            self.overdue.remove(&name);
+        }
         if self.by_key.get(&sent.key) == Some(&token) {
             self.by_key.remove(&sent.key);
         }
@@ -86,21 +167,37 @@ impl SentTable {
         self.remove(token).map(|sent| (token, sent))
     }
 
-    /// Takes out what is past its deadline.
-    pub(crate) fn expired(&mut self, now: Instant) -> Vec<(Token, Sent)> {
+    /// What is past its deadline, each once.
+    pub(crate) fn expired(&mut self, now: Instant) -> Vec<Expired> {
         let mut expired = Vec::new();
         while let Some(entry) = self.deadlines.first_entry().filter(|entry| *entry.key() <= now) {
             for token in entry.remove() {
-                expired.extend(self.remove(token).map(|sent| (token, sent)));
+                let name = self.sent.get(&token).and_then(|sent| sent.name);
+                // Of two stanzas under one name none is known by it.
+                if let Some(name) = name.filter(|name| !self.overdue.contains_key(name)) {
+                    let settle = self.sent.get_mut(&token).and_then(|sent| sent.settle.take());
+                    if let Some(settle) = settle {
+                        self.overdue.insert(name, token);
+                        expired.push(Expired { settle, forgotten: None });
+                    }
+                } else if let Some(Sent { settle: Some(settle), domain, .. }) = self.take_awaited(token) {
+                    expired.push(Expired { settle, forgotten: Some((token, domain)) });
+                }
             }
         }
         expired
+    }
+
+    fn take_awaited(&mut self, token: Token) -> Option<Sent> {
+        self.sent.get(&token).filter(|sent| sent.settle.is_some())?;
+        self.remove(token)
     }
 
     /// Takes out everything, in the order of sending.
     pub(crate) fn drain(&mut self) -> Vec<Sent> {
         self.by_key.clear();
         self.deadlines.clear();
+        self.overdue.clear();
         let sent: BTreeMap<_, _> = self.sent.drain().collect();
         sent.into_values().collect()
     }
@@ -131,14 +228,70 @@ mod tests {
         let hold = Duration::from_secs(2);
         let (a, b) = (Jid::parse("a@sip.example").unwrap(), Jid::parse("b@sip.example").unwrap());
         let mut insert =
-            |jid: &Jid| table.insert(jid.as_str(), "1", "x.example".into(), settle_channel().0, now + hold);
+            |jid: &Jid| table.insert(jid.as_str(), "1", "x.example".into(), None, settle_channel().0, now + hold);
         let (first, second, other) = (insert(&a), insert(&a), insert(&b));
         assert_eq!(table.remove_by_id(&b, "1", |_| true).map(|(token, _)| token), Some(other));
         assert_eq!(table.remove_by_id(&b, "1", |_| true).map(|(token, _)| token), None);
         assert_eq!(table.remove_by_id(&a, "1", |domain| domain == "x.example").map(|(token, _)| token), Some(first));
         assert!(table.remove_by_id(&a, "1", |_| true).is_none());
         assert!(table.expired(now + hold - GRAIN).is_empty());
-        assert_eq!(table.expired(now + hold).iter().map(|(token, _)| *token).collect::<Vec<_>>(), [second]);
+        let expired = table.expired(now + hold);
+        let tokens: Vec<_> = expired.iter().filter_map(|one| Some(one.forgotten.as_ref()?.0)).collect();
+        assert_eq!(tokens, [second]);
         assert_eq!((table.len(), table.next_deadline()), (0, None));
+    }
+
+    #[test]
+    fn a_repeat_waits_for_the_stanza_that_is_on_its_way_or_hears_that_it_has_arrived() {
+        let now = Instant::now();
+        let mut table = SentTable::new(now);
+        let hold = Duration::from_secs(2);
+        let name = (TraceId(7), 0);
+        let token = table.insert("a", "1", "x.example".into(), Some(name), settle_channel().0, now + hold);
+        assert!(matches!(table.repeat(name, settle_channel().0, now), Repeated::Unknown(_)), "it is not overdue");
+        let expired = table.expired(now + hold);
+        assert!(
+            matches!(expired.as_slice(), [Expired { forgotten: None, .. }]) && !table.is_awaited() && table.len() == 1
+        );
+        assert!(table.expired(now + hold * 2).is_empty(), "once");
+        // Another message, and another edition of this one, are written.
+        for other in [(TraceId(8), 0), (TraceId(7), 1)] {
+            assert!(matches!(table.repeat(other, settle_channel().0, now), Repeated::Unknown(_)));
+        }
+        assert!(matches!(table.repeat(name, settle_channel().0, now + hold * 3), Repeated::Waits));
+        assert!(table.is_awaited());
+        assert_eq!(table.expired(now + hold * 3).len(), 1, "it may be overdue again");
+        let sent = table.remove(token).unwrap();
+        assert!(sent.settle.is_none());
+        table.proven_late(&sent);
+        assert!(matches!(table.repeat(name, settle_channel().0, now), Repeated::Proven(_)));
+        assert!(matches!(table.repeat(name, settle_channel().0, now), Repeated::Unknown(_)), "a proof is used up");
+        assert_eq!((table.len(), table.overdue.len(), table.late.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn what_the_link_has_lost_is_written_again() {
+        let now = Instant::now();
+        let mut table = SentTable::new(now);
+        let name = (TraceId(7), 0);
+        table.insert("a", "1", "x.example".into(), Some(name), settle_channel().0, now);
+        table.expired(now);
+        assert!(table.drain().iter().all(|sent| sent.settle.is_none()));
+        assert!(matches!(table.repeat(name, settle_channel().0, now), Repeated::Unknown(_)));
+    }
+
+    #[test]
+    fn late_proofs_are_bounded() {
+        let now = Instant::now();
+        let mut table = SentTable::new(now);
+        for number in 0..=MAX_UNPROVEN as u64 {
+            let name = (TraceId(number), 0);
+            let token = table.insert("a", "1", "x.example".into(), Some(name), settle_channel().0, now);
+            table.expired(now);
+            let sent = table.remove(token).unwrap();
+            table.proven_late(&sent);
+        }
+        assert_eq!((table.late.len(), table.late_order.len()), (MAX_UNPROVEN, MAX_UNPROVEN));
+        assert!(matches!(table.repeat((TraceId(0), 0), settle_channel().0, now), Repeated::Unknown(_)));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::pin::pin;
 use std::time::{Duration, Instant, SystemTime};
 
 use adapter_api::PeerState;
@@ -10,11 +11,12 @@ use strict_xml::Limits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::WriteHalf;
+use transport::Alarm;
 use xmpp_proto::component::{ComponentConfig, ComponentStream, LinkConfig, LinkError, Output, Secret};
 use xmpp_proto::stanza;
 
 use super::outbound::{HIGH_WATER, Verdict};
-use super::{Arrival, BATCH, Ended, Link, backoff, sleep_until_or_never};
+use super::{Arrival, BATCH, Ended, Link, backoff};
 
 /// What one connection holds besides the link.
 struct Session {
@@ -44,6 +46,8 @@ impl Link {
         let mut session = Session::new(self, Instant::now());
         let mut input = BytesMut::with_capacity(READ_BUFFER);
         let (mut reader, mut writer) = socket.split();
+        let (mut alarm, mut shutdown) = (Alarm::default(), self.shutdown.clone());
+        let mut stop = pin!(shutdown.requested());
         loop {
             self.turn(&mut session, Instant::now());
             if session.write(&writer).is_err() {
@@ -66,10 +70,10 @@ impl Link {
                 _ = writer.writable(), if !session.writes.is_empty() => {}
                 count = self.queue.recv_many(&mut self.batch, BATCH) => self.admit(count),
                 Some(reply) = self.replies.recv(), if room => self.outbound.reply(reply, None, Instant::now()),
-                () = self.shutdown.requested(), if session.drain_until.is_none() => {
+                () = &mut stop, if session.drain_until.is_none() => {
                     session.drain_until = Some(Instant::now() + DRAIN);
                 }
-                () = sleep_until_or_never(due.into_iter().flatten().min()) => {
+                () = alarm.wait(due.into_iter().flatten().min()) => {
                     session.stream.handle_timeout(Instant::now());
                 }
             }

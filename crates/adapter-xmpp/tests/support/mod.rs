@@ -154,11 +154,16 @@ impl Gateway {
     }
 
     pub fn deliver_any(&self, operation: Operation, hold: Duration) -> oneshot::Receiver<Outcome> {
+        self.try_again(operation, hold, false)
+    }
+
+    /// The same, of which an earlier try may have arrived if it is a repeat.
+    pub fn try_again(&self, operation: Operation, hold: Duration, repeat: bool) -> oneshot::Receiver<Outcome> {
         let (settle, outcome) = settle_channel();
         let delivery = Delivery {
             trace: TraceId(7),
             operation: Arc::new(operation),
-            repeat: false,
+            repeat,
             edition: 0,
             hop: Arc::new(Hop::Link),
             deadline: Instant::now() + hold,

@@ -34,15 +34,41 @@ fn put_copy(out: &mut BytesMut, name: &str, header: &Header<'_>) {
 
 /// Appends a header line whose value was received: only its folds are undone, for its controls are quoted pairs.
 fn put_received(out: &mut BytesMut, name: &str, value: &[u8]) {
-    out.put_slice(name.as_bytes());
-    out.put_slice(b": ");
-    if memchr3(b'\r', b'\n', b'\t', value).is_none() {
-        out.put_slice(value);
-    } else {
-        put_without_line_ends(out, value, |_| true);
-    }
+    put_texts(out, &[name, ": "]);
+    let begin = out.len();
+    out.put_slice(value);
+    undo_folds(out, begin);
     out.put_slice(b"\r\n");
 }
+
+/// Makes one space of each fold in what was written from `begin` on.
+fn undo_folds(out: &mut BytesMut, begin: usize) {
+    if memchr3(b'\r', b'\n', b'\t', out.get(begin..).unwrap_or_default()).is_some() {
+        let written = out.split_off(begin);
+        put_without_line_ends(out, &written, |_| true);
+    }
+}
+
+fn put_texts(out: &mut BytesMut, texts: &[&str]) {
+    texts.iter().for_each(|text| out.put_slice(text.as_bytes()));
+}
+
+/// Appends a number in decimal digits.
+fn put_number(out: &mut BytesMut, number: u64) {
+    let (mut digits, mut rest, mut begin) = ([0; MAX_DIGITS], number, MAX_DIGITS);
+    for digit in digits.iter_mut().rev() {
+        // The remainder is below ten.
+        *digit = b'0' + (rest % 10) as u8;
+        (rest, begin) = (rest / 10, begin - 1);
+        if rest == 0 {
+            break;
+        }
+    }
+    out.put_slice(digits.get(begin..).unwrap_or_default());
+}
+
+/// Those of the largest number of 64 bits.
+const MAX_DIGITS: usize = 20;
 
 fn put_clean(out: &mut BytesMut, value: &[u8]) {
     let clean = value.iter().fold(true, |clean, octet| clean & (*octet >= b' ' && *octet != 0x7f));
@@ -75,8 +101,9 @@ fn put_body(out: &mut BytesMut, content_type: Option<&str>, body: &[u8]) {
     if let Some(content_type) = content_type {
         put_header(out, HeaderId::ContentType.name(), content_type.as_bytes());
     }
-    put_header(out, HeaderId::ContentLength.name(), body.len().to_string().as_bytes());
-    out.put_slice(b"\r\n");
+    put_texts(out, &[HeaderId::ContentLength.name(), ": "]);
+    put_number(out, body.len() as u64);
+    put_texts(out, &["\r\n\r\n"]);
     out.put_slice(body);
 }
 
@@ -88,6 +115,15 @@ mod tests {
         let mut out = BytesMut::new();
         put_header(&mut out, name, value.as_bytes());
         String::from_utf8(out.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn numbers_are_written_in_decimal() {
+        for number in [0, 7, 10, 5060, u64::MAX] {
+            let mut out = BytesMut::new();
+            put_number(&mut out, number);
+            assert_eq!(out, number.to_string());
+        }
     }
 
     // checks: SEC-003

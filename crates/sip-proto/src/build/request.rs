@@ -1,6 +1,6 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::{put_body, put_clean, put_header};
+use super::{put_body, put_clean, put_header, put_number, put_texts};
 use crate::{header_id::HeaderId, method::Method};
 
 /// A request but for its topmost Via, so that one request can be tried at several servers
@@ -111,7 +111,9 @@ impl RequestBuilder {
         let (before, after) = self.headers.split_at_checked(place.unwrap_or(0)).unwrap_or((&self.headers, &[]));
         out.put_slice(before);
         if let Some(number) = number {
-            put_header(&mut out, HeaderId::CSeq.name(), format!("{number} {}", self.method).as_bytes());
+            put_texts(&mut out, &[HeaderId::CSeq.name(), ": "]);
+            put_number(&mut out, number.into());
+            put_texts(&mut out, &[" ", self.method.as_str(), "\r\n"]);
         }
         out.put_slice(after);
         put_body(&mut out, self.content_type.as_deref(), &self.body);

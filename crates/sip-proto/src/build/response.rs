@@ -1,12 +1,15 @@
-use std::{fmt::Write as _, net::SocketAddr};
+use std::{
+    fmt::Write as _,
+    net::{IpAddr, SocketAddr},
+};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::{put_body, put_clean, put_copy, put_header, put_received};
+use super::{put_body, put_clean, put_copy, put_header, put_number, put_received, put_texts, undo_folds};
 use crate::{
     header::{NameAddr, Via},
     header_id::HeaderId,
-    message::Message,
+    message::{Header, Message},
     status::reason_phrase,
 };
 
@@ -19,7 +22,7 @@ pub struct ResponseBuilder<'a> {
     status: u16,
     reason: Option<String>,
     source: Option<SocketAddr>,
-    to_tag: Option<String>,
+    to_tag: Option<&'a str>,
     record_route: bool,
     headers: BytesMut,
     content_type: Option<String>,
@@ -56,10 +59,10 @@ impl<'a> ResponseBuilder<'a> {
         self
     }
 
-    /// RFC 3261 §8.2.6.2: the tag for To when the request has none there; a 100 goes without.
+    /// RFC 3261 §8.2.6.2: the tag for To when the request has none there; a 100 goes without. What no tag needs is left out.
     #[must_use]
-    pub fn to_tag(mut self, tag: &str) -> Self {
-        self.to_tag = Some(tag.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_')).collect());
+    pub const fn to_tag(mut self, tag: &'a str) -> Self {
+        self.to_tag = Some(tag);
         self
     }
 
@@ -121,7 +124,7 @@ impl<'a> ResponseBuilder<'a> {
 
     fn put_status(&self, out: &mut BytesMut, reason: Option<&str>) {
         out.put_slice(b"SIP/2.0 ");
-        out.put_slice(self.status.to_string().as_bytes());
+        put_number(out, self.status.into());
         out.put_u8(b' ');
         put_clean(out, reason.unwrap_or_else(|| reason_phrase(self.status)).as_bytes());
         out.put_slice(b"\r\n");
@@ -138,23 +141,22 @@ impl<'a> ResponseBuilder<'a> {
 
     fn put_vias(&self, out: &mut BytesMut, name: &str) {
         for (at, header) in self.request.headers(HeaderId::Via).enumerate() {
-            let stamped = self.source.filter(|_| at == 0).and_then(|source| stamp(header.text().ok()?, source));
-            match stamped {
-                Some(value) => put_received(out, name, value.as_bytes()),
-                None => put_copy(out, name, &header),
+            match (at, self.source, header.text()) {
+                (0, Some(source), Ok(line)) => put_stamped(out, name, line, source),
+                (_, _, Ok(_) | Err(_)) => put_copy(out, name, &header),
             }
         }
     }
 
     fn put_to(&self, out: &mut BytesMut, name: &str) {
         let Some(header) = self.request.header(HeaderId::To) else { return };
-        let tag = self.to_tag.as_ref().filter(|_| self.status != 100 && !has_tag(header.text()));
+        let tag = self.to_tag.filter(|_| self.status != 100 && !has_tag(&header));
         put_copy(out, name, &header);
         if let Some(tag) = tag {
             // The tag goes before the line end just written.
             out.truncate(out.len() - 2);
             out.put_slice(b";tag=");
-            out.put_slice(tag.as_bytes());
+            out.extend(tag.bytes().filter(|octet| octet.is_ascii_alphanumeric() || b"-._".contains(octet)));
             out.put_slice(b"\r\n");
         }
     }
@@ -188,17 +190,18 @@ fn compact_name(id: HeaderId) -> &'static str {
 }
 
 /// A To that cannot be read is left as it is: a tag behind it would not be found either.
-fn has_tag(to: Result<&str, crate::header::HeaderError>) -> bool {
-    to.and_then(|text| NameAddr::parse(HeaderId::To, text)).map_or(true, |to| to.tag().is_some())
+fn has_tag(to: &Header<'_>) -> bool {
+    to.text().and_then(|text| NameAddr::parse(HeaderId::To, text)).map_or(true, |to| to.tag().is_some())
 }
 
-/// The first line of Via with `received` and `rport` filled in on its first value; `None` when it cannot be read.
-fn stamp(line: &str, source: SocketAddr) -> Option<String> {
-    let (via, rest) = Via::parse_first(line).ok()?;
-    let mut out = String::with_capacity(line.len() + STAMP);
-    out.extend(["SIP/2.0/", via.transport, " ", via.host.as_str()]);
+/// Appends the first line of Via with `received` and `rport` filled in on its first value; as it is when it cannot be read.
+fn put_stamped(out: &mut BytesMut, name: &str, line: &str, source: SocketAddr) {
+    let Ok((via, rest)) = Via::parse_first(line) else { return put_received(out, name, line.as_bytes()) };
+    let begin = out.len();
+    put_texts(out, &[name, ": SIP/2.0/", via.transport, " ", via.host.as_str()]);
     if let Some(port) = via.port {
-        write!(out, ":{port}").ok()?;
+        put_texts(out, &[":"]);
+        put_number(out, port.into());
     }
     let mut asks = false;
     for param in via.params.iter() {
@@ -207,27 +210,41 @@ fn stamp(line: &str, source: SocketAddr) -> Option<String> {
         if is_ours(param.name) {
             continue;
         }
-        out.extend([";", param.name]);
+        put_texts(out, &[";", param.name]);
         if let Some(value) = param.value {
             let quote = if param.quoted { "\"" } else { "" };
-            out.extend(["=", quote, value, quote]);
+            put_texts(out, &["=", quote, value, quote]);
         }
     }
     // RFC 3581 §4: with rport, received is added even when it equals sent-by.
     if asks {
-        write!(out, ";rport={}", source.port()).ok()?;
+        put_texts(out, &[";rport="]);
+        put_number(out, source.port().into());
     }
     if asks || via.host.ip() != Some(source.ip()) {
-        write!(out, ";received={}", source.ip()).ok()?;
+        put_texts(out, &[";received="]);
+        put_ip(out, source.ip());
     }
     if !rest.is_empty() {
-        write!(out, ", {}", rest.trim_start()).ok()?;
+        put_texts(out, &[", ", rest.trim_start()]);
     }
-    Some(out)
+    undo_folds(out, begin);
+    put_texts(out, &["\r\n"]);
 }
 
-/// Octets that a stamp adds to a line: both parameters, with the longest port and address.
-const STAMP: usize = ";rport=65535;received=".len() + 45;
+/// Appends an address, without brackets (RFC 5118 §4.5).
+fn put_ip(out: &mut BytesMut, ip: IpAddr) {
+    match ip {
+        IpAddr::V4(four) => {
+            for (at, octet) in four.octets().into_iter().enumerate() {
+                put_texts(out, &[if at == 0 { "" } else { "." }]);
+                put_number(out, octet.into());
+            }
+        }
+        // Writing to memory can't fail.
+        IpAddr::V6(six) => drop(write!(out, "{six}")),
+    }
+}
 
 fn is_ours(name: &str) -> bool {
     name.eq_ignore_ascii_case("received") || name.eq_ignore_ascii_case("rport")
@@ -283,6 +300,21 @@ mod tests {
         let trying = text(&ResponseBuilder::new(&plain, 100).to_tag("ours"));
         assert!(trying.contains("To: <sip:a@b>\r\n") && trying.contains("Timestamp: 54\r\n"));
         assert!(text(&ResponseBuilder::new(&plain, 200).record_route()).contains("Record-Route: <sip:p;lr>\r\n"));
+    }
+
+    #[test]
+    fn a_to_that_cannot_be_read_stays_as_it_is() {
+        let broken = request("Via: SIP/2.0/UDP a", "<sip:a@b");
+        assert!(text(&ResponseBuilder::new(&broken, 400).to_tag("ours")).contains("To: <sip:a@b\r\n"));
+    }
+
+    // checks: SIP-012
+    #[test]
+    fn a_fold_within_the_stamped_via_is_undone() {
+        let request = request("Via: SIP/2.0/UDP a;branch=z9hG4bK1;x=\"y\r\n z\",\r\n SIP/2.0/TCP b", "<sip:a@b>");
+        let answer = text(&ResponseBuilder::new(&request, 200).source("[2001:db8::9]:5060".parse().unwrap()));
+        let via = "Via: SIP/2.0/UDP a;branch=z9hG4bK1;x=\"y z\";received=2001:db8::9, SIP/2.0/TCP b\r\n";
+        assert!(answer.contains(via), "{answer}");
     }
 
     // checks: SIP-012

@@ -34,7 +34,7 @@ impl<'a> AuthParams<'a> {
             if cursor.is_done() {
                 return Ok(Self { list });
             }
-            if !cursor.eat(',') {
+            if !cursor.eat(b',') {
                 break;
             }
         }
@@ -63,7 +63,7 @@ fn take<'a>(cursor: &mut Cursor<'a>) -> Option<(&'a str, &'a str, bool)> {
     cursor.lws();
     let name = cursor.token()?;
     cursor.lws();
-    if !cursor.eat('=') {
+    if !cursor.eat(b'=') {
         return None;
     }
     cursor.lws();

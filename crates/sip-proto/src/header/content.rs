@@ -57,7 +57,7 @@ impl<'a> MediaType<'a> {
     fn take(cursor: &mut Cursor<'a>) -> Option<Self> {
         let kind = cursor.token()?;
         cursor.lws();
-        if !cursor.eat('/') {
+        if !cursor.eat(b'/') {
             return None;
         }
         cursor.lws();

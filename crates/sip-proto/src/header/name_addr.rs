@@ -73,7 +73,7 @@ impl<'a> NameAddr<'a> {
     }
 
     fn take_bracketed(cursor: &mut Cursor<'a>, display: Display<'a>) -> Option<Self> {
-        if !cursor.eat('<') {
+        if !cursor.eat(b'<') {
             return None;
         }
         let uri = cursor.take_until(b'>')?;

@@ -44,7 +44,7 @@ impl<'a> RetryAfter<'a> {
         let number = cursor.take_while(|octet| octet.is_ascii_digit());
         let seconds = delta_seconds(HeaderId::RetryAfter, number)?;
         cursor.lws();
-        let comment = if cursor.eat('(') { Some(cursor.take_until(b')').ok_or(error)?) } else { None };
+        let comment = if cursor.eat(b'(') { Some(cursor.take_until(b')').ok_or(error)?) } else { None };
         let params = Params::take(&mut cursor).ok_or(error)?;
         if cursor.is_done() { Ok(Self { seconds, comment, params }) } else { Err(error) }
     }

@@ -31,15 +31,20 @@ impl<'a> Param<'a> {
 impl<'a> Params<'a> {
     /// Takes all parameters at the cursor; `None` when one is malformed.
     pub(crate) fn take(cursor: &mut Cursor<'a>) -> Option<Self> {
+        Self::take_each(cursor, |_| {})
+    }
+
+    /// The same, with a look at each.
+    pub(crate) fn take_each(cursor: &mut Cursor<'a>, mut look: impl FnMut(Param<'a>)) -> Option<Self> {
         let start = *cursor;
         loop {
             let before = *cursor;
             cursor.lws();
-            if !cursor.eat(';') {
+            if !cursor.eat(b';') {
                 *cursor = before;
                 return Some(Self { text: cursor.since(&start) });
             }
-            take_one(cursor)?;
+            look(take_one(cursor)?);
         }
     }
 
@@ -48,7 +53,7 @@ impl<'a> Params<'a> {
         let mut cursor = Cursor::new(self.text);
         std::iter::from_fn(move || {
             cursor.lws();
-            if cursor.eat(';') { take_one(&mut cursor) } else { None }
+            if cursor.eat(b';') { take_one(&mut cursor) } else { None }
         })
     }
 
@@ -78,7 +83,7 @@ fn take_one<'a>(cursor: &mut Cursor<'a>) -> Option<Param<'a>> {
     let name = cursor.token()?;
     let after_name = *cursor;
     cursor.lws();
-    if !cursor.eat('=') {
+    if !cursor.eat(b'=') {
         *cursor = after_name;
         return Some(Param { name, value: None, quoted: false });
     }

@@ -1,6 +1,6 @@
 use std::net::{IpAddr, SocketAddr};
 
-use super::{HeaderError, Params};
+use super::{HeaderError, Param, Params};
 use crate::{
     grammar::{self, Cursor},
     header_id::HeaderId,
@@ -18,6 +18,15 @@ pub struct Via<'a> {
     pub port: Option<u16>,
     /// All parameters.
     pub params: Params<'a>,
+    known: Known<'a>,
+}
+
+/// The values of the parameters that are asked for most, each the first of its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Known<'a> {
+    branch: Option<Option<&'a str>>,
+    rport: Option<Option<&'a str>>,
+    maddr: Option<Option<&'a str>>,
 }
 
 /// What a branch of RFC 3261 begins with (§8.1.1.7).
@@ -47,7 +56,7 @@ impl<'a> Via<'a> {
         if cursor.is_done() {
             return Ok((via, ""));
         }
-        if cursor.eat(',') && !grammar::trim(cursor.rest()).is_empty() {
+        if cursor.eat(b',') && !grammar::trim(cursor.rest()).is_empty() {
             return Ok((via, cursor.rest()));
         }
         Err(HeaderError::Syntax(HeaderId::Via))
@@ -55,7 +64,7 @@ impl<'a> Via<'a> {
 
     /// RFC 3261 §17.1.3: identifies the transaction. `None` when absent.
     pub fn branch(&self) -> Option<&'a str> {
-        self.params.get("branch")
+        self.known.branch.flatten()
     }
 
     /// The branch when it is unique by RFC 3261 §8.1.1.7: with the magic cookie and something behind it.
@@ -68,7 +77,7 @@ impl<'a> Via<'a> {
 
     /// RFC 3581 §3: outer `None` when absent, inner `None` when asked for but not filled in.
     pub fn rport(&self) -> Option<Option<u16>> {
-        self.params.find("rport").map(|param| param.value.and_then(|port| port.parse().ok()))
+        self.known.rport.map(|port| port.and_then(|port| port.parse().ok()))
     }
 
     /// The address a server saw the request come from (RFC 3261 §18.2.1).
@@ -81,7 +90,7 @@ impl<'a> Via<'a> {
 
     /// RFC 3261 §18.1.1: the multicast address to answer to.
     pub fn maddr(&self) -> Option<&'a str> {
-        self.params.get("maddr")
+        self.known.maddr.flatten()
     }
 
     /// RFC 3261 §18.1.1: time to live of a multicast packet.
@@ -145,14 +154,26 @@ impl<'a> Via<'a> {
         }
         let host = Host::take(cursor)?;
         let port = take_port(cursor)?;
-        let params = Params::take(cursor)?;
-        Some(Self { transport, host, port, params })
+        let mut known = Known::default();
+        let params = Params::take_each(cursor, |param| known.look(&param))?;
+        Some(Self { transport, host, port, params, known })
+    }
+}
+
+impl<'a> Known<'a> {
+    fn look(&mut self, param: &Param<'a>) {
+        let names = [("branch", &mut self.branch), ("rport", &mut self.rport), ("maddr", &mut self.maddr)];
+        for (name, value) in names {
+            if param.name.eq_ignore_ascii_case(name) {
+                value.get_or_insert(param.value);
+            }
+        }
     }
 }
 
 fn slash(cursor: &mut Cursor<'_>) -> Option<()> {
     cursor.lws();
-    let found = cursor.eat('/');
+    let found = cursor.eat(b'/');
     cursor.lws();
     found.then_some(())
 }
@@ -161,7 +182,7 @@ fn slash(cursor: &mut Cursor<'_>) -> Option<()> {
 fn take_port(cursor: &mut Cursor<'_>) -> Option<Option<u16>> {
     let before = *cursor;
     cursor.lws();
-    if !cursor.eat(':') {
+    if !cursor.eat(b':') {
         *cursor = before;
         return Some(None);
     }

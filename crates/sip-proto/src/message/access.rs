@@ -36,6 +36,15 @@ impl<'a> Header<'a> {
         std::str::from_utf8(self.value).map_err(|_| HeaderError::Utf8(self.id))
     }
 
+    /// The values of a comma-list field on this line (RFC 3261 §7.3.1).
+    fn list(self) -> impl Iterator<Item = Result<&'a str, HeaderError>> {
+        let (text, error) = match self.text() {
+            Ok(text) => (text, None),
+            Err(error) => ("", Some(Err(error))),
+        };
+        error.into_iter().chain(grammar::split_list(text).map(Ok))
+    }
+
     /// The value for a person: folds made one space, octets that are not UTF-8 replaced.
     pub fn display(&self) -> Cow<'a, str> {
         match String::from_utf8_lossy(self.value) {
@@ -138,13 +147,7 @@ impl Message {
 
     /// All values of a comma-list field over all its lines (RFC 3261 §7.3.1).
     pub fn values(&self, id: HeaderId) -> impl Iterator<Item = Result<&str, HeaderError>> {
-        self.headers(id).flat_map(|header| {
-            let (text, error) = match header.text() {
-                Ok(text) => (text, None),
-                Err(error) => ("", Some(Err(error))),
-            };
-            error.into_iter().chain(grammar::split_list(text).map(Ok))
-        })
+        self.headers(id).flat_map(|header| header.list())
     }
 
     /// The body.
@@ -172,6 +175,19 @@ impl Message {
     /// Every Via in order.
     pub fn vias(&self) -> impl Iterator<Item = Result<Via<'_>, HeaderError>> {
         self.values(HeaderId::Via).map(|value| value.and_then(Via::parse))
+    }
+
+    /// The topmost Via, and those below it in order.
+    pub fn split_vias(&self) -> Result<(Via<'_>, impl Iterator<Item = Result<Via<'_>, HeaderError>>), HeaderError> {
+        let header = self.header(HeaderId::Via).ok_or(HeaderError::Missing(HeaderId::Via))?;
+        let (via, rest) = Via::parse_first(header.text()?)?;
+        Ok((via, self.vias_behind(rest)))
+    }
+
+    /// The Vias below the topmost one, whose line goes on with `rest`.
+    pub(super) fn vias_behind<'a>(&'a self, rest: &'a str) -> impl Iterator<Item = Result<Via<'a>, HeaderError>> {
+        let lines = self.headers(HeaderId::Via).skip(1).flat_map(|header| header.list());
+        grammar::split_list(rest).map(Ok).chain(lines).map(|value| value.and_then(Via::parse))
     }
 
     /// RFC 3261 §20.20.
@@ -210,8 +226,13 @@ impl Message {
     }
 
     /// The mandatory headers, typed; each must occur exactly once (Via: at least).
-    #[allow(clippy::wildcard_enum_match_arm, reason = "all other headers are of no interest here")]
     pub fn key_headers(&self) -> Result<KeyHeaders<'_>, HeaderError> {
+        self.key_headers_and_rest().map(|(key, _)| key)
+    }
+
+    /// The same, with what the line of the topmost Via goes on with.
+    #[allow(clippy::wildcard_enum_match_arm, reason = "all other headers are of no interest here")]
+    pub(super) fn key_headers_and_rest(&self) -> Result<(KeyHeaders<'_>, &str), HeaderError> {
         // One pass instead of a search for each: this is what every message goes through.
         let [mut via, mut from, mut to, mut call_id, mut cseq, mut max_forwards] = [None; 6];
         for span in &self.headers {
@@ -232,14 +253,16 @@ impl Message {
             }
         }
         let text = |id, span: Option<&HeaderSpan>| self.resolve(span.ok_or(HeaderError::Missing(id))?).text();
-        Ok(KeyHeaders {
-            via: Via::parse_first(text(HeaderId::Via, via)?)?.0,
+        let (via, rest) = Via::parse_first(text(HeaderId::Via, via)?)?;
+        let key = KeyHeaders {
+            via,
             from: NameAddr::parse(HeaderId::From, text(HeaderId::From, from)?)?,
             to: NameAddr::parse(HeaderId::To, text(HeaderId::To, to)?)?,
             call_id: CallId::parse(text(HeaderId::CallId, call_id)?)?,
             cseq: CSeq::parse(text(HeaderId::CSeq, cseq)?)?,
             max_forwards: max_forwards.map(|span| header::max_forwards(self.resolve(span).text()?)).transpose()?,
-        })
+        };
+        Ok((key, rest))
     }
 
     fn required(&self, id: HeaderId) -> Result<&str, HeaderError> {

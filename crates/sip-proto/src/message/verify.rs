@@ -22,8 +22,13 @@ impl Message {
     /// Of a response only the mandatory headers count. The SIP version is not judged here, see
     /// [`Message::is_version_2`].
     pub fn verify(&self) -> Result<KeyHeaders<'_>, HeaderError> {
-        let key = self.key_headers()?;
-        self.verify_vias()?;
+        let (key, rest) = self.key_headers_and_rest()?;
+        for (below, via) in (1..).zip(self.vias_behind(rest)) {
+            via?;
+            if below == MAX_VIAS {
+                return Err(HeaderError::TooMany { id: HeaderId::Via, limit: MAX_VIAS });
+            }
+        }
         let Some(method) = self.method() else { return Ok(key) };
         self.verify_request_uri()?;
         verify_address(HeaderId::From, &key.from)?;
@@ -38,16 +43,6 @@ impl Message {
             verify_header(&header)?;
         }
         if key.cseq.is_for(method) { Ok(key) } else { Err(HeaderError::MethodMismatch) }
-    }
-
-    fn verify_vias(&self) -> Result<(), HeaderError> {
-        for (at, via) in self.vias().enumerate() {
-            via?;
-            if at == MAX_VIAS {
-                return Err(HeaderError::TooMany { id: HeaderId::Via, limit: MAX_VIAS });
-            }
-        }
-        Ok(())
     }
 
     /// RFC 3261 §19.1.1: a Request-URI has no headers part.

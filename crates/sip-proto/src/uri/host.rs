@@ -19,9 +19,9 @@ impl<'a> Host<'a> {
     /// address has no [`Host::ip`].
     pub(crate) fn take(cursor: &mut Cursor<'a>) -> Option<Self> {
         let start = *cursor;
-        if cursor.eat('[') {
+        if cursor.eat(b'[') {
             let inside = cursor.take_while(|octet| octet.is_ascii_hexdigit() || matches!(octet, b':' | b'.'));
-            return (inside.contains(':') && cursor.eat(']')).then(|| Self(cursor.since(&start)));
+            return (inside.contains(':') && cursor.eat(b']')).then(|| Self(cursor.since(&start)));
         }
         let name = cursor.take_while(grammar::host_octet);
         let valid = name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')

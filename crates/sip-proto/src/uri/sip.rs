@@ -143,7 +143,7 @@ fn parse_userinfo(userinfo: &str) -> Result<(Option<&str>, Option<&str>), UriErr
 }
 
 fn take_port(cursor: &mut Cursor<'_>) -> Result<Option<u16>, UriError> {
-    if !cursor.eat(':') {
+    if !cursor.eat(b':') {
         return Ok(None);
     }
     let digits = cursor.take_while(|octet| octet.is_ascii_digit());

@@ -15,6 +15,9 @@ const MAX_LABEL_LEN: usize = 63;
 
 /// RFC 7622 §3.2: U-labels, lower case, no trailing dot; an IPv6 address in its shortest spelling.
 pub(super) fn enforce(text: &str) -> Result<Cow<'_, str>, PartError> {
+    if is_canonical(text) {
+        return Ok(text.into());
+    }
     if let Some(inner) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         let address: Ipv6Addr = inner.parse().map_err(|_| PartError::Label)?;
         return Ok(format!("[{address}]").into());
@@ -39,6 +42,26 @@ pub(super) fn enforce(text: &str) -> Result<Cow<'_, str>, PartError> {
     }
     check_length(&unicode)?;
     Ok(unicode.into_owned().into())
+}
+
+/// Whether text is a host name in canonical form without A-labels, seen in one pass over it; of other text this says nothing.
+fn is_canonical(text: &str) -> bool {
+    let (mut length, mut before) = (0, b'.');
+    for octet in text.bytes() {
+        match octet {
+            b'a'..=b'z' | b'0'..=b'9' => {}
+            // The third and the fourth character are those of an A-label's mark.
+            b'-' if length > 0 && !(length == 3 && before == b'-') => {}
+            b'.' if length > 0 && before != b'-' => length = 0,
+            _ => return false,
+        }
+        length += usize::from(octet != b'.');
+        if length > MAX_LABEL_LEN {
+            return false;
+        }
+        before = octet;
+    }
+    length > 0 && before != b'-' && text.len() <= MAX_PART_LEN
 }
 
 fn enforce_ascii(name: &str) -> Result<Cow<'_, str>, PartError> {

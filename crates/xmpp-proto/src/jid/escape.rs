@@ -28,7 +28,8 @@ pub fn escape(text: &str) -> Result<Cow<'_, str>, EdgeSpace> {
     if text.starts_with(' ') || text.ends_with(' ') {
         return Err(EdgeSpace);
     }
-    if !text.contains(|c| SEQUENCES.iter().any(|(plain, _)| *plain == c)) {
+    if !text.bytes().any(|octet| matches!(octet, b' ' | b'"' | b'&' | b'\'' | b'/' | b':' | b'<' | b'>' | b'@' | b'\\'))
+    {
         return Ok(Cow::Borrowed(text));
     }
     let mut escaped = String::with_capacity(text.len() + 8);

@@ -13,12 +13,20 @@ const EXCLUDED: [char; 8] = ['"', '&', '\'', '/', ':', '<', '>', '@'];
 
 /// RFC 7622 §3.3: UsernameCaseMapped, then the eight excluded characters, then the length.
 pub(super) fn enforce_local(text: &str) -> Result<Cow<'_, str>, PartError> {
+    if text.bytes().all(is_plain) {
+        return check_length(text.into());
+    }
     let local = if text.is_ascii() { lower_case(text)? } else { case_mapped(text)? };
     // Width mapping can bring them in, so they are looked for in the result.
     if let Some(found) = local.chars().find(|c| EXCLUDED.contains(c)) {
         return Err(PartError::Character { found });
     }
     check_length(local)
+}
+
+/// Whether every rule leaves an octet as it is, whatever stands beside it.
+fn is_plain(octet: u8) -> bool {
+    octet.is_ascii_graphic() && !octet.is_ascii_uppercase() && !EXCLUDED.contains(&char::from(octet))
 }
 
 /// RFC 8264 §7: the rules are applied until nothing changes; lower case may be what the class refuses, as where the

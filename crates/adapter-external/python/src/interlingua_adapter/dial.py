@@ -42,5 +42,6 @@ def from_environment() -> tuple[str | Mutual, str]:
     if address is None:
         return os.environ["INTERLINGUA_SOCKET"], instance
     host, port = address.rsplit(":", 1)
-    files = [os.environ[f"INTERLINGUA_{what}_FILE"] for what in ("AUTHORITY", "CERTIFICATE", "PRIVATE_KEY")]
-    return Mutual(host.strip("[]"), int(port), *files, name=os.environ.get("INTERLINGUA_GATEWAY_NAME", "")), instance
+    authority, certificate, key = (os.environ[f"INTERLINGUA_{what}_FILE"] for what in ("AUTHORITY", "CERTIFICATE", "PRIVATE_KEY"))
+    name = os.environ.get("INTERLINGUA_GATEWAY_NAME", "")
+    return Mutual(host.strip("[]"), int(port), authority, certificate, key, name), instance

@@ -130,7 +130,7 @@ impl Core {
             RequestMatch::Merged(pending) | RequestMatch::Full(pending) => return self.answer_overload(&pending, now),
         };
         let Some(pending) = self.server.user(handle) else { return };
-        let tag = crate::ids::hex(&rand::random::<[u8; 8]>());
+        let tag = impp_model::hex(&rand::random::<[u8; 8]>());
         let name = resource.address.to_string();
         let published = publish(&mut self.events.agent.published, &pending.request, &name, &tag, now);
         let response = answer(pending, &published, &tag).encode();

@@ -128,7 +128,7 @@ impl Core {
             pending.limit = Some(pending.request.octets().len());
         }
         // Short enough to take no memory of its own, and nobody can guess it.
-        let id = SubscriptId::from(crate::ids::hex(&rand::random::<[u8; 11]>()));
+        let id = SubscriptId::from(impp_model::hex(&rand::random::<[u8; 11]>()));
         pending.event =
             Some(Accepting { id: id.clone(), expires, new: true, contact: self.names.contact(&dialog.own_tag) });
         let route = pending.route;

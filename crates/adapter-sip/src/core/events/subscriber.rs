@@ -68,11 +68,11 @@ impl Core {
         if self.events.is_full() {
             return settle.settle(impp_model::Failure::new(impp_model::Side::Ours, impp_model::Cause::Overload));
         }
-        let own_tag = crate::ids::hex(&rand::random::<[u8; 8]>());
+        let own_tag = impp_model::hex(&rand::random::<[u8; 8]>());
         let dialog = Dialog {
             watcher: Endpoint::bare(subscribe.watcher.address.clone()),
             target: Endpoint::bare(subscribe.target.address.clone()),
-            call_id: crate::ids::hex(&rand::random::<[u8; 16]>()),
+            call_id: impp_model::hex(&rand::random::<[u8; 16]>()),
             own_tag,
             remote_tag: String::new(),
             remote_target: String::new(),

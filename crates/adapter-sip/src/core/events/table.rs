@@ -268,7 +268,7 @@ mod tests {
     const MANY: isize = 65_536;
 
     /// Octets of a dialog: with those of its pair (`interwork`) at most 600.
-    const MOST: isize = 275;
+    const MOST: isize = 265;
 
     /// A dialog with names as long as those of usual clients, and no route.
     fn usual(number: isize) -> Dialog {

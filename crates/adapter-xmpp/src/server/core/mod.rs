@@ -9,6 +9,7 @@ mod streams; // what machines ask for
 mod verify; // XEP-0220 §2.1.2
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -18,9 +19,8 @@ use impp_model::{Cause, Domain, Failure, Side};
 use impp_resolve::Reachability;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio::time::sleep_until;
-use transport::ListenAddr;
 use transport::tls::{PeerIdentity, TlsAcceptor};
+use transport::{Alarm, ListenAddr};
 use xmpp_proto::jid;
 use xmpp_proto::management::ManagementConfig;
 use xmpp_proto::server::{Pair, Secret, ServerConfig, Session};
@@ -170,6 +170,8 @@ impl Core {
             accepting.spawn(incoming::accept(listen, listener, accepted.clone()));
         }
         let mut configuration = self.context.configuration.clone();
+        let (mut alarm, mut shutdown) = (Alarm::default(), self.shutdown.clone());
+        let mut stop = pin!(shutdown.requested());
         loop {
             self.work(Instant::now());
             if self.is_done() {
@@ -184,8 +186,8 @@ impl Core {
                     self.arrived(arrival, Instant::now());
                 }
                 Ok(()) = configuration.changed() => self.reconfigure(),
-                () = self.shutdown.requested(), if self.drain_until.is_none() => self.begin_drain(Instant::now()),
-                () = sleep_until_or_never(due) => self.handle_timers(Instant::now()),
+                () = &mut stop, if self.drain_until.is_none() => self.begin_drain(Instant::now()),
+                () = alarm.wait(due) => self.handle_timers(Instant::now()),
             }
             self.take_more(Instant::now());
         }
@@ -335,14 +337,6 @@ fn to_jid_domain(domain: &Domain) -> Option<jid::Domain> {
 /// `None` for what is a domain of JIDs and of nothing else.
 fn to_domain(domain: &jid::Domain) -> Option<Domain> {
     Domain::parse_host(domain.as_str()).ok()
-}
-
-/// Sleeps until `due`, or forever.
-async fn sleep_until_or_never(due: Option<Instant>) {
-    match due {
-        Some(due) => sleep_until(due.into()).await,
-        None => std::future::pending().await,
-    }
 }
 
 impl From<Settled> for SettledStanza {

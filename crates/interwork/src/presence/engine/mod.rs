@@ -20,7 +20,7 @@ use impp_model::{Address, Cause, Device, Failure, Outcome, PresenceInfo, Side, W
 use retell::Retell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 use store::{Store, Timestamp};
 use tokio::sync::mpsc;
@@ -35,6 +35,8 @@ pub(crate) struct Engine<'a> {
     events: mpsc::UnboundedReceiver<Event>,
     queued: Arc<AtomicUsize>,
     pub(super) pairs: Pairs,
+    /// Whether the store has a record for each pair that is here, and no other: what is new need not be looked for there.
+    is_sure: Arc<AtomicBool>,
     /// Peers that could not be reached, of instances that call them as needed.
     missed: BTreeSet<(InstanceName, String)>,
     /// What PRESENTITIES of instances that publish have told, device by device.
@@ -98,6 +100,7 @@ impl<'a> Engine<'a> {
             events,
             queued: core.presence.queued.clone(),
             pairs: Pairs::default(),
+            is_sure: Arc::default(),
             missed: BTreeSet::new(),
             published: HashMap::new(),
             sent: HashMap::new(),
@@ -143,6 +146,7 @@ impl<'a> Engine<'a> {
         if unreadable > 0 {
             tracing::error!(unreadable, "subscriptions are not understood; they stay stored");
         }
+        self.is_sure.store(unreadable == 0, Relaxed);
         // The time of this moment: a long start must not leave everything due at once.
         let (now, count) = (self.core.timestamp().after(LINKS_COME_UP), records.len());
         let pace = self.pace();

@@ -8,8 +8,10 @@ use crate::presence::watch::Effect;
 use adapter_api::{InstanceName, Settle, TraceId};
 use impp_model::{Address, Cause, Failure, Operation, Outcome, Side};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-use store::{Batch, Completion, Shard, StoreError, Table, Timestamp, Urgency};
+use store::{Batch, Completion, Expect, Shard, StoreError, Table, Timestamp, Urgency};
+use tokio::sync::oneshot;
 
 /// What the events of a turn have led to.
 #[derive(Default)]
@@ -100,7 +102,15 @@ impl Engine<'_> {
         let dirty: Vec<_> = dirty.into_iter().map(|(pair, must)| (self.lot(&pair), pair, must)).collect();
         let mut waits = Vec::new();
         for (lot, (batch, urgent)) in self.batches(&dirty) {
-            let (done, durable) = Completion::channel();
+            let (sender, durable) = oneshot::channel();
+            let is_sure = self.is_sure.clone();
+            let done = Completion::new(move |result| {
+                if result.is_err() {
+                    is_sure.store(false, Relaxed);
+                }
+                // An error means that nobody waits.
+                let _ = sender.send(result);
+            });
             self.store.commit(batch, if urgent { Urgency::Urgent } else { Urgency::WriteBehind }, done);
             if urgent {
                 waits.push((lot, durable));
@@ -133,17 +143,19 @@ impl Engine<'_> {
     /// The records of the pairs, and whether one of them must be durable.
     fn batches(&self, dirty: &[(Lot, Pair, bool)]) -> BTreeMap<Lot, (Batch, bool)> {
         let mut batches: BTreeMap<Lot, (Batch, bool)> = BTreeMap::new();
+        let is_sure = self.is_sure.load(Relaxed);
         for (lot, pair, must) in dirty {
             let (batch, urgent) = batches.entry(*lot).or_insert_with(|| {
                 let batch = Batch::new(lot.shard, self.store.position(lot.shard).0);
                 (if lot.essential { batch.essential() } else { batch }, false)
             });
             match self.pairs.get(pair) {
-                Some(entry) => batch.put(
-                    Table::State,
-                    Record::key(pair),
-                    Record::of(pair, self.pairs.name(entry.near), &entry.watch).encode(),
-                ),
+                Some(entry) => {
+                    let is_new = is_sure && matches!(self.turn.before.get(pair), Some(None));
+                    let expect = if is_new { Expect::Sure(None) } else { Expect::Anything };
+                    let record = Record::of(pair, self.pairs.name(entry.near), &entry.watch);
+                    batch.put_if(Table::State, Record::key(pair), expect, record.encode());
+                }
                 None => batch.delete(Table::State, Record::key(pair)),
             }
             *urgent |= must;
