@@ -176,25 +176,26 @@ fn seal_old(file: &mut File, path: &Path, sealer: &Sealer) -> io::Result<()> {
 }
 
 /// Puts another file in the place of a spool, with what `change` makes of its lines. A crash leaves the old one or the new one.
-pub(super) fn rewrite(path: &Path, mut change: impl FnMut(Vec<u8>) -> Vec<u8>) -> io::Result<()> {
+pub(super) fn rewrite(path: &Path, change: impl FnMut(Vec<u8>) -> Vec<u8>) -> io::Result<()> {
     let next = path.with_file_name(NEXT);
-    let written = (|| {
-        let new = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&next)?;
-        let mut new = BufWriter::new(new);
-        for line in BufReader::new(File::open(path)?).split(b'\n') {
-            let mut line = line?;
-            line.push(b'\n');
-            new.write_all(&change(line))?;
-        }
-        new.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
-    })();
-    if let Err(error) = written {
+    if let Err(error) = write_next(path, &next, change) {
         // It may be that there is none.
         let _ = fs::remove_file(&next);
         return Err(error);
     }
     fs::rename(&next, path)?;
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
+fn write_next(path: &Path, next: &Path, mut change: impl FnMut(Vec<u8>) -> Vec<u8>) -> io::Result<()> {
+    let new = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(next)?;
+    let mut new = BufWriter::new(new);
+    for line in BufReader::new(File::open(path)?).split(b'\n') {
+        let mut line = line?;
+        line.push(b'\n');
+        new.write_all(&change(line))?;
+    }
+    new.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
 }
 
 /// Whether a line of the file is a record as it is: base64 has no such character.
