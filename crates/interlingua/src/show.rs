@@ -117,11 +117,11 @@ mod tests {
         let sound =
             json!({ "gateway": "gw.example", "attention": [], "uptime_seconds": 7_300, "ready": true, "held": 2 });
         assert_eq!(status(sound), "gw.example: ready, up 2.0 h; nothing needs attention\nready: true\nheld: 2\n");
-        let matter = json!({ "what": "b.example cannot be reached", "whose": "theirs", "remedy": "call them" });
+        let matter = json!({ "what": "b.example has not answered", "whose": "theirs", "remedy": "call them" });
         let odd = json!({ "gateway": "gw.example", "attention": [matter], "uptime_seconds": 5, "ready": false });
         assert_eq!(
             status(odd),
-            "gw.example: NOT READY, up 5.0 s; one thing needs attention:\n  ! b.example cannot be reached (theirs)\n    -> call them\nready: false\n"
+            "gw.example: NOT READY, up 5.0 s; one thing needs attention:\n  ! b.example has not answered (theirs)\n    -> call them\nready: false\n"
         );
     }
 

@@ -43,6 +43,9 @@ use std::time::{Duration, Instant, SystemTime};
 use store::{Ledger, LedgerError, StoreError, Timestamp};
 use tokio::sync::watch;
 
+/// What all peers are called together that are no configured domain.
+pub const OTHER_PEERS: &str = "other";
+
 /// The hub. One for each process; adapters see it as [`Hub`].
 pub struct Core {
     me: Weak<Self>,
@@ -484,7 +487,7 @@ impl HubCore for Core {
         }
         self.presence.peer_changed(adapter, peer, state);
         let known = self.rules.load().configuration.domains.iter().any(|entry| entry.name.as_str() == peer);
-        let peer = if known { peer } else { "other" };
+        let peer = if known { peer } else { OTHER_PEERS };
         let mut peers = self.peers.lock();
         let key = (adapter.clone(), peer.to_owned());
         let same = peers.get(&key).is_some_and(|(old, _)| *old == state);

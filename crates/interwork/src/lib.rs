@@ -48,7 +48,7 @@ pub use admission::Refusal;
 pub use archive::{Archive, ArchiveEvent, Record, WhenAway};
 pub use blocklist::{Blocklist, BlocklistError};
 pub use canary::{CANARY, Canary, LastCanary};
-pub use core::Core;
+pub use core::{Core, OTHER_PEERS};
 pub use counters::{Counters, Direction, Histogram, OperationKey, PairKey};
 pub use dns::{CountedDns, DnsCounts};
 pub use explain::{Explanation, Probed, Sample};

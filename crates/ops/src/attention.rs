@@ -2,6 +2,7 @@
 
 use crate::api::Admin;
 use adapter_api::{PeerState, Registration};
+use interwork::OTHER_PEERS;
 use serde::Serialize;
 use std::time::{Duration, SystemTime};
 use store::{LedgerError, with_causes};
@@ -94,10 +95,10 @@ fn archive(admin: &Admin, found: &mut Vec<Matter>) {
 
 fn peers(admin: &Admin, found: &mut Vec<Matter>) {
     for (adapter, peer, state, since) in admin.core.peers() {
-        if state == PeerState::Down {
-            let long = in_words(since.elapsed().unwrap_or_default());
-            let said = format!("{peer} cannot be reached through {adapter}, for {long}");
-            found.push(Matter::theirs(said, format!("`interlingua doctor {peer}` says why; messages wait meanwhile")));
+        // The state of those who are no configured domain is that of the last of them that was tried: any name, mistyped ones too.
+        if state == PeerState::Down && peer != OTHER_PEERS {
+            // Nobody may have tried since.
+            found.push(silent(adapter.as_str(), &peer, since.elapsed().unwrap_or_default()));
         }
     }
     for (adapter, peer, last, _) in admin.core.registrations() {
@@ -109,6 +110,11 @@ fn peers(admin: &Admin, found: &mut Vec<Matter>) {
         let remedy = format!("compare username, password and realm of its trunk; `interlingua doctor {peer}`");
         found.push(Matter::theirs(format!("{peer} {why} (adapter {adapter})"), remedy));
     }
+}
+
+fn silent(adapter: &str, peer: &str, since: Duration) -> Matter {
+    let said = format!("{peer} has not answered through {adapter} for {}", in_words(since));
+    Matter::theirs(said, format!("`interlingua doctor {peer}` says why; messages wait meanwhile"))
 }
 
 fn queue(admin: &Admin, found: &mut Vec<Matter>) {
@@ -169,12 +175,13 @@ mod tests {
         admin.core.peer_registered(&"sip".into(), "trunk.example", Registration::Refused { status: 403 });
         store.fail();
         let found = said(&admin);
-        let [store_fails, link, peer, trunk] = &found[..] else { panic!("{found:#?}") };
+        // Peers that are not configured are of no concern: this one isn't.
+        let [store_fails, link, trunk] = &found[..] else { panic!("{found:#?}") };
         assert!(store_fails.0.starts_with("the store takes nothing new: ") && store_fails.1 == Whose::Ours);
         assert_eq!(*link, ("not ready: it waits for link of office".to_owned(), Whose::Ours));
-        // Only configured domains are named.
-        assert_eq!(*peer, ("other cannot be reached through xmpp, for 0 s".to_owned(), Whose::Theirs));
         assert_eq!(trunk.0, "trunk.example refuses our registration with 403 (adapter sip)");
+        let peer = silent("xmpp", "partner.example", Duration::from_secs(150));
+        assert_eq!(peer.what, "partner.example has not answered through xmpp for 2 min");
         store.mend();
         admin.readiness.reached("link of office");
         admin.core.peer_changed(&"xmpp".into(), "partner.example", PeerState::Up);
