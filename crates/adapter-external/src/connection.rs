@@ -88,6 +88,9 @@ impl Gateway for Service {
 
 type Sender = mpsc::Sender<Result<FromGateway, Status>>;
 
+/// The welcome, the number of the last frame that the adapter has, the session's epoch, and the session before it, if one ended.
+type Entered = (wire::Welcome, u64, u64, Option<Session>);
+
 struct Connection<'c> {
     shared: &'c Shared,
     number: u64,
@@ -148,10 +151,11 @@ impl Connection<'_> {
             proof: SourceProof::Secret,
             speaks_for: SpeaksFor::Domains(claimed.into()),
         });
-        // Waits for the disk; only for a session that begins.
-        let resumes = hello.resume.as_ref();
-        let records = if resumes.is_none() { self.records(hub).await } else { Vec::new() };
-        let (welcome, written, epoch, ended) = self.enter(hub, resumes, records)?;
+        let (welcome, written, epoch, ended) = match self.resume(hub, hello.resume.as_ref())? {
+            Some(resumed) => resumed,
+            // Waits for the disk.
+            None => self.begin(hub, self.records(hub).await)?,
+        };
         ended.into_iter().for_each(|session| settle_all(session.end()));
         tracing::info!(adapter = %self.shared.instance, resumed = welcome.resumed, "the adapter is connected");
         self.send(0, Frame::Welcome(welcome)).await?;
@@ -185,31 +189,31 @@ impl Connection<'_> {
         kept.into_iter().map(|(key, value)| wire::Record { key: key.into(), value: value.into() }).collect()
     }
 
-    #[allow(clippy::type_complexity, reason = "one caller")]
-    fn enter(
-        &self,
-        hub: &Hub,
-        resume: Option<&wire::Resume>,
-        records: Vec<wire::Record>,
-    ) -> Result<(wire::Welcome, u64, u64, Option<Session>), Reason> {
+    /// Goes on with a session; none if it is over, as after a restart of the gateway: then another one begins.
+    fn resume(&self, hub: &Hub, resume: Option<&wire::Resume>) -> Result<Option<Entered>, Reason> {
         let mut state = self.shared.state.lock();
         let state = &mut *state;
-        let now = Instant::now();
-        if let (Some(session), Some(resume)) = (state.session.as_mut(), resume)
-            && session.id == resume.session
-        {
-            session.outbox.received(resume.received, 0)?;
-            session.connection = Some(self.number);
-            let welcome = self.shared.welcome(hub, session, true);
-            state.refused = None;
-            return Ok((welcome, resume.received, session.epoch, None));
+        let (Some(session), Some(resume)) = (state.session.as_mut(), resume) else { return Ok(None) };
+        if session.id != resume.session {
+            return Ok(None);
         }
+        session.outbox.received(resume.received, 0)?;
+        session.connection = Some(self.number);
+        let welcome = self.shared.welcome(hub, session, true);
+        state.refused = None;
+        Ok(Some((welcome, resume.received, session.epoch, None)))
+    }
+
+    /// Begins a session with what was kept in those before it.
+    fn begin(&self, hub: &Hub, records: Vec<wire::Record>) -> Result<Entered, Reason> {
+        let mut state = self.shared.state.lock();
+        let state = &mut *state;
         if state.session.as_ref().is_some_and(|session| session.connection.is_some()) {
             return Err(Reason::Busy);
         }
         let id = format!("{:032x}", rand::random::<u128>());
         let kept = Kept::new(records.iter().map(|record| (&record.key[..], &record.value[..])));
-        let mut session = Session::new(id, self.shared.number(), kept, now);
+        let mut session = Session::new(id, self.shared.number(), kept, Instant::now());
         session.connection = Some(self.number);
         let welcome = wire::Welcome { records, ..self.shared.welcome(hub, &mut session, false) };
         let epoch = session.epoch;

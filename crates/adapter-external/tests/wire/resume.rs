@@ -86,6 +86,28 @@ async fn another_process_begins_anew_and_what_was_under_way_is_unconfirmed() {
 }
 
 #[tokio::test]
+async fn who_asks_for_a_session_that_is_over_finds_what_was_kept() {
+    let gate = Gate::open_with(|config| config.resume_within = Duration::from_millis(50)).await;
+    let mut raw = gate.dial().await;
+    let welcome = raw.welcome(hello()).await;
+    raw.send(1, Frame::Keep(wire::Keep { key: "k".into(), value: Some("v".into()) })).await;
+    raw.numbered().await;
+    drop(raw);
+    while !gate
+        .deliver("is it over?", PATIENCE)
+        .await
+        .is_ok_and(|outcome| matches!(outcome, Outcome::Failure(failure) if failure.cause == Cause::LinkDown))
+    {}
+    let (mut raw, other) = resume(&gate, &welcome.session, 1).await;
+    assert!(!other.resumed && other.session != welcome.session);
+    assert_eq!(other.records, [wire::Record { key: "k".into(), value: "v".into() }]);
+    // They count still.
+    raw.send(1, Frame::Keep(wire::Keep { key: "k".into(), value: None })).await;
+    raw.numbered().await;
+    gate.stop().await;
+}
+
+#[tokio::test]
 async fn without_an_adapter_messages_stay_with_the_hub() {
     let gate = Gate::open_with(|config| config.resume_within = Duration::from_millis(50)).await;
     let Ok(Outcome::Failure(failure)) = gate.deliver("nobody", PATIENCE).await else { panic!("a failure") };
