@@ -159,6 +159,9 @@ await test("the token is asked for, kept in the tab and forgotten with it", asyn
   await page.getByLabel("Token", { exact: true }).fill("the-admin-token");
   await page.keyboard.press("Enter");
   await page.getByRole("table", { name: "Networks" }).waitFor();
+  // Its certificate has ten days left.
+  await page.getByText("What needs attention").waitFor();
+  await page.getByText(/the certificate in .*gw\.pem ends in \d days/).waitFor();
   assert.equal(await page.evaluate(() => localStorage.length), 0);
   await page.reload();
   await page.getByRole("table", { name: "Networks" }).waitFor();

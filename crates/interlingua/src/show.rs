@@ -34,6 +34,32 @@ pub(crate) fn trace(mut trace: Value) -> String {
     text
 }
 
+/// What a gateway is doing: at a glance in the first line, then what is wrong and what to do, then the numbers.
+pub(crate) fn status(mut status: Value) -> String {
+    let Some(fields) = status.as_object_mut() else { return describe(&status) };
+    let matters = fields.shift_remove("attention").and_then(|list| list.as_array().cloned()).unwrap_or_default();
+    let word = |of: &Value, name: &str| of.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let uptime = fields.shift_remove("uptime_seconds").as_ref().and_then(Value::as_f64).unwrap_or_default();
+    let ready = fields.get("ready").and_then(Value::as_bool) == Some(true);
+    let state = if ready { "ready" } else { "NOT READY" };
+    let glance = match matters.len() {
+        0 => "nothing needs attention".to_owned(),
+        1 => "one thing needs attention:".to_owned(),
+        more => format!("{more} things need attention:"),
+    };
+    let gateway = fields.shift_remove("gateway").unwrap_or_default();
+    let mut text = format!("{}: {state}, up {}; {glance}\n", scalar(&gateway), length(uptime * 1000.0));
+    for matter in &matters {
+        text.push_str(&format!(
+            "  ! {} ({})\n    -> {}\n",
+            word(matter, "what"),
+            word(matter, "whose"),
+            word(matter, "remedy")
+        ));
+    }
+    text + &describe(&status)
+}
+
 /// Seconds since 1970 as a date and time of UTC, to the millisecond.
 fn moment(seconds: f64) -> Option<String> {
     // What is beyond milliseconds is cut off below.
@@ -85,6 +111,19 @@ fn scalar(value: &Value) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_status_says_first_what_is_wrong_and_what_to_do() {
+        let sound =
+            json!({ "gateway": "gw.example", "attention": [], "uptime_seconds": 7_300, "ready": true, "held": 2 });
+        assert_eq!(status(sound), "gw.example: ready, up 2.0 h; nothing needs attention\nready: true\nheld: 2\n");
+        let matter = json!({ "what": "b.example cannot be reached", "whose": "theirs", "remedy": "call them" });
+        let odd = json!({ "gateway": "gw.example", "attention": [matter], "uptime_seconds": 5, "ready": false });
+        assert_eq!(
+            status(odd),
+            "gw.example: NOT READY, up 5.0 s; one thing needs attention:\n  ! b.example cannot be reached (theirs)\n    -> call them\nready: false\n"
+        );
+    }
 
     #[test]
     fn a_trace_has_its_times_as_people_read_them() {

@@ -1,6 +1,7 @@
 //! The admin API, the metrics and the console of a running gateway (DESIGN B4).
 
 mod api;
+mod attention;
 mod audit;
 mod auth;
 mod certificates;

@@ -1,6 +1,7 @@
 //! What the gateway is and does at present.
 
 use crate::api::Admin;
+use crate::attention;
 use crate::auth::Role;
 use crate::metrics;
 use crate::problem::{Asked, Problem};
@@ -37,11 +38,11 @@ pub(crate) async fn readyz(State(admin): State<Admin>) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }
 
-/// What the gateway is doing, in numbers.
+/// What is wrong, with whose it is to mend and how; and what the gateway is doing, in numbers.
 #[utoipa::path(
     get, path = "/api/v1/status", tag = "state", security((), ("token" = [])),
     responses(
-        (status = 200, description = "Version, readiness, ledger totals, adapters", body = Object),
+        (status = 200, description = "What needs attention, version, readiness, ledger totals, adapters", body = Object),
         (status = 401, description = "No token, or not this gateway's", body = Problem),
     )
 )]
@@ -51,6 +52,7 @@ pub(crate) async fn status(State(admin): State<Admin>, Extension(role): Extensio
     Json(json!({
         "version": admin.version,
         "gateway": admin.core.rulebook().configuration.gateway.as_str(),
+        "attention": attention::matters(&admin),
         "may_change": role.may_change(),
         "uptime_seconds": admin.core.started().elapsed().unwrap_or_default().as_secs(),
         "ready": admin.readiness.is_ready(&admin.core),

@@ -131,7 +131,12 @@ fn remove_recalls(store: &dyn Store, shard: Shard, address: &Address) -> Result<
 /// Whether `octets`, of a form that only their owner knows, hold `address` as one of its own: not as a part of a longer one.
 pub fn names(octets: &[u8], address: &Address) -> bool {
     let name = address.to_string();
-    let name = name.as_bytes();
+    // As it stands in JSON.
+    let escaped = name.replace('\\', "\\\\").replace('"', "\\\"");
+    holds(octets, name.as_bytes()) || (escaped != name && holds(octets, escaped.as_bytes()))
+}
+
+fn holds(octets: &[u8], name: &[u8]) -> bool {
     let found = octets.windows(name.len()).enumerate().filter(|(_, window)| *window == name);
     found.into_iter().any(|(at, _)| {
         let (before, rest) = octets.split_at_checked(at).unwrap_or_default();
@@ -183,6 +188,12 @@ mod tests {
             "<romeo@sip.example>",
         ] {
             assert!(names(text.as_bytes(), &romeo), "{text}");
+        }
+        for local in ["d\"artagnan", "\"", "a\\b", "\\"] {
+            let odd = Address::new(local, "sip.example".parse().unwrap()).unwrap();
+            let record = serde_json::json!({ "from": odd.to_string(), "n": 7 });
+            assert!(names(&serde_json::to_vec(&record).unwrap(), &odd), "{odd}");
+            assert!(names(&rmp_serde::to_vec_named(&record).unwrap(), &odd), "{odd}");
         }
         for text in ["a.romeo@sip.example", "romeo@sip.example.org", "öromeo@sip.example", "romeo@sip.exampl", ""] {
             assert!(!names(text.as_bytes(), &romeo), "{text}");

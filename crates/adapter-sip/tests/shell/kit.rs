@@ -1,5 +1,6 @@
 //! A hub that only listens, a running adapter, and SIP peers on loopback sockets.
 
+use adapter_api::testkit::Records;
 use adapter_api::{
     Adapter, Carries, Configuration, Context, Delivery, DomainEntry, Hop, Hub, HubCore, InstanceName, PeerState,
     Provenance, Registration, Role, Settle, Shutdown, ShutdownTrigger, Tls, TraceId, settle_channel,
@@ -37,6 +38,7 @@ struct FakeHub {
     events: mpsc::UnboundedSender<String>,
     listening: mpsc::UnboundedSender<(String, SocketAddr)>,
     configuration: watch::Receiver<Arc<Configuration>>,
+    kept: Arc<Records>,
 }
 
 impl HubCore for FakeHub {
@@ -73,7 +75,7 @@ impl HubCore for FakeHub {
     fn peer_proven(&self, _: &InstanceName, _: &str, _: &str, _: &str) {}
 
     fn state(&self) -> Option<Arc<dyn adapter_api::AdapterState>> {
-        None
+        Some(self.kept.clone())
     }
 
     fn commit(&self) {}
@@ -107,6 +109,8 @@ pub struct Gateway {
     pub events: mpsc::UnboundedReceiver<String>,
     /// What else than messages was handed in.
     pub presence: mpsc::UnboundedReceiver<(Operation, Settle)>,
+    /// What would be there after a restart.
+    pub kept: Arc<Records>,
     pub ended: tokio::task::JoinHandle<()>,
     pub trigger: ShutdownTrigger,
 }
@@ -147,8 +151,9 @@ impl Gateway {
         let (events, events_receiver) = mpsc::unbounded_channel();
         let (told, presence) = mpsc::unbounded_channel();
         let (listening, mut listening_receiver) = mpsc::unbounded_channel();
-        let hub =
-            Hub::new(Arc::new(FakeHub { presence: told, submitted, events, listening, configuration }), "sip".into());
+        let kept = Arc::new(Records::default());
+        let fake = FakeHub { presence: told, submitted, events, listening, configuration, kept: kept.clone() };
+        let hub = Hub::new(Arc::new(fake), "sip".into());
         let (trigger, shutdown) = Shutdown::new();
         let running = adapter.clone();
         let ended = tokio::spawn(async move { running.run(hub, shutdown).await.unwrap() });
@@ -159,7 +164,7 @@ impl Gateway {
         }
         let (udp, tcp) = (listeners["udp"], listeners["tcp"]);
         let (submitted, events) = (submitted_receiver, events_receiver);
-        Self { adapter, udp, tcp, listeners, submitted, events, presence, ended, trigger }
+        Self { adapter, udp, tcp, listeners, submitted, events, presence, kept, ended, trigger }
     }
 
     /// The next operation of presence that was handed in.

@@ -1,7 +1,7 @@
 //! Subscriptions over real sockets.
 
 use crate::kit::{FakeDns, Gateway, PATIENCE, Peer, request, status, text};
-use adapter_api::Tls;
+use adapter_api::{AdapterState as _, Tls};
 use impp_model::{
     Cause, Endpoint, Failure, Kind, News, Operation, Outcome, Proof, Side, Standing, SubscribeOperation, Wish,
 };
@@ -226,4 +226,30 @@ async fn one_watcher_has_no_more_dialogs_than_the_bound_and_the_others_theirs() 
     let other = subscribe(&peer, "d", "3600").replace("From: <sip:romeo@", "From: <sip:paris@");
     peer.send(gateway.udp, &other).await;
     assert!(matches!(gateway.heard().await, Operation::Subscribe(_)));
+}
+
+// checks: SIP-034, EVT-031
+#[tokio::test]
+async fn rfc3261_s12_2_2_where_a_watcher_is_and_what_he_takes_outlives_a_restart() {
+    let (mut gateway, peer) = (Gateway::start().await, Peer::bind().await);
+    peer.send(gateway.udp, &subscribe(&peer, "a", "3600")).await;
+    assert!(matches!(gateway.heard().await, Operation::Subscribe(_)));
+    let accepted = peer.receive().await;
+    let to = text(&accepted, HeaderId::To).unwrap();
+    let kept = gateway.kept.clone();
+    let dialogs = || kept.all(&"sip".into());
+    let before = dialogs();
+    let again = subscribe(&peer, "b", "3600").replace("CSeq: 1 ", "CSeq: 2 ").replace("Call-ID: cb", "Call-ID: ca");
+    let again = again.replace("To: <sip:juliet@example.com>", &format!("To: {to}"));
+    let again = again.replace("Contact: <sip:romeo@", "Accept: */*\r\nContact: <sip:moved@");
+    peer.send(gateway.udp, &again).await;
+    assert!(matches!(gateway.heard().await, Operation::Subscribe(_)));
+    assert_eq!(status(&peer.receive().await), 200);
+    let after = dialogs();
+    assert_eq!((before.len(), after.len()), (1, 1));
+    let holds = |dialogs: &[(Vec<u8>, Vec<u8>)], text: &str| {
+        dialogs.iter().any(|(_, value)| String::from_utf8_lossy(value).contains(text))
+    };
+    assert!(!holds(&before, "sip:moved@") && holds(&after, "sip:moved@"), "{after:?}");
+    assert_ne!(before[0].1[1], after[0].1[1], "the types that he takes");
 }

@@ -135,7 +135,7 @@ const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Runs `status`.
 pub fn status(args: &StatusArgs) -> Result<Ended> {
-    args.admin.show("status", &[])
+    args.admin.ask_and_show(Method::GET, "status", &[], &[], |answer| show::status(without_capabilities(answer)))
 }
 
 /// Runs `peers`.

@@ -63,12 +63,14 @@ impl TryFrom<String> for ArchiveTo {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         const REMEDY: &str = "neither file, socket nor URL; write \"file:/var/log/interlingua/archive.jsonl\", \"unix:/run/archive.sock\" or \"http://127.0.0.1:9000/records\"";
+        const TLS: &str = "records go over http, without TLS; write the URL of a program on this host that passes them on, as \"http://127.0.0.1:9000/records\"";
         match text.split_once(':') {
             Some(("file", path)) if path.starts_with('/') => Ok(Self::File(path.into())),
             Some(("unix", path)) if path.starts_with('/') => Ok(Self::Socket(path.into())),
             Some(("http", rest)) if rest.starts_with("//") && reqwest::Url::parse(&text).is_ok() => {
                 Ok(Self::Http(text))
             }
+            Some(("https", _)) => Err(TLS),
             _ => Err(REMEDY),
         }
     }

@@ -1,5 +1,6 @@
 //! From a value to a type, with every problem and not only the first.
 
+use impp_model::domain::DomainError;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use serde_path_to_error::Segment;
@@ -81,6 +82,8 @@ fn stand_in(attempt: usize) -> Option<Value> {
         json!("stand-in.invalid"),
         json!("127.0.0.1:1"),
         json!("127.0.0.1"),
+        json!("tcp:127.0.0.1:1"),
+        json!("file:/stand-in"),
         json!("0"),
         json!(0),
         json!(false),
@@ -114,6 +117,9 @@ fn explain(key: Key, message: &str) -> Problem {
         let all: Vec<_> = names.iter().map(|name| format!("\"{name}\"")).collect();
         return Problem::syntax(key, "unknown value", format!("{remedy}write {}", all.join(" or ")));
     }
+    if is_of_a_domain(message) {
+        return Problem::syntax(key, message, "write a domain alone, as \"example.org\"");
+    }
     if message == NO_SOCKET_ADDRESS {
         return Problem::syntax(
             key,
@@ -129,6 +135,12 @@ fn explain(key: Key, message: &str) -> Problem {
         None => (message, "correct the value; see `interlingua config reference`".to_owned()),
     };
     Problem::syntax(key, plainly(problem), remedy)
+}
+
+/// Whether it is what the model says of text that is no domain.
+fn is_of_a_domain(message: &str) -> bool {
+    let fixed = [DomainError::Empty, DomainError::TooLong, DomainError::Idna, DomainError::NotFullyQualified];
+    message.starts_with("label ") || fixed.iter().any(|error| error.to_string() == message)
 }
 
 /// What Rust calls `wanted`, as people say it.
@@ -172,8 +184,13 @@ pub(crate) fn suggestion(found: &str, known: &[&str]) -> String {
     }
 }
 
-/// The known name that is nearest to `found`, if one is near.
+/// The known name that is nearest to `found`, if one is near, or the only one that goes on from it.
 pub(crate) fn nearest<'k>(found: &str, known: &[&'k str]) -> Option<&'k str> {
+    let goes_on = |name: &str| name.strip_prefix(found).is_some_and(|rest| rest.starts_with('_'));
+    let mut longer = known.iter().filter(|name| goes_on(name));
+    if let (Some(only), None) = (longer.next(), longer.next()) {
+        return Some(*only);
+    }
     let distance = |name: &&&str| edit_distance(&found.to_ascii_lowercase(), name);
     let near = known.iter().min_by_key(distance)?;
     let limit = (found.chars().count().max(near.chars().count()) / 3).clamp(1, 3);
@@ -284,6 +301,30 @@ mod tests {
     }
 
     #[test]
+    fn nothing_that_is_typed_hides_what_stands_behind_it() {
+        #[derive(Debug, Deserialize)]
+        #[allow(dead_code, reason = "only read")]
+        struct All {
+            domain: impp_model::Domain,
+            listen: Vec<transport::ListenAddr>,
+            at: std::net::SocketAddr,
+            to: super::super::ArchiveTo,
+            admin: super::super::AdminListen,
+            network: super::super::Network,
+            pattern: super::super::Pattern,
+            last: bool,
+        }
+        let odd = json!({"domain": "a b", "listen": ["5269", "tcp:x"], "at": "8080", "to": "x", "admin": "x", "network": "x",
+            "pattern": "*.", "last": "no"});
+        let mut problems = Vec::new();
+        let read: Option<All> = read(odd, &Key::default(), &mut problems, &mut Vec::new());
+        assert!(read.is_some());
+        let keys: Vec<_> = problems.iter().map(|problem| problem.key.to_string()).collect();
+        assert_eq!(keys, ["domain", "listen[0]", "listen[1]", "at", "to", "admin", "network", "pattern", "last"]);
+        assert_eq!(problems[0].remedy, "write a domain alone, as \"example.org\"");
+    }
+
+    #[test]
     fn a_good_table_has_no_problem() {
         let (table, found) = problems(json!({"name": "a", "port": 5060, "hold": "2s", "peers": [], "kind": "open"}));
         let table = table.unwrap();
@@ -330,6 +371,8 @@ mod tests {
         assert_eq!(nearest("listne", &["listen", "advertise"]), Some("listen"));
         assert_eq!(nearest("offce", &["office", "sip"]), Some("office"));
         assert_eq!(nearest("zzz", &["listen", "sip"]), None);
+        assert_eq!(nearest("token", &["to", "token_file"]), Some("token_file"));
+        assert_eq!(nearest("spool", &["spool_octets", "spool_folder"]), None);
         assert_eq!(edit_distance("ab", "ba"), 1);
     }
 }

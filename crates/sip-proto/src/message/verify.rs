@@ -33,6 +33,8 @@ impl Message {
         self.verify_request_uri()?;
         verify_address(HeaderId::From, &key.from)?;
         verify_address(HeaderId::To, &key.to)?;
+        verify_tag(HeaderId::From, &key.from)?;
+        verify_tag(HeaderId::To, &key.to)?;
         let mut seen = [false; SINGLE.len()];
         for header in self.all_headers() {
             for (seen, _) in seen.iter_mut().zip(SINGLE).filter(|(_, id)| *id == header.id) {
@@ -79,6 +81,12 @@ fn verify_header(header: &Header<'_>) -> Result<(), HeaderError> {
 
 fn verify_address(id: HeaderId, address: &NameAddr<'_>) -> Result<(), HeaderError> {
     address.parsed_uri().map(drop).map_err(|_| HeaderError::Syntax(id))
+}
+
+/// RFC 3261 §25.1: a tag is a token; one in quotes may hold a fold, and could not be written back as it came.
+fn verify_tag(id: HeaderId, address: &NameAddr<'_>) -> Result<(), HeaderError> {
+    let is_quoted = address.params.find("tag").is_some_and(|tag| tag.quoted);
+    if is_quoted { Err(HeaderError::Syntax(id)) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -130,6 +138,21 @@ mod tests {
         assert_eq!(verify(LINE, "Contact: *\r\nSubject: \"\r\n"), Ok(()));
         let vias = "Via: SIP/2.0/UDP c\r\n".repeat(MAX_VIAS);
         assert_eq!(verify(LINE, &vias), Err(HeaderError::TooMany { id: HeaderId::Via, limit: MAX_VIAS }));
+    }
+
+    // checks: SEC-003
+    #[test]
+    fn rfc3261_s25_1_a_tag_in_quotes_is_none() {
+        let verify = |from: &str, to: &str| {
+            let text = format!(
+                "{LINE}\r\nVia: SIP/2.0/UDP c\r\nFrom: {from}\r\nTo: {to}\r\nCall-ID: x\r\nCSeq: 1 OPTIONS\r\n\r\n"
+            );
+            Message::parse(Bytes::from(text)).unwrap().verify().map(drop)
+        };
+        let (plain, quoted) = ("<sip:c@d> ; Tag = 1", "<sip:c@d>;tag=\"a\r\n sip:e@f\"");
+        assert_eq!(verify(plain, plain), Ok(()));
+        assert_eq!(verify(quoted, plain), Err(HeaderError::Syntax(HeaderId::From)));
+        assert_eq!(verify(plain, quoted), Err(HeaderError::Syntax(HeaderId::To)));
     }
 
     #[test]

@@ -224,8 +224,8 @@ impl Core {
         self.hub.keep(dialog.id().as_bytes(), Some(dialog.encode(role)), done);
     }
 
-    /// Keeps a dialog whose numbers are used up.
-    fn keep_numbers(&self, role: Role, id: &EventId) {
+    /// Keeps a dialog whose numbers are used up, or that the other side has changed.
+    fn keep_changed(&self, role: Role, id: &EventId) {
         let dialog = match role {
             Role::Watcher => self.events.watchers.get(id).map(InDialog::packed),
             Role::Presentity => self.events.presentities.get(id).map(InDialog::packed),
@@ -254,7 +254,7 @@ impl Core {
         let (_, used_up) = dialog.next_cseq();
         packed.close(&dialog);
         if used_up {
-            self.keep_numbers(role, id);
+            self.keep_changed(role, id);
         }
     }
 

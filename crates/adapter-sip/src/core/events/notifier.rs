@@ -87,8 +87,10 @@ impl Core {
             return self.answer(&pending, 500, now);
         }
         dialog.refresh(&pending.request);
-        if let Some(watching) = self.events.watchers.get_mut(id) {
-            watching.dialog.close(&dialog);
+        let changed = self.events.watchers.get_mut(id).is_some_and(|watching| watching.dialog.close(&dialog));
+        if changed {
+            // DESIGN A6: after a restart, too, a NOTIFY goes where the watcher has said last.
+            self.keep_changed(Role::Watcher, id);
         }
         let (target, contact) = (dialog.target, self.names.contact(&dialog.own_tag));
         let wish = if expires == 0 { Wish::Pause } else { Wish::Extend(seconds(expires)) };
@@ -293,7 +295,7 @@ impl Core {
                 trans_id: "".into(),
             }));
             if used_up {
-                self.keep_numbers(Role::Watcher, id);
+                self.keep_changed(Role::Watcher, id);
             }
             self.send_in_dialog(request, hop, about, Sent::Notify(id.clone()), now);
         }

@@ -123,7 +123,7 @@ impl Core {
             trans_id: "".into(),
         }));
         if used_up && in_dialog {
-            self.keep_numbers(Role::Presentity, id);
+            self.keep_changed(Role::Presentity, id);
         }
         self.send_in_dialog(request, hop, about, Sent::Subscribe(id.clone(), expires), now);
         self.rearm_event(Role::Presentity, id, now);
@@ -203,9 +203,9 @@ impl Core {
             dialog.routes = routes;
             dialog.reserved = dialog.cseq + super::dialog::BLOCK;
         }
-        watched.dialog.close(&dialog);
-        if first && !fetch {
-            self.keep_numbers(Role::Presentity, &id);
+        let changed = watched.dialog.close(&dialog);
+        if changed && !fetch {
+            self.keep_changed(Role::Presentity, &id);
         }
         let standing = if fetch { ended(EndReason::Timeout) } else { standing_of(&notification.subscription) };
         if matches!(standing, Standing::Ended { .. }) {

@@ -112,8 +112,8 @@ impl Packed {
         })
     }
 
-    /// Takes a dialog that was opened and changed; mostly its numbers alone have.
-    pub(super) fn close(&mut self, dialog: &Dialog) {
+    /// Takes a dialog that was opened and changed; whether more than its numbers has.
+    pub(super) fn close(&mut self, dialog: &Dialog) -> bool {
         let Dialog { call_id, own_tag, remote_tag, remote_target, event_id, routes, .. } = dialog;
         let mut parts = self.text.split(SEPARATOR).skip(1);
         let mut same = |part: &str| parts.next() == Some(part);
@@ -121,11 +121,13 @@ impl Packed {
         // Nobody's address changes within a dialog.
         let ends = parts.by_ref().take(2).count() == 2;
         let rest = [remote_tag, remote_target, event_id].into_iter().chain(routes).map(String::as_str);
-        if named && ends && parts.eq(rest) {
+        let is_same = named && ends && parts.eq(rest) && self.protected == dialog.protected;
+        if is_same {
             (self.cseq, self.reserved, self.remote_cseq) = (dialog.cseq, dialog.reserved, dialog.remote_cseq);
         } else {
             *self = Self::new(&self.id().into(), dialog);
         }
+        !is_same
     }
 
     /// The address of the watcher, as text.
@@ -317,7 +319,12 @@ mod tests {
             assert_eq!(packed.open(), Some(dialog(number)));
             assert_eq!(packed.watcher(), dialog(number).watcher.address.to_string());
             assert_eq!((packed.remote_tag(), packed.remote_cseq()), ("far", 7));
-            packed.close(&Dialog { remote_tag: String::new(), cseq: 9, ..dialog(number) });
+            let counted = Dialog { cseq: 8, remote_cseq: 9, ..dialog(number) };
+            assert_eq!((packed.close(&counted), packed.open()), (false, Some(counted)));
+            let protected = Protections { signature: true, envelope: false };
+            let accepting = Dialog { protected, ..dialog(number) };
+            assert_eq!((packed.close(&accepting), packed.open()), (true, Some(accepting)));
+            assert!(packed.close(&Dialog { remote_tag: String::new(), cseq: 9, ..dialog(number) }));
             assert_eq!((packed.id(), packed.remote_tag()), ("an-id", ""));
             assert_eq!(packed.open().map(|dialog| (dialog.remote_tag, dialog.cseq)), Some((String::new(), 9)));
         }

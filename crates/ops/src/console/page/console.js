@@ -18,6 +18,8 @@ function route() {
     if (link.hash === `#${shown}`) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
+  // On a phone the last names stand beyond the edge.
+  document.querySelector("nav a[aria-current]").scrollIntoView({ block: "nearest", inline: "center" });
   window.scrollTo(0, 0);
   tick();
 }

@@ -80,8 +80,9 @@ export function showStatus(status) {
   const words = status.ready ? "ready" : status.waits_for.length ? "not ready" : "stopping";
   if (state.textContent !== words) state.textContent = words;
   state.className = `pill ${status.ready ? "ok" : "warn"}`;
-  by("waits").hidden = status.ready || !status.waits_for.length;
-  by("waits").textContent = `Not ready: waits for ${status.waits_for.join(", ")}. What else is configured is served meanwhile.`;
+  const matters = status.attention.map(({ what, whose, remedy }) => h("li", {}, h("strong", {}, what), ` (${whose}): ${remedy}`));
+  by("attention").hidden = !matters.length;
+  by("attention").replaceChildren("What needs attention", h("ul", {}, ...matters));
 }
 
 export async function refresh(status) {
