@@ -194,6 +194,11 @@ impl Outbound {
         self.link = None;
     }
 
+    /// What is past its deadline goes over another link, if its next try comes.
+    pub(crate) fn forget_overdue(&mut self) {
+        self.sent.forget_overdue();
+    }
+
     /// There is no way to the addressees: what waits is told why.
     pub(crate) fn fail_waiting(&mut self, failure: &Failure) {
         self.waiting_due = None;

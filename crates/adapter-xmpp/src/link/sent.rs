@@ -243,6 +243,13 @@ impl SentTable {
         self.remove(token)
     }
 
+    /// Forgets what is past its deadline.
+    pub(crate) fn forget_overdue(&mut self) {
+        for token in std::mem::take(&mut self.overdue).into_values() {
+            self.remove(token);
+        }
+    }
+
     /// Takes out everything, in the order of sending.
     pub(crate) fn drain(&mut self) -> Vec<Sent> {
         self.by_key.clear();
@@ -358,6 +365,13 @@ mod tests {
         table.expired(now);
         assert!(table.drain().iter().all(|sent| sent.settle.is_none()));
         assert!(matches!(table.repeat(name, settle_channel().0, now), Repeated::Unknown(_)));
+        // Or what another link has, that may be resumed or not.
+        table.insert("a", "1", "x.example".into(), Some(name), settle_channel().0, now);
+        table.insert("b", "1", "x.example".into(), Some((TraceId(8), 0)), settle_channel().0, now + GRAIN * 2);
+        table.expired(now);
+        table.forget_overdue();
+        assert!(matches!(table.repeat(name, settle_channel().0, now), Repeated::Unknown(_)));
+        assert_eq!((table.len(), table.is_awaited()), (1, true));
     }
 
     #[test]
