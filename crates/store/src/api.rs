@@ -45,8 +45,8 @@ pub trait Store: Send + Sync {
     /// way to the disk waits.
     fn failure(&self) -> Option<StoreError>;
 
-    /// Why nothing new is taken at present, if so: it has failed, or the disk is down to the reserve, which what is stored
-    /// needs to come to its end.
+    /// Why nothing new is taken at present, if so: it has failed, the disk is down to the reserve, which what is stored needs
+    /// to come to its end, or more waits for the disk than may.
     fn refuses(&self) -> Option<StoreError>;
 
     /// The shard's token and its latest version.

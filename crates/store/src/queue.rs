@@ -1,6 +1,7 @@
 //! The bounded queue between committing threads and the one that writes.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -21,6 +22,8 @@ const MAX_GROUP: usize = 1024;
 pub(crate) struct Queue {
     state: Mutex<State>,
     wake: Condvar,
+    /// Whether the bounds are reached, for those who look without a lock.
+    full: AtomicBool,
 }
 
 #[derive(Default)]
@@ -41,7 +44,7 @@ pub(crate) enum Refused {
 
 impl Queue {
     pub(crate) fn new() -> Self {
-        Self { state: Mutex::default(), wake: Condvar::new() }
+        Self { state: Mutex::default(), wake: Condvar::new(), full: AtomicBool::new(false) }
     }
 
     /// Takes a request; an essential one above the bounds too. What the writer itself adds, in a completion, is written though
@@ -55,12 +58,12 @@ impl Queue {
         if state.closing && !by_writer {
             return Err(Refused::Closed(request));
         }
-        let full = state.requests.len() >= MAX_QUEUED || state.octets.saturating_add(size) > MAX_QUEUED_OCTETS;
-        if full && !essential {
+        if state.lacks_room_for(size) && !essential {
             return Err(Refused::Full(request));
         }
         state.requests.push_back((size, request));
         state.octets += size;
+        self.full.store(state.lacks_room_for(0), Relaxed);
         let hurry = urgency == Urgency::Urgent || state.half_full();
         let wake = state.idle || (hurry && !state.urgent);
         state.urgent |= hurry;
@@ -70,6 +73,11 @@ impl Queue {
             self.wake.notify_one();
         }
         Ok(())
+    }
+
+    /// Whether only what is essential is taken at present.
+    pub(crate) fn is_full(&self) -> bool {
+        self.full.load(Relaxed)
     }
 
     /// Waits for the next group; `None` when the queue is closed and empty. `last` is when the group before was taken.
@@ -83,7 +91,9 @@ impl Queue {
                 state.idle = true;
                 self.wake.wait(&mut state);
             } else if state.urgent || state.closing || last.elapsed() >= WRITE_BEHIND {
-                return Some(state.group());
+                let group = state.group();
+                self.full.store(state.lacks_room_for(0), Relaxed);
+                return Some(group);
             } else {
                 self.wake.wait_until(&mut state, last + WRITE_BEHIND);
             }
@@ -105,6 +115,10 @@ impl Queue {
 }
 
 impl State {
+    fn lacks_room_for(&self, size: usize) -> bool {
+        self.requests.len() >= MAX_QUEUED || self.octets.saturating_add(size) > MAX_QUEUED_OCTETS
+    }
+
     fn half_full(&self) -> bool {
         self.requests.len() >= MAX_QUEUED / 2 || self.octets >= MAX_QUEUED_OCTETS / 2
     }
@@ -142,7 +156,9 @@ mod tests {
         }
         assert!(matches!(queue.push(request(false), Urgency::Urgent, false), Err(Refused::Full(_))));
         assert!(queue.push(request(true), Urgency::WriteBehind, false).is_ok());
+        assert!(queue.is_full(), "nobody begins what will be essential");
         assert_eq!(queue.take(Instant::now()).unwrap().len(), MAX_GROUP);
+        assert!(!queue.is_full());
         assert!(queue.push(request(false), Urgency::Urgent, false).is_ok());
     }
 

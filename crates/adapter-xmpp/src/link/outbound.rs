@@ -178,7 +178,7 @@ impl Outbound {
     fn proven(&mut self, mut sent: Sent) {
         match sent.settle.take() {
             Some(settle) => settle.settle(Outcome::Success(Proof::Server)),
-            None => self.sent.proven_late(&sent),
+            None => self.sent.proven_late(sent),
         }
     }
 
@@ -192,6 +192,11 @@ impl Outbound {
     /// The link is gone, and will go on over another connection with all that was sent (XEP-0198 §5).
     pub(crate) fn link_paused(&mut self) {
         self.link = None;
+    }
+
+    /// What is past its deadline goes over another link, if its next try comes.
+    pub(crate) fn forget_overdue(&mut self) {
+        self.sent.forget_overdue();
     }
 
     /// There is no way to the addressees: what waits is told why.
@@ -302,13 +307,17 @@ impl Outbound {
     pub(crate) fn handle_error(&mut self, message: &stanza::Message, from: &Jid, to: &Jid, now: Instant) -> bool {
         let Some(id) = message.id() else { return false };
         let may_tell = |domain: &str| from.domain() == domain || from.domain() == &*self.own;
-        let Some((token, sent)) = self.sent.remove_by_id(to, id, may_tell) else { return false };
+        let Some((token, mut sent)) = self.sent.remove_by_id(to, id, may_tell) else {
+            return self.sent.error_of_late(to, id, may_tell, || error::failure_of(message));
+        };
         if let Some(link) = &mut self.link {
             link.barriers.handle_settled(token, &sent.domain, now);
         }
-        // Nobody waits for an overdue one: the error is a late one.
-        let Some(settle) = sent.settle else { return false };
-        settle.settle(error::failure_of(message));
+        match sent.settle.take() {
+            Some(settle) => settle.settle(error::failure_of(message)),
+            // Nobody waits for an overdue one, until its next try.
+            None => self.sent.refused_late(sent, error::failure_of(message)),
+        }
         true
     }
 
@@ -320,6 +329,7 @@ impl Outbound {
             settle = match self.sent.repeat(name, settle, deadline) {
                 Repeated::Waits => return,
                 Repeated::Proven(settle) => return settle.settle(Outcome::Success(Proof::Server)),
+                Repeated::Refused(settle, failure) => return settle.settle(Outcome::Failure(failure)),
                 Repeated::Unknown(settle) => settle,
             };
         }

@@ -1,10 +1,11 @@
 //! Stanzas that were written and whose outcome is open.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use adapter_api::{Settle, Token, TraceId};
+use impp_model::Failure;
 use xmpp_proto::barrier::MAX_UNPROVEN;
 use xmpp_proto::jid::Jid;
 
@@ -40,6 +41,8 @@ pub(crate) enum Repeated {
     Waits,
     /// Its stanza has been proven meanwhile.
     Proven(Settle),
+    /// An error about its stanza has come meanwhile.
+    Refused(Settle, Box<Failure>),
     /// Nothing is known of a stanza of it here: it is to be written.
     Unknown(Settle),
 }
@@ -58,9 +61,20 @@ pub(crate) struct SentTable {
     deadlines: BTreeMap<Instant, Vec<Token>>,
     /// What is past its deadline, and may be proven yet.
     overdue: HashMap<Name, Token>,
-    /// What was proven when nobody waited for it any more; the older ones are forgotten beyond [`MAX_UNPROVEN`].
-    late: HashSet<Name>,
+    /// What was proven or refused when nobody waited for it any more; the older ones are forgotten beyond [`MAX_UNPROVEN`].
+    late: HashMap<Name, Late>,
     late_order: VecDeque<Name>,
+    /// The same by how an error stanza finds it.
+    late_by_key: HashMap<Key, Name>,
+}
+
+/// What is known of a stanza that nobody waits for any more, until its repeat comes.
+#[derive(Debug)]
+struct Late {
+    key: Key,
+    domain: Arc<str>,
+    /// None while it counts as proven.
+    error: Option<Box<Failure>>,
 }
 
 /// Deadlines are kept this coarsely: a twentieth of the shortest hold in use costs no sender anything.
@@ -75,8 +89,9 @@ impl SentTable {
             by_key: HashMap::new(),
             deadlines: BTreeMap::new(),
             overdue: HashMap::new(),
-            late: HashSet::new(),
+            late: HashMap::new(),
             late_order: VecDeque::new(),
+            late_by_key: HashMap::new(),
         }
     }
 
@@ -119,8 +134,11 @@ impl SentTable {
 
     /// Takes a repeat of a message, to be settled in the place of the try that is overdue.
     pub(crate) fn repeat(&mut self, name: Name, settle: Settle, deadline: Instant) -> Repeated {
-        if self.late.remove(&name) {
-            return Repeated::Proven(settle);
+        if let Some(late) = self.forget_late(&name) {
+            return match late.error {
+                None => Repeated::Proven(settle),
+                Some(failure) => Repeated::Refused(settle, failure),
+            };
         }
         let Some(token) = self.overdue.remove(&name) else { return Repeated::Unknown(settle) };
         let Some(sent) = self.sent.get_mut(&token) else { return Repeated::Unknown(settle) };
@@ -130,17 +148,49 @@ impl SentTable {
     }
 
     /// A stanza that nobody waits for any more has been proven after all.
-    pub(crate) fn proven_late(&mut self, sent: &Sent) {
-        let Some(name) = sent.name else { return };
-        if self.late.insert(name) {
+    pub(crate) fn proven_late(&mut self, sent: Sent) {
+        self.note_late(sent, None);
+    }
+
+    /// An error has come about a stanza that nobody waits for any more: its repeat hears it.
+    pub(crate) fn refused_late(&mut self, sent: Sent, failure: Failure) {
+        self.note_late(sent, Some(Box::new(failure)));
+    }
+
+    fn note_late(&mut self, Sent { key, domain, name, .. }: Sent, error: Option<Box<Failure>>) {
+        let Some(name) = name else { return };
+        self.late_by_key.insert(key.clone(), name);
+        if self.late.insert(name, Late { key, domain, error }).is_none() {
             self.late_order.push_back(name);
         }
         // A name that a repeat has taken away stands there still.
         if self.late_order.len() > MAX_UNPROVEN
             && let Some(oldest) = self.late_order.pop_front()
         {
-            self.late.remove(&oldest);
+            self.forget_late(&oldest);
         }
+    }
+
+    fn forget_late(&mut self, name: &Name) -> Option<Late> {
+        let late = self.late.remove(name)?;
+        if self.late_by_key.get(&late.key) == Some(name) {
+            self.late_by_key.remove(&late.key);
+        }
+        Some(late)
+    }
+
+    /// Takes an error to `to` with `id` about what counts as proven though nobody has heard that yet: its repeat hears the error.
+    pub(crate) fn error_of_late(
+        &mut self,
+        to: &Jid,
+        id: &str,
+        may_tell: impl Fn(&str) -> bool,
+        failure: impl FnOnce() -> Failure,
+    ) -> bool {
+        let late = self.late_by_key.get(&key(to.as_str(), id)).and_then(|name| self.late.get_mut(name));
+        let Some(late) = late.filter(|late| may_tell(&late.domain)) else { return false };
+        late.error.get_or_insert_with(|| Box::new(failure()));
+        true
     }
 
     /// Takes a stanza out by its token.
@@ -191,6 +241,13 @@ impl SentTable {
     fn take_awaited(&mut self, token: Token) -> Option<Sent> {
         self.sent.get(&token).filter(|sent| sent.settle.is_some())?;
         self.remove(token)
+    }
+
+    /// Forgets what is past its deadline.
+    pub(crate) fn forget_overdue(&mut self) {
+        for token in std::mem::take(&mut self.overdue).into_values() {
+            self.remove(token);
+        }
     }
 
     /// Takes out everything, in the order of sending.
@@ -263,10 +320,40 @@ mod tests {
         assert_eq!(table.expired(now + hold * 3).len(), 1, "it may be overdue again");
         let sent = table.remove(token).unwrap();
         assert!(sent.settle.is_none());
-        table.proven_late(&sent);
+        table.proven_late(sent);
         assert!(matches!(table.repeat(name, settle_channel().0, now), Repeated::Proven(_)));
         assert!(matches!(table.repeat(name, settle_channel().0, now), Repeated::Unknown(_)), "a proof is used up");
-        assert_eq!((table.len(), table.overdue.len(), table.late.len()), (0, 0, 0));
+        assert_eq!((table.len(), table.overdue.len(), table.late.len(), table.late_by_key.len()), (0, 0, 0, 0));
+    }
+
+    #[test]
+    fn an_error_about_what_nobody_waits_for_is_told_to_its_repeat() {
+        let now = Instant::now();
+        let mut table = SentTable::new(now);
+        let (a, name) = (Jid::parse("a@sip.example").unwrap(), (TraceId(7), 0));
+        let failure = || Failure::new(impp_model::Side::Far, impp_model::Cause::NotFound);
+        let overdue = |table: &mut SentTable| {
+            table.insert(a.as_str(), "1", "x.example".into(), Some(name), settle_channel().0, now);
+            table.expired(now);
+        };
+        let refused = |table: &mut SentTable| {
+            let repeated = table.repeat(name, settle_channel().0, now);
+            matches!(repeated, Repeated::Refused(_, failure) if failure.cause == impp_model::Cause::NotFound)
+        };
+        // The error comes behind the proof.
+        overdue(&mut table);
+        let (_, sent) = table.remove_by_id(&a, "1", |_| true).unwrap();
+        table.proven_late(sent);
+        assert!(!table.error_of_late(&a, "1", |domain| domain == "y.example", failure), "of another server");
+        assert!(table.error_of_late(&a, "1", |domain| domain == "x.example", failure));
+        assert!(refused(&mut table));
+        assert!(!table.error_of_late(&a, "1", |_| true, failure), "the hub has heard");
+        // It comes in place of the proof.
+        overdue(&mut table);
+        let (_, sent) = table.remove_by_id(&a, "1", |_| true).unwrap();
+        table.refused_late(sent, failure());
+        assert!(refused(&mut table));
+        assert_eq!((table.late.len(), table.late_by_key.len()), (0, 0));
     }
 
     #[test]
@@ -278,6 +365,13 @@ mod tests {
         table.expired(now);
         assert!(table.drain().iter().all(|sent| sent.settle.is_none()));
         assert!(matches!(table.repeat(name, settle_channel().0, now), Repeated::Unknown(_)));
+        // Or what another link has, that may be resumed or not.
+        table.insert("a", "1", "x.example".into(), Some(name), settle_channel().0, now);
+        table.insert("b", "1", "x.example".into(), Some((TraceId(8), 0)), settle_channel().0, now + GRAIN * 2);
+        table.expired(now);
+        table.forget_overdue();
+        assert!(matches!(table.repeat(name, settle_channel().0, now), Repeated::Unknown(_)));
+        assert_eq!((table.len(), table.is_awaited()), (1, true));
     }
 
     #[test]
@@ -289,7 +383,7 @@ mod tests {
             let token = table.insert("a", "1", "x.example".into(), Some(name), settle_channel().0, now);
             table.expired(now);
             let sent = table.remove(token).unwrap();
-            table.proven_late(&sent);
+            table.proven_late(sent);
         }
         assert_eq!((table.late.len(), table.late_order.len()), (MAX_UNPROVEN, MAX_UNPROVEN));
         assert!(matches!(table.repeat((TraceId(0), 0), settle_channel().0, now), Repeated::Unknown(_)));

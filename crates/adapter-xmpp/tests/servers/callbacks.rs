@@ -202,6 +202,35 @@ async fn xep0198_s5_what_a_broken_stream_left_and_nothing_names_is_flagged_over_
     }
 }
 
+// checks: SMG-002
+#[tokio::test]
+async fn xep0198_s5_a_peer_that_begins_anew_while_its_stream_seems_to_live_may_repeat_until_it_resumes() {
+    let names = Arc::<Names>::default();
+    let mut b = gateway(&names).await;
+    let home = server_of(A, &names).await;
+    let message = format!("<message from='romeo@{A}/x' to='juliet@{B}'><body>hello</body></message>");
+    let (mut first, _) = proven(b.plain, &home).await;
+    let name = session(&mut first).await;
+    first.say(&message).await;
+    let came = b.received().await;
+    assert!(!came.provenance.may_repeat);
+    let (mut second, _) = proven(b.plain, &home).await;
+    second.say(&message).await;
+    assert!(b.received().await.provenance.may_repeat, "as after a cut that only the peer has noticed");
+    let (mut third, _) = proven(b.plain, &home).await;
+    third.say(&format!("<resume xmlns='urn:xmpp:sm:3' previd='{name}' h='0'/>")).await;
+    assert!(third.hears("<resumed ").await, "{}", third.heard);
+    assert!(first.hears("<conflict").await, "{}", first.heard);
+    drop(first);
+    // The first is the one that came, by its number.
+    third.say(&message).await;
+    for _ in 0..20 {
+        third.say(&message).await;
+        assert!(!b.received().await.provenance.may_repeat, "nor when the old connection has ended");
+    }
+    drop(came.settle);
+}
+
 /// Asks until the gateway has acknowledged `count` of its stanzas.
 async fn acknowledged(stream: &mut Raw, count: usize) {
     let acknowledgement = format!("<a xmlns='urn:xmpp:sm:3' h='{count}'/>");

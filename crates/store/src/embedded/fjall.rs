@@ -328,7 +328,8 @@ impl Store for FjallStore {
     }
 
     fn refuses(&self) -> Option<StoreError> {
-        self.shared.failure().or_else(|| self.shared.shortage())
+        let busy = || self.shared.queue.is_full().then_some(StoreError::Busy);
+        self.shared.failure().or_else(|| self.shared.shortage()).or_else(busy)
     }
 
     fn position(&self, shard: Shard) -> (Fence, Version) {

@@ -60,7 +60,7 @@ pub(super) async fn accept(listen: ListenAddr, listener: TcpListener, arrivals: 
     }
 }
 
-/// What came over a managed stream that broke, and may come again over another.
+/// What came over a managed stream that broke, or seems to live on, and may come again over another.
 #[derive(Debug, Clone)]
 pub(super) struct Tail {
     /// The session that the peer may resume instead.
@@ -104,8 +104,9 @@ impl Core {
     }
 
     /// The peer has proven that it may send stanzas of the pair over the stream.
-    pub(super) fn way_in(&mut self, id: ConnectionId, pair: &Pair, by: Proof) {
+    pub(super) fn way_in(&mut self, id: ConnectionId, pair: &Pair, by: Proof, now: Instant) {
         let Some(domain) = to_domain(&pair.from) else { return };
+        self.tail_of_living(id, pair, now);
         let provenance = Arc::new(Provenance {
             may_repeat: false,
             adapter: self.hub.instance().clone(),
@@ -269,12 +270,34 @@ impl Core {
     /// What the peer has not heard of may come again over another stream, until it resumes the session, if there is one.
     pub(super) fn tail_left(&mut self, id: ConnectionId, session: Option<&str>, now: Instant) {
         let Some(stream) = self.streams.get(&id).filter(|stream| stream.has_spoken) else { return };
-        if self.tails.len() + stream.inbound.len() > MAX_TAILS {
+        let pairs: Vec<_> = stream.inbound.keys().cloned().collect();
+        pairs.into_iter().for_each(|pair| self.tail_of(pair, session, now));
+    }
+
+    fn tail_of(&mut self, pair: Pair, session: Option<&str>, now: Instant) {
+        if self.tails.len() >= MAX_TAILS && !self.tails.contains_key(&pair) {
             self.tails.retain(|_, tail| now < tail.until);
+            if self.tails.len() >= MAX_TAILS {
+                return;
+            }
         }
         let tail = Tail { session: session.map(str::to_owned), until: now + COMES_AGAIN };
-        let room = MAX_TAILS.saturating_sub(self.tails.len());
-        self.tails.extend(stream.inbound.keys().take(room).map(|pair| (pair.clone(), tail.clone())));
+        let before = self.tails.insert(pair.clone(), tail);
+        // Two sessions left one: that one of them is resumed says nothing of the other's.
+        if before.is_some_and(|before| now < before.until && before.session.as_deref() != session)
+            && let Some(tail) = self.tails.get_mut(&pair)
+        {
+            tail.session = None;
+        }
+    }
+
+    /// A peer that proves a pair anew may know that the stream before is broken while its end is not heard of here.
+    fn tail_of_living(&mut self, id: ConnectionId, pair: &Pair, now: Instant) {
+        let others = self.streams.iter().filter(|(other, stream)| {
+            **other != id && stream.was_managed && stream.has_spoken && stream.inbound.contains_key(pair)
+        });
+        let sessions: Vec<_> = others.map(|(_, stream)| stream.session_name().map(str::to_owned)).collect();
+        sessions.iter().for_each(|session| self.tail_of(pair.clone(), session.as_deref(), now));
     }
 
     /// The session goes on: what comes again has its number.

@@ -295,12 +295,21 @@ impl Core {
 
     /// The stream may carry the pair.
     pub(super) fn way_found(&mut self, id: ConnectionId, pair: &Pair, now: Instant) {
+        self.open_way(id, pair, false, now);
+    }
+
+    /// The same; `resumed` if what was sent before is written again over it.
+    fn open_way(&mut self, id: ConnectionId, pair: &Pair, resumed: bool, now: Instant) {
         let Some(stream) = self.streams.get(&id).filter(|stream| !self.is_undecided(stream)) else { return };
         let is_managed = stream.is_managed();
         let Some(route) = self.routes.get_mut(pair) else { return };
         route.await_resumption(now);
         if route.awaits.is_some() || matches!(route.way, Way::Open(open) if open != id) {
             return;
+        }
+        if !resumed && !route.is_over(id) {
+            // Its session may be resumed in minutes or never: a repeat must not wait for that while there is a way.
+            route.outbound.forget_overdue();
         }
         route.way = Way::Open(id);
         (route.barred, route.missed_until) = (None, None);
@@ -355,7 +364,7 @@ impl Core {
             if route.is_over(id) {
                 route.outbound.link_lost();
             }
-            self.way_found(id, &pair, now);
+            self.open_way(id, &pair, session.is_some(), now);
         }
     }
 

@@ -38,7 +38,7 @@ pub(super) struct Stream {
     /// A stanza has come.
     pub(super) has_spoken: bool,
     /// Stanzas are acknowledged.
-    was_managed: bool,
+    pub(super) was_managed: bool,
     /// Octets came that are dealt with, and the peer is not read from.
     is_held: bool,
     /// Why the stream failed, for those who wait for it.
@@ -162,6 +162,15 @@ impl Stream {
             Machine::Calling(_) | Machine::Called => false,
             Machine::In(stream) => stream.is_managed(),
             Machine::Out(stream) => stream.is_managed(),
+        }
+    }
+
+    /// By which name the peer may resume it elsewhere, if it may.
+    pub(super) fn session_name(&self) -> Option<&str> {
+        match &self.machine {
+            Machine::Calling(_) | Machine::Called => None,
+            Machine::In(stream) => stream.session_name(),
+            Machine::Out(stream) => stream.session_name(),
         }
     }
 
@@ -314,13 +323,14 @@ impl Core {
             Output::Excess { element, number } => self.handle_excess(id, &element, number, now),
             Output::Managed { is_resumable } => {
                 tracing::debug!(stream = id, is_resumable, "stanzas are acknowledged");
-                if let Some(stream) = self.streams.get_mut(&id) {
-                    stream.was_managed = true;
-                }
+                self.note_managed(id);
                 self.became_managed(id, now);
             }
             Output::Resume { id: session } => self.resume(id, &session, now),
-            Output::Resumed { id: session } => self.resumed(id, &session, now),
+            Output::Resumed { id: session } => {
+                self.note_managed(id);
+                self.resumed(id, &session, now);
+            }
             Output::Settle => self.hub.commit(),
             Output::Acked(token) => self.acked(token, true),
             Output::Lost(token) => self.acked(token, false),
@@ -331,6 +341,10 @@ impl Core {
                 }
             }
         }
+    }
+
+    fn note_managed(&mut self, id: ConnectionId) {
+        self.streams.get_mut(&id).into_iter().for_each(|stream| stream.was_managed = true);
     }
 
     /// Asks the name system whether it vouches for the certificate of a peer that says to be a server of `domain`;
@@ -386,7 +400,7 @@ impl Core {
         }
         match flow {
             Flow::Sending => self.way_found(id, pair, now),
-            Flow::Receiving => self.way_in(id, pair, by),
+            Flow::Receiving => self.way_in(id, pair, by, now),
         }
     }
 
@@ -422,7 +436,8 @@ impl Core {
             Machine::In(machine) => machine.take_session(now),
             Machine::Out(machine) => machine.take_session(now),
         };
-        let broke = stream.was_managed && stream.fault.is_some();
+        // One whose session was taken is known for broken already.
+        let broke = stream.was_managed && stream.fault.is_some() && !self.broken.contains_key(&id);
         match &session {
             Some(session) => self.broke(id, session, now),
             None if broke => self.tail_left(id, None, now),
