@@ -221,7 +221,8 @@ impl Core {
         self.storage.ledger.store().failure()
     }
 
-    /// Why nothing new can be stored at present: the store has failed, its disk is down to the reserve, or the ledger is full.
+    /// Why nothing new can be stored at present: the store has failed, its disk is down to the reserve,
+    /// more waits for it than may, or the ledger is full.
     pub fn store_refusal(&self) -> Option<LedgerError> {
         self.storage.ledger.refuses()
     }

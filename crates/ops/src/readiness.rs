@@ -9,7 +9,7 @@ use store::LedgerError;
 /// How it calls a ledger that takes nothing new.
 const FULL: &str = "the ledger, which is full: see gateway.limits";
 /// How it calls a store that can't be written to.
-const STORE: &str = "the store, which cannot write: its disk is full or broken";
+const STORE: &str = "the store, which cannot write: its disk is full, broken or too slow";
 
 /// What has still to happen before the gateway is ready. Cheap to clone.
 #[derive(Debug, Clone, Default)]
