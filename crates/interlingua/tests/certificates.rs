@@ -30,8 +30,11 @@ fn certificates_that_end_soon_or_have_ended_are_told_in_the_log_and_counted() {
         ["soon", "over", "good"].map(certificate).join(", ")
     );
     let mut gateway = Gateway::start_in(folder, &config);
-    gateway.until("ready");
-    gateway.until("this certificate has expired: peers refuse it");
+    for told in ["ready", "this certificate has expired: peers refuse it"] {
+        if !gateway.seen.iter().any(|entry| text(entry, "message") == told) {
+            gateway.until(told);
+        }
+    }
     let told = |message: &str| {
         let found = gateway.seen.iter().filter(|entry| text(entry, "message").starts_with(message));
         found.map(|entry| (text(entry, "level"), text(entry, "names"), entry["days"].as_u64())).collect::<Vec<_>>()
