@@ -112,7 +112,9 @@ fn rfc7622_s3_2_domains_are_canonical() {
 fn rfc7622_s3_2_what_is_canonical_already_is_judged_as_what_is_not() {
     let (label, name) = ("a".repeat(63), format!("{}a", "a.".repeat(512)));
     let texts = "a a.b a-b.c1 a.1 1.2.3.4 a. .a . a..b -a.b a-.b a.b- a.-b ab--c.d a.xn--a a--b.c a_b.c a---b.c ----";
-    for text in texts.split_whitespace().chain([label.as_str(), &format!("{label}a.b"), &name, &name[..1023]]) {
+    for text in
+        texts.split_whitespace().chain([label.as_str(), &format!("{label}a.b"), &name, name.get(..1023).unwrap()])
+    {
         assert_eq!(Jid::parse(text), Jid::parse(&text.to_ascii_uppercase()), "{text}");
     }
 }
