@@ -103,6 +103,17 @@ class Wire:
         rules = run("ip", "netns", "exec", NAMES["a"], "nft", "list", "ruleset").decode().split()
         return sum(int(rules[at + 1]) for at, word in enumerate(rules) if word == "packets")
 
+    def trouble(self, seconds):
+        """A tenth of the packets is lost for so long, then all, then a tenth again; how many were lost each time."""
+        lost = []
+        time.sleep(seconds)
+        for happens in (lambda: self.lose(10), self.cut, lambda: self.lose(10)):
+            happens()
+            time.sleep(seconds)
+            lost.append(self.dropped())
+        self.heal()
+        return lost
+
 
 class Relay:
     """Carries TCP connections from one address to another, each octet so much later; `sever` resets them all."""

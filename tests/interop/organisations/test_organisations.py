@@ -201,13 +201,7 @@ def test_loss_and_a_partition_deliver_or_tell(pair, cable, request, capsys):
     lost = []
 
     def trouble():
-        share = MESSAGES / RATE / 5
-        time.sleep(share)
-        for happens in (lambda: cable.lose(10), cable.cut, lambda: cable.lose(10)):
-            happens()
-            time.sleep(share)
-            lost.append(cable.dropped())
-        cable.heal()
+        lost.extend(cable.trouble(MESSAGES / RATE / 5))
 
     flow(pair, trouble)
     delivered = judge(pair, f"loss and partition ({lost} packets lost), {request.node.callspec.id}", capsys)

@@ -61,13 +61,7 @@ def test_loss_and_a_partition_deliver_or_tell(gw, wire, server, capsys):
     lost = []
 
     def trouble():
-        share = MESSAGES / RATE / 5
-        time.sleep(share)
-        for happens in (lambda: wire.lose(10), wire.cut, lambda: wire.lose(10)):
-            happens()
-            time.sleep(share)
-            lost.append(wire.dropped())
-        wire.heal()
+        lost.extend(wire.trouble(MESSAGES / RATE / 5))
 
     user, carol = XmppUser(SERVERS[server]), SocketUser("carol@native.test", TOKENS["carol"], NATIVE)
 

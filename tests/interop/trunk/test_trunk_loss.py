@@ -32,13 +32,7 @@ def test_loss_and_a_partition_deliver_or_tell(gw, mode, place, sip, capsys):
     lost = []
 
     def trouble():
-        share = MESSAGES / RATE / 5
-        time.sleep(share)
-        for happens in (lambda: place.lose(10), place.cut, lambda: place.lose(10)):
-            happens()
-            time.sleep(share)
-            lost.append(place.dropped())
-        place.heal()
+        lost.extend(place.trouble(MESSAGES / RATE / 5))
 
     carol, calls = SocketUser("carol@native.test", TOKENS["carol"], NATIVE), []
     worker = threading.Thread(target=trouble)
