@@ -11,11 +11,16 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
+use hyper_util::service::TowerToHyperService;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
+use std::future::pending;
 use std::sync::Arc;
+use std::time::Duration;
 use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
 
 /// The largest transaction: a hundred events of 64 KiB, as many signals, and what JSON adds.
 const MAX_TRANSACTION: usize = 16 * 1024 * 1024;
@@ -25,6 +30,12 @@ const MAX_DONE: usize = 64;
 
 /// The key of the record of what was taken.
 const KEY: &[u8] = b"t";
+
+/// One homeserver sends one transaction at a time and asks for a few users beside; a flood must not take the descriptors that peers need.
+const MAX_CONNECTIONS: usize = 64;
+
+/// Keeps a shortage of descriptors from becoming a busy loop.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The longest id of a transaction.
 const MAX_ID: usize = 255;
@@ -49,7 +60,7 @@ impl Done {
     }
 }
 
-/// Serves the homeserver; returns only if the listener can't be served.
+/// Serves the homeserver; does not return.
 pub(crate) async fn serve(shared: Arc<Shared>, listener: TcpListener) {
     let protected = Router::new()
         .route("/_matrix/app/v1/transactions/{id}", put(transaction))
@@ -60,8 +71,22 @@ pub(crate) async fn serve(shared: Arc<Shared>, listener: TcpListener) {
         .layer(DefaultBodyLimit::max(MAX_TRANSACTION))
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), authorized))
         .with_state(shared);
-    if let Err(error) = axum::serve(listener, protected).await {
-        tracing::error!(%error, "the application service can't be served");
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    // The semaphore is never closed.
+    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let calls = TowerToHyperService::new(protected.clone());
+                tokio::spawn(async move {
+                    transport::http::serve_connection(stream, calls, pending(), Duration::ZERO).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
     }
 }
 

@@ -14,6 +14,8 @@ use homeserver::{HS_TOKEN, Homeserver, alice, ghost_id, user_id};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -158,6 +160,31 @@ async fn only_the_homeserver_may_hand_in_a_transaction_and_each_is_taken_once() 
     assert_eq!(lab.put("y", Some(HS_TOKEN), &event("three")).await, 200);
     assert_eq!(lab.message().await.message.content.as_text(), Some("two"));
     assert_eq!(lab.message().await.message.content.as_text(), Some("three"));
+}
+
+/// What begins a request and does not end it holds one of a bounded number of places, and the homeserver is served when they are given back.
+#[tokio::test]
+async fn idle_connections_are_bounded_and_the_homeserver_is_served_after_them() {
+    let lab = lab().await;
+    let at = lab.at.strip_prefix("http://").unwrap();
+    let mut idle = Vec::new();
+    for _ in 0..64 {
+        let mut stream = TcpStream::connect(at).await.unwrap();
+        stream.write_all(b"PUT /_matrix/app/v1/transactions/1 HTTP/1.1\r\nX-").await.unwrap();
+        idle.push(stream);
+    }
+    let mut late = TcpStream::connect(at).await.unwrap();
+    late.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    // One that has a place is served meanwhile, and only a place given back serves the late one.
+    let mut first = idle.remove(0);
+    first.write_all(b": y\r\nHost: x\r\n\r\n").await.unwrap();
+    let mut start = [0; 12];
+    first.read_exact(&mut start).await.unwrap();
+    assert_eq!(&start, b"HTTP/1.1 401");
+    assert_eq!(late.try_read(&mut start).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    drop(first);
+    late.read_exact(&mut start).await.unwrap();
+    assert_eq!(&start, b"HTTP/1.1 401");
 }
 
 #[tokio::test]

@@ -1,13 +1,7 @@
 //! From a listener to calls: connections bounded in number and in the time that a request may take to arrive.
 
 use crate::auth::Origin;
-use axum::body::Body;
-use axum::http::Request;
 use axum::{Extension, Router};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::Service;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::future::Future;
 use std::io;
@@ -91,23 +85,7 @@ where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let calls = TowerToHyperService::new(router);
-    let calls = hyper::service::service_fn(move |request: Request<Incoming>| calls.call(request.map(Body::new)));
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .max_headers(MAX_HEADERS)
-        .serve_connection(TokioIo::new(stream), calls);
-    tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = &mut connection => ended,
-        () = stopped(&mut stops) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "connection ended");
-    }
+    transport::http::serve_connection(stream, calls, async move { stopped(&mut stops).await }, DRAIN).await;
 }
 
 /// Returns when the service stops.
@@ -118,12 +96,6 @@ async fn stopped(stops: &mut watch::Receiver<bool>) {
 
 /// A console, a few scrapers and some commands; a flood must not take the descriptors that peers need.
 const MAX_CONNECTIONS: usize = 256;
-
-/// A request's head fits into one packet; who takes longer holds the connection on purpose. Idle ones end with it.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Browsers send about fifteen.
-const MAX_HEADERS: usize = 64;
 
 /// Between two tries after accepting failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

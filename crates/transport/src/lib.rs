@@ -5,6 +5,8 @@ pub mod acme; // RFC 8555, RFC 8737
 mod alarm;
 pub mod dane; // RFC 7673, RFC 7671
 mod dns;
+#[cfg(feature = "http")]
+pub mod http; // RFC 9112
 mod listen;
 mod socket;
 pub mod tls; // RFC 8446, RFC 6125, RFC 5922

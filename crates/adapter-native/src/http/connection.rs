@@ -6,18 +6,15 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
 use hyper::service::Service;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{self, AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::{sleep, timeout};
+use transport::http::STALL;
 
 /// A connection's place among all; kept by the connection and by what it was upgraded to.
 #[derive(Clone)]
@@ -83,98 +80,9 @@ where
         request.extensions_mut().insert(place.clone());
         calls.call(request.map(Body::new))
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .max_headers(MAX_HEADERS)
-        .max_buf_size(MAX_HEADER_OCTETS)
-        .half_close(false)
-        .serve_connection(TokioIo::new(Impatient::new(stream)), calls)
-        .with_upgrades();
-    tokio::pin!(connection);
-    let ended = tokio::select! {
-        biased;
-        ended = &mut connection => ended,
-        () = shutdown.requested() => {
-            connection.as_mut().graceful_shutdown();
-            timeout(DRAIN, connection).await.unwrap_or(Ok(()))
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "connection ended");
-    }
+    let stop = async move { shutdown.requested().await };
+    transport::http::serve_connection(stream, calls, stop, DRAIN).await;
 }
-
-/// A stream that fails when what was written can't leave for [`STALL`].
-struct Impatient<T> {
-    inner: T,
-    stalled: Option<Pin<Box<Sleep>>>,
-}
-
-impl<T> Impatient<T> {
-    fn new(inner: T) -> Self {
-        Self { inner, stalled: None }
-    }
-
-    /// Passes on the result of a write, or fails when there has been none for too long.
-    fn judge<R>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
-        if written.is_ready() {
-            self.stalled = None;
-            return written;
-        }
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(STALL)));
-        ready!(stalled.as_mut().poll(cx));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-    }
-}
-
-impl<T: AsyncRead + Unpin> AsyncRead for Impatient<T> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, buf)
-    }
-}
-
-impl<T: AsyncWrite + Unpin> AsyncWrite for Impatient<T> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.inner).poll_write(cx, buf);
-        self.judge(cx, written)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[std::io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
-        self.judge(cx, written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.inner).poll_flush(cx);
-        self.judge(cx, flushed)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let closed = Pin::new(&mut self.inner).poll_shutdown(cx);
-        self.judge(cx, closed)
-    }
-}
-
-/// How long a connection may take over the head of a request, and idle between two of them.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// More than any client or proxy adds.
-const MAX_HEADERS: usize = 64;
-
-/// Room for a long token and cookies of a proxy; also the unit in which bodies are read.
-const MAX_HEADER_OCTETS: usize = 16 * 1024;
-
-/// How long a client may leave unread what was written: longer than a phone takes to change networks.
-pub(super) const STALL: Duration = Duration::from_secs(30);
 
 /// How long open calls have to end at shutdown: beyond the default hold of a message.
 pub(super) const DRAIN: Duration = Duration::from_secs(5);

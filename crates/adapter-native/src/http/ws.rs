@@ -2,7 +2,7 @@
 
 use super::App;
 use super::auth::{Caller, CallingDevice};
-use super::connection::{DRAIN, Place, STALL};
+use super::connection::{DRAIN, Place};
 use super::messages::{self, Answer};
 use super::presence;
 use super::refusal::Refusal;
@@ -26,6 +26,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+use transport::http::STALL;
 
 /// Opens a WebSocket of sub-protocol `interlingua.v1` for one device.
 ///

@@ -9,6 +9,7 @@ use impp_model::{Operation, Outcome};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::watch;
 use tokio::time::Instant;
+use transport::http::HEADER_TIMEOUT;
 
 /// A hub that knows nothing.
 struct Silent;
