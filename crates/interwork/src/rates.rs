@@ -29,8 +29,11 @@ pub(crate) struct Rates {
     sources: Option<Meter<Address>>,
     domains: Option<Meter<Domain>>,
     /// What the rules were, if one has a rate, and what came by each that has.
-    rules: Vec<(Rule, Option<Meter<(Domain, Domain)>>)>,
+    rules: Vec<(Rule, Option<Meter<Pair>>)>,
 }
+
+/// Source and destination.
+type Pair = (Domain, Domain);
 
 /// So many seconds' worth may come at once: people write in spurts.
 const BURST: u32 = 2;
