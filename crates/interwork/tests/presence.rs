@@ -177,7 +177,7 @@ async fn rfc8048_s5_2_a_standing_watcher_hears_of_each_device_and_of_the_end() {
 }
 
 // checks: PRS-031, PRS-032, PRS-047, PRS-056
-// checks: PR-01, PR-08, REQ-5.1.11
+// checks: PR-01, PR-08, REQ-5.1.11, AMB-15
 #[tokio::test(start_paused = true)]
 async fn rfc8048_s5_3_a_watcher_for_a_time_gets_whole_documents() {
     let hub = fresh();
@@ -390,7 +390,7 @@ async fn an_expiry_needs_no_room_on_the_disk() {
     assert!(told.iter().any(|told| told.starts_with("pause ")), "{told:?}");
 }
 
-// checks: PRS-055
+// checks: PRS-055, INV-04
 #[tokio::test(start_paused = true)]
 async fn rfc6121_s4_6_directed_presence_is_kept_for_a_later_subscription() {
     let hub = fresh();

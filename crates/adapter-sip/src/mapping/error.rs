@@ -182,7 +182,7 @@ mod tests {
         assert!([404, 480, 486, 501, 502, 603].iter().all(|status| !uncertain(*status, None)), "these are final");
     }
 
-    // checks: SIP-042, ERR-004, ERR-011
+    // checks: SIP-042, ERR-004, ERR-011, AMB-11, AMB-12
     #[test]
     fn no_cause_gives_a_status_that_cannot_be_sent() {
         for cause in Cause::ALL {
@@ -195,7 +195,7 @@ mod tests {
         }
     }
 
-    // checks: SIP-042, ERR-004
+    // checks: SIP-042, ERR-004, AMB-11, AMB-12
     #[test]
     fn a_sip_status_comes_back_as_it_was_where_it_may() {
         let through = |status| to_sip_status(&from_sip_status(status, "x", None, None).unwrap(), false);
