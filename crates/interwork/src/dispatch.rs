@@ -6,6 +6,7 @@ use crate::journal::Ahead;
 use crate::order::Turn;
 use crate::retry::is_retryable;
 use crate::routing::{Choice, Decision, carries};
+use crate::spool::hop_backlog;
 use crate::waiting::{Owner, Waiting};
 use adapter_api::{Delivery, Full, Hop, InstanceName, Settle};
 use impp_model::{Cause, Failure, Kind, Side};
@@ -64,6 +65,10 @@ impl Core {
             self.counters.queue_full();
             let failure = Failure::new(Side::Ours, Cause::Overload).with_text("nothing can be stored at present");
             return self.refuse(waiting, failure);
+        }
+        if journalled && self.storage.ledger.refuses_for(&hop).is_some() {
+            self.counters.queue_full();
+            return self.refuse(waiting, hop_backlog());
         }
         if from_sender && self.order.enter(pair, waiting.trace, spooled) == Turn::Behind {
             return self.follow(waiting, pair, hop);
