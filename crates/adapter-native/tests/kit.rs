@@ -62,7 +62,8 @@ impl Users {
                     Manner::After(time) if is_message => tokio::time::sleep(time).await,
                     Manner::Silent if is_message => continue,
                     Manner::Vanish if is_message => break,
-                    Manner::Confirm | Manner::After(_) | Manner::Silent | Manner::Vanish | Manner::Refuse(_) => {}
+                    Manner::Confirm | Manner::After(_) | Manner::Silent => {}
+                    Manner::Vanish | Manner::Refuse(_) | Manner::Cut => {}
                 }
                 if client.ack(&device, received.id).await.is_err() {
                     break;

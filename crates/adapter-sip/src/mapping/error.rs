@@ -33,7 +33,8 @@ fn cause_status(cause: Cause, full: bool) -> u16 {
         Cause::NotImplemented => by_device(405, 501),
         Cause::Forbidden => by_device(403, 603),
         Cause::Gone => 410,
-        Cause::InternalError | Cause::ResourceConstraint => 500,
+        // Other addressees can be written to: 503 would keep this peer from all of them.
+        Cause::InternalError | Cause::ResourceConstraint | Cause::HopBacklog => 500,
         Cause::NotFound => by_device(404, 604),
         Cause::NotAcceptable => by_device(406, 606),
         Cause::NotAllowed

@@ -246,7 +246,7 @@ impl Shared {
         });
         let manner = *self.manner.lock().unwrap();
         let status = match manner {
-            Manner::Confirm => 200,
+            Manner::Confirm | Manner::Cut => 200,
             Manner::After(time) => {
                 tokio::time::sleep(time).await;
                 200
