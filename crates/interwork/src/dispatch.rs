@@ -40,7 +40,7 @@ impl Core {
         if let Some(failure) = self.unfit(choice.index, &waiting.operation) {
             return self.refuse(waiting, failure);
         }
-        let way = match self.way_on(&waiting.operation, &choice.hop) {
+        let way = match self.way_on(&waiting.operation, choice) {
             Ok(hop) => Choice { hop, ..choice.clone() },
             Err(failure) => return self.refuse(waiting, failure),
         };
@@ -104,8 +104,10 @@ impl Core {
             self.young.add(since + self.config.delivery.write_ahead_after, token, trace);
         }
         let settle = Settle::new(me, token);
+        let proven_only = self.proves_peers(choice.index) && self.wants_proof(&operation);
         let operation = self.named_for_its_network(operation);
-        let delivery = Delivery { trace, operation, repeat, edition, hop: choice.hop.clone(), deadline, settle };
+        let hop = choice.hop.clone();
+        let delivery = Delivery { trace, operation, repeat, edition, proven_only, hop, deadline, settle };
         if let Err(Full(delivery)) = adapter.deliver(delivery) {
             self.counters.queue_full();
             delivery.settle(Failure::new(Side::Ours, Cause::Overload));

@@ -44,6 +44,7 @@ pub(crate) fn capabilities(fault: Option<&str>) -> Capabilities {
         protocol: "pipe".into(),
         srv_label: None,
         standing_link: true,
+        proves_peers: false,
         transports: Vec::new(),
         kinds: vec![Kind::Message, Kind::Subscribe, Kind::Notify, Kind::Authorize],
         sends_as: SendsAs::Anyone,

@@ -210,6 +210,7 @@ impl Federation {
             operation: Arc::new(operation),
             repeat: false,
             edition: 0,
+            proven_only: false,
             hop: Arc::new(hop(NEAR, self.near.unwrap())),
             deadline: Instant::now() + crate::kit::PATIENCE,
             settle,
