@@ -119,7 +119,7 @@ impl Core {
         let after_crash = AfterCrash::new(storage.ledger.begin(time), now);
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
-            rates: ArcSwap::from_pointee(Rates::new(config.rules.rates)),
+            rates: ArcSwap::from_pointee(Rates::new(config.rules.rates, &config.rules.policy.rules)),
             rules: ArcSwap::from_pointee(config.rules.clone()),
             config,
             adapters: instances.into_iter().map(|instance| instance.adapter).collect(),
@@ -322,7 +322,7 @@ impl Core {
             // It answers a subscription of ours, one at a time: refused, it would leave the watcher with an older state.
             return Ok(());
         }
-        self.rates.load().count(operation, now())
+        self.rates.load().count(operation, book.policy.rated(operation), now())
     }
 
     /// Refuses what was admitted.

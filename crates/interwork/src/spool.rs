@@ -267,6 +267,9 @@ impl Core {
             return failure;
         }
         self.counters.queue_full();
+        if matches!(error, LedgerError::HopFull { .. }) {
+            return hop_backlog();
+        }
         Failure::new(Side::Ours, Cause::Overload).with_text("no room to store the message")
     }
 
@@ -560,6 +563,11 @@ fn origin(operation: &Operation) -> Origin {
     } else {
         Origin::Warning
     }
+}
+
+/// What a sender hears whose message would have to wait for a hop that has its share of the ledger.
+pub(crate) fn hop_backlog() -> Failure {
+    Failure::new(Side::Ours, Cause::HopBacklog).with_text("too much waits for the next hop")
 }
 
 /// Whether an operation is not to be kept on its way (XEP-0334 §4.3).
