@@ -132,7 +132,7 @@ async fn a_late_error_about_what_was_spooled_is_told_after_a_restart() {
     let stored = world.core.trace(&trace).unwrap();
     assert_eq!(world.core.trace("m1").map(|found| found.id), Some(stored.id), "by the id its sender gave it");
     let events: Vec<_> = stored.events.iter().map(|event| &*event.what).collect();
-    assert_eq!(events, ["routed", "spooled", "routed", "delivered", "reversed"], "of both lives");
+    assert_eq!(events, ["routed", "tried", "spooled", "routed", "delivered", "reversed"], "of both lives");
     assert_eq!(stored.outcome, Some(DELIVERED));
     running.abort();
 }
