@@ -17,11 +17,11 @@ use store::Pair;
 impl Core {
     pub(crate) fn dispatch(&self, waiting: Waiting, decision: &Arc<Decision>) {
         let about_another = waiting.owner.is_gateway();
-        let decided = || Some(decision.clone()).filter(|_| !about_another);
+        let decided = Some(decision).filter(|_| !about_another);
         let choice = match &decision.result {
             Ok(choice) => choice,
             Err(failure) => {
-                self.traces.update(waiting.trace, |record| record.decision = decided().or(record.decision.take()));
+                self.traces.update(waiting.trace, |record| record.decide(decided));
                 let failure = failure.clone();
                 return if is_retryable(&failure) {
                     self.keep(waiting, failure)
@@ -31,8 +31,8 @@ impl Core {
             }
         };
         self.traces.update(waiting.trace, |record| {
-            record.decision = decided().or(record.decision.take());
-            record.note(if about_another { "telling" } else { "routed" }, choice.adapter.as_str().to_owned());
+            record.decide(decided);
+            record.note_instance(if about_another { "telling" } else { "routed" }, &choice.adapter);
         });
         if !self.candidates.get(choice.index).is_some_and(|c| carries(c, waiting.operation.kind())) {
             return self.refuse(waiting, Failure::new(Side::Ours, Cause::NotImplemented));

@@ -256,7 +256,7 @@ impl Ledger {
         if let Some(key) = key {
             let mut window = self.window.lock();
             let until = window.until(now);
-            window.done(key, end, until);
+            window.done(key, &end, until);
         }
     }
 
@@ -264,7 +264,7 @@ impl Ledger {
     /// by which that side knows it.
     pub fn remember(&self, key: OnceKey, recall: Recall, now: Timestamp) {
         let until = self.window.lock().until(now);
-        self.recalls.lock().insert(key, recall, until, None);
+        self.recalls.lock().insert(key, &recall, until, None);
     }
 
     /// Takes out what is remembered of a delivered message if it `is_meant`, for a late error about it: there is one at the

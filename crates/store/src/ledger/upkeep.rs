@@ -284,8 +284,8 @@ impl Ledger {
     }
 
     fn sweep(&self, now: Timestamp) {
-        self.recalls.lock().sweep(now, SWEEP);
-        self.window.lock().sweep(now, SWEEP);
+        self.recalls.lock().sweep(now);
+        self.window.lock().sweep(now);
         let mut gone = self.passing.lock().sweep(now, self.limits.window.outcomes, SWEEP);
         gone.sort_by_key(|record| record.shard);
         for same in gone.chunk_by(|a, b| a.shard == b.shard).flat_map(|same| same.chunks(MAX_OPERATIONS)) {
