@@ -166,10 +166,13 @@ class XmppNetwork:
         return True
 
 
-def queued(sock):
+def in_table(name):
+    """The name of a socket as /proc/net/tcp has it."""
+    return f"{socket.inet_aton(name[0])[::-1].hex().upper()}:{name[1]:04X}"
+
+
+def queued(ours, theirs):
     """Octets of a connection over loopback that the kernel holds: what was not sent, and what was not read at the other end."""
-    hexadecimal = lambda name: ":".join((socket.inet_aton(name[0])[::-1].hex().upper(), f"{name[1]:04X}"))
-    ours, theirs = (hexadecimal(name) for name in (sock.getsockname(), sock.getpeername()))
     octets = 0
     with open("/proc/net/tcp") as table:
         for words in map(str.split, table):
@@ -189,6 +192,7 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport):
         self.transport, self.depth, self.stanza, self.ready = transport, 0, None, False
+        self.names = [in_table(transport.get_extra_info(name)) for name in ("sockname", "peername")]
         self.written, self.sent = 0, deque()  # octets, and the latest messages with the place of their ends
         if self.network.mode == "closed":
             transport.abort()
@@ -207,7 +211,7 @@ class Link(asyncio.Protocol):
 
     def unread(self):
         """The messages of which the gateway has not read the last octet."""
-        waiting = self.transport.get_write_buffer_size() + queued(self.transport.get_extra_info("socket"))
+        waiting = self.transport.get_write_buffer_size() + queued(*self.names)
         return [message for end, message in self.sent if end > self.written - waiting]
 
     def data_received(self, data):
