@@ -143,6 +143,11 @@ impl Core {
             Some(Owner::Canary) | None => return,
         };
         let (pair, trace) = (held.pair, held.trace);
+        if let Outcome::Failure(failure) = &outcome
+            && is_retryable(failure)
+        {
+            self.traces.update(trace, |record| record.note("tried", failure.cause.code()));
+        }
         if let Some(journal) = held.journal.take() {
             match self.end_journalled(&ended, near, &journal, outcome.clone()) {
                 Ok(()) => return self.leave(pair, trace),
@@ -166,6 +171,9 @@ impl Core {
             return self.refuse(waiting, failure);
         }
         let pair = Pair::of(&waiting.operation);
+        if matches!(waiting.owner, Owner::Sender(_)) {
+            self.traces.update(waiting.trace, |record| record.note("no way found", failure.cause.code()));
+        }
         self.hold_back(waiting, pair, "".into(), failure, 1);
     }
 
