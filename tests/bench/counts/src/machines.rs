@@ -3,7 +3,7 @@
 use crate::{Thing, kept};
 use bytes::Bytes;
 use impp_resolve::{Name, Options, Protocol, Record, Resolver, Srv, Zone};
-use sip_proto::transaction::{Client, Keys, Reliability, RequestMatch, Server, Timers};
+use sip_proto::transaction::{Client, Keys, Reliability, Repetition, RequestMatch, Server, Timers};
 use std::hint::black_box;
 use std::pin::pin;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub fn server_transaction() -> Thing {
             unreachable!("a new branch")
         };
         kept(server.respond(handle, response.clone(), now));
-        assert!(server.handle_retransmission(&key));
+        assert_eq!(server.handle_retransmission(&key), Repetition::Repeated);
         while let Some(output) = server.poll_output() {
             kept(output);
         }
