@@ -114,6 +114,22 @@ class Wire:
         self.heal()
         return lost
 
+    def partition(self, before, seconds):
+        """All packets are lost after a time, for so long; how many were lost."""
+        time.sleep(before)
+        self.cut()
+        time.sleep(seconds)
+        lost = self.dropped()
+        self.heal()
+        return [lost]
+
+
+def troubles(length):
+    """What happens to a [`Wire`] while messages flow for so long: loss and a partition of a fifth of it; in the long form also a
+    partition that outlasts the patience of both sides: 30 s without an answer close a stream, and Timer F ends a request."""
+    long = {"long partition": lambda wire: wire.partition(length / 4, 40)} if os.environ.get("INTEROP") == "all" else {}
+    return {"loss and partition": lambda wire: wire.trouble(length / 5)} | long
+
 
 class Relay:
     """Carries TCP connections from one address to another, each octet so much later; `sever` resets them all."""

@@ -48,8 +48,8 @@ class Inbox:
 class SipUser:
     """A user registered at Kamailio, or a bare one that sends to `proxy`."""
 
-    def __init__(self, name, proxy=None, register=True):
-        self.ua = SipUA(f"sip:{name}@sip.test", proxy)
+    def __init__(self, name, proxy=None, register=True, domain="sip.test"):
+        self.ua = SipUA(f"sip:{name}@{domain}", proxy)
         self.inbox, self.alive = Inbox(), True
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()

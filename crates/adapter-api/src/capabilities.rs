@@ -15,6 +15,10 @@ pub struct Capabilities {
     pub srv_label: Option<Cow<'static, str>>,
     /// Whether it reaches everybody over links of its own, so that there is nothing to discover in DNS.
     pub standing_link: bool,
+    /// Whether it keeps [`Delivery::proven_only`](crate::Delivery::proven_only), whatever way it takes. What others send
+    /// goes only by ways that begin with TLS where that is wanted.
+    #[serde(default)]
+    pub proves_peers: bool,
     /// What it can send over, best first: discovery looks for these alone. For XMPP TLS means from the first octet on.
     pub transports: Vec<Transport>,
     /// The kinds of operation it carries.

@@ -20,6 +20,9 @@ pub struct Delivery {
     /// Which ids the far side sees: another number after a try that failed for certain, the same in a repeat as in the try
     /// that may have arrived.
     pub edition: u32,
+    /// Whether it may go only to a peer that its certificate proves over TLS, and is refused else. Set for adapters with
+    /// [`proves_peers`](crate::Capabilities::proves_peers) alone.
+    pub proven_only: bool,
     /// Where to.
     pub hop: Arc<Hop>,
     /// When it must be settled.

@@ -26,6 +26,14 @@ async fn each_case_fails_an_adapter_that_is_wrong_in_its_way() {
 }
 
 #[tokio::test]
+async fn word_that_is_owed_without_its_flag_fails() {
+    let kit = Kit::default().patience(Duration::from_millis(600)).only(["owed"]);
+    let report = kit.judge(&mut Pipe::new(Some("owed-unflagged"))).await;
+    let verdict = report.verdict("owed").unwrap();
+    assert!(matches!(verdict, Verdict::Failed { expected, .. } if expected.starts_with("a flag")), "{verdict:?}");
+}
+
+#[tokio::test]
 async fn a_report_says_case_rule_and_expectation_and_survives_json() {
     let kit = Kit::default().patience(Duration::from_millis(600)).only(["delivered", "refused"]);
     let report = kit.judge(&mut Pipe::new(Some("delivered"))).await;

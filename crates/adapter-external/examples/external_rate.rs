@@ -156,6 +156,7 @@ fn delivery(operation: Operation, settle: Settle) -> Delivery {
         operation: Arc::new(operation),
         repeat: false,
         edition: 0,
+        proven_only: false,
         hop: Arc::new(Hop::Link),
         deadline: Instant::now() + Duration::from_secs(60),
         settle,

@@ -364,6 +364,7 @@ impl Far {
             operation: Arc::new(operation),
             repeat: deliver.repeat,
             edition: deliver.edition,
+            proven_only: false,
             hop: Arc::new(hop),
             deadline: Instant::now() + Duration::from_millis(deliver.due.into()),
             settle,

@@ -65,6 +65,7 @@ fn capabilities() -> Capabilities {
         protocol: "line".into(),
         srv_label: None,
         standing_link: true,
+        proves_peers: false,
         transports: Vec::new(),
         kinds: vec![Kind::Message, Kind::Subscribe, Kind::Notify, Kind::Authorize],
         sends_as: SendsAs::Anyone,

@@ -94,6 +94,7 @@ fn capabilities() -> Capabilities {
         protocol: "matrix".into(),
         srv_label: None,
         standing_link: true,
+        proves_peers: false,
         transports: Vec::new(),
         kinds: vec![Kind::Message, Kind::Disposition, Kind::Composing, Kind::Subscribe, Kind::Notify, Kind::Authorize],
         sends_as: SendsAs::Anyone,

@@ -5,15 +5,16 @@ use crate::carry::{self, ghost};
 use crate::mapping::{Member, Seen, notice, read_event};
 use crate::rooms::{Room, Watched};
 use adapter_api::model::{
-    Address, AuthorizeOperation, ComposingOperation, ComposingState, Endpoint, Failure, MaxForwards, MessageOperation,
-    Operation, Outcome, PresenceInfo, PublishOperation, SubscribeOperation, Wish,
+    Address, AuthorizeOperation, ComposingOperation, ComposingState, DateTime, Disposition, DispositionOperation,
+    Endpoint, Failure, MaxForwards, MessageOperation, Operation, Outcome, PresenceInfo, PublishOperation,
+    SubscribeOperation, Wish,
 };
 use adapter_api::{Hub, Settle, Settlement, Token};
 use parking_lot::Mutex;
 use serde_json::Value;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::Notify;
+use std::time::{Duration, SystemTime};
+use tokio::sync::{Notify, oneshot};
 
 /// How long messages of one transaction may take until they are safe; then the homeserver sends it again.
 const SAFE_WITHIN: Duration = Duration::from_secs(30);
@@ -48,8 +49,10 @@ pub(crate) async fn transaction(shared: &Arc<Shared>, hub: &Hub, events: &[Value
             }
             Seen::Unreadable { room, event, failure } => {
                 let known = shared.rooms.lock().get(&room).cloned();
-                if let Some(room) = known {
-                    tell(shared, &room, &event, &failure).await;
+                if let Some(room) = known
+                    && !tell(shared, hub, &room, &event, &failure).await
+                {
+                    return false;
                 }
             }
             Seen::Member { room, sender, who, member } => self::member(shared, hub, &room, &sender, &who, member).await,
@@ -66,21 +69,46 @@ pub(crate) async fn transaction(shared: &Arc<Shared>, hub: &Hub, events: &[Value
         return false;
     }
     for (token, room, event) in said {
-        if let Some(Outcome::Failure(failure)) = told.outcome(token) {
-            tell(shared, &room, &event, &failure).await;
+        if let Some(Outcome::Failure(failure)) = told.outcome(token)
+            && !tell(shared, hub, &room, &event, &failure).await
+        {
+            return false;
         }
     }
     true
 }
 
-/// Tells a user in his room that what he said did not arrive.
-async fn tell(shared: &Shared, room: &Room, event: &str, failure: &Failure) {
-    let Some(ghost) = shared.names.ghost(&room.ghost) else { return };
+/// Tells a user in his room that what he said did not arrive, or has the hub do it once that can be; true when either is safe.
+async fn tell(shared: &Shared, hub: &Hub, room: &Room, event: &str, failure: &Failure) -> bool {
+    let Some(ghost) = shared.names.ghost(&room.ghost) else { return true };
     let (transaction, content) = (format!("notice-{event}"), notice(failure, event));
     let sent = shared.homeserver.send(&ghost, &room.id, &transaction, &content);
-    if !matches!(tokio::time::timeout(CALL, sent).await, Ok(Ok(()))) {
-        tracing::warn!(reason = failure.cause.code(), "a user could not be told that his message failed");
-    }
+    let repeat = match tokio::time::timeout(CALL, sent).await {
+        Ok(Ok(())) => return true,
+        Ok(Err(error)) => error.to_failure().may_have_arrived(),
+        Err(_) => true,
+    };
+    let Some(accepted) = DateTime::from_system_time(SystemTime::now()) else { return true };
+    let word = DispositionOperation {
+        source: Endpoint::bare(room.ghost.clone()),
+        destination: Endpoint::bare(room.user.clone()),
+        max_forwards: MaxForwards::INITIAL,
+        message_id: Some(event.into()),
+        // The homeserver shows one notice for all tries of a transaction.
+        trans_id: transaction.as_str().into(),
+        accepted,
+        disposition: Disposition::Failed(Box::new(failure.clone())),
+        and_earlier: false,
+        return_path: None,
+    };
+    let (done, answered) = oneshot::channel();
+    let told = move |_| {
+        // A receiver that is gone has waited too long.
+        let _ = done.send(());
+    };
+    hub.owe(word, repeat, Box::new(told));
+    // What found no place was counted by the hub as told to nobody: another try of the transaction would change nothing.
+    tokio::time::timeout(CALL, answered).await.is_ok()
 }
 
 /// Somebody came or went.

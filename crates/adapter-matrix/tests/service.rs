@@ -59,6 +59,7 @@ impl Lab {
             operation: Arc::new(operation),
             repeat: false,
             edition,
+            proven_only: false,
             hop: Arc::new(Hop::Link),
             deadline: Instant::now() + PATIENCE,
             settle,

@@ -193,12 +193,13 @@ impl Shared {
 
     fn append(&self, delivery: Delivery, Prepared { user, kind, data, losses }: Prepared) -> Result<(), Full> {
         let deadline = Instant::from_std(delivery.deadline);
-        let Delivery { trace, operation, repeat, edition, hop, settle, .. } = delivery;
+        let Delivery { trace, operation, repeat, edition, proven_only, hop, settle, .. } = delivery;
         let waiting = Waiting { settle, deadline };
         match user.mailbox(|mailbox| mailbox.append(kind, data, waiting)) {
             Err(Waiting { settle, .. }) => {
                 let deadline = deadline.into_std();
-                return Err(Full(Box::new(Delivery { trace, operation, repeat, edition, hop, deadline, settle })));
+                let delivery = Delivery { trace, operation, repeat, edition, proven_only, hop, deadline, settle };
+                return Err(Full(Box::new(delivery)));
             }
             Ok(event) => {
                 tracing::debug!(%trace, %event, "event appended");

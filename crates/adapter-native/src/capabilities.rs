@@ -46,6 +46,7 @@ pub(crate) fn capabilities(limits: &Limits) -> Capabilities {
         seals: vec![cpim::mapping::SEAL.into()],
         repetition: Repetition::Repeatable,
         standing_link: true,
+        proves_peers: false,
         max_content: Some(limits.max_message),
         presence: Some(PresenceCapabilities { refreshed: false, publishes: true, devices: false, checked: false }),
         fields: FIELDS.to_vec(),

@@ -59,7 +59,7 @@ impl Ticket {
 
 /// Whether `cause` says that this gateway could not even try.
 pub(crate) fn is_turned_away(cause: Cause) -> bool {
-    matches!(cause, Cause::Overload | Cause::ShuttingDown)
+    matches!(cause, Cause::Overload | Cause::HopBacklog | Cause::ShuttingDown)
 }
 
 impl Settlement for Ticket {

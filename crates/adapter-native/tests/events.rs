@@ -52,6 +52,7 @@ async fn rfc3860_s3_4_1_one_native_user_writes_to_another() {
         operation: Arc::new(Operation::Message(Box::new(submitted.operation))),
         repeat: false,
         edition: 0,
+        proven_only: false,
         settle: submitted.settle,
         ..delivery(TO_CAROL, "", settle)
     };

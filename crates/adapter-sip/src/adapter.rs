@@ -56,6 +56,7 @@ pub fn capabilities(config: &Config) -> Capabilities {
         protocol: Cow::Borrowed("sip"),
         srv_label: Some(Cow::Borrowed("_sip")),
         standing_link: false,
+        proves_peers: false,
         transports: core::SUPPORTED.to_vec(),
         kinds: vec![Kind::Message, Kind::Disposition, Kind::Composing, Kind::Subscribe, Kind::Notify, Kind::Authorize],
         sends_as: SendsAs::Anyone,

@@ -60,6 +60,7 @@ pub(crate) fn capabilities(domain: &Domain, acknowledge: Acknowledge, max_stanza
         protocol: "xmpp".into(),
         srv_label: Some("_xmpp".into()),
         standing_link: true,
+        proves_peers: false,
         kinds: vec![Kind::Message, Kind::Disposition, Kind::Composing, Kind::Subscribe, Kind::Notify, Kind::Authorize],
         transports: Vec::new(),
         sends_as: SendsAs::Domains(vec![domain.clone()]),

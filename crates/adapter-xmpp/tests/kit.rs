@@ -163,6 +163,9 @@ impl Shared {
             ("message", Some("error")) => {
                 let id = stanza.attr("id").unwrap().to_owned();
                 self.show(Seen::Answer { id, answer: Answer::Failed });
+                if manner == Manner::Cut {
+                    return None;
+                }
             }
             ("message", _) => {
                 self.show(message(stanza));
@@ -172,7 +175,7 @@ impl Shared {
                         return Some(vec![back(stanza, "error").with_child(error)]);
                     }
                     Manner::Vanish => return None,
-                    Manner::Confirm | Manner::After(_) | Manner::Silent => {}
+                    Manner::Confirm | Manner::After(_) | Manner::Silent | Manner::Cut => {}
                 }
             }
             // The barrier behind a message.
@@ -182,7 +185,9 @@ impl Shared {
                     tokio::time::sleep(time).await;
                     return Some(vec![back(stanza, "result")]);
                 }
-                Manner::Confirm | Manner::Refuse(_) | Manner::Vanish => return Some(vec![back(stanza, "result")]),
+                Manner::Confirm | Manner::Refuse(_) | Manner::Vanish | Manner::Cut => {
+                    return Some(vec![back(stanza, "result")]);
+                }
             },
             ("presence", kind) => self.presence(stanza, kind),
             _ => {}

@@ -248,14 +248,14 @@ mod tests {
         assert_eq!(refused(&long), AddressError::Local(TextError::TooLong { limit: MAX_PART_LEN }));
     }
 
-    // checks: ADR-022
+    // checks: ADR-022, AMB-03
     #[test]
     fn rfc7247_s6_5_local_parts_are_percent_encoded() {
         assert_eq!(bare("a(b),c;d[e]@example.net").to_im_uri(), "im:a%28b%29%2Cc%3Bd%5Be%5D@example.net");
         assert_eq!(bare("a.b#%?^`{|}/'&@example.net").to_pres_uri(), "pres:a.b%23%25%3F%5E%60%7B%7C%7D/'&@example.net");
     }
 
-    // checks: URI-02, IM-01, REQ-2.1.2, REQ-2.1.3
+    // checks: URI-02, IM-01, REQ-2.1.2, REQ-2.1.3, INV-08
     #[test]
     fn rfc3860_s3_4_1_a_uri_without_address_is_no_inbox() {
         assert_eq!(Address::from_im_uri("im:"), Err(UriError::Mailbox { at: 3 }));

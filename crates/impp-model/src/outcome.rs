@@ -263,6 +263,8 @@ causes! {
     DnsFailure = "dns-failure", Retry::After(PAUSE);
     /// A queue of this gateway is full.
     Overload = "overload", Retry::After(PAUSE);
+    /// So much waits for the next hop as the ledger has room left for all others.
+    HopBacklog = "hop-backlog", Retry::After(PAUSE);
     /// The link to the next hop is down.
     LinkDown = "link-down", Retry::After(PAUSE);
     /// The next hop's confirmation did not come in time.

@@ -78,7 +78,7 @@ fn addresses_map_to_and_from_im_uris_as_recommended() {
     }
 }
 
-// checks: ADR-022
+// checks: ADR-022, AMB-03
 #[test]
 fn rfc7247_s6_5_dots_stay_in_im_uris() {
     let with_im: Vec<_> =

@@ -138,6 +138,7 @@ pub(crate) fn policy(config: &config::Policy, blocklist: Blocklist) -> Policy {
         },
         max_content: rule.max_content,
         require_tls: rule.require_tls,
+        rate: rule.rate,
     });
     let relay = match config.relay {
         config::Relay::Local => Relay::Local,

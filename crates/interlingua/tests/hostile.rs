@@ -237,7 +237,7 @@ fn subject_of(head: &str) -> usize {
     head.lines().filter(|line| line.starts_with("Subject:")).map(|line| line.matches("Content-Length:").count()).sum()
 }
 
-// checks: ARC-012, ARC-013, IM-15
+// checks: ARC-012, ARC-013, IM-15, INV-03
 #[test]
 fn rfc7247_s8_two_gateways_back_to_back_end_a_loop_within_one_round() {
     let (to_b, to_a) = (socket(), socket());

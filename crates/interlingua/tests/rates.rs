@@ -1,4 +1,4 @@
-//! `[policy.rates]` over the wire: what each protocol's sender hears who sends too much.
+//! `[policy.rates]` and the rate of a rule over the wire: what each protocol's sender hears who sends too much.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
@@ -140,6 +140,12 @@ fn limited(rates: &str, senders: Senders) {
 #[test]
 fn one_sender_is_limited_in_each_protocol() {
     limited("per_source = 1\n", Senders(1));
+}
+
+// checks: SEC-005
+#[test]
+fn what_a_rule_lets_pass_is_limited_in_each_protocol() {
+    limited("[[policy.rule]]\naction = \"allow\"\nrate = 1\n", Senders(SENT));
 }
 
 // checks: SEC-005

@@ -6,6 +6,7 @@
 
 use crate::core::{Core, now};
 use crate::explain::Sample;
+use crate::traces::Beginning;
 use crate::waiting::{Owner, Waiting};
 use adapter_api::{InstanceName, Provenance, Role, TraceId};
 use impp_model::{
@@ -203,7 +204,8 @@ impl Core {
         let (done, result) = oneshot::channel();
         let (since, arrived) = (now(), None);
         self.canaries.open(trace, Open { echo: echo.clone(), from: from.clone(), kind, since, arrived, done })?;
-        self.traces.add(crate::core::new_trace(trace, &operation, &near, "".into(), None));
+        let at = SystemTime::now();
+        self.traces.begin(&Beginning { id: trace, at, adapter: &near, peer: "", proof: None, operation: &operation });
         self.release(trace, operation, near.clone());
         let result = match tokio::time::timeout(limit, result).await {
             Ok(Ok(result)) => result,

@@ -25,7 +25,7 @@ use crate::routing::{Candidate, Router};
 use crate::rulebook::Rulebook;
 use crate::setup::{CoreConfig, Instance, Storage};
 use crate::spool::{Parked, Retries};
-use crate::trace::{Trace, Traces};
+use crate::traces::{Beginning, Traces};
 use crate::waiting::{Owner, Waiting, WaitingRoom};
 use adapter_api::{
     Adapter, AdapterState, Carries, Configuration, Hub, HubCore, InstanceName, PeerState, Provenance, Registration,
@@ -119,7 +119,7 @@ impl Core {
         let after_crash = AfterCrash::new(storage.ledger.begin(time), now);
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
-            rates: ArcSwap::from_pointee(Rates::new(config.rules.rates)),
+            rates: ArcSwap::from_pointee(Rates::new(config.rules.rates, &config.rules.policy.rules)),
             rules: ArcSwap::from_pointee(config.rules.clone()),
             config,
             adapters: instances.into_iter().map(|instance| instance.adapter).collect(),
@@ -322,7 +322,7 @@ impl Core {
             // It answers a subscription of ours, one at a time: refused, it would leave the watcher with an older state.
             return Ok(());
         }
-        self.rates.load().count(operation, now())
+        self.rates.load().count(operation, book.policy.rated(operation), now())
     }
 
     /// Refuses what was admitted.
@@ -429,7 +429,8 @@ impl HubCore for Core {
     fn submit(&self, mut operation: Operation, provenance: Arc<Provenance>, settle: Settle) -> TraceId {
         let trace = self.new_trace_id();
         let Provenance { adapter, peer, proof, .. } = &*provenance;
-        self.traces.add(new_trace(trace, &operation, adapter, peer.clone(), Some(*proof)));
+        let (at, proof) = (SystemTime::now(), Some(*proof));
+        self.traces.begin(&Beginning { id: trace, at, adapter, peer, proof, operation: &operation });
         let admitted = self.admit(&mut operation, &provenance);
         if admitted.is_ok() && self.is_for_canary(&operation) {
             settle.settle(self.canary_heard(trace, &operation, &provenance));
@@ -540,32 +541,5 @@ impl Settlement for Core {
         } else {
             tracing::warn!(trace = %held.trace, to = %held.to, outcome = outcome.label(), "settled too late");
         }
-    }
-}
-
-pub(crate) fn new_trace(
-    id: TraceId,
-    operation: &Operation,
-    adapter: &InstanceName,
-    peer: Arc<str>,
-    proof: Option<SourceProof>,
-) -> Trace {
-    let message = if let Operation::Message(message) = operation { Some(message) } else { None };
-    Trace {
-        id,
-        at: SystemTime::now(),
-        kind: operation.kind(),
-        adapter: adapter.clone(),
-        peer,
-        proof,
-        message_id: message.and_then(|message| message.message.id.clone()),
-        from: operation.source().address.domain().clone(),
-        to: operation.destination().address.domain().clone(),
-        decision: None,
-        outcome: None,
-        took: None,
-        events: Vec::new(),
-        thread: message.and_then(|message| message.message.thread.clone()),
-        trans_id: message.map(|message| message.trans_id.clone()),
     }
 }

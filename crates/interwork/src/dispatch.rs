@@ -6,6 +6,7 @@ use crate::journal::Ahead;
 use crate::order::Turn;
 use crate::retry::is_retryable;
 use crate::routing::{Choice, Decision, carries};
+use crate::spool::hop_backlog;
 use crate::waiting::{Owner, Waiting};
 use adapter_api::{Delivery, Full, Hop, InstanceName, Settle};
 use impp_model::{Cause, Failure, Kind, Side};
@@ -16,11 +17,11 @@ use store::Pair;
 impl Core {
     pub(crate) fn dispatch(&self, waiting: Waiting, decision: &Arc<Decision>) {
         let about_another = waiting.owner.is_gateway();
-        let decided = || Some(decision.clone()).filter(|_| !about_another);
+        let decided = Some(decision).filter(|_| !about_another);
         let choice = match &decision.result {
             Ok(choice) => choice,
             Err(failure) => {
-                self.traces.update(waiting.trace, |record| record.decision = decided().or(record.decision.take()));
+                self.traces.update(waiting.trace, |record| record.decide(decided));
                 let failure = failure.clone();
                 return if is_retryable(&failure) {
                     self.keep(waiting, failure)
@@ -30,8 +31,8 @@ impl Core {
             }
         };
         self.traces.update(waiting.trace, |record| {
-            record.decision = decided().or(record.decision.take());
-            record.note(if about_another { "telling" } else { "routed" }, choice.adapter.as_str().to_owned());
+            record.decide(decided);
+            record.note_instance(if about_another { "telling" } else { "routed" }, &choice.adapter);
         });
         if !self.candidates.get(choice.index).is_some_and(|c| carries(c, waiting.operation.kind())) {
             return self.refuse(waiting, Failure::new(Side::Ours, Cause::NotImplemented));
@@ -39,7 +40,7 @@ impl Core {
         if let Some(failure) = self.unfit(choice.index, &waiting.operation) {
             return self.refuse(waiting, failure);
         }
-        let way = match self.way_on(&waiting.operation, &choice.hop) {
+        let way = match self.way_on(&waiting.operation, choice) {
             Ok(hop) => Choice { hop, ..choice.clone() },
             Err(failure) => return self.refuse(waiting, failure),
         };
@@ -64,6 +65,10 @@ impl Core {
             self.counters.queue_full();
             let failure = Failure::new(Side::Ours, Cause::Overload).with_text("nothing can be stored at present");
             return self.refuse(waiting, failure);
+        }
+        if journalled && self.storage.ledger.refuses_for(&hop).is_some() {
+            self.counters.queue_full();
+            return self.refuse(waiting, hop_backlog());
         }
         if from_sender && self.order.enter(pair, waiting.trace, spooled) == Turn::Behind {
             return self.follow(waiting, pair, hop);
@@ -99,8 +104,10 @@ impl Core {
             self.young.add(since + self.config.delivery.write_ahead_after, token, trace);
         }
         let settle = Settle::new(me, token);
+        let proven_only = self.proves_peers(choice.index) && self.wants_proof(&operation);
         let operation = self.named_for_its_network(operation);
-        let delivery = Delivery { trace, operation, repeat, edition, hop: choice.hop.clone(), deadline, settle };
+        let hop = choice.hop.clone();
+        let delivery = Delivery { trace, operation, repeat, edition, proven_only, hop, deadline, settle };
         if let Err(Full(delivery)) = adapter.deliver(delivery) {
             self.counters.queue_full();
             delivery.settle(Failure::new(Side::Ours, Cause::Overload));

@@ -85,7 +85,7 @@ impl Core {
     /// Counts, logs and traces an outcome.
     pub(crate) fn report(&self, ended: &Ended, outcome: &Outcome) {
         let took = self.count(ended, outcome);
-        self.traces.update(ended.trace, |record| record.took = Some(took));
+        self.traces.update(ended.trace, |record| record.took(took));
         self.end_trace(ended.trace, outcome.label(), outcome, Some(&ended.operation));
     }
 

@@ -90,7 +90,7 @@ impl Core {
         let decision = self.locate(&(near, from.domain().clone(), to.clone())).await;
         explanation.steps.clone_from(&decision.steps);
         match &decision.result {
-            Ok(choice) => match self.way_on(&operation, &choice.hop) {
+            Ok(choice) => match self.way_on(&operation, choice) {
                 Ok(hop) => {
                     explanation.findings = self.dry_run(operation, choice.index, hop, &mut explanation.steps).await;
                     if let Some(cause) = explanation.findings.refused {

@@ -41,6 +41,7 @@ mod sync;
 #[cfg(test)]
 mod testkit;
 mod trace;
+mod traces;
 mod twins;
 mod waiting;
 
@@ -61,4 +62,5 @@ pub use rates::RateLimits;
 pub use routing::{Decision, Route, RoutingConfig, Via};
 pub use rulebook::Rulebook;
 pub use setup::{CoreConfig, DeliveryLimits, Instance, Storage};
-pub use trace::{Event, Trace, Traces};
+pub use trace::{Event, Trace};
+pub use traces::Traces;

@@ -180,7 +180,7 @@ impl Core {
         self.traces.update(id, |record| {
             record.end(what, outcome);
             if self.live.is_watched() {
-                passage = Some(Passage::of(record, what, outcome, operation));
+                passage = Some(Passage::of(record.trace(), what, outcome, operation));
             }
         });
         if let Some(passage) = passage {
@@ -190,15 +190,15 @@ impl Core {
 }
 
 impl Passage {
-    fn of(record: &Trace, what: &'static str, outcome: &Outcome, operation: Option<&Arc<Operation>>) -> Self {
+    fn of(record: Trace, what: &'static str, outcome: &Outcome, operation: Option<&Arc<Operation>>) -> Self {
         Self {
             trace: record.id,
             kind: record.kind,
-            near: record.adapter.clone(),
-            from: record.from.clone(),
-            to: record.to.clone(),
+            near: record.adapter,
+            from: record.from,
+            to: record.to,
             operation: operation.cloned(),
-            decision: record.decision.clone(),
+            decision: record.decision,
             what,
             outcome: outcome.clone(),
             at: SystemTime::now(),

@@ -3,6 +3,7 @@
 use crate::blocklist::Blocklist;
 use adapter_api::{Configuration, DomainPattern, Hop, Provenance, Transport};
 use impp_model::{Cause, Domain, Failure, Kind, Operation, Side};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 /// Relay policy and rules, first match wins.
@@ -39,6 +40,8 @@ pub struct Rule {
     pub max_content: Option<usize>,
     /// Whether what leads to or from a foreign domain must go over TLS with a proven certificate.
     pub require_tls: bool,
+    /// Operations a second of one pair of domains.
+    pub rate: Option<NonZeroU32>,
 }
 
 /// What a rule does.
@@ -80,7 +83,8 @@ impl Policy {
         let conditions = rule.map_or_else(String::new, |(index, rule)| {
             let size = rule.max_content.map(|octets| format!(", at most {octets} octets")).unwrap_or_default();
             let tls = if rule.require_tls { ", over authenticated TLS only" } else { "" };
-            format!("; policy.rule[{index}] allows it{size}{tls}")
+            let rate = rule.rate.map(|rate| format!(", at most {rate} a second of this pair")).unwrap_or_default();
+            format!("; policy.rule[{index}] allows it{size}{tls}{rate}")
         });
         match self.relay {
             Relay::Local if configuration.is_local(from) => (Ok(()), format!("{from} is a local domain{conditions}")),
@@ -119,11 +123,24 @@ impl Policy {
         }
     }
 
+    /// Whether the peer on the way on must be proven over TLS. Our own networks are reached by links of the operator's choice.
+    pub(crate) fn wants_proof(&self, configuration: &Configuration, operation: &Operation) -> bool {
+        let (from, to) = (operation.source().address.domain(), operation.destination().address.domain());
+        self.rule(from, to, operation.kind()).is_some_and(|(_, rule)| rule.require_tls) && !configuration.is_local(to)
+    }
+
+    /// The rule whose rate an operation counts for.
+    pub(crate) fn rated(&self, operation: &Operation) -> Option<usize> {
+        if self.rules.iter().all(|rule| rule.rate.is_none()) {
+            return None;
+        }
+        let (from, to) = (operation.source().address.domain(), operation.destination().address.domain());
+        self.rule(from, to, operation.kind()).filter(|(_, rule)| rule.rate.is_some()).map(|(index, _)| index)
+    }
+
     /// Judges the way on. Of several targets those in clear are left out.
     pub(crate) fn way(&self, configuration: &Configuration, operation: &Operation, hop: &Hop) -> Way {
-        let (from, to) = (operation.source().address.domain(), operation.destination().address.domain());
-        let needs_tls = self.rule(from, to, operation.kind()).is_some_and(|(_, rule)| rule.require_tls);
-        if !needs_tls || configuration.is_local(to) {
+        if !self.wants_proof(configuration, operation) {
             return Way::AsItIs;
         }
         match hop {
@@ -177,6 +194,7 @@ mod tests {
             action,
             max_content: None,
             require_tls: false,
+            rate: None,
         }
     }
 

@@ -1,6 +1,8 @@
-//! How much one sender, and all senders of one domain, may hand in; what is beyond is refused before it costs anything.
+//! How much one sender, all senders of one domain, and one domain for another may hand in; what is beyond is refused before
+//! it costs anything.
 
 use crate::admission::Refusal;
+use crate::policy::Rule;
 use impp_model::{Address, Cause, Domain, Failure, Operation, Retry, Side};
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -26,7 +28,12 @@ pub(crate) struct Rates {
     limits: RateLimits,
     sources: Option<Meter<Address>>,
     domains: Option<Meter<Domain>>,
+    /// What the rules were, if one has a rate, and what came by each that has.
+    rules: Vec<(Rule, Option<Meter<Pair>>)>,
 }
+
+/// Source and destination.
+type Pair = (Domain, Domain);
 
 /// So many seconds' worth may come at once: people write in spurts.
 const BURST: u32 = 2;
@@ -39,26 +46,38 @@ const PARTS: usize = 16;
 const SWEEP: Duration = Duration::from_secs(1);
 
 impl Rates {
-    pub(crate) fn new(limits: RateLimits) -> Self {
-        Self { limits, sources: limits.source.map(Meter::new), domains: limits.domain.map(Meter::new) }
+    pub(crate) fn new(limits: RateLimits, rules: &[Rule]) -> Self {
+        let metered = rated(rules).iter().map(|rule| (rule.clone(), rule.rate.map(Meter::new)));
+        let (sources, domains) = (limits.source.map(Meter::new), limits.domain.map(Meter::new));
+        Self { limits, sources, domains, rules: metered.collect() }
     }
 
-    /// What it counts by.
-    pub(crate) fn limits(&self) -> RateLimits {
-        self.limits
+    /// Whether it counts by these.
+    pub(crate) fn is_of(&self, limits: RateLimits, rules: &[Rule]) -> bool {
+        self.limits == limits && self.rules.iter().map(|(rule, _)| rule).eq(rated(rules))
     }
 
-    /// Counts an operation, or says when its sender may try again. A sender who sends too much takes nothing from his domain.
-    pub(crate) fn count(&self, operation: &Operation, now: Instant) -> Result<(), Refusal> {
+    /// Counts an operation that the rule at this place has let pass, or says when its sender may try again. A sender who
+    /// sends too much takes nothing from his domain.
+    pub(crate) fn count(&self, operation: &Operation, rule: Option<usize>, now: Instant) -> Result<(), Refusal> {
         let source = &operation.source().address;
         self.sources.as_ref().map_or(Ok(()), |meter| meter.count(source, now)).map_err(|wait| refusal(wait, SENDER))?;
         let domains = self.domains.as_ref();
-        domains.map_or(Ok(()), |meter| meter.count(source.domain(), now)).map_err(|wait| refusal(wait, DOMAIN))
+        domains.map_or(Ok(()), |meter| meter.count(source.domain(), now)).map_err(|wait| refusal(wait, DOMAIN))?;
+        let Some((_, Some(meter))) = rule.and_then(|index| self.rules.get(index)) else { return Ok(()) };
+        let pair = (source.domain().clone(), operation.destination().address.domain().clone());
+        meter.count(&pair, now).map_err(|wait| refusal(wait, PAIR))
     }
+}
+
+/// The rules, if any of them has a rate.
+fn rated(rules: &[Rule]) -> &[Rule] {
+    if rules.iter().any(|rule| rule.rate.is_some()) { rules } else { &[] }
 }
 
 const SENDER: &str = "too many messages from this sender";
 const DOMAIN: &str = "too many messages from this domain";
+const PAIR: &str = "too many messages from this domain to that";
 
 fn refusal(wait: Duration, text: &str) -> Refusal {
     Failure::new(Side::Ours, Cause::Overload).with_retry(Retry::After(wait)).with_text(text)
@@ -120,14 +139,16 @@ impl<N: Eq + Hash> Part<N> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::Action;
     use crate::testkit::message;
+    use adapter_api::DomainPattern;
 
     fn rates(source: u32, domain: u32) -> Rates {
-        Rates::new(RateLimits { source: NonZeroU32::new(source), domain: NonZeroU32::new(domain) })
+        Rates::new(RateLimits { source: NonZeroU32::new(source), domain: NonZeroU32::new(domain) }, &[])
     }
 
     fn wait(rates: &Rates, from: &str, now: Instant) -> Option<Duration> {
-        let refused = rates.count(&message(from, "b@b.example"), now).err()?;
+        let refused = rates.count(&message(from, "b@b.example"), None, now).err()?;
         assert_eq!((refused.cause, refused.side), (Cause::Overload, Side::Ours));
         match refused.retry {
             Retry::After(wait) => Some(wait),
@@ -156,6 +177,34 @@ mod tests {
         let others = (0..100).filter(|n| wait(&rates, &format!("u{n}@a.example"), now).is_none()).count();
         assert_eq!(others, 8 - 2);
         assert_eq!(wait(&rates, "u@b.example", now), None);
+    }
+
+    // checks: SEC-005
+    #[test]
+    fn each_pair_of_domains_that_a_rule_matches_has_the_rate_of_the_rule() {
+        let rule = |rate| Rule {
+            from: DomainPattern::Any,
+            to: DomainPattern::Any,
+            kinds: Vec::new(),
+            action: Action::Allow,
+            max_content: None,
+            require_tls: false,
+            rate: NonZeroU32::new(rate),
+        };
+        let (rules, now) = (vec![rule(0), rule(5)], Instant::now());
+        let rates = Rates::new(RateLimits::default(), &rules);
+        let taken = |from: &str, to: &str, rule| {
+            (0..100).filter(|_| rates.count(&message(from, to), rule, now).is_ok()).count()
+        };
+        assert_eq!(taken("a@a.example", "b@b.example", Some(0)), 100, "the first rule has no rate");
+        assert_eq!(taken("a@a.example", "b@b.example", Some(1)), 10);
+        assert_eq!(taken("other@a.example", "other@b.example", Some(1)), 0, "the same pair");
+        assert_eq!(taken("a@a.example", "b@c.example", Some(1)), 10);
+        assert_eq!(taken("b@b.example", "a@a.example", Some(1)), 10);
+        // Who reloads the same rules forgives nobody; without rates rules may change.
+        assert!(rates.is_of(RateLimits::default(), &rules));
+        assert!(!rates.is_of(RateLimits::default(), &[rule(0), rule(6)]));
+        assert!(Rates::new(RateLimits::default(), &[rule(0)]).is_of(RateLimits::default(), &[]));
     }
 
     #[test]

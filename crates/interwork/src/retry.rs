@@ -9,14 +9,15 @@ use std::time::Duration;
 /// `remote-server-timeout`, `resource-constraint`. Want of room here is told to the sender, who can wait with more.
 pub(crate) fn is_retryable(failure: &Failure) -> bool {
     match (failure.retry, failure.cause, failure.side) {
-        (Retry::Never, _, _) | (_, Cause::Overload | Cause::InternalError, Side::Ours) => false,
+        (Retry::Never, _, _) | (_, Cause::Overload | Cause::HopBacklog | Cause::InternalError, Side::Ours) => false,
         (Retry::After(_) | Retry::NextTarget, _, _) => true,
     }
 }
 
 /// The same for what was accepted before: want of room here passes, too.
 pub(crate) fn may_pass(failure: &Failure) -> bool {
-    is_retryable(failure) || (failure.cause == Cause::Overload && failure.retry != Retry::Never)
+    let no_room = matches!(failure.cause, Cause::Overload | Cause::HopBacklog);
+    is_retryable(failure) || (no_room && failure.retry != Retry::Never)
 }
 
 /// How long the far side itself asked to wait.
@@ -41,13 +42,16 @@ mod tests {
             Cause::ResourceConstraint,
             Cause::DnsFailure,
             Cause::Overload,
+            Cause::HopBacklog,
             Cause::LinkDown,
             Cause::Unconfirmed,
             Cause::ShuttingDown,
         ];
         assert_eq!(retried, expected.iter().collect::<Vec<_>>());
-        let full = Failure::new(Side::Ours, Cause::Overload);
-        assert!(!is_retryable(&full) && may_pass(&full));
+        for cause in [Cause::Overload, Cause::HopBacklog] {
+            let full = Failure::new(Side::Ours, cause);
+            assert!(!is_retryable(&full) && may_pass(&full));
+        }
         assert!(!is_retryable(&Failure::new(Side::Far, Cause::InternalError).with_retry(Retry::Never)));
     }
 

@@ -37,12 +37,12 @@ impl Core {
     /// Has everything that comes from here on judged by another rulebook, and tells the adapters.
     ///
     /// What is under way goes on as it was decided; what waits in the ledger is decided anew when it is tried. Who has
-    /// used up a rate stays so unless the rates have changed.
+    /// used up a rate stays so unless the rates, or a rule where one has a rate, have changed.
     pub fn replace_rulebook(&self, book: Rulebook) {
-        let (configuration, rates) = (book.configuration.clone(), book.rates);
-        self.rules.store(Arc::new(book));
-        if self.rates.load().limits() != rates {
-            self.rates.store(Arc::new(Rates::new(rates)));
+        let (configuration, book) = (book.configuration.clone(), Arc::new(book));
+        self.rules.store(Arc::clone(&book));
+        if !self.rates.load().is_of(book.rates, &book.policy.rules) {
+            self.rates.store(Arc::new(Rates::new(book.rates, &book.policy.rules)));
         }
         // Look-ups that began before may still end: their decisions are of an older edition.
         self.decisions.write().renew();

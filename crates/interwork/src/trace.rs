@@ -1,13 +1,12 @@
-//! Where each recent operation went and why, in bounded memory.
+//! Where each recent operation went and why.
 
 use crate::core::Core;
 use crate::routing::Decision;
+use crate::traces::Beginning;
 use adapter_api::{InstanceName, SourceProof, TraceId};
-use impp_model::{Domain, Kind, MessageId, Operation, Outcome, Thread, TransId};
-use parking_lot::Mutex;
+use impp_model::{Domain, Kind, MessageId, Outcome, Thread, TransId};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use store::Entry;
@@ -61,16 +60,21 @@ pub struct Event {
 }
 
 /// Events kept of one operation: the first and, of the others, the last; a day of tries has some three hundred.
-const MAX_EVENTS: usize = 64;
+pub(crate) const MAX_EVENTS: usize = 64;
+
+/// Adds one more, and lets one of the middle go if there are too many.
+pub(crate) fn add_bounded<T>(events: &mut Vec<T>, event: T) {
+    if events.len() >= MAX_EVENTS {
+        events.remove(MAX_EVENTS / 2);
+    }
+    events.push(event);
+}
 
 impl Trace {
     /// Adds an event that happens at this moment.
-    pub(crate) fn note(&mut self, what: &'static str, reason: impl Into<Cow<'static, str>>) {
-        if self.events.len() >= MAX_EVENTS {
-            self.events.remove(MAX_EVENTS / 2);
-        }
+    fn note(&mut self, what: &'static str, reason: &'static str) {
         let after = self.at.elapsed().unwrap_or_default();
-        self.events.push(Event { after, what: what.into(), reason: reason.into() });
+        add_bounded(&mut self.events, Event { after, what: what.into(), reason: reason.into() });
     }
 
     /// Whether its sender gave it this id: of the message, of the request, or of the conversation.
@@ -78,12 +82,6 @@ impl Trace {
         self.message_id.as_ref().is_some_and(|own| own.as_str() == id)
             || self.trans_id.as_ref().is_some_and(|own| own.as_str() == id)
             || self.thread.as_ref().is_some_and(|own| own.as_str() == id)
-    }
-
-    /// Notes the outcome that its sender hears, or that ends it.
-    pub(crate) fn end(&mut self, what: &'static str, outcome: &Outcome) {
-        self.note(what, outcome.reason());
-        self.outcome = Some(outcome.clone());
     }
 }
 
@@ -103,9 +101,7 @@ impl Core {
 
     /// Adds what happened to something after it had ended.
     pub(crate) fn note_late(&self, id: TraceId, what: &'static str, reason: &'static str) {
-        if self.traces.get(id).is_some() {
-            self.traces.update(id, |record| record.note(what, reason));
-        }
+        self.traces.update(id, |record| record.note(what, reason));
         if let Some(mut trace) = self.storage.traces.get::<Trace>(id.0) {
             trace.note(what, reason);
             self.storage.traces.put(id.0, &trace, self.timestamp());
@@ -118,198 +114,14 @@ impl Core {
         if self.traces.has(id) {
             return;
         }
-        let message = if let Operation::Message(message) = &entry.operation { Some(message) } else { None };
-        let mut trace = Trace {
+        self.traces.begin(&Beginning {
             id,
             at: SystemTime::UNIX_EPOCH + Duration::from_millis(entry.created.0),
-            kind: entry.operation.kind(),
-            adapter: InstanceName::from(&*entry.near.instance),
-            peer: "".into(),
+            adapter: &InstanceName::from(&*entry.near.instance),
+            peer: "",
             proof: None,
-            message_id: message.and_then(|message| message.message.id.clone()),
-            from: entry.operation.source().address.domain().clone(),
-            to: entry.operation.destination().address.domain().clone(),
-            decision: None,
-            outcome: Some(Outcome::Indeterminant),
-            took: None,
-            events: Vec::new(),
-            thread: message.and_then(|message| message.message.thread.clone()),
-            trans_id: message.map(|message| message.trans_id.clone()),
-        };
-        trace.note("taken up", "");
-        self.traces.add(trace);
-    }
-}
-
-/// The most recent traces.
-#[derive(Debug)]
-pub struct Traces {
-    shards: Vec<Mutex<Ring>>,
-}
-
-/// Some of the traces, in the order in which they were added.
-#[derive(Debug)]
-struct Ring {
-    traces: VecDeque<Trace>,
-    capacity: usize,
-    /// How many have gone from the front.
-    gone: usize,
-    /// The places of the traces, counted with those that have gone: what comes out of the ledger is older than its neighbours.
-    places: HashMap<TraceId, usize>,
-}
-
-/// A power of two, so that the low bits of an id choose the shard: enough that writers rarely meet.
-const SHARDS: usize = 16;
-
-impl Ring {
-    fn new(capacity: usize) -> Self {
-        Self { traces: VecDeque::new(), capacity, gone: 0, places: HashMap::new() }
-    }
-
-    fn add(&mut self, trace: Trace) {
-        if self.capacity == 0 {
-            return;
-        }
-        if self.traces.len() >= self.capacity
-            && let Some(oldest) = self.traces.pop_front()
-        {
-            if self.places.get(&oldest.id) == Some(&self.gone) {
-                self.places.remove(&oldest.id);
-            }
-            self.gone += 1;
-        }
-        self.places.insert(trace.id, self.gone + self.traces.len());
-        self.traces.push_back(trace);
-    }
-
-    fn place(&self, id: TraceId) -> Option<usize> {
-        self.places.get(&id)?.checked_sub(self.gone)
-    }
-}
-
-impl Traces {
-    /// Room for `capacity` traces, some 500 octets each.
-    pub fn new(capacity: usize) -> Self {
-        let ring = || Mutex::new(Ring::new(capacity.div_ceil(SHARDS)));
-        Self { shards: (0..SHARDS).map(|_| ring()).collect() }
-    }
-
-    pub(crate) fn add(&self, trace: Trace) {
-        if let Some(shard) = self.shard(trace.id) {
-            shard.lock().add(trace);
-        }
-    }
-
-    pub(crate) fn update(&self, id: TraceId, change: impl FnOnce(&mut Trace)) {
-        if let Some(shard) = self.shard(id) {
-            let mut ring = shard.lock();
-            if let Some(trace) = ring.place(id).and_then(|place| ring.traces.get_mut(place)) {
-                change(trace);
-            }
-        }
-    }
-
-    pub(crate) fn get(&self, id: TraceId) -> Option<Trace> {
-        let ring = self.shard(id)?.lock();
-        ring.traces.get(ring.place(id)?).cloned()
-    }
-
-    fn has(&self, id: TraceId) -> bool {
-        self.shard(id).is_some_and(|shard| shard.lock().place(id).is_some())
-    }
-
-    /// The trace with this id, or the newest whose sender gave it this id.
-    pub fn find(&self, id: &str) -> Option<Trace> {
-        if let Ok(number) = u64::from_str_radix(id, 16) {
-            let found = self.get(TraceId(number));
-            if found.is_some() {
-                return found;
-            }
-        }
-        let named = |trace: &&Trace| trace.is_of(id);
-        self.shards
-            .iter()
-            .filter_map(|shard| shard.lock().traces.iter().rev().find(named).cloned())
-            .max_by_key(|trace| trace.at)
-    }
-
-    /// The newest traces, newest first, at most `count`.
-    pub fn recent(&self, count: usize) -> Vec<Trace> {
-        let mut all: Vec<Trace> = self
-            .shards
-            .iter()
-            .flat_map(|shard| shard.lock().traces.iter().rev().take(count).cloned().collect::<Vec<_>>())
-            .collect();
-        all.sort_by_key(|trace| std::cmp::Reverse(trace.at));
-        all.truncate(count);
-        all
-    }
-
-    fn shard(&self, id: TraceId) -> Option<&Mutex<Ring>> {
-        self.shards.get(usize::try_from(id.0).unwrap_or(usize::MAX) % SHARDS)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn trace(id: u64, message_id: &str) -> Trace {
-        Trace {
-            id: TraceId(id),
-            at: SystemTime::UNIX_EPOCH + Duration::from_secs(id),
-            kind: Kind::Message,
-            adapter: "sip".into(),
-            peer: "192.0.2.1".into(),
-            proof: None,
-            message_id: Some(message_id.into()),
-            from: Domain::parse_host("a.example").unwrap(),
-            to: Domain::parse_host("b.example").unwrap(),
-            decision: None,
-            outcome: None,
-            took: None,
-            events: Vec::new(),
-            thread: Some(format!("call-of-{message_id}").as_str().into()),
-            trans_id: Some(format!("branch-of-{message_id}").as_str().into()),
-        }
-    }
-
-    const CAPACITY: usize = 160;
-
-    #[test]
-    fn a_trace_is_found_by_its_id_and_by_the_senders() {
-        let traces = Traces::new(CAPACITY);
-        traces.add(trace(7, "m1"));
-        traces.add(trace(23, "m2"));
-        assert_eq!(traces.find("0000000000000007").map(|t| t.id.0), Some(7));
-        assert_eq!(traces.find("m2").map(|t| t.id.0), Some(23));
-        for id in ["call-of-m2", "branch-of-m2"] {
-            assert_eq!(traces.find(id).map(|t| t.id.0), Some(23), "{id}");
-        }
-        assert!(traces.find("m3").is_none());
-    }
-
-    #[test]
-    fn of_many_events_the_first_and_the_last_are_kept() {
-        let mut trace = trace(1, "m");
-        trace.note("routed", "sip");
-        for _ in 0..3 * MAX_EVENTS {
-            trace.note("tried", "link-down");
-        }
-        trace.end("delivered", &Outcome::HandedOver);
-        assert_eq!(trace.events.len(), MAX_EVENTS);
-        let ends = [trace.events.first(), trace.events.last()].map(|event| event.unwrap().what.clone());
-        assert_eq!(ends, ["routed", "delivered"]);
-    }
-
-    #[test]
-    fn memory_is_bounded_and_the_newest_stay() {
-        let traces = Traces::new(CAPACITY);
-        for id in 0..20_000 {
-            traces.add(trace(id, "m"));
-        }
-        assert!(traces.find(&TraceId(0).to_string()).is_none());
-        assert_eq!(traces.recent(3).iter().map(|t| t.id.0).collect::<Vec<_>>(), [19_999, 19_998, 19_997]);
-        assert_eq!(traces.recent(usize::MAX).len(), CAPACITY);
+            operation: &entry.operation,
+        });
+        self.traces.update(id, |record| record.end("taken up", &Outcome::Indeterminant));
     }
 }

@@ -5,9 +5,9 @@
 mod common;
 
 use adapter_api::{DomainPattern, Hop, HubCore, Provenance, SourceProof, SpeaksFor, settle_channel};
-use common::{PLENTY, Table, World, from_sip, from_xmpp, message, text_of, tuned, world, world_with};
+use common::{PLENTY, Table, World, from_sip, from_xmpp, message, next, text_of, tuned, world, world_with};
 use impp_model::{Address, Cause, Failure, Outcome, Proof, Side};
-use interwork::{DeliveryLimits, Sample};
+use interwork::{DeliveryLimits, Rule, Sample};
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Limits, MemoryStore, SteadyClock};
@@ -125,6 +125,23 @@ async fn a_domain_that_resolves_to_this_gateway_is_a_loop_and_told_at_once() {
     assert!(steps.iter().any(|step| step.contains("it is a listener of this gateway")), "{steps:?}");
     let queries: u64 = world.core.dns_queries().iter().map(|(_, count)| count).sum();
     assert!(queries >= 2, "each query is counted");
+}
+
+// checks: REQ-5.2.1, IM-19
+#[tokio::test]
+async fn who_proves_its_peers_is_told_what_a_rule_wants_proven() {
+    for (require_tls, to) in [(true, "b@far.example"), (false, "b@far.example"), (true, "b@xmpp.example")] {
+        let any = DomainPattern::Any;
+        let (kinds, action) = (Vec::new(), interwork::Action::Allow);
+        let rule = Rule { from: any.clone(), to: any, kinds, action, max_content: None, require_tls, rate: None };
+        let world = tuned(Table::new(PLENTY), |config| config.rules.policy.rules = vec![rule]);
+        let told = world.submit("a@sip.example", to, "x", from_sip());
+        let delivery = next(&world.xmpp).await;
+        // Our own networks are reached by links of the operator's choice.
+        assert_eq!(delivery.proven_only, require_tls && to == "b@far.example");
+        delivery.settle(Outcome::Success(Proof::Server));
+        assert_eq!(told.await, Ok(Outcome::Success(Proof::Server)));
+    }
 }
 
 // checks: ARC-013, IM-15

@@ -68,7 +68,7 @@ fn status_of(outcome: &Outcome) -> &'static str {
     }
 }
 
-// checks: IM-01, IM-08, IM-10, IM-12
+// checks: IM-01, IM-08, IM-10, IM-12, INV-02, INV-03
 #[tokio::test(start_paused = true)]
 async fn rfc3860_s3_4_each_decision_about_a_message() {
     let cases: Vec<_> = vectors().into_iter().filter(|case| case["op"] == "message").collect();
@@ -138,7 +138,7 @@ fn check_forwarded(id: &str, expect: &Value, trans_id: &str, delivery: &Delivery
     }
 }
 
-// checks: PR-01, PR-02, PR-03, PR-08
+// checks: PR-01, PR-02, PR-03, PR-08, INV-02
 #[tokio::test(start_paused = true)]
 async fn rfc3859_s3_4_each_decision_about_a_subscription() {
     let cases: Vec<_> = vectors().into_iter().filter(|case| case["op"] != "message").collect();

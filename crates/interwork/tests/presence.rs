@@ -5,12 +5,12 @@
 mod common;
 
 use adapter_api::{Delivery, DomainPattern, InstanceName, Provenance, SourceProof, SpeaksFor};
-use common::{PLENTY, Shelf, Table, World, failure, publishing, world_on};
+use common::{PLENTY, Shelf, Table, World, failure, publishing, tuned, world_on};
 use impp_model::{
     AuthorizeOperation, Basic, Cause, Device, EndReason, Endpoint, Kind, News, NotifyOperation, Operation, Outcome,
     PresenceInfo, PresenceTuple, Proof, Standing, SubscribeOperation, Wish,
 };
-use interwork::{Archive, ArchiveEvent, Direction, Subscription, WhenAway};
+use interwork::{Archive, ArchiveEvent, Direction, PresenceLimits, Subscription, WhenAway};
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Limits, MemoryStore, SteadyClock};
@@ -177,7 +177,7 @@ async fn rfc8048_s5_2_a_standing_watcher_hears_of_each_device_and_of_the_end() {
 }
 
 // checks: PRS-031, PRS-032, PRS-047, PRS-056
-// checks: PR-01, PR-08, REQ-5.1.11
+// checks: PR-01, PR-08, REQ-5.1.11, AMB-15
 #[tokio::test(start_paused = true)]
 async fn rfc8048_s5_3_a_watcher_for_a_time_gets_whole_documents() {
     let hub = fresh();
@@ -260,6 +260,42 @@ async fn nobody_watches_himself_nor_more_than_the_bound() {
     }
     let refused = hub.submit("xmpp", subscribe(JULIET, "t1000@sip.example", "x", Wish::Standing)).await;
     assert_eq!(refused.reason(), "resource-constraint");
+}
+
+// checks: PRS-063
+// checks: REQ-2.2.4
+#[tokio::test(start_paused = true)]
+async fn rfc3857_s4_7_1_each_bound_holds_and_an_end_makes_room() {
+    let presence = PresenceLimits { per_watcher: 2, per_presentity: 2, per_domain: 3, ..PresenceLimits::default() };
+    let hub = running(tuned(Table::new(0), |config| config.presence = presence));
+    let watch = async |watcher: &str, target: &str, wish| {
+        let outcome = hub.submit("xmpp", subscribe(watcher, target, "x", wish)).await;
+        for shelf in [&hub.world.sip, &hub.world.xmpp] {
+            shelf.take().into_iter().for_each(|delivery| delivery.settle(ok()));
+        }
+        outcome
+    };
+    let full = "resource-constraint";
+    for (watcher, target, allowed) in [
+        ("a@xmpp.example", ROMEO, true),
+        (JULIET, ROMEO, true),
+        ("c@xmpp.example", ROMEO, false),
+        ("c@xmpp.example", "b@sip.example", true),
+        ("a@xmpp.example", "b@sip.example", false),
+    ] {
+        let outcome = watch(watcher, target, Wish::Standing).await;
+        assert_eq!((outcome == ok(), outcome == ok() || outcome.reason() == full), (allowed, true), "{watcher}");
+    }
+    assert_eq!(watch(JULIET, ROMEO, Wish::Standing).await, ok(), "who watches already takes no further place");
+    assert_eq!(watch(JULIET, ROMEO, Wish::Cancel).await, ok());
+    hub.world.sip.take().into_iter().for_each(|delivery| delivery.settle(ok()));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(
+        watch("a@xmpp.example", "b@sip.example", Wish::Standing).await,
+        ok(),
+        "two of its own, three of the domain"
+    );
+    assert_eq!(watch("a@xmpp.example", "d@sip.example", Wish::Standing).await.reason(), full, "a third of its own");
 }
 
 // checks: REQ-2.3.3, REQ-3.3.3, REQ-5.2.3, REQ-5.3.2, REQ-5.1.8, PR-13
@@ -390,7 +426,7 @@ async fn an_expiry_needs_no_room_on_the_disk() {
     assert!(told.iter().any(|told| told.starts_with("pause ")), "{told:?}");
 }
 
-// checks: PRS-055
+// checks: PRS-055, INV-04
 #[tokio::test(start_paused = true)]
 async fn rfc6121_s4_6_directed_presence_is_kept_for_a_later_subscription() {
     let hub = fresh();

@@ -88,6 +88,7 @@ fn denying(kinds: &[Kind]) -> Policy {
         action: Action::Deny,
         max_content: None,
         require_tls: false,
+        rate: None,
     };
     Policy { rules: vec![rule], ..Policy::default() }
 }

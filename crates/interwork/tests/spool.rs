@@ -6,10 +6,11 @@ mod common;
 
 use adapter_api::{Delivery, HubCore, PeerState};
 use common::{DELIVERED, PLENTY, Table, failure, from_sip, from_xmpp, next, one, text_of, world, world_on};
-use impp_model::{Cause, DateTime, Failure, Operation, Outcome, Side};
+use impp_model::{Cause, DateTime, Failure, Operation, Outcome, Retry, Side};
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Limits, MemoryStore, SteadyClock};
+use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 /// When a message says that it was sent.
@@ -554,6 +555,38 @@ async fn a_full_ledger_refuses_what_would_need_the_journal_and_journals_what_is_
     assert_eq!(journalled.await, Ok(DELIVERED));
     assert_eq!(world.books(), [3, 0, 0, 0, 0]);
     running.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_hops_backlog_leaves_room_for_what_goes_to_others() {
+    let limits = Limits { records: 4, ..Limits::default() };
+    let world = world_on(Table::new(0), PLENTY, Arc::new(MemoryStore::new()), SteadyClock::start(), limits);
+    let refused = async |outcome: oneshot::Receiver<Outcome>| {
+        let Ok(Outcome::Failure(failure)) = outcome.await else { panic!("taken") };
+        assert!(matches!(failure.retry, Retry::After(_)), "{failure:?}");
+        (failure.side, failure.cause)
+    };
+    for from in ["a@sip.example", "b@sip.example"] {
+        let outcome = world.submit(from, "b@xmpp.example", "1", from_sip());
+        one(&world.xmpp).settle(failure(Cause::LinkDown));
+        assert_eq!(outcome.await, Ok(Outcome::Indeterminant));
+    }
+    let beyond = world.submit("c@sip.example", "b@xmpp.example", "1", from_sip());
+    one(&world.xmpp).settle(failure(Cause::LinkDown));
+    assert_eq!(refused(beyond).await, (Side::Ours, Cause::HopBacklog));
+    // Live messages go there all the same; the way back and the ledger as a whole have room.
+    let live = world.submit("d@sip.example", "b@xmpp.example", "1", from_sip());
+    one(&world.xmpp).settle(DELIVERED);
+    assert_eq!(live.await, Ok(DELIVERED));
+    assert!(world.core.store_refusal().is_none());
+    let back = world.xmpp_sends("1");
+    one(&world.sip).settle(failure(Cause::LinkDown));
+    assert_eq!(back.await, Ok(Outcome::Indeterminant));
+    // That hop holds as much as is left now: what came over a link that can't repeat is refused before it is sent on.
+    let unjournalled = world.submit("e@xmpp.example", "f@sip.example", "1", from_xmpp());
+    assert_eq!(refused(unjournalled).await, (Side::Ours, Cause::HopBacklog));
+    assert!(world.sip.take().is_empty(), "sent on unjournalled");
+    assert_eq!(world.books(), [1, 1, 0, 0, 3]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -344,7 +344,7 @@ async fn rfc5438_s12_2_the_gateway_makes_no_word_of_its_own_of_an_acceptance() {
     running.abort();
 }
 
-// checks: CMP-070, CMP-073
+// checks: CMP-070, CMP-073, AMB-10, IM-050
 #[tokio::test(start_paused = true)]
 async fn what_only_the_addressee_can_read_goes_only_where_its_scheme_is_known() {
     let world = world(Table::new(0), PLENTY);

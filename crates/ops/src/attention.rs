@@ -5,7 +5,7 @@ use adapter_api::{PeerState, Registration};
 use interwork::OTHER_PEERS;
 use serde::Serialize;
 use std::time::{Duration, SystemTime};
-use store::{LedgerError, with_causes};
+use store::{Crowded, LedgerError, with_causes};
 use transport::tls::EXPIRY_WARNING;
 
 /// One thing that somebody should look at.
@@ -50,6 +50,7 @@ pub(crate) fn matters(admin: &Admin) -> Vec<Matter> {
     archive(admin, &mut found);
     peers(admin, &mut found);
     queue(admin, &mut found);
+    backlogs(admin, &mut found);
     canaries(admin, &mut found);
     found
 }
@@ -131,6 +132,15 @@ fn queue(admin: &Admin, found: &mut Vec<Matter>) {
     found.push(Matter::theirs(said, remedy));
 }
 
+fn backlogs(admin: &Admin, found: &mut Vec<Matter>) {
+    for Crowded { hop, entries, .. } in admin.core.ledger().crowded() {
+        let hop = hop.as_deref().unwrap_or("a hop that is not known yet");
+        let said =
+            format!("nothing more is stored for {hop}: {entries} messages wait for it, and the rest is for others");
+        found.push(Matter::theirs(said, "mend that hop, or raise gateway.limits if the disk has room"));
+    }
+}
+
 fn canaries(admin: &Admin, found: &mut Vec<Matter>) {
     for canary in admin.core.canaries() {
         let Err(reason) = canary.result else { continue };
@@ -156,10 +166,11 @@ fn in_words(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testkit::{admin, admin_on};
+    use crate::testkit::{admin, admin_on, admin_with};
     use adapter_api::HubCore;
+    use impp_model::{Content, Endpoint, InstantMessage, MaxForwards, MessageOperation, Operation};
     use std::sync::Arc;
-    use store::MemoryStore;
+    use store::{Class, Entry, Limits, MemoryStore, Near, Origin, Urgency};
 
     fn said(admin: &Admin) -> Vec<(String, Whose)> {
         matters(admin).into_iter().map(|matter| (matter.what, matter.whose)).collect()
@@ -197,6 +208,40 @@ mod tests {
         assert_eq!(said(&admin), []);
         archive.set_up(false);
         assert_eq!(said(&admin)[0], ("the archive takes nothing; 0 records wait in memory".to_owned(), Whose::Theirs));
+    }
+
+    #[tokio::test]
+    async fn a_hop_that_has_its_share_of_the_ledger_is_told() {
+        let admin = admin_with(Arc::new(MemoryStore::new()), Limits { records: 2, ..Limits::default() });
+        let (ledger, now) = (admin.core.ledger(), admin.core.timestamp());
+        let end = |address: &str| Endpoint::bare(address.parse().unwrap());
+        let message = MessageOperation {
+            source: end("romeo@sip.example"),
+            destination: end("juliet@dead.example"),
+            max_forwards: MaxForwards::INITIAL,
+            trans_id: "t".into(),
+            message: InstantMessage::new(Content::text("hi")),
+        };
+        let entry = Entry {
+            trace: 1,
+            operation: Operation::Message(Box::new(message)),
+            origin: Origin::Peer,
+            near: Near { instance: "sip".into(), reply: Default::default() },
+            hop: Some("xmpp dead.example".into()),
+            class: Class::Spool,
+            created: now,
+            expires: now.after(LONG_WAIT),
+            warn: None,
+            next_try: now,
+            attempts: 0,
+            uncertain: false,
+            once: None,
+        };
+        assert_eq!(said(&admin), []);
+        ledger.append(&entry, Urgency::Urgent, |_| ()).unwrap();
+        let wanted = "nothing more is stored for xmpp dead.example: 1 messages wait for it, and the rest is for others";
+        assert_eq!(said(&admin), [(wanted.to_owned(), Whose::Theirs)]);
+        assert!(admin.readiness.is_ready(&admin.core), "others are served");
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl Doctor for Fixed {
 }
 
 /// A hub that knows no adapter and has forgotten everything.
-fn core_on(store: Arc<MemoryStore>) -> Arc<Core> {
+fn core_on(store: Arc<MemoryStore>, limits: Limits) -> Arc<Core> {
     let configuration = Arc::new(Configuration::new(Domain::parse_host("gw.example").unwrap(), Vec::new()));
     let rules = Rulebook {
         configuration: configuration.clone(),
@@ -70,7 +70,7 @@ fn core_on(store: Arc<MemoryStore>) -> Arc<Core> {
     };
     let clock = SteadyClock::start();
     let now = clock.at(tokio::time::Instant::now().into_std());
-    let (ledger, _) = Ledger::open(store.clone(), Shard::all(), Limits::default(), now).unwrap();
+    let (ledger, _) = Ledger::open(store.clone(), Shard::all(), limits, now).unwrap();
     let traces = TraceLog::open(store, TraceLimits::default()).unwrap();
     Core::new(config, Vec::new(), Arc::new(Nothing), Storage { ledger, clock, traces }, 1)
 }
@@ -82,8 +82,13 @@ pub(crate) fn admin() -> Admin {
 
 /// The same on a store of the test's own.
 pub(crate) fn admin_on(store: Arc<MemoryStore>) -> Admin {
+    admin_with(store, Limits::default())
+}
+
+/// The same with bounds of the test's own.
+pub(crate) fn admin_with(store: Arc<MemoryStore>, limits: Limits) -> Admin {
     Admin {
-        core: core_on(store),
+        core: core_on(store, limits),
         tls: Arc::new(Tls::none(Domain::parse_host("gw.example").unwrap())),
         readiness: Readiness::default(),
         configured: Arc::new(Fixed),

@@ -322,7 +322,7 @@ mod tests {
         assert_eq!(check(&mismatch, &policy(), Context { in_dialog: false }).unwrap_err().status, 400);
     }
 
-    // checks: SIP-022, SIP-023, ARC-010, ARC-011
+    // checks: SIP-022, SIP-023, ARC-010, ARC-011, AMB-05
     #[test]
     fn rfc3261_s8_2_2_1_schemes() {
         assert_eq!(only_status("MESSAGE im:a@b SIP/2.0", TEXT), 200);

@@ -29,8 +29,8 @@ pub use embedded::{Checked, DISK_RESERVE, FjallStore, MemoryStore, OpenError, Op
 pub use forget::{Forgotten, forget, names};
 pub use key::{Fence, Shard, Table, Version};
 pub use ledger::{
-    Claimed, Class, Conclusion, Counts, End, Entry, Item, Ledger, LedgerError, Limits, Near, OnceKey, Origin, Pair,
-    Recall, Recovered, Schedule, Seen, Seq, State, SteadyClock, Timestamp, Totals, WindowLimits,
+    Claimed, Class, Conclusion, Counts, Crowded, End, Entry, Item, Ledger, LedgerError, Limits, Near, OnceKey, Origin,
+    Pair, Recall, Recovered, Schedule, Seen, Seq, State, SteadyClock, Timestamp, Totals, WindowLimits,
 };
 pub use portable::{PortableError, export, import};
 pub use queue::{MAX_QUEUED, MAX_QUEUED_OCTETS, WRITE_BEHIND};

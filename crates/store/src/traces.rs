@@ -1,4 +1,5 @@
-//! Traces of what was in the ledger, for as long as an operator wants them: one record each, written when it has ended.
+//! Traces of what was in the ledger, for as long as an operator wants them: one record each, written when it has ended, with
+//! those of its shard that came up meanwhile.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -28,12 +29,92 @@ impl Default for TraceLimits {
     }
 }
 
+/// Traces of one commit.
+const MAX_WRITTEN: usize = 256;
+/// Traces of a shard that wait for the disk; beyond, they are lost.
+const MAX_WAITING: usize = 4_096;
+
 /// The stored traces.
 pub struct TraceLog {
-    store: Arc<dyn Store>,
+    writer: Arc<Writer>,
     limits: TraceLimits,
     /// By the time when they may go.
     order: Mutex<VecDeque<(Timestamp, u64)>>,
+}
+
+/// Writes them, of each shard one commit at a time.
+struct Writer {
+    store: Arc<dyn Store>,
+    /// By shard number.
+    lanes: [Mutex<Lane>; Shard::COUNT as usize],
+}
+
+/// The traces of one shard on their way to the disk.
+#[derive(Default)]
+struct Lane {
+    waiting: Vec<(u64, Vec<u8>)>,
+    under_way: bool,
+}
+
+impl Lane {
+    /// What is to be written next, unless something is being written.
+    fn next(&mut self) -> Option<Vec<(u64, Vec<u8>)>> {
+        if self.under_way || self.waiting.is_empty() {
+            return None;
+        }
+        self.under_way = true;
+        let rest = self.waiting.split_off(self.waiting.len().min(MAX_WRITTEN));
+        Some(std::mem::replace(&mut self.waiting, rest))
+    }
+}
+
+impl Writer {
+    fn put(self: &Arc<Self>, id: u64, value: Vec<u8>) {
+        let shard = shard_of(id);
+        let next = self.lane(shard, |lane| {
+            if lane.waiting.len() < MAX_WAITING {
+                lane.waiting.push((id, value));
+            }
+            lane.next()
+        });
+        self.write(shard, next.flatten());
+    }
+
+    fn write(self: &Arc<Self>, shard: Shard, traces: Option<Vec<(u64, Vec<u8>)>>) {
+        let Some(traces) = traces else { return };
+        let writer = Arc::clone(self);
+        let fill = |batch: &mut Batch| {
+            traces.into_iter().for_each(|(id, value)| batch.put(Table::Trace, id.to_be_bytes(), value));
+        };
+        self.commit(shard, fill, move || {
+            let next = writer.lane(shard, |lane| {
+                lane.under_way = false;
+                lane.next()
+            });
+            writer.write(shard, next.flatten());
+        });
+    }
+
+    fn delete(&self, shard: Shard, ids: &[u64]) {
+        self.lane(shard, |lane| lane.waiting.retain(|(id, _)| !ids.contains(id)));
+        self.commit(shard, |batch| ids.iter().for_each(|id| batch.delete(Table::Trace, id.to_be_bytes())), || {});
+    }
+
+    fn lane<T>(&self, shard: Shard, change: impl FnOnce(&mut Lane) -> T) -> Option<T> {
+        self.lanes.get(shard.index()).map(|lane| change(&mut lane.lock()))
+    }
+
+    fn commit(&self, shard: Shard, fill: impl FnOnce(&mut Batch), then: impl FnOnce() + Send + 'static) {
+        let mut batch = Batch::new(shard, self.store.position(shard).0);
+        fill(&mut batch);
+        let done = move |result: Result<_, StoreError>| {
+            if let Err(error) = result {
+                tracing::debug!(%error, "traces are not stored");
+            }
+            then();
+        };
+        self.store.commit(batch, Urgency::WriteBehind, Completion::new(done));
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -59,10 +140,11 @@ impl TraceLog {
             })?;
         }
         order.sort_unstable();
-        Ok(Self { store, limits, order: Mutex::new(order.into()) })
+        let writer = Arc::new(Writer { store, lanes: Default::default() });
+        Ok(Self { writer, limits, order: Mutex::new(order.into()) })
     }
 
-    /// Writes one with the next group; a crash before loses it.
+    /// Writes one with the next groups; a crash before loses it.
     pub fn put(&self, id: u64, trace: &impl Serialize, now: Timestamp) {
         if self.limits.records == 0 {
             return;
@@ -70,12 +152,12 @@ impl TraceLog {
         let until = now.after(self.limits.keep);
         let Ok(value) = encode_value(&Stored { until, trace }) else { return };
         self.order.lock().push_back((until, id));
-        self.commit(shard_of(id), |batch| batch.put(Table::Trace, id.to_be_bytes(), value));
+        self.writer.put(id, value);
     }
 
     /// Reads one. Waits for the disk.
     pub fn get<T: DeserializeOwned>(&self, id: u64) -> Option<T> {
-        let record = self.store.get(shard_of(id), Table::Trace, &id.to_be_bytes()).ok()??;
+        let record = self.writer.store.get(shard_of(id), Table::Trace, &id.to_be_bytes()).ok()??;
         decode::<Stored<T>>(&record.value).ok().map(|stored| stored.trace)
     }
 
@@ -97,22 +179,8 @@ impl TraceLog {
         }
         drop(order);
         for (shard, ids) in Shard::all().zip(gone).filter(|(_, ids)| !ids.is_empty()) {
-            self.commit(shard, |batch| ids.iter().for_each(|id| batch.delete(Table::Trace, id.to_be_bytes())));
+            self.writer.delete(shard, &ids);
         }
-    }
-
-    fn commit(&self, shard: Shard, fill: impl FnOnce(&mut Batch)) {
-        let mut batch = Batch::new(shard, self.store.position(shard).0);
-        fill(&mut batch);
-        self.store.commit(
-            batch,
-            Urgency::WriteBehind,
-            Completion::new(|result| {
-                if let Err(error) = result {
-                    tracing::debug!(%error, "a trace is not stored");
-                }
-            }),
-        );
     }
 }
 

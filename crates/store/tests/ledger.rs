@@ -322,15 +322,20 @@ fn a_notice_and_the_end_it_tells_are_one_commit() {
     assert_eq!(again.totals().pending, 0);
 }
 
+/// A message that waits for this hop.
+fn waits_for(hop: &str, source: &str) -> Entry {
+    Entry { hop: Some(hop.into()), ..entry(source, "1") }
+}
+
 #[test]
 fn the_bounds_refuse_and_give_room_again() {
     let lab = Lab::with(Limits { records: 2, ..Limits::default() });
-    let first = lab.append(&entry("a", "1")).unwrap();
-    lab.append(&entry("b", "1")).unwrap();
-    assert!(matches!(lab.append(&entry("c", "1")), Err(LedgerError::Full { records: 2, .. })));
+    let first = lab.append(&waits_for("x", "a")).unwrap();
+    lab.append(&waits_for("y", "b")).unwrap();
+    assert!(matches!(lab.append(&waits_for("z", "c")), Err(LedgerError::Full { records: 2, .. })));
     lab.claim(first).unwrap();
     lab.settle(first, DELIVERED).unwrap();
-    lab.append(&entry("c", "1")).unwrap();
+    lab.append(&waits_for("z", "c")).unwrap();
 
     let lab = Lab::with(Limits { octets: 3000, ..Limits::default() });
     lab.append(&entry("a", &"x".repeat(1000))).unwrap();
@@ -341,7 +346,8 @@ fn the_bounds_refuse_and_give_room_again() {
 #[test]
 fn a_full_ledger_says_so_until_there_is_some_room_and_takes_what_is_under_way() {
     let lab = Lab::with(Limits { records: 40, ..Limits::default() });
-    let entries: Vec<_> = (0..40).map(|number| lab.append(&entry(&number.to_string(), "1")).unwrap()).collect();
+    let waits = |number: u32| lab.append(&waits_for(&number.to_string(), &number.to_string())).unwrap();
+    let entries: Vec<_> = (0..40).map(waits).collect();
     let is_full = || matches!(lab.ledger.refuses(), Some(LedgerError::Full { .. }));
     assert!(is_full());
     let under_way = lab.append(&journal("romeo", "live")).unwrap();
@@ -353,12 +359,62 @@ fn a_full_ledger_says_so_until_there_is_some_room_and_takes_what_is_under_way() 
     };
     end(entries[0]);
     assert!(is_full(), "each end would be told");
-    lab.append(&entry("other", "1")).unwrap();
+    lab.append(&waits_for("other", "other")).unwrap();
     entries[1..=2].iter().for_each(|seq| end(*seq));
     assert!(!is_full());
     // Limits that were lowered are reached from the start.
     let counts_only = Lab::with(Limits { records: 0, ..Limits::default() });
     assert!(counts_only.ledger.refuses().is_none(), "nothing is to be stored");
+}
+
+#[test]
+fn one_hop_leaves_as_much_room_for_all_others_as_it_takes() {
+    let lab = Lab::with(Limits { records: 40, ..Limits::default() });
+    let fill = |hop: &str| {
+        let taken = |number: &u32| lab.append(&waits_for(hop, &format!("{hop}{number}"))).is_ok();
+        (0..40).take_while(taken).count()
+    };
+    assert!(lab.ledger.refuses_for("dead").is_none());
+    assert_eq!((fill("dead"), fill("dead too"), fill("healthy")), (20, 10, 5));
+    let refused = lab.append(&waits_for("dead", "another")).unwrap_err();
+    assert!(matches!(refused, LedgerError::HopFull { records: 20, .. }) && refused.is_overload(), "{refused}");
+    assert!(lab.ledger.refuses_for("dead").is_some() && lab.ledger.refuses_for("new").is_none());
+    assert!(lab.ledger.refuses().is_none(), "the ledger has room");
+    let crowded = lab.ledger.crowded();
+    let hops: Vec<_> = crowded.iter().map(|hop| (hop.hop.as_deref(), hop.entries)).collect();
+    assert_eq!(hops, [(Some("dead"), 20), (Some("dead too"), 10), (Some("healthy"), 5)]);
+    // What no hop is known of has a share, too; the gateway's own words and what is under way keep to none.
+    let unrouted = |number: &u32| lab.append(&Entry { hop: None, ..entry(&format!("n{number}"), "1") }).is_ok();
+    assert_eq!((0..40).take_while(unrouted).count(), 3);
+    lab.append(&Entry { origin: Origin::Gateway, ..waits_for("dead", "gateway") }).unwrap();
+    lab.append(&Entry { class: Class::Journal, ..waits_for("dead", "live") }).unwrap();
+    assert_eq!(lab.ledger.entries(), 40);
+}
+
+#[test]
+fn octets_are_shared_as_entries_are_and_a_restart_knows_the_shares() {
+    let lab = Lab::with(Limits { octets: 40_000, ..Limits::default() });
+    let large = |hop: &str, number: u32| {
+        let large = entry(&format!("{hop}{number}"), &"x".repeat(1000));
+        lab.append(&Entry { hop: Some(hop.into()), ..large }).is_ok()
+    };
+    let dead = (0..40).take_while(|number| large("dead", *number)).count();
+    assert!(large("healthy", 0));
+    let octets = lab.ledger.crowded()[0].octets;
+    assert!((18_000..=22_000).contains(&octets) && dead > 5, "{dead} entries, {octets} octets");
+    let again = Ledger::open(Arc::new(lab.store.reopen().unwrap().0), Shard::all(), limits_of(40_000), NOW).unwrap().0;
+    assert_eq!(again.crowded(), lab.ledger.crowded());
+    // Enough of it ends, and it has room again.
+    let seqs: Vec<_> = lab.due(NOW);
+    for seq in &seqs[..dead / 2] {
+        lab.claim(*seq).unwrap();
+        lab.settle(*seq, DELIVERED).unwrap();
+    }
+    assert!(lab.ledger.refuses_for("dead").is_none() && lab.ledger.crowded().is_empty());
+}
+
+fn limits_of(octets: u64) -> Limits {
+    Limits { octets, ..Limits::default() }
 }
 
 #[test]

@@ -73,14 +73,14 @@ fn server(jid: &Jid) -> String {
     }
 }
 
-// checks: ADR-001, ADR-003, ADR-010, ADR-011, ADR-012, ADR-015, ADR-016, ADR-017, ADR-033, ADR-036
+// checks: ADR-001, ADR-003, ADR-010, ADR-011, ADR-012, ADR-015, ADR-016, ADR-017, ADR-033, ADR-036, ADR-002, AMB-21
 #[test]
 fn rfc7247_s6_4_a_uri_becomes_a_jid() {
     let wrong = differences("sip-to-xmpp", 49, |input, _| to_jid(input));
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-// checks: ADR-016, ADR-021, ADR-022, ADR-031
+// checks: ADR-016, ADR-021, ADR-022, ADR-031, ADR-002, AMB-21
 #[test]
 fn rfc7247_s6_5_a_jid_becomes_a_uri() {
     let scheme = |options: &Value| options["scheme"].as_str().unwrap_or("sip").to_owned();

@@ -24,7 +24,7 @@ const DECIDED: &[(&str, u16)] = &[
     ("unexpected-request", 400),
 ];
 
-// checks: ERR-001, ERR-003, ERR-004, ERR-011
+// checks: ERR-001, ERR-003, ERR-004, ERR-011, AMB-11, AMB-12, AMB-13
 #[test]
 fn rfc7247_s7_1_a_stanza_error_becomes_a_status() {
     let file = file("errors.json");

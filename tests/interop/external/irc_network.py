@@ -91,6 +91,8 @@ class Server:
                 self.sent.add(act["id"])
                 self.last[act["from"].split("@")[0]] = act["id"]
             case "receive":
+                if act == "cut":
+                    raise Unable("know who has heard a NOTICE: nothing answers one")
                 self.manner = act
             case "watch":
                 nick = nick_of(act["presentity"])

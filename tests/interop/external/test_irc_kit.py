@@ -9,8 +9,8 @@ ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "../../.."))
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROGRAM = os.path.join(ROOT, "crates/adapter-external/python/examples/irc/irc.py")
 GATEWAY = os.environ.get("INTERLINGUA", os.path.join(ROOT, "target/debug/interlingua"))
-#: What IRC has nothing to show for: no second device, no question to who is watched, no ids.
-NOT_THERE = {"devices", "deny", "repeat-out", "repeat-in"}
+#: What IRC has nothing to show for: no second device, no question to who is watched, no ids, no proof of a NOTICE.
+NOT_THERE = {"devices", "deny", "repeat-out", "repeat-in", "owed"}
 
 
 def test_irc_passes_the_kit(tmp_path, package):

@@ -10,12 +10,13 @@ import time
 import pytest
 
 from gateway import BASE, NATIVE, RUN, TOKENS, Gateway
-from namespaces import island, of_ports
+from namespaces import island, of_ports, troubles
 from peers import XmppUser, lab
 from s2s.conftest import S2S, S2S_TLS, environment, s2s_configuration
 from s2s.test_s2s_restart import LOST_IN_SERVER, MESSAGES, OVERTAKES, RATE, SERVERS, book, wait
 from socketuser import SocketUser
 
+TROUBLES = troubles(MESSAGES / RATE)
 PEERS = (BASE + 369, BASE + 370, BASE + 469, BASE + 470)
 
 
@@ -44,24 +45,28 @@ def gw(wire):
     assert gateway.stop() == 0
 
 
-def flow(send, trouble):
+def flow(numbers, send, trouble):
     worker = threading.Thread(target=trouble)
     worker.start()
     start = time.time()
-    for number in range(MESSAGES):
-        time.sleep(max(0, start + number / RATE - time.time()))
+    for sent, number in enumerate(numbers):
+        time.sleep(max(0, start + sent / RATE - time.time()))
         send(number)
     worker.join()
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(500)
+@pytest.mark.parametrize("name", TROUBLES)
 @pytest.mark.parametrize("server", SERVERS)
 # checks: IM-13
-def test_loss_and_a_partition_deliver_or_tell(gw, wire, server, capsys):
+def test_loss_and_partitions_deliver_or_tell(gw, wire, server, name, capsys):
     lost = []
+    # the server's book goes on from one trouble to the next
+    first = list(TROUBLES).index(name) * MESSAGES
+    numbers = range(first, first + MESSAGES)
 
     def trouble():
-        lost.extend(wire.trouble(MESSAGES / RATE / 5))
+        lost.extend(TROUBLES[name](wire))
 
     user, carol = XmppUser(SERVERS[server]), SocketUser("carol@native.test", TOKENS["carol"], NATIVE)
 
@@ -81,23 +86,23 @@ def test_loss_and_a_partition_deliver_or_tell(gw, wire, server, capsys):
 
     def is_over():
         _, back = arrived()
-        ends = set(back) | {f"back {n:04}" for n in range(MESSAGES) if f"{server}-{n}" in told()[1]}
+        ends = set(back) | {f"back {n:04}" for n in numbers if f"{server}-{n}" in told()[1]}
         return not carol.open and not gw.json("/api/v1/status")["ledger"]["pending"] and len(ends) == MESSAGES
 
     try:
-        flow(send, trouble)
-        wait(is_over, 120)
+        flow(numbers, send, trouble)
+        wait(is_over, 240)
         time.sleep(1)
         (forth, back), (told_carol, told_user) = arrived(), told()
-        accepted = {f"flow {n:04}" for n in range(MESSAGES) if carol.results.get(f"{server}-{n}", (0,))[0] == 200}
-        told_forth = {f"flow {n:04}" for n in range(MESSAGES) if f"{server}-{n}" in told_carol}
-        told_back = {f"back {n:04}" for n in range(MESSAGES) if f"{server}-{n}" in told_user}
+        accepted = {f"flow {n:04}" for n in numbers if carol.results.get(f"{server}-{n}", (0,))[0] == 200}
+        told_forth = {f"flow {n:04}" for n in numbers if f"{server}-{n}" in told_carol}
+        told_back = {f"back {n:04}" for n in numbers if f"{server}-{n}" in told_user}
         taken, acked = book(server)
         neither = accepted - set(forth) - told_forth
-        missing = {f"back {n:04}" for n in range(MESSAGES)} - set(back) - told_back
+        missing = {f"back {n:04}" for n in numbers} - set(back) - told_back
         repeats = gw.metric("interlingua_repeats_total")
         with capsys.disabled():
-            print(f"\nloss and partition ({lost} packets lost), {server} over s2s: {MESSAGES} sent each way at {RATE}/s; to the server "
+            print(f"\n{name} ({lost} packets lost), {server} over s2s: {MESSAGES} sent each way at {RATE}/s; to the server "
                   f"{len(accepted)} accepted, {MESSAGES - len(accepted)} refused, {len(set(forth))} delivered, {len(told_forth)} told, "
                   f"{len(neither)} neither, {len(forth) - len(set(forth))} twice; from it {len(set(back))} delivered, "
                   f"{len(told_back)} told, {len(missing)} neither, {len(back) - len(set(back))} twice")

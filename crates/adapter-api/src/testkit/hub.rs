@@ -23,13 +23,22 @@ pub struct Submitted {
     pub settle: Option<Settle>,
 }
 
+/// Word of a failure that the adapter gave back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Owed {
+    /// The word.
+    pub word: DispositionOperation,
+    /// Whether the sender may have heard it.
+    pub repeat: bool,
+}
+
 /// A hub for tests: what is submitted comes out of the receiver that [`KitHub::new`] gives.
 pub struct KitHub {
     submitted: mpsc::UnboundedSender<Submitted>,
     answers: Mutex<Option<Outcome>>,
     traces: AtomicU64,
     losses: Mutex<Vec<(String, Carries)>>,
-    owed: Mutex<Vec<DispositionOperation>>,
+    owed: watch::Sender<Vec<Owed>>,
     proofs: Mutex<Vec<[String; 3]>>,
     commits: watch::Sender<u64>,
     records: Arc<Records>,
@@ -60,7 +69,7 @@ impl KitHub {
             answers: Mutex::new(Some(Outcome::Success(Proof::Recipient))),
             traces: AtomicU64::new(1),
             losses: Mutex::default(),
-            owed: Mutex::default(),
+            owed: watch::Sender::default(),
             proofs: Mutex::default(),
             commits: watch::Sender::new(0),
             records,
@@ -81,8 +90,14 @@ impl KitHub {
     }
 
     /// The words that the adapter gave back.
-    pub fn owed(&self) -> Vec<DispositionOperation> {
-        lock(&self.owed).clone()
+    pub fn owed(&self) -> Vec<Owed> {
+        self.owed.borrow().clone()
+    }
+
+    /// The first of them, once there is one. Cancel-safe.
+    pub async fn first_owed(&self) -> Option<Owed> {
+        let mut owed = self.owed.subscribe();
+        owed.wait_for(|owed| !owed.is_empty()).await.ok().and_then(|owed| owed.first().cloned())
     }
 
     /// Peers with their proofs and protections.
@@ -148,8 +163,8 @@ impl HubCore for KitHub {
         self.commits.send_modify(|count| *count += 1);
     }
 
-    fn owe(&self, _: &InstanceName, word: DispositionOperation, _: bool, done: StateDone) {
-        lock(&self.owed).push(word);
+    fn owe(&self, _: &InstanceName, word: DispositionOperation, repeat: bool, done: StateDone) {
+        self.owed.send_modify(|owed| owed.push(Owed { word, repeat }));
         done(true);
     }
 }

@@ -18,7 +18,7 @@ mod stand;
 
 pub use cases::{CASES, Case};
 pub use context::context;
-pub use hub::{KitHub, Records, Submitted};
+pub use hub::{KitHub, Owed, Records, Submitted};
 pub use network::{Act, Answer, Manner, Network, Profile, Seen, Unable};
 pub use report::{CaseResult, Report, Verdict};
 pub use stand::{DEVICE, Fall, Judged, SeenMessage, Stand};

@@ -157,6 +157,8 @@ pub enum Manner {
     Refuse(Cause),
     /// Breaks the connection instead of answering.
     Vanish,
+    /// Breaks the connection over which a user has heard that his message failed, before the adapter can know that he has.
+    Cut,
 }
 
 /// Something that a user of the network sees.

@@ -149,6 +149,7 @@ impl<'n> Stand<'n> {
             operation: Arc::new(operation),
             repeat: false,
             edition: 0,
+            proven_only: false,
             hop: Arc::new(self.network.hop()),
             deadline: Instant::now() + time,
             settle,

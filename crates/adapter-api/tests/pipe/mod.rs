@@ -5,9 +5,9 @@ mod network;
 pub(crate) use network::Pipe;
 
 use adapter_api::model::{
-    Address, AuthorizeOperation, Basic, Cause, Device, Endpoint, Failure, InstantMessage, Kind, MaxForwards,
-    MessageOperation, News, Operation, Outcome, PresenceInfo, PresenceTuple, Proof, PublishOperation, Side, Standing,
-    SubscribeOperation, Wish,
+    Address, AuthorizeOperation, Basic, Cause, Device, Disposition, DispositionOperation, Endpoint, Failure,
+    InstantMessage, Kind, MaxForwards, MessageOperation, News, Operation, Outcome, PresenceInfo, PresenceTuple, Proof,
+    PublishOperation, Side, Standing, SubscribeOperation, Wish,
 };
 use adapter_api::testkit::{Act, Answer, Manner, Seen};
 use adapter_api::{
@@ -44,12 +44,14 @@ pub(crate) fn capabilities(fault: Option<&str>) -> Capabilities {
         protocol: "pipe".into(),
         srv_label: None,
         standing_link: true,
+        proves_peers: false,
         transports: Vec::new(),
         kinds: vec![Kind::Message, Kind::Subscribe, Kind::Notify, Kind::Authorize],
         sends_as: SendsAs::Anyone,
         acknowledgement: Acknowledgement::Device,
         acknowledgement_of: Default::default(),
-        answers_each: true,
+        // So that failures are told over a link that can break.
+        answers_each: false,
         repetition: Repetition::Repeatable,
         tells_failure: TellsFailure::Never,
         seals: Vec::new(),
@@ -122,7 +124,7 @@ impl PipeAdapter {
         match self.wire.manner() {
             _ if self.wrong("crash") => Ending::now(success),
             Manner::Confirm if self.wrong("delivered") => Ending::now(Outcome::HandedOver),
-            Manner::Confirm => Ending::now(success),
+            Manner::Confirm | Manner::Cut => Ending::now(success),
             Manner::After(time) => Ending { after: time, outcome: success },
             Manner::Silent if self.wrong("silent") => Ending::now(success),
             Manner::Silent => Ending {
@@ -220,8 +222,15 @@ impl PipeAdapter {
     async fn hand_in(&self, hub: &Hub, act: Act) {
         let id = if let Act::Send { id, .. } = &act { Some(id.clone()) } else { None };
         let Some((user, operation)) = self.operation(act) else { return };
+        let about = operation.clone();
         let (_, outcome) = hub.submit_and_wait(operation, self.provenance(hub, user)).await;
         let Some(id) = id else { return };
+        if let (Operation::Message(message), Outcome::Failure(failure), Manner::Cut) =
+            (about, &outcome, self.wire.manner())
+            && !self.wrong("owed")
+        {
+            hub.owe(word(*message, failure), !self.wrong("owed-unflagged"), Box::new(drop));
+        }
         let answer = match outcome {
             _ if self.wrong("answers") => Answer::Delivered,
             Outcome::Success(_) => Answer::Delivered,
@@ -229,6 +238,21 @@ impl PipeAdapter {
             Outcome::Failure(_) => Answer::Failed,
         };
         self.wire.see(Seen::Answer { id, answer });
+    }
+}
+
+/// What tells a sender that his message failed.
+fn word(about: MessageOperation, failure: &Failure) -> DispositionOperation {
+    DispositionOperation {
+        source: about.destination,
+        destination: about.source,
+        max_forwards: MaxForwards::INITIAL,
+        message_id: about.message.id,
+        trans_id: about.trans_id,
+        accepted: "2026-11-23T12:00:00Z".parse().unwrap(),
+        disposition: Disposition::Failed(Box::new(failure.clone())),
+        and_earlier: false,
+        return_path: None,
     }
 }
 

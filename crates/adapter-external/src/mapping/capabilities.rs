@@ -69,6 +69,7 @@ pub fn read_capabilities(capabilities: wire::Capabilities) -> Result<Capabilitie
         protocol: capabilities.protocol.into(),
         srv_label: capabilities.srv_label.map(Into::into),
         standing_link: true,
+        proves_peers: false,
         transports: Vec::new(),
         kinds: capabilities.kinds.into_iter().map(kind).collect::<Result<_, _>>()?,
         sends_as: SendsAs::Anyone,

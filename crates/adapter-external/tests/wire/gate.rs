@@ -111,6 +111,7 @@ pub(crate) fn delivery(body: &str, time: Duration, settle: Settle) -> Delivery {
         operation: Arc::new(message("romeo@kit.example", "user@raw.example", body)),
         repeat: false,
         edition: 0,
+        proven_only: false,
         hop: Arc::new(Hop::Link),
         deadline: Instant::now() + time,
         settle,

@@ -60,8 +60,9 @@ async fn word_of_a_failure_is_taken_over_for_those_whom_the_adapter_serves() {
         from_gateway::Frame::Kept(wire::Kept { of: 1, durable: true, refused: String::new() })
     );
     let owed = gate.hub.owed();
-    assert_eq!(owed.iter().map(|word| word.destination.address.to_string()).collect::<Vec<_>>(), ["user@raw.example"]);
-    assert_eq!(owed[0].disposition.failure().map(|failure| failure.cause), Some(Cause::NotFound));
+    let addressees: Vec<_> = owed.iter().map(|owed| owed.word.destination.address.to_string()).collect();
+    assert_eq!(addressees, ["user@raw.example"]);
+    assert_eq!(owed[0].word.disposition.failure().map(|failure| failure.cause), Some(Cause::NotFound));
     raw.send(2, owe("user@other.example")).await;
     assert_eq!(raw.goodbye().await, "malformed");
     assert_eq!(gate.hub.owed().len(), 1);

@@ -74,7 +74,7 @@ async fn answer(line: &Line, manner: Manner) -> Option<String> {
     }
     let id = line.fields.first().unwrap().as_str();
     match manner {
-        Manner::Confirm => Some(format!("{}\n", Line::new("OK", [id]))),
+        Manner::Confirm | Manner::Cut => Some(format!("{}\n", Line::new("OK", [id]))),
         Manner::After(time) => {
             tokio::time::sleep(time).await;
             Some(format!("{}\n", Line::new("OK", [id])))

@@ -303,7 +303,11 @@ async fn send(
         if let Some(event) = content.pointer("/m.relates_to/m.in_reply_to/event_id").and_then(Value::as_str) {
             let id = event.trim_start_matches('$').to_owned();
             world.sees(Seen::Answer { id, answer: Answer::Failed });
-            return Json(json!({ "event_id": "$n" })).into_response();
+            return if world.manner == Manner::Cut {
+                broken()
+            } else {
+                Json(json!({ "event_id": "$n" })).into_response()
+            };
         }
         if let Manner::Refuse(cause) = world.manner {
             let (status, code) = refusals()
@@ -330,14 +334,17 @@ async fn send(
     match manner {
         Manner::After(time) => tokio::time::sleep(time).await,
         Manner::Silent => std::future::pending().await,
-        Manner::Vanish => {
-            let broken = futures_util::stream::once(async { Err::<Vec<u8>, _>(std::io::Error::other("gone")) });
-            return Body::from_stream(broken).into_response();
-        }
-        Manner::Confirm | Manner::Refuse(_) => {}
+        Manner::Vanish => return broken(),
+        Manner::Confirm | Manner::Refuse(_) | Manner::Cut => {}
     }
     let event = world.lock().unwrap().sent[&(ghost, transaction)].clone();
     Json(json!({ "event_id": event })).into_response()
+}
+
+/// The connection breaks within the answer.
+fn broken() -> Response {
+    let broken = futures_util::stream::once(async { Err::<Vec<u8>, _>(std::io::Error::other("gone")) });
+    Body::from_stream(broken).into_response()
 }
 
 async fn presence(State(world): State<Shared>, Path(ghost): Path<String>, Json(body): Json<Value>) -> Response {

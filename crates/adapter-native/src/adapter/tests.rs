@@ -52,6 +52,7 @@ fn delivery(to: &str, content: Content, settle: Settle) -> Delivery {
         operation: Arc::new(Operation::Message(Box::new(operation))),
         repeat: false,
         edition: 0,
+        proven_only: false,
         hop: Arc::new(Hop::Link),
         deadline: now() + HOLD,
         settle,

@@ -190,6 +190,7 @@ pub(crate) fn delivery(to: &str, body: &str, settle: Settle) -> Delivery {
         operation: Arc::new(Operation::Message(Box::new(operation))),
         repeat: false,
         edition: 0,
+        proven_only: false,
         hop: Arc::new(Hop::Link),
         deadline: Instant::now() + Duration::from_secs(600),
         settle,

@@ -177,8 +177,8 @@ fn default_digest() -> Vec<DigestAlgorithm> {
 pub struct Limits {
     /// Requests under way in each direction; more are answered with 503. Default: 262144.
     pub transactions: usize,
-    /// Requests that came over UDP and are answered: each is kept 32 s for retransmissions, so this bears a 32nd part of it
-    /// each second. Beyond it, or where their answers take 512 octets for each, new ones are answered with 503. Default: 1048576.
+    /// Requests that came over UDP and are answered: each is kept for retransmissions, 32 to 36 s, so this bears a 36th part of
+    /// it each second. Beyond it, or where their answers take 384 octets for each, new ones are answered with 503. Default: 1310720.
     pub answered: usize,
     /// Messages that wait to be sent, all peers together; more are refused. Default: 8192.
     pub queue: usize,

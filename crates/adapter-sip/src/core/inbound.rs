@@ -10,13 +10,13 @@ use crate::mapping::{Mapped, content, error, presence};
 use adapter_api::{Carries, Provenance, SourceProof, Token, Transport};
 use bytes::Bytes;
 use impp_model::{Operation, Outcome, Proof};
-use sip_proto::build::ResponseBuilder;
+use sip_proto::build::{Brief, ResponseBuilder};
 use sip_proto::framer::{Rejected, datagram};
 use sip_proto::header::{ResponseTarget, Via};
 use sip_proto::header_id::HeaderId;
 use sip_proto::message::{KeyHeaders, Message};
 use sip_proto::method::Method;
-use sip_proto::transaction::{Handle, Key, RequestMatch};
+use sip_proto::transaction::{Handle, Key, Repetition, RequestMatch};
 use sip_proto::uas::{self, Policy};
 use std::hash::{DefaultHasher, Hasher as _};
 use std::net::SocketAddr;
@@ -34,6 +34,13 @@ pub(crate) struct Pending {
     pub(super) limit: Option<usize>, // SEC-006: octets of an answer to a stranger
     /// What a SUBSCRIBE is to be answered.
     pub(super) event: Option<Accepting>,
+}
+
+/// What a copy of an answered request is answered by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Again {
+    brief: Brief,
+    limited: bool, // SEC-006: to no more octets than the request has
 }
 
 /// What this gateway serves.
@@ -104,8 +111,10 @@ impl Core {
             Some((self.key(&request, &via)?, response_route(&via, source, stranger), is_loop))
         });
         let Some((key, route, is_loop)) = found else { return self.answer_unreadable(&request, source, now) };
-        if self.server.handle_retransmission(&key) {
-            return;
+        match self.server.handle_retransmission(&key) {
+            Repetition::New => {}
+            Repetition::Repeated => return,
+            Repetition::Brief(again) => return self.answer_again(&request, source, (key, route), &again, now),
         }
         if let (Channel::Connection(connection), Transport::Tls) = (source.channel, source.transport) {
             self.heed_alias(connection, &request, source);
@@ -269,6 +278,24 @@ impl Core {
         }
     }
 
+    /// Answers a copy of a request as the request was answered.
+    fn answer_again(
+        &mut self,
+        request: &Message,
+        source: Source,
+        (key, route): (Key, Route),
+        again: &Again,
+        now: Instant,
+    ) {
+        let (tag, asked) = (self.tag(&key), request.octets().len());
+        let response = ResponseBuilder::of_brief(request, &again.brief).source(source.peer).to_tag(&tag);
+        let response =
+            if again.limited { response.encode_within(asked) } else { self.reply(&response, source, asked, now) };
+        if let Some(response) = response {
+            self.send_response(route, response, now);
+        }
+    }
+
     /// Answers a request by what the hub says became of it.
     pub(super) fn handle_answer(&mut self, token: Token, outcome: &Outcome, now: Instant) {
         let handle = Handle::from_bits(token);
@@ -280,8 +307,15 @@ impl Core {
             Some(accepting) if accepting.is_unknown(outcome) => pending.response(481),
             Some(_) | None => pending.answer(outcome),
         };
+        // What makes a dialog is kept as it is: its tag and its Contact are the dialog's.
+        let brief = if event.is_none() { response.brief() } else { None };
+        let again = brief.map(|brief| Again { brief, limited: pending.limit.is_some() });
         let response = pending.encode(&response);
-        if self.server.respond(handle, response, now).is_some() {
+        let answered = match again {
+            Some(again) => self.server.respond_in_brief(handle, response, &again, now),
+            None => self.server.respond(handle, response, now),
+        };
+        if answered.is_some() {
             self.unanswered = self.unanswered.saturating_sub(1);
         }
         if let Some(accepting) = event {

@@ -85,7 +85,7 @@ struct Core {
     refusals: accepts::Refusals,
     typing: typing::Typing,
     client: Client<outbound::Id, Route>,
-    server: Server<inbound::Pending, Route>,
+    server: Server<inbound::Pending, Route, inbound::Again>,
     unanswered: usize, // requests in `server` that the hub has not settled
     answers: Answers,
     datagrams: Datagrams,

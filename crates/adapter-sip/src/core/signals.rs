@@ -129,7 +129,8 @@ impl Core {
                 }
                 Due::Tell(told, hop, trace) => {
                     let (operation, deadline) = (as_operation(told), now + PATIENCE);
-                    self.enqueue(Delivery { trace, operation, repeat: false, edition: 0, hop, deadline, settle });
+                    let (repeat, edition, proven_only) = (false, 0, false);
+                    self.enqueue(Delivery { trace, operation, repeat, edition, proven_only, hop, deadline, settle });
                 }
             }
         }

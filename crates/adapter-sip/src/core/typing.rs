@@ -256,6 +256,7 @@ mod tests {
             operation: as_operation(told(ComposingState::Composing, None)),
             repeat: false,
             edition: 0,
+            proven_only: false,
             hop: Arc::new(Hop::Link),
             deadline: start,
             settle: settle_channel().0,

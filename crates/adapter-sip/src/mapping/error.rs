@@ -33,7 +33,8 @@ fn cause_status(cause: Cause, full: bool) -> u16 {
         Cause::NotImplemented => by_device(405, 501),
         Cause::Forbidden => by_device(403, 603),
         Cause::Gone => 410,
-        Cause::InternalError | Cause::ResourceConstraint => 500,
+        // Other addressees can be written to: 503 would keep this peer from all of them.
+        Cause::InternalError | Cause::ResourceConstraint | Cause::HopBacklog => 500,
         Cause::NotFound => by_device(404, 604),
         Cause::NotAcceptable => by_device(406, 606),
         Cause::NotAllowed
@@ -181,7 +182,7 @@ mod tests {
         assert!([404, 480, 486, 501, 502, 603].iter().all(|status| !uncertain(*status, None)), "these are final");
     }
 
-    // checks: SIP-042, ERR-004, ERR-011
+    // checks: SIP-042, ERR-004, ERR-011, AMB-11, AMB-12
     #[test]
     fn no_cause_gives_a_status_that_cannot_be_sent() {
         for cause in Cause::ALL {
@@ -194,7 +195,7 @@ mod tests {
         }
     }
 
-    // checks: SIP-042, ERR-004
+    // checks: SIP-042, ERR-004, AMB-11, AMB-12
     #[test]
     fn a_sip_status_comes_back_as_it_was_where_it_may() {
         let through = |status| to_sip_status(&from_sip_status(status, "x", None, None).unwrap(), false);

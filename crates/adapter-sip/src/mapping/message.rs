@@ -420,7 +420,7 @@ mod tests {
 
     const TEXT: &str = "Content-Type: text/plain\r\n";
 
-    // checks: IM-030, IM-032, IM-034, IM-037, IM-038
+    // checks: IM-030, IM-032, IM-034, IM-037, IM-038, AMB-18
     #[test]
     fn rfc7572_s5_the_fields_of_a_message() {
         let operation = read(TEXT, "hi").unwrap();

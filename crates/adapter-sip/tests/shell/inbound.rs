@@ -43,7 +43,7 @@ async fn answer_to(outcome: Outcome) -> Message {
     peer.receive().await
 }
 
-// checks: IM-031, MSG-005, ERR-001, ERR-005, ERR-011, SIP-042
+// checks: IM-031, MSG-005, ERR-001, ERR-005, ERR-011, SIP-042, AMB-01
 #[tokio::test]
 async fn every_outcome_has_its_answer() {
     assert_eq!(status(&answer_to(Outcome::Success(Proof::Recipient)).await), 200);

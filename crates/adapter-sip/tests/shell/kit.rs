@@ -216,9 +216,9 @@ impl Gateway {
         operation: Operation,
     ) -> oneshot::Receiver<Outcome> {
         let (settle, outcome) = settle_channel();
-        let operation = Arc::new(operation);
+        let (trace, operation) = (TraceId(2), Arc::new(operation));
         let delivery =
-            Delivery { trace: TraceId(2), operation, repeat, edition: 0, hop: Arc::new(hop), deadline, settle };
+            Delivery { trace, operation, repeat, edition: 0, proven_only: false, hop: Arc::new(hop), deadline, settle };
         self.adapter.deliver(delivery).unwrap();
         outcome
     }

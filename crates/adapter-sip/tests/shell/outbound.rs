@@ -344,7 +344,7 @@ async fn rfc3428_s8_a_request_beyond_1300_octets_goes_over_tcp() {
     assert_eq!(outcome(settled).await, Outcome::Success(Proof::Recipient));
 }
 
-// checks: IM-020, MSG-010
+// checks: IM-020, MSG-010, AMB-07
 #[tokio::test]
 async fn a_large_request_never_falls_back_to_udp() {
     let (gateway, peer) = (Gateway::start().await, Peer::bind().await);

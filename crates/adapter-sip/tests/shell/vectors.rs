@@ -10,7 +10,7 @@ use sip_proto::message::Message;
 const ELSEWHERE: &[(&str, &str)] = &[
     ("IMS-23", "routing is the hub's"),
     ("IMS-31", "proof of the source is the hub's"),
-    ("SPL-01", "presence comes later, and with it Allow-Events"),
+    ("SPL-01", "Allow-Events is for gateways that carry presence: tests/conformance"),
     ("SPL-09", "see rfc3261_s18_1_2_what_answers_nothing_is_dropped"),
     ("SPL-11", "judged in virtual time by sip-proto"),
     ("SPL-12", "see rfc3261_s18_2_2_over_tcp_the_answer_comes_on_the_same_connection"),

@@ -39,6 +39,8 @@ pub(crate) struct Outbound {
     checks: Checks,
     replies: Replies,
     link: Option<Link>,
+    /// Whether its certificate proves the peer of the link over TLS.
+    is_proven: bool,
 }
 
 /// Whether presence, which is state, is to be proven as messages are.
@@ -72,6 +74,9 @@ pub(crate) const HIGH_WATER: usize = 1 << 20;
 
 /// For the proof that a server has an error: longer than an unanswered barrier is waited for.
 const REPLY_PROOF: Duration = Duration::from_secs(60);
+
+/// What a sender hears for whom a rule wants TLS.
+const UNPROVEN: &str = "the peer has proven itself by no TLS certificate";
 
 /// What the ids of pings begin with.
 const PING_PREFIX: &str = "ilb";
@@ -107,6 +112,7 @@ impl Outbound {
             checks: Checks::default(),
             replies,
             link: None,
+            is_proven: false,
         }
     }
 
@@ -160,6 +166,11 @@ impl Outbound {
     /// The link is up, and acknowledges what it takes (XEP-0198).
     pub(crate) fn managed_link_up(&mut self, now: Instant) {
         self.link = Some(Link { barriers: Barriers::new(now), nonce: 0, marks: Some(Vec::new()) });
+    }
+
+    /// The link that comes up leads to a peer whose certificate proves it, or not: what is for proven peers alone is then refused.
+    pub(crate) fn peer_is_proven(&mut self, is_proven: bool) {
+        self.is_proven = is_proven;
     }
 
     /// What was written since the last call; only on managed links.
@@ -322,7 +333,10 @@ impl Outbound {
     }
 
     fn send(&mut self, delivery: Delivery, out: &mut BytesMut, hub: &Hub, now: Instant, wall: SystemTime) {
-        let Delivery { operation, deadline, mut settle, trace, repeat, edition, .. } = delivery;
+        let Delivery { operation, deadline, mut settle, trace, repeat, edition, proven_only, .. } = delivery;
+        if proven_only && !self.is_proven {
+            return settle.settle(Failure::new(Side::Far, Cause::PolicyDenied).with_text(UNPROVEN));
+        }
         let name = matches!(*operation, Operation::Message(_)).then_some((trace, edition));
         if let Some(name) = name.filter(|_| repeat) {
             // What is on its way over a link that lives needs no copy behind it.

@@ -102,7 +102,9 @@ pub fn condition_of(cause: Cause) -> Condition {
         Cause::RemoteTimeout | Cause::DnsFailure | Cause::LinkDown | Cause::Unconfirmed => {
             Condition::RemoteServerTimeout
         }
-        Cause::ResourceConstraint | Cause::Overload | Cause::ShuttingDown => Condition::ResourceConstraint,
+        Cause::ResourceConstraint | Cause::Overload | Cause::HopBacklog | Cause::ShuttingDown => {
+            Condition::ResourceConstraint
+        }
         Cause::ServiceUnavailable => Condition::ServiceUnavailable,
         Cause::SubscriptionRequired => Condition::SubscriptionRequired,
         Cause::Undefined => Condition::UndefinedCondition,

@@ -317,7 +317,7 @@ mod tests {
         }
     }
 
-    // checks: PRS-041, PRS-042, PRS-044, PRS-054, XM-13, XM-14, XM-15
+    // checks: PRS-041, PRS-042, PRS-044, PRS-054, XM-13, XM-14, XM-15, AMB-16, AMB-08
     #[test]
     fn rfc3922_s6_3_1_each_device_makes_a_stanza() {
         let away = PresenceTuple {

@@ -37,6 +37,7 @@ impl XmppServer {
         let gateway = context.configuration.borrow().gateway.clone();
         let capabilities = Capabilities {
             standing_link: false,
+            proves_peers: true,
             transports: vec![Transport::Tcp, Transport::Tls],
             sends_as: SendsAs::Anyone,
             acknowledgement_of: settings.acknowledgement_of(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use adapter_api::{SourceProof, SpeaksFor};
 use impp_model::{Cause, Failure, Outcome, Proof, Side};
 use serde_json::json;
+use tokio::net::TcpListener;
 use transport::tls::testkit::{Authority, Variant};
 
 use crate::kit::{Names, Org, Relay, certificate, org, outcome};
@@ -98,6 +99,56 @@ async fn xep0220_s2_dialback_over_tls_where_certificates_prove_nothing() {
     let [mut a, mut b] = pair([Variant::self_signed(), Variant::expired()], json!({})).await;
     assert_eq!(exchange(&mut a, &mut b).await, [SourceProof::Dialback; 2]);
     assert!(b.proofs(A).contains(&("dialback".to_owned(), "TLS 1.3".to_owned())), "{:?}", b.proofs(A));
+}
+
+// checks: IM-19, REQ-5.2.1
+#[tokio::test]
+async fn what_is_for_proven_peers_goes_over_starttls_and_to_nobody_whom_dialback_alone_proves() {
+    let [a, mut b] = pair(good(), json!({})).await;
+    let told = a.send_proven(B, "proven");
+    b.received().await.settle.settle(Outcome::Success(Proof::Recipient));
+    assert_eq!(outcome(told).await, Outcome::Success(Proof::Server));
+    for direct in [false, true] {
+        let [a, mut b] = pair([Variant::default(), Variant::self_signed()], json!({})).await;
+        if direct {
+            a.names_direct(&b);
+        }
+        let told = a.send(B, "over dialback");
+        b.received().await.settle.settle(Outcome::Success(Proof::Recipient));
+        assert_eq!(outcome(told).await, Outcome::Success(Proof::Server));
+        // The same stream, and what it is not for.
+        let refused = outcome(a.send_proven(B, "secret")).await;
+        assert!(matches!(refused, Outcome::Failure(failure) if failure.cause == Cause::PolicyDenied));
+        b.received_nothing().await;
+    }
+}
+
+// checks: AR-23
+#[tokio::test]
+async fn rfc6120_s3_2_1_a_server_that_takes_connections_and_leads_nowhere_gives_way_to_the_next() {
+    let [a, mut b] = pair(good(), json!({})).await;
+    let useless = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let ports = [useless.local_addr().unwrap().port(), b.plain.port()];
+    let calls = tokio::spawn(async move {
+        let mut calls = 0;
+        while let Ok((socket, _)) = useless.accept().await {
+            calls += 1;
+            drop(socket);
+            if calls > 1 {
+                break;
+            }
+        }
+        calls
+    });
+    let Outcome::Failure(first) = outcome(a.send_by(B, "first", &ports)).await else { panic!("it was carried") };
+    assert_eq!(first.cause, Cause::LinkDown);
+    let arrivals = b.arrivals(1);
+    // What comes before the pause between two calls is over fails as the first did.
+    while outcome(a.send_by(B, "second", &ports)).await != Outcome::Success(Proof::Server) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(arrivals.await.unwrap(), ["second"]);
+    assert!(!calls.is_finished(), "the useless one was not called again");
 }
 
 #[tokio::test]

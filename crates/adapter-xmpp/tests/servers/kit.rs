@@ -320,14 +320,31 @@ impl Org {
         Hop::Located { domain: Domain::parse(other).unwrap(), targets: vec![target] }
     }
 
+    /// Sends a text to somebody at `other` by the first of these ports that is of use.
+    pub fn send_by(&self, other: &str, body: &str, ports: &[u16]) -> oneshot::Receiver<Outcome> {
+        let Hop::Located { domain, targets } = self.hop(other) else { unreachable!("it is looked up") };
+        let at = |port| Target { address: (targets[0].address.ip(), port).into(), ..targets[0].clone() };
+        let targets = ports.iter().map(|port| at(*port)).collect();
+        self.deliver_by(Hop::Located { domain, targets }, self.text(other, body), false)
+    }
+
+    /// Sends a text to somebody at `other`, and to nobody unless a certificate proves that server.
+    pub fn send_proven(&self, other: &str, body: &str) -> oneshot::Receiver<Outcome> {
+        self.deliver_by(self.hop(other), self.text(other, body), true)
+    }
+
     fn deliver(&self, other: &str, operation: Operation) -> oneshot::Receiver<Outcome> {
-        let hop = self.hop(other);
+        self.deliver_by(self.hop(other), operation, false)
+    }
+
+    fn deliver_by(&self, hop: Hop, operation: Operation, proven_only: bool) -> oneshot::Receiver<Outcome> {
         let (settle, outcome) = settle_channel();
         let delivery = Delivery {
             trace: TraceId(1),
             operation: Arc::new(operation),
             repeat: false,
             edition: 0,
+            proven_only,
             hop: Arc::new(hop),
             deadline: Instant::now() + PATIENCE,
             settle,

@@ -165,6 +165,7 @@ impl Gateway {
             operation: Arc::new(operation),
             repeat,
             edition: 0,
+            proven_only: false,
             hop: Arc::new(Hop::Link),
             deadline: Instant::now() + hold,
             settle,

@@ -137,13 +137,16 @@ mod tests {
         assert_eq!(read(Notification::Display, Status::Forbidden), None);
     }
 
-    // checks: CMP-001, ISC-004
+    // checks: CMP-001, ISC-004, AMB-20
     #[test]
     fn rfc3994_s3_5_states_other_than_active_are_idle() {
         let (source, destination) = ends();
         let told = from_status(IsComposing::active(Some(90)), source, destination, TransId::from("t"));
         assert_eq!((told.state, told.refresh), (ComposingState::Composing, Some(Duration::from_secs(90))));
         assert_eq!(to_status(&told), IsComposing::active(Some(90)));
+        let (source, destination) = ends();
+        let idle = from_status(IsComposing::idle(), source, destination, TransId::from("t"));
+        assert_eq!(idle.state, ComposingState::Active);
         for state in [ComposingState::Active, ComposingState::Paused, ComposingState::Inactive, ComposingState::Gone] {
             assert_eq!(to_status(&ComposingOperation { state, ..told.clone() }), IsComposing::idle());
         }

@@ -1,6 +1,7 @@
 //! The tables of which there are several: domains, routes, policy rules.
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -187,9 +188,15 @@ pub struct PolicyRule {
     #[schemars(example = &65_536)]
     pub max_content: Option<usize>,
     /// Whether an `allow` wants TLS with a proven certificate towards and from each end that is not local: a peer that
-    /// proved itself otherwise is refused, and of the ways on only those that begin with TLS are used.
+    /// proved itself otherwise is refused. Of the ways on by SIP only those that begin with TLS are used; over XMPP a
+    /// server is sent nothing unless its certificate proves it, by dialback least of all. A component link is none.
     #[serde(default)]
     pub require_tls: bool,
+    /// Operations a second that an `allow` lets pass from one domain to one other, twice as many at once; each pair that
+    /// the rule matches has its own. What is beyond is refused as by `[policy.rates]`. Omitted: no limit of the rule's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &100)]
+    pub rate: Option<NonZeroU32>,
 }
 
 /// What a policy rule does.

@@ -51,7 +51,8 @@ impl Gateway {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreLimits {
-    /// Messages that wait. Some 300 octets of memory each.
+    /// Messages that wait. Some 300 octets of memory each. Those for one next hop never take more than there is left for all
+    /// others, so at most half.
     pub messages: usize,
     /// Octets of messages that wait, with some 500 for each beside its own.
     pub octets: u64,

@@ -43,6 +43,7 @@ impl Shelf {
             protocol: protocol.into(),
             srv_label: label.map(Into::into),
             standing_link,
+            proves_peers: protocol == "xmpp",
             kinds: vec![
                 Kind::Message,
                 Kind::Disposition,

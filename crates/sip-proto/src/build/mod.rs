@@ -7,7 +7,7 @@ mod request;
 mod response;
 
 pub use request::{RequestBuilder, TopVia};
-pub use response::ResponseBuilder;
+pub use response::{Brief, ResponseBuilder};
 
 use bytes::{BufMut, BytesMut};
 use memchr::memchr3;

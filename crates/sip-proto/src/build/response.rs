@@ -29,7 +29,28 @@ pub struct ResponseBuilder<'a> {
     body: Bytes,
 }
 
+/// What a response without a body has beside what it repeats of its request: with a copy of that it can be made anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Brief {
+    status: u16,
+    reason: Option<String>,
+    headers: Bytes,
+}
+
 impl<'a> ResponseBuilder<'a> {
+    /// Begins the response to a copy of a request that was answered so.
+    pub fn of_brief(request: &'a Message, brief: &Brief) -> Self {
+        let headers = BytesMut::from(&*brief.headers);
+        Self { reason: brief.reason.clone(), headers, ..Self::new(request, brief.status) }
+    }
+
+    /// What it is made of, if that is little.
+    pub fn brief(&self) -> Option<Brief> {
+        let whole = self.record_route || self.content_type.is_some() || !self.body.is_empty();
+        let headers = || if self.headers.is_empty() { Bytes::new() } else { Bytes::copy_from_slice(&self.headers) };
+        (!whole).then(|| Brief { status: self.status, reason: self.reason.clone(), headers: headers() })
+    }
+
     /// Begins the response; an ACK must not be answered, the caller sees to that.
     pub fn new(request: &'a Message, status: u16) -> Self {
         Self {

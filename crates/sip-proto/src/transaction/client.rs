@@ -1,7 +1,7 @@
 //! RFC 3261 §17.1.2: non-INVITE client transactions.
 
 use super::key::KeyMap;
-use super::slab::Slab;
+use super::slab::{KEPT, Slab};
 use super::timers::{Deadlines, GRAIN};
 use super::{Handle, Key, Reliability, Timers};
 use bytes::Bytes;
@@ -230,6 +230,10 @@ impl<U, R: Clone> Client<U, R> {
     fn forget(&mut self, handle: Handle) -> Option<U> {
         let record = self.records.remove(handle)?;
         self.by_key.remove(&record.key);
+        // After a rush its room is given back.
+        if self.by_key.capacity() > 2 * KEPT && self.by_key.len() < self.by_key.capacity() / 8 {
+            self.by_key.shrink_to(KEPT.max(self.by_key.len() * 2));
+        }
         match record.state {
             State::Trying(user) | State::Proceeding(user) => Some(user),
             State::Completed => None,

@@ -12,6 +12,17 @@ impl Key {
     pub(super) fn hash(self) -> u64 {
         self.0
     }
+
+    /// All of it, for those who keep many.
+    pub(super) fn octets(self) -> [u8; 16] {
+        (u128::from(self.0) << 64 | u128::from(self.1)).to_be_bytes()
+    }
+
+    /// The hash of the key with these octets.
+    pub(super) fn hash_of(octets: &[u8; 16]) -> u64 {
+        // The cut is meant: the first half.
+        (u128::from_be_bytes(*octets) >> 64) as u64
+    }
 }
 
 /// Makes [`Key`]s that no peer can predict, so that none can aim at another's transaction.

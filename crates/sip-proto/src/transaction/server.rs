@@ -1,6 +1,6 @@
 //! RFC 3261 §17.2.2, RFC 4320: non-INVITE server transactions.
 
-use super::answered::Answered;
+use super::answered::{Answer, Answered};
 use super::key::KeyMap;
 use super::slab::Slab;
 use super::timers::Deadlines;
@@ -11,19 +11,31 @@ use std::time::Instant;
 
 /// The requests this element has received and not forgotten.
 ///
-/// `U` is what the caller keeps of an unanswered request; `R` says where its responses go.
+/// `U` is what the caller keeps of an unanswered request; `R` says where its responses go; of `A`, which many answers have in
+/// common, the caller makes an answer anew from a copy of its request.
 ///
 /// An INVITE that is refused at once may be kept here, too: like the stateless server of RFC 3261 §8.2.7 this table
 /// repeats its answer when the INVITE is repeated. The caller drops every ACK.
 #[derive(Debug)]
-pub struct Server<U, R> {
+pub struct Server<U, R, A = ()> {
     records: Slab<Record<U, R>>, // the unanswered ones
     by_key: KeyMap<Handle>,
     by_merge_key: KeyMap<Handle>,
     outputs: VecDeque<ServerOutput<R>>,
     limit: usize,
-    trying: Deadlines,     // RFC 4320 §4.1
-    answered: Answered<R>, // Timer J
+    trying: Deadlines,        // RFC 4320 §4.1
+    answered: Answered<R, A>, // Timer J
+}
+
+/// What is known of a request by its key.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Repetition<A> {
+    /// Nothing: it is new.
+    New,
+    /// It is a copy of one that is not answered, or what that was answered goes out again.
+    Repeated,
+    /// It is a copy of one that was answered in brief; the caller answers it the same.
+    Brief(A),
 }
 
 /// What the caller has to do.
@@ -67,7 +79,7 @@ struct Record<U, R> {
     reliability: Reliability,
 }
 
-impl<U, R: Clone> Server<U, R> {
+impl<U, R: Clone, A: Clone + PartialEq> Server<U, R, A> {
     /// An empty table that refuses requests beyond `limit` unanswered ones, and those for whose answers `answered` has no room.
     pub fn new(timers: Timers, limit: usize, answered: usize) -> Self {
         Self {
@@ -104,7 +116,7 @@ impl<U, R: Clone> Server<U, R> {
     /// Takes a request whose responses go by `route`.
     ///
     /// `merge_key` is given for requests without To tag. A repeated request is answered by the `route` of its first
-    /// copy.
+    /// copy, unless it was answered in brief: that [`handle_retransmission`](Self::handle_retransmission) tells.
     pub fn handle_request(
         &mut self,
         key: Key,
@@ -114,7 +126,7 @@ impl<U, R: Clone> Server<U, R> {
         user: U,
         now: Instant,
     ) -> RequestMatch<U> {
-        if self.handle_retransmission(&key) {
+        if self.handle_retransmission(&key) != Repetition::New {
             return RequestMatch::Repeated;
         }
         if merge_key.is_some_and(|merge_key| self.knows_merged(&merge_key)) {
@@ -134,15 +146,20 @@ impl<U, R: Clone> Server<U, R> {
     }
 
     /// Answers a request with this key again, if it is remembered; saves judging it a second time.
-    pub fn handle_retransmission(&mut self, key: &Key) -> bool {
-        match self.by_key.get(key) {
-            Some(&handle) => self.repeat_trying(handle),
-            None => match self.answered.response(key) {
-                Some((response, route)) => self.outputs.push_back(ServerOutput::Transmit { response, route }),
-                None => return false,
-            },
+    pub fn handle_retransmission(&mut self, key: &Key) -> Repetition<A> {
+        if let Some(&handle) = self.by_key.get(key) {
+            self.repeat_trying(handle);
+            return Repetition::Repeated;
         }
-        true
+        match self.answered.answer(key) {
+            Some(Answer::Whole(whole)) => {
+                let (response, route) = (Bytes::copy_from_slice(&whole.0), whole.1.clone());
+                self.outputs.push_back(ServerOutput::Transmit { response, route });
+                Repetition::Repeated
+            }
+            Some(Answer::Brief(brief)) => Repetition::Brief(A::clone(brief)),
+            None => Repetition::New,
+        }
     }
 
     /// Does what is due at `now`.
@@ -164,13 +181,24 @@ impl<U, R: Clone> Server<U, R> {
 
     /// Sends the final response and gives back what the caller kept; a second final response is dropped.
     pub fn respond(&mut self, handle: Handle, response: Bytes, now: Instant) -> Option<U> {
+        self.respond_as(handle, response, None, now)
+    }
+
+    /// The same for a response that the caller makes anew of `brief` and a copy of the request.
+    pub fn respond_in_brief(&mut self, handle: Handle, response: Bytes, brief: &A, now: Instant) -> Option<U> {
+        self.respond_as(handle, response, Some(brief), now)
+    }
+
+    fn respond_as(&mut self, handle: Handle, response: Bytes, brief: Option<&A>, now: Instant) -> Option<U> {
         let Record { key, merge_key, user, route, reliability, .. } = self.records.remove(handle)?;
         self.by_key.remove(&key);
         if let Some(merge_key) = merge_key {
             self.by_merge_key.remove(&merge_key);
         }
-        if reliability == Reliability::Unreliable {
-            self.answered.keep(key, merge_key, route.clone(), &response, now);
+        match (reliability, brief) {
+            (Reliability::Reliable, _) => {}
+            (Reliability::Unreliable, Some(brief)) => self.answered.keep_brief(key, merge_key, brief, now),
+            (Reliability::Unreliable, None) => self.answered.keep(key, merge_key, route.clone(), &response, now),
         }
         self.outputs.push_back(ServerOutput::Transmit { response, route });
         Some(user)
@@ -266,6 +294,26 @@ mod tests {
         assert_eq!(rig.request(b"z9hG4bK1", Reliability::Unreliable), RequestMatch::Repeated);
         rig.advance(1);
         assert!(rig.table.is_empty());
+    }
+
+    // checks: SIP-005
+    #[test]
+    fn rfc3261_s17_2_2_what_was_answered_in_brief_is_told_to_the_caller() {
+        let mut table: Server<(), &str, u16> = Server::new(Timers::default(), 10, 10);
+        let (keys, now) = (Keys::new([0, 0]), origin());
+        let key = keys.client(b"z9hG4bK1", b"MESSAGE");
+        assert_eq!(table.handle_retransmission(&key), Repetition::New);
+        let RequestMatch::New(handle) = table.handle_request(key, None, "peer", Reliability::Unreliable, (), now)
+        else {
+            panic!("new")
+        };
+        assert_eq!(table.handle_retransmission(&key), Repetition::Repeated);
+        assert_eq!(table.respond_in_brief(handle, "200".into(), &200, now), Some(()));
+        assert_eq!(table.poll_output(), Some(ServerOutput::Transmit { response: "200".into(), route: "peer" }));
+        assert_eq!(table.handle_retransmission(&key), Repetition::Brief(200));
+        let repeated = table.handle_request(key, None, "peer", Reliability::Unreliable, (), now);
+        assert_eq!((repeated, table.poll_output()), (RequestMatch::Repeated, None));
+        assert!(table.knows(&key));
     }
 
     // checks: SIP-005

@@ -1,6 +1,7 @@
 //! RFC 3261 §A: the timer values, and queues of deadlines that all lie equally far ahead.
 
 use super::Handle;
+use super::slab::KEPT;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -69,7 +70,16 @@ impl Deadlines {
     /// The next handle whose time has come.
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<Handle> {
         let due = self.queue.front().is_some_and(|(at, _)| *at <= now);
-        due.then(|| self.queue.pop_front()).flatten().map(|(_, handle)| handle)
+        due.then(|| self.pop()).flatten().map(|(_, handle)| handle)
+    }
+
+    fn pop(&mut self) -> Option<(Instant, Handle)> {
+        let first = self.queue.pop_front();
+        // After a rush its room is given back.
+        if self.queue.capacity() > KEPT && self.queue.len() < self.queue.capacity() / 8 {
+            self.queue.shrink_to(KEPT.max(self.queue.len() * 2));
+        }
+        first
     }
 
     /// The first deadline that still means something; those before it are forgotten.
@@ -78,7 +88,7 @@ impl Deadlines {
             if live(*handle) {
                 return Some(*at);
             }
-            self.queue.pop_front();
+            self.pop();
         }
         None
     }
@@ -87,6 +97,16 @@ impl Deadlines {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_rush_has_taken_is_given_back() {
+        let (mut queue, now) = (Deadlines::new(Duration::ZERO), crate::transaction::testkit::origin());
+        (0..10 * KEPT).for_each(|number| queue.arm(Handle::from_bits(number as u64), now));
+        for number in 0..10 * KEPT {
+            assert_eq!(queue.pop_due(now), Some(Handle::from_bits(number as u64)));
+        }
+        assert!(queue.queue.capacity() <= KEPT);
+    }
 
     // checks: SIP-001, SIP-043
     #[test]

@@ -9,15 +9,19 @@ use parking_lot::RwLock;
 
 use super::{Engine, Space, Write};
 use crate::api::EngineError;
+use crate::key::Table;
 use crate::watermark::Watermark;
 
-/// Octets of the block cache: reads are of what was just written, or one scan at the start.
-const CACHE: u64 = 32 * 1024 * 1024;
+/// Octets of the block cache: reads are of what was just written, of the ledger in its order, or one scan at the start.
+const CACHE: u64 = 8 * 1024 * 1024;
 /// Octets of journals before the engine writes its trees out; bounds disk use and the time that a start takes: some 10 ms of
 /// CPU time for each MiB, sixfold in a debug build. It is the least that the engine takes.
 const JOURNALS: u64 = 64 * 1024 * 1024;
-/// Octets of a tree that are held in memory before they are written out.
+/// Octets of a tree that are held in memory before they are written out, and once more while they are: what changes at the rate
+/// of messages is nearly always deleted before that.
 const MEMTABLE: u64 = 32 * 1024 * 1024;
+/// The same of a tree whose records stay, or are few: with [`MEMTABLE`] it would be most of the memory of 100,000 subscriptions.
+const SMALL_MEMTABLE: u64 = 8 * 1024 * 1024;
 
 /// Threads of the engine for writing trees out and compacting them. With more than one, fjall 3.1 keeps the first for writing
 /// out, and that one spins through the queue of tasks for as long as another compacts.
@@ -47,8 +51,9 @@ impl Files {
             builder.worker_threads(WORKERS).open()
         };
         let database = catch_unwind(open).map_err(|_| EngineError::Panicked)??;
-        let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE);
-        let spaces = Space::all().map(|space| database.keyspace(space.name(), options)).collect::<Result<_, _>>()?;
+        let options = |space| KeyspaceCreateOptions::default().max_memtable_size(memtable(space));
+        let spaces = Space::all().map(|space| database.keyspace(space.name(), || options(space)));
+        let spaces = spaces.collect::<Result<_, _>>()?;
         Ok(Self { database, spaces })
     }
 
@@ -144,6 +149,15 @@ impl Engine for FjallEngine {
 
     fn note_watermark(&self, last: &[u64]) {
         self.watermark.note(last);
+    }
+}
+
+/// How much of a key space is held in memory before it is written out.
+fn memtable(space: Space) -> u64 {
+    match space {
+        Space::Table(Table::Ledger | Table::Progress | Table::Window | Table::Trace) => MEMTABLE,
+        // Of the heads, which every commit changes, nearly nothing is left to be written.
+        Space::Table(Table::State | Table::Totals) | Space::Heads | Space::Meta | Space::Damaged => SMALL_MEMTABLE,
     }
 }
 

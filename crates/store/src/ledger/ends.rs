@@ -36,6 +36,21 @@ pub(crate) struct StoredEnd {
     pub(crate) recall: Option<(OnceKey, Recall)>,
 }
 
+/// The same as [`StoredEnds`], of what lies elsewhere.
+#[derive(Serialize)]
+struct EndsToStore<'a> {
+    until: Timestamp,
+    ends: Vec<EndToStore<'a>>,
+}
+
+/// The same as [`StoredEnd`].
+#[derive(Serialize)]
+struct EndToStore<'a> {
+    end: &'a End,
+    once: Option<OnceKey>,
+    recall: Option<&'a (OnceKey, Recall)>,
+}
+
 /// What format 1 remembered of an end, in a record of its own.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct SingleEnd {
@@ -179,7 +194,7 @@ impl Ledger {
             let once = ending.once.filter(|_| ending.end.answers_repeats());
             if once.is_some() || ending.recall.is_some() {
                 until = until.max(ending.until);
-                ends.push(StoredEnd { end: ending.end.clone(), once, recall: ending.recall.clone() });
+                ends.push(EndToStore { end: &ending.end, once, recall: ending.recall.as_ref() });
             }
         }
         if let Some((seq, record)) = notice {
@@ -187,8 +202,9 @@ impl Ledger {
         }
         if let Some(first) = written.ends.first().filter(|_| !ends.is_empty()) {
             // Last: its version is that of the commit.
-            written.kept = Some((key(first.seq), until, ends.len()));
-            batch.put_if(Table::Window, key(first.seq), Expect::Sure(None), encode(&StoredEnds { until, ends })?);
+            let (first, count) = (key(first.seq), ends.len());
+            batch.put_if(Table::Window, first.as_slice(), Expect::Sure(None), encode(&EndsToStore { until, ends })?);
+            written.kept = Some((first, until, count));
         }
         Ok(batch)
     }
@@ -242,13 +258,13 @@ impl Ledger {
         let mut recalls = self.recalls.lock();
         for ending in ends {
             if let Some((key, recall)) = &ending.recall {
-                recalls.insert(*key, recall.clone(), ending.until, Some(shard));
+                recalls.insert(*key, recall, ending.until, Some(shard));
             }
         }
         drop(recalls);
         let mut window = self.window.lock();
         for ending in ends {
-            ending.once.into_iter().for_each(|once| window.done(once, ending.end.clone(), ending.until));
+            ending.once.into_iter().for_each(|once| window.done(once, &ending.end, ending.until));
         }
         drop(window);
         if let Some((key, until, weight)) = kept {

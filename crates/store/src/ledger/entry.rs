@@ -154,6 +154,17 @@ impl OnceKey {
         self.0.to_be_bytes()
     }
 
+    /// The inverse of [`key`](Self::key).
+    pub(super) fn of_octets(key: [u8; 16]) -> Self {
+        Self(u128::from_be_bytes(key))
+    }
+
+    /// A number that is as good as any hash of the key, which is one.
+    pub(super) fn hash(self) -> u64 {
+        // The cut is meant.
+        self.0 as u64
+    }
+
     /// Where the recall of a message lies.
     pub(super) fn recall_key(self) -> Vec<u8> {
         [b"r", &self.key()[..]].concat()
@@ -165,7 +176,7 @@ impl OnceKey {
     }
 
     pub(super) fn from_key(key: &[u8]) -> Option<Self> {
-        key.try_into().ok().map(|octets| Self(u128::from_be_bytes(octets)))
+        key.try_into().ok().map(Self::of_octets)
     }
 }
 

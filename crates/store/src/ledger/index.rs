@@ -12,12 +12,13 @@ use super::due::{Dues, Hop, Place};
 use super::entry::{Progress, Stored};
 use super::hashing::DigestMap;
 use super::totals::Totals;
-use super::{Class, LedgerError, Limits, OnceKey, Origin, Pair, Seq, Timestamp};
+use super::{Class, Entry, LedgerError, Limits, OnceKey, Origin, Pair, Seq, Timestamp};
 use crate::key::Version;
 
 /// Octets that an entry counts beyond its record: index, progress, window.
 const OVERHEAD: u64 = 512;
-/// A full ledger has room again when so great a part of its bounds is free: or it would be told of each entry.
+/// A full ledger has room again when so great a part of its bounds is free, and one that is half full is so no longer when it holds
+/// so much less: or it would be told of each entry.
 const ROOM_AGAIN: u64 = 20;
 
 /// Where an entry stands.
@@ -90,6 +91,24 @@ struct PairQueue {
     due: Option<(Hop, Place)>,
 }
 
+/// What the entries of one hop take.
+#[derive(Debug, Clone, Copy, Default)]
+struct Share {
+    entries: usize,
+    octets: u64,
+}
+
+/// A hop that more is refused for: it takes as much room as is left for all others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Crowded {
+    /// The hop; none for what no way was found for.
+    pub hop: Option<Arc<str>>,
+    /// Its entries.
+    pub entries: usize,
+    /// Their octets, as [`Limits::octets`] counts them.
+    pub octets: u64,
+}
+
 #[derive(Default)]
 pub(super) struct Index {
     /// Boxed: the tree moves its values about.
@@ -99,12 +118,16 @@ pub(super) struct Index {
     expiry: BTreeSet<Place>,
     warnings: BTreeSet<Place>,
     addressees: BTreeSet<(Pair, Seq)>,
-    /// One text for each hop name in use; bounded by the entries.
-    hops: HashMap<Arc<str>, usize>,
+    /// One text for each hop name in use, and what waits for it; bounded by the entries.
+    hops: HashMap<Arc<str>, Share>,
+    /// What waits without a hop.
+    unrouted: Share,
     pub(super) claims: Claims,
     limits: Limits,
     /// Whether a bound was reached, until there is room again.
     is_full: Arc<AtomicBool>,
+    /// Whether half of a bound was reached: before, no hop has its share.
+    is_half_full: Arc<AtomicBool>,
     pub(super) octets: u64,
     pub(super) totals: Totals,
     /// Greater than the order of every entry.
@@ -122,6 +145,11 @@ impl Index {
         Arc::clone(&self.is_full)
     }
 
+    /// Whether a hop may have its share, for those who look without a lock.
+    pub(super) fn half_fullness(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.is_half_full)
+    }
+
     /// A number that no entry and no other record has.
     pub(super) fn next_number(&mut self) -> Number {
         self.next_order += 1;
@@ -131,10 +159,10 @@ impl Index {
     /// Whether there is room for a further entry of a pair.
     ///
     /// For the journal there always is: its message is under way, and without a record a crash would lose it. Such messages
-    /// are refused before they are sent on.
-    pub(super) fn admit(&self, class: Class, pair: Pair, size: u64) -> Result<(), LedgerError> {
+    /// are refused before they are sent on. The gateway's own words have no share to keep to: each is about a message that had.
+    pub(super) fn admit(&self, entry: &Entry, pair: Pair, size: u64) -> Result<(), LedgerError> {
         let limits = &self.limits;
-        match class {
+        match entry.class {
             _ if limits.records == 0 => return Err(LedgerError::CountsOnly),
             Class::Journal => return Ok(()),
             Class::Spool => {}
@@ -142,6 +170,10 @@ impl Index {
         if self.lacks(size) {
             self.is_full.fetch_or(!self.has_room_again(), Relaxed);
             return Err(self.full());
+        }
+        let hop = entry.hop.as_deref();
+        if entry.origin == Origin::Peer && self.has_its_share(self.share(hop), size) {
+            return Err(self.hop_full(hop));
         }
         match self.pairs.get(&pair) {
             // DESIGN A5: the first is the message in retry; the limit is on those behind it.
@@ -155,6 +187,43 @@ impl Index {
     /// What is said of a ledger without room.
     pub(super) fn full(&self) -> LedgerError {
         LedgerError::Full { records: self.slots.len(), octets: self.octets }
+    }
+
+    /// What is said for a hop that has its share.
+    fn hop_full(&self, hop: Option<&str>) -> LedgerError {
+        let Share { entries: records, octets } = self.share(hop);
+        LedgerError::HopFull { records, octets }
+    }
+
+    /// Why nothing more is taken for a hop.
+    pub(super) fn refuses_for(&self, hop: &str) -> Option<LedgerError> {
+        let keeps = self.limits.records > 0;
+        (keeps && self.has_its_share(self.share(Some(hop)), 0)).then(|| self.hop_full(Some(hop)))
+    }
+
+    /// The hops that nothing more is taken for.
+    pub(super) fn crowded(&self) -> Vec<Crowded> {
+        if !self.is_half_full.load(Relaxed) {
+            return Vec::new();
+        }
+        let named = self.hops.iter().map(|(hop, share)| (Some(hop.clone()), *share));
+        let has = named.chain([(None, self.unrouted)]).filter(|(_, share)| self.has_its_share(*share, 0));
+        let crowded = |(hop, Share { entries, octets })| Crowded { hop, entries, octets };
+        let mut crowded: Vec<_> = has.map(crowded).filter(|crowded| crowded.entries > 0).collect();
+        crowded.sort_unstable_by(|a, b| b.entries.cmp(&a.entries).then_with(|| a.hop.cmp(&b.hop)));
+        crowded
+    }
+
+    fn share(&self, hop: Option<&str>) -> Share {
+        hop.map_or(self.unrouted, |hop| self.hops.get(hop).copied().unwrap_or_default())
+    }
+
+    /// Whether a hop holds as much as is left: so one that is dead never takes more than half of the bounds, two not more than two
+    /// thirds, and there is room for all others.
+    fn has_its_share(&self, share: Share, size: u64) -> bool {
+        let records = self.limits.records.saturating_sub(self.slots.len());
+        let octets = self.limits.octets.saturating_sub(self.octets);
+        share.entries >= records || share.octets + size + OVERHEAD > octets
     }
 
     fn lacks(&self, size: u64) -> bool {
@@ -172,6 +241,13 @@ impl Index {
         if self.limits.records == 0 {
             return;
         }
+        let (records, octets) = (2 * self.slots.len() as u64, 2 * self.octets + OVERHEAD);
+        let enough = |limit: u64| limit - limit / ROOM_AGAIN;
+        if records >= self.limits.records as u64 || octets > self.limits.octets {
+            self.is_half_full.store(true, Relaxed);
+        } else if records < enough(self.limits.records as u64) && octets < enough(self.limits.octets) {
+            self.is_half_full.store(false, Relaxed);
+        }
         if self.lacks(0) {
             self.is_full.store(true, Relaxed);
         } else if self.is_full.load(Relaxed) && self.has_room_again() {
@@ -184,7 +260,7 @@ impl Index {
         self.next_order = self.next_order.max(seq.order() + 1);
         slot.size += OVERHEAD;
         self.octets += slot.size;
-        slot.hop = slot.hop.map(|hop| self.intern(hop));
+        slot.hop = self.occupy(slot.hop, slot.size);
         self.expiry.insert((slot.expires, seq));
         self.warnings.extend(slot.warn.map(|warn| (warn, seq)));
         self.addressees.insert((slot.to, seq));
@@ -222,7 +298,7 @@ impl Index {
         if let Some(warn) = slot.warn {
             self.warnings.remove(&(warn, seq));
         }
-        slot.hop.iter().for_each(|hop| self.release(hop));
+        self.release(slot.hop.as_deref(), slot.size);
         if let Some(queue) = self.pairs.get_mut(&slot.pair) {
             queue.spooled -= usize::from(slot.progress.class == Class::Spool);
             if let Some(place) = queue.entries.iter().position(|other| *other == seq) {
@@ -416,18 +492,28 @@ impl Index {
         }
     }
 
-    fn intern(&mut self, hop: Arc<str>) -> Arc<str> {
-        let known = self.hops.get_key_value(&hop).map_or(hop, |(known, _)| Arc::clone(known));
-        *self.hops.entry(Arc::clone(&known)).or_default() += 1;
-        known
+    /// Counts an entry in its hop's share; gives the hop under the one text that all of its entries have.
+    fn occupy(&mut self, hop: Hop, size: u64) -> Hop {
+        let hop = hop.map(|hop| self.hops.get_key_value(&hop).map_or(hop, |(known, _)| Arc::clone(known)));
+        let share = match &hop {
+            Some(hop) => self.hops.entry(Arc::clone(hop)).or_default(),
+            None => &mut self.unrouted,
+        };
+        share.entries += 1;
+        share.octets += size;
+        hop
     }
 
-    fn release(&mut self, hop: &str) {
-        if let Some(uses) = self.hops.get_mut(hop) {
-            *uses -= 1;
-            if *uses == 0 {
-                self.hops.remove(hop);
-            }
+    fn release(&mut self, hop: Option<&str>, size: u64) {
+        let share = match hop {
+            Some(hop) => self.hops.get_mut(hop),
+            None => Some(&mut self.unrouted),
+        };
+        let Some(share) = share else { return };
+        share.entries -= 1;
+        share.octets -= size;
+        if let Some(hop) = hop.filter(|_| share.entries == 0) {
+            self.hops.remove(hop);
         }
     }
 }

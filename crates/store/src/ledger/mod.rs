@@ -29,7 +29,7 @@ pub use deliver::{Claimed, Conclusion};
 pub(crate) use ends::without_recalls;
 pub(crate) use entry::decode;
 pub use entry::{Class, End, Entry, Near, OnceKey, Origin, Pair, Seq};
-pub use index::{Item, State};
+pub use index::{Crowded, Item, State};
 pub use recall::Recall;
 pub use recovery::Recovered;
 pub(crate) use recovery::walk;
@@ -86,6 +86,14 @@ pub enum LedgerError {
         /// Octets.
         octets: u64,
     },
+    /// So much waits for its hop as room is left for all others: nothing was accepted, the sender may try again later.
+    #[error("{records} entries with {octets} octets wait for this hop, as much as there is room left for all others")]
+    HopFull {
+        /// Entries of the hop.
+        records: usize,
+        /// Their octets.
+        octets: u64,
+    },
     /// This ledger only counts ([`Limits::records`] is zero): nothing was accepted.
     #[error("nothing is stored")]
     CountsOnly,
@@ -126,7 +134,7 @@ pub enum LedgerError {
 impl LedgerError {
     /// Whether the cause is a want of room or of a working disk: the sender may try again later.
     pub fn is_overload(&self) -> bool {
-        matches!(self, Self::Full { .. } | Self::PairFull { .. } | Self::Store(_))
+        matches!(self, Self::Full { .. } | Self::HopFull { .. } | Self::PairFull { .. } | Self::Store(_))
     }
 }
 
@@ -137,8 +145,9 @@ pub struct Ledger {
     /// By shard number; `None` where another owns the shard.
     fences: [Option<Fence>; Shard::COUNT as usize],
     index: Mutex<Index>,
-    /// The index's own: whether a bound was reached.
+    /// The index's own: whether a bound was reached, and whether half of one.
     is_full: Arc<AtomicBool>,
+    is_half_full: Arc<AtomicBool>,
     window: Mutex<Window>,
     recalls: Mutex<Recalls>,
     /// Records of ended entries.
@@ -165,10 +174,11 @@ impl Ledger {
             recovery::recover(&*store, &owned, &limits, now)?;
         let home = owned.first().copied();
         let upkeep = Mutex::new(upkeep::Upkeep::new(home, index.totals, ended));
-        let is_full = index.fullness();
+        let (is_full, is_half_full) = (index.fullness(), index.half_fullness());
         let (index, window, recalls) = (Mutex::new(index), Mutex::new(window), Mutex::new(recalls));
         let (passing, lanes) = (Mutex::new(passing), Default::default());
-        let ledger = Self { store, limits, fences, index, is_full, window, recalls, passing, lanes, upkeep };
+        let ledger =
+            Self { store, limits, fences, index, is_full, is_half_full, window, recalls, passing, lanes, upkeep };
         Ok((Arc::new(ledger), recovered))
     }
 
@@ -195,7 +205,7 @@ impl Ledger {
         batch.essential = entry.class == Class::Journal;
         let seq = {
             let mut index = self.index.lock();
-            index.admit(entry.class, pair, record.len() as u64)?;
+            index.admit(entry, pair, record.len() as u64)?;
             take_in(&mut index, pair.shard(), entry, record.len())
         };
         if let Some(once) = entry.once {
@@ -246,7 +256,7 @@ impl Ledger {
         if let Some(key) = key {
             let mut window = self.window.lock();
             let until = window.until(now);
-            window.done(key, end, until);
+            window.done(key, &end, until);
         }
     }
 
@@ -254,7 +264,7 @@ impl Ledger {
     /// by which that side knows it.
     pub fn remember(&self, key: OnceKey, recall: Recall, now: Timestamp) {
         let until = self.window.lock().until(now);
-        self.recalls.lock().insert(key, recall, until, None);
+        self.recalls.lock().insert(key, &recall, until, None);
     }
 
     /// Takes out what is remembered of a delivered message if it `is_meant`, for a late error about it: there is one at the

@@ -146,12 +146,12 @@ impl Remembered {
         self.ends.sort_unstable_by_key(|(until, ..)| *until);
         recovered.outcomes = self.ends.len();
         for (until, key, end) in self.ends {
-            window.done(key, end, until);
+            window.done(key, &end, until);
         }
         let mut recalls = Recalls::default();
         self.recalls.sort_unstable_by_key(|(until, ..)| *until);
         for (until, key, recall, shard) in self.recalls {
-            recalls.insert(key, recall, until, Some(shard));
+            recalls.insert(key, &recall, until, Some(shard));
         }
         self.taken.into_iter().for_each(|key| recalls.remove(key));
         let mut passing = Passing::default();

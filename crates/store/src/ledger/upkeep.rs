@@ -1,5 +1,6 @@
 //! What is asked of the ledger and done from time to time: lists, counts, totals, checkpoints.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use impp_model::Address;
 
 use super::deliver::log_failure;
-use super::index::{Item, State};
+use super::index::{Crowded, Item, State};
 use super::passing;
 use super::recall::StoredTaken;
 use super::totals::{Checkpoint, Totals};
@@ -29,11 +30,14 @@ pub(super) struct Upkeep {
     ended: bool,
     /// Whether it was told that the ledger is full.
     told_full: bool,
+    /// The hops of which it was told that they have their share.
+    told_hops: BTreeSet<Option<Arc<str>>>,
 }
 
 impl Upkeep {
     pub(super) fn new(home: Option<(Shard, Fence)>, stored: Totals, ended: bool) -> Self {
-        Self { home, stored: Totals { pending: 0, ..stored }, last: Timestamp(0), ended, told_full: false }
+        let stored = Totals { pending: 0, ..stored };
+        Self { home, stored, last: Timestamp(0), ended, told_full: false, told_hops: BTreeSet::new() }
     }
 
     fn batch(&self, totals: Totals, now: Timestamp) -> Option<Batch> {
@@ -59,6 +63,24 @@ impl Upkeep {
                 tracing::warn!(entries, octets, "the ledger has room again; it takes what is new");
             }
             (true, true) | (false, false) => {}
+        }
+    }
+
+    /// Says once of each hop that nothing more is taken for it, until the ledger is half empty.
+    fn tell_hops(&mut self, is_half_full: bool, crowded: Vec<Crowded>) {
+        if !is_half_full {
+            self.told_hops.clear();
+        }
+        for Crowded { hop, entries, octets } in crowded {
+            if self.told_hops.insert(hop.clone()) {
+                tracing::warn!(
+                    hop = hop.as_deref().unwrap_or("none known"),
+                    entries,
+                    octets,
+                    "as much waits for this hop as there is room left for all others: what would have to be stored for it is \
+                     refused until more of it has ended; the bounds are gateway.limits.messages and gateway.limits.octets"
+                );
+            }
         }
     }
 }
@@ -143,6 +165,16 @@ impl Ledger {
         self.store.refuses().map(LedgerError::from).or_else(full)
     }
 
+    /// Why nothing more is taken for a hop at present: as much waits for it as there is room left for all others.
+    pub fn refuses_for(&self, hop: &str) -> Option<LedgerError> {
+        self.is_half_full.load(Relaxed).then(|| self.index.lock().refuses_for(hop)).flatten()
+    }
+
+    /// The hops that nothing more is taken for, the one with the most entries first.
+    pub fn crowded(&self) -> Vec<Crowded> {
+        if self.is_half_full.load(Relaxed) { self.index.lock().crowded() } else { Vec::new() }
+    }
+
     /// At most `limit` entries in the order of their numbers, those after `after`.
     pub fn list(&self, after: Option<Seq>, limit: usize) -> Vec<Item> {
         let index = self.index.lock();
@@ -223,11 +255,12 @@ impl Ledger {
             return;
         }
         upkeep.last = now;
-        let (totals, entries, octets) = {
+        let (totals, entries, octets, crowded) = {
             let index = self.index.lock();
-            (Totals { pending: 0, ..index.totals }, index.len(), index.octets)
+            (Totals { pending: 0, ..index.totals }, index.len(), index.octets, index.crowded())
         };
         upkeep.tell_room(self.is_full.load(Relaxed), entries, octets);
+        upkeep.tell_hops(self.is_half_full.load(Relaxed), crowded);
         // While something waits, the time itself is worth knowing: a start sees by it that the clock was set back.
         if (totals != upkeep.stored || entries > 0 || force)
             && let Some(batch) = upkeep.batch(totals, now)
@@ -251,8 +284,8 @@ impl Ledger {
     }
 
     fn sweep(&self, now: Timestamp) {
-        self.recalls.lock().sweep(now, SWEEP);
-        self.window.lock().sweep(now, SWEEP);
+        self.recalls.lock().sweep(now);
+        self.window.lock().sweep(now);
         let mut gone = self.passing.lock().sweep(now, self.limits.window.outcomes, SWEEP);
         gone.sort_by_key(|record| record.shard);
         for same in gone.chunk_by(|a, b| a.shard == b.shard).flat_map(|same| same.chunks(MAX_OPERATIONS)) {

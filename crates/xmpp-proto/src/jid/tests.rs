@@ -135,7 +135,7 @@ fn bare_and_full_forms_convert() {
     assert!(full.to_bare().is_bare() && !full.is_domain() && jid("example.com").is_domain());
 }
 
-// checks: ADR-011, ADR-013
+// checks: ADR-011, ADR-013, AMB-14
 #[test]
 fn xep0106_s5_1_table_both_ways() {
     let cases = [

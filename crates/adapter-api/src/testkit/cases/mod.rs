@@ -57,6 +57,7 @@ cases! {
     "silent", "DESIGN A5: told", "what nobody confirms is settled in time, and not as delivered" => trouble::silent;
     "vanish", "DESIGN A5: retry", "a network that goes away costs no message" => trouble::vanish;
     "back-pressure", "DESIGN A5: backpressure", "a full queue says so" => trouble::back_pressure;
+    "owed", "adapter-api: Hub::owe", "word of a failure that a broken link took along is the hub's, flagged" => trouble::owed;
     "crash", "DESIGN A5: once", "after a crash in mid-delivery nothing is called delivered" => trouble::crash;
     "subscribe", "RFC 3859 §3.1", "a watcher asks, and is allowed" => presence::subscribe;
     "deny", "RFC 3859 §3.1", "a watcher asks, and is refused" => presence::deny;

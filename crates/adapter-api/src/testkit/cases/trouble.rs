@@ -1,9 +1,11 @@
 //! Networks that are slow, silent, away or full, and an adapter that crashes.
 
 use super::messages::{A_WHILE, seen_id};
-use crate::testkit::network::{Act, Manner};
+use crate::testkit::hub::{Owed, Submitted};
+use crate::testkit::network::{Act, Answer, Manner, Seen};
 use crate::testkit::stand::{DEVICE, Fall, Judged, Stand, check, wrong};
-use impp_model::{Cause, Kind, Operation, Outcome, Retry};
+use impp_model::{Cause, Failure, Kind, Operation, Outcome, Retry, Side};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(super) async fn slow(stand: &mut Stand<'_>) -> Judged {
@@ -115,6 +117,43 @@ async fn settled(stand: &Stand<'_>, outcomes: Vec<tokio::sync::oneshot::Receiver
         check(open(&outcome), "what a silent network holds is not called delivered", outcome)?;
     }
     Ok(())
+}
+
+/// So long an adapter may try by itself to get through what it owes.
+const BY_ITSELF: Duration = Duration::from_secs(4);
+
+pub(super) async fn owed(stand: &mut Stand<'_>) -> Judged {
+    stand.needs(Kind::Message)?;
+    if stand.capabilities().answers_each {
+        return Err(Fall::NotApplicable("its senders wait for an answer to each message, and miss one".to_owned()));
+    }
+    stand.receive(Manner::Cut).await?;
+    stand.hub.answers(None);
+    stand.user_sends("owed", "text/plain", "anybody there?").await?;
+    let submitted = stand.submitted_where("the message is submitted", |submitted| {
+        let Submitted { operation: Operation::Message(message), settle, .. } = submitted else { return None };
+        Some((message, settle?))
+    });
+    let (message, settle) = submitted.await?;
+    settle.settle(Failure::new(Side::Far, Cause::NotFound));
+    let is_told = |seen| matches!(seen, Seen::Answer { id, answer: Answer::Failed } if id == "owed").then_some(());
+    stand.seen_where("the user hears that it failed, and the link breaks", is_told).await?;
+    // While it lives it may go on by itself; what it leaves behind is the hub's.
+    let hub = Arc::clone(&stand.hub);
+    let early = tokio::time::timeout(BY_ITSELF.min(stand.patience), hub.first_owed()).await;
+    let owed = if let Ok(owed) = early {
+        owed
+    } else {
+        stand.stop().await?;
+        stand.in_time("what nobody has proven to be heard is given to the hub", hub.first_owed()).await?
+    };
+    let Some(Owed { word, repeat }) = owed else { return wrong("a word that is owed", "none") };
+    check(repeat, "a flag: the user may have heard it", &word)?;
+    let ends = (&word.source.address, &word.destination.address);
+    check(ends == (&message.destination.address, &message.source.address), "from the addressee to the sender", ends)?;
+    check(word.message_id == message.message.id, "the id of the message that failed", &word.message_id)?;
+    let cause = word.disposition.failure().map(|failure| failure.cause);
+    check(cause == Some(Cause::NotFound), "the cause of its failure", cause)
 }
 
 pub(super) async fn crash(stand: &mut Stand<'_>) -> Judged {

@@ -198,8 +198,9 @@ impl Core {
         self.outbounds.next += 1;
         let id = self.outbounds.next;
         let (settle, deadline) = (settle_channel().0, now + EVENT_PATIENCE);
-        let delivery =
-            Delivery { trace: TraceId(0), operation: about, repeat: false, edition: 0, hop, deadline, settle };
+        let (trace, operation) = (TraceId(0), about);
+        let (repeat, edition, proven_only) = (false, 0, false);
+        let delivery = Delivery { trace, operation, repeat, edition, proven_only, hop, deadline, settle };
         // Requests of a dialog stand in no queue: each dialog sends one at a time.
         let domain = delivery.operation.destination().address.domain().clone();
         self.enter(id, delivery, domain, Arc::default(), true);

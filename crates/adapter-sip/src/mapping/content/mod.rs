@@ -289,7 +289,7 @@ mod tests {
         );
     }
 
-    // checks: IM-015
+    // checks: IM-015, AMB-08
     #[test]
     fn text_goes_out_with_crlf_and_charset_only_where_needed() {
         let body = |text: &str| {

@@ -301,7 +301,7 @@ impl Core {
     /// The same; `resumed` if what was sent before is written again over it.
     fn open_way(&mut self, id: ConnectionId, pair: &Pair, resumed: bool, now: Instant) {
         let Some(stream) = self.streams.get(&id).filter(|stream| !self.is_undecided(stream)) else { return };
-        let is_managed = stream.is_managed();
+        let (is_managed, is_proven) = (stream.is_managed(), stream.proves(&pair.to));
         let Some(route) = self.routes.get_mut(pair) else { return };
         route.await_resumption(now);
         if route.awaits.is_some() || matches!(route.way, Way::Open(open) if open != id) {
@@ -315,6 +315,7 @@ impl Core {
         (route.barred, route.missed_until) = (None, None);
         route.is_alone = false;
         route.backoff.reset();
+        route.outbound.peer_is_proven(is_proven);
         if is_managed {
             route.outbound.managed_link_up(now);
         } else {

@@ -37,6 +37,8 @@ pub(super) struct Stream {
     pub(super) open: usize,
     /// A stanza has come.
     pub(super) has_spoken: bool,
+    /// It was of use for sending.
+    has_carried: bool,
     /// Stanzas are acknowledged.
     pub(super) was_managed: bool,
     /// Octets came that are dealt with, and the peer is not read from.
@@ -116,6 +118,7 @@ impl Stream {
             inbound: BTreeMap::new(),
             open: 0,
             has_spoken: false,
+            has_carried: false,
             was_managed: false,
             is_held: false,
             fault: None,
@@ -140,6 +143,11 @@ impl Stream {
     pub(super) fn certificate_fault(&self, domain: &jid::Domain) -> Option<IdentityFault> {
         let domain = to_domain(domain)?;
         self.peer.as_ref().map_or(Some(IdentityFault::NoCertificate), |peer| peer.xmpp(&domain).err())
+    }
+
+    /// Whether the peer's certificate proves `domain`.
+    pub(super) fn proves(&self, domain: &jid::Domain) -> bool {
+        to_domain(domain).zip(self.peer.as_ref()).is_some_and(|(domain, peer)| peer.xmpp(&domain).is_ok())
     }
 
     /// How the stream is protected, for people.
@@ -399,7 +407,10 @@ impl Core {
             self.hub.peer_proven(peer.as_str(), proof, protection);
         }
         match flow {
-            Flow::Sending => self.way_found(id, pair, now),
+            Flow::Sending => {
+                self.streams.get_mut(&id).into_iter().for_each(|stream| stream.has_carried = true);
+                self.way_found(id, pair, now);
+            }
             Flow::Receiving => self.way_in(id, pair, by, now),
         }
     }
@@ -446,6 +457,11 @@ impl Core {
         let Some(mut stream) = self.streams.remove(&id) else { return };
         self.forget_broken(id);
         self.forget_verifications(id, now);
+        // RFC 6120 §3.2.1: one that takes connections and leads nowhere is tried after the others.
+        let was_of_use = stream.has_carried || stream.callback.is_some();
+        if let (Machine::Out(_), false, Some(address)) = (&stream.machine, was_of_use, stream.address) {
+            self.servers.down(address, now);
+        }
         let fault = stream.fault.take().unwrap_or_else(|| "the stream ended".to_owned());
         match (&stream.machine, session) {
             (Machine::In(_) | Machine::Called, Some(session)) => self.keep_session(session),

@@ -51,8 +51,9 @@ impl Check<'_> {
         }
         for (index, rule) in self.config.policy.rule.iter().enumerate() {
             let key = Key::parse("policy.rule").index(index);
-            if rule.action == Action::Deny && (rule.max_content.is_some() || rule.require_tls) {
-                let remedy = "remove max_content and require_tls, or write action = \"allow\"";
+            let conditions = rule.max_content.is_some() || rule.require_tls || rule.rate.is_some();
+            if rule.action == Action::Deny && conditions {
+                let remedy = "remove max_content, require_tls and rate, or write action = \"allow\"";
                 self.warning(key, "no effect: what is denied needs no conditions", remedy);
             }
         }

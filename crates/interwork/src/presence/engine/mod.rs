@@ -77,6 +77,10 @@ impl Settlement for Outcomes {
 /// Events taken in one turn: they share one commit.
 const BATCH: usize = 1024;
 
+/// How late something due may be done: one wake-up serves all that have come due meanwhile, as the pairs of a restart do one
+/// after the other.
+const GRAIN: Duration = Duration::from_millis(50);
+
 /// After a start links are made and adapters read their dialogs; before that nothing could be asked.
 const LINKS_COME_UP: Duration = Duration::from_secs(1);
 
@@ -123,7 +127,7 @@ impl<'a> Engine<'a> {
         loop {
             let dues = [self.pairs.next_due(), self.again.next_due(), self.retell.next_due(self.pace())];
             let due = dues.into_iter().flatten().min();
-            let wake = due.map(|due| due.since(self.core.timestamp()));
+            let wake = due.map(|due| due.after(GRAIN).since(self.core.timestamp()));
             tokio::select! {
                 1.. = self.events.recv_many(&mut batch, BATCH) => {}
                 () = pause(wake) => {}
