@@ -14,7 +14,7 @@ class Message:
 
     def __init__(self, direction, number, pair, seq, sent, life):
         self.direction, self.number, self.pair, self.seq, self.sent, self.life = direction, number, pair, seq, sent, life
-        self.answer = None  # of a SIP sender: a status; of an XMPP sender: an error's condition; "cut": the gateway died first
+        self.answer = None  # of a SIP sender: a status; of an XMPP sender: an error's condition; "cut": the link or the gateway was gone first
         self.again = False  # its sender repeated it to another life of the gateway
         self.arrivals = []  # the far side's ids of each arrival
         self.stored = False  # found in the ledger after a kill

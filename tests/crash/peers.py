@@ -2,10 +2,12 @@
 import asyncio
 import hashlib
 import re
+import socket
 from collections import deque
 from xml.parsers import expat
 
 ANSWER_AFTER = 0.08  # seconds until the far sides confirm: with the rate, what is in flight at every moment
+UNREAD = 20_000  # messages of a link that are remembered with their places; far more than its buffers hold
 T1 = 0.5  # RFC 3261 §17.1.1.1
 
 
@@ -143,8 +145,16 @@ class XmppNetwork:
 
     def close_link(self):
         if self.link:
+            self.cut_unread()
             self.link.transport.abort()
             self.link = None
+
+    def cut_unread(self):
+        """What the gateway has not read yet ends with the link, or with the gateway, however long ago it was sent."""
+        if self.link:
+            for message in self.link.unread():
+                if message.answer is None and not message.arrivals:
+                    message.answer = "cut"
 
     def send(self, message):
         """Whether there was a link to send it on."""
@@ -152,8 +162,26 @@ class XmppNetwork:
             return False
         stanza = (f"<message from='x{message.pair}@xmpp.test/r' to='s{message.pair}@sip.test' id='n{message.number}' "
                   f"type='chat'><body>{message.text}</body></message>")
-        self.link.transport.write(stanza.encode())
+        self.link.send(stanza.encode(), message)
         return True
+
+
+def in_table(name):
+    """The name of a socket as /proc/net/tcp has it."""
+    return f"{socket.inet_aton(name[0])[::-1].hex().upper()}:{name[1]:04X}"
+
+
+def queued(ours, theirs):
+    """Octets of a connection over loopback that the kernel holds: what was not sent, and what was not read at the other end."""
+    octets = 0
+    with open("/proc/net/tcp") as table:
+        for words in map(str.split, table):
+            sending, receiving = words[4].split(":") if ":" in words[4] else ("0", "0")
+            if words[1:3] == [ours, theirs]:
+                octets += int(sending, 16)
+            elif words[1:3] == [theirs, ours]:
+                octets += int(receiving, 16)
+    return octets
 
 
 class Link(asyncio.Protocol):
@@ -164,12 +192,27 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport):
         self.transport, self.depth, self.stanza, self.ready = transport, 0, None, False
+        self.names = [in_table(transport.get_extra_info(name)) for name in ("sockname", "peername")]
+        self.written, self.sent = 0, deque()  # octets, and the latest messages with the place of their ends
         if self.network.mode == "closed":
             transport.abort()
         self.parser = expat.ParserCreate()
         self.parser.StartElementHandler = self.start
         self.parser.EndElementHandler = self.end
         self.parser.CharacterDataHandler = self.text
+
+    def send(self, octets, message=None):
+        self.written += len(octets)
+        if message:
+            self.sent.append((self.written, message))
+            if len(self.sent) > UNREAD:
+                self.sent.popleft()
+        self.transport.write(octets)
+
+    def unread(self):
+        """The messages of which the gateway has not read the last octet."""
+        waiting = self.transport.get_write_buffer_size() + queued(*self.names)
+        return [message for end, message in self.sent if end > self.written - waiting]
 
     def data_received(self, data):
         self.parser.Parse(data, False)
@@ -181,7 +224,7 @@ class Link(asyncio.Protocol):
     def start(self, name, attributes):
         self.depth += 1
         if self.depth == 1:
-            self.transport.write(b"<?xml version='1.0'?><stream:stream xmlns='jabber:component:accept' "
+            self.send(b"<?xml version='1.0'?><stream:stream xmlns='jabber:component:accept' "
                                  b"xmlns:stream='http://etherx.jabber.org/streams' from='sip.test' id='crash'>")
         elif self.depth == 2:
             self.stanza = [name, attributes, "", None]
@@ -207,7 +250,7 @@ class Link(asyncio.Protocol):
         if name == "handshake":
             if text.strip() != hashlib.sha1(b"crashsecret").hexdigest():
                 network.books.problem("a wrong handshake")
-            self.transport.write(b"<handshake/>")
+            self.send(b"<handshake/>")
             network.link = self
         elif name == "message" and attributes.get("type") == "error":
             message = network.books.messages.get(int(attributes["id"][1:]))
@@ -223,4 +266,4 @@ class Link(asyncio.Protocol):
 
     def pong(self, attributes):
         if self.network.mode == "up" and not self.transport.is_closing():
-            self.transport.write(f"<iq type='result' from='{attributes['to']}' to='{attributes['from']}' id='{attributes['id']}'/>".encode())
+            self.send(f"<iq type='result' from='{attributes['to']}' to='{attributes['from']}' id='{attributes['id']}'/>".encode())

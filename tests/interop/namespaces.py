@@ -14,6 +14,7 @@ from gateway import BASE
 CLONE_NEWNET = 0x40000000
 NAMES = {"a": f"il{BASE}a", "b": f"il{BASE}b"}
 ADDRESSES = {"a": "192.0.2.1", "b": "192.0.2.2"}
+LONG = "long partition"
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -127,8 +128,13 @@ class Wire:
 def troubles(length):
     """What happens to a [`Wire`] while messages flow for so long: loss and a partition of a fifth of it; in the long form also a
     partition that outlasts the patience of both sides: 30 s without an answer close a stream, and Timer F ends a request."""
-    long = {"long partition": lambda wire: wire.partition(length / 4, 40)} if os.environ.get("INTEROP") == "all" else {}
+    long = {LONG: lambda wire: wire.partition(length / 4, 40)} if os.environ.get("INTEROP") == "all" else {}
     return {"loss and partition": lambda wire: wire.trouble(length / 5)} | long
+
+
+def part(name):
+    """The least part of the messages that arrives: while a hundred of a pair wait the others are refused at once."""
+    return 0.1 if name == LONG else 0.2
 
 
 class Relay:

@@ -44,7 +44,7 @@ next_hop = "sip:{hop};transport=udp"
 }
 
 struct Served {
-    _process: Gateway,
+    process: Gateway,
     udp: SocketAddr,
     tcp: SocketAddr,
     native: String,
@@ -66,7 +66,7 @@ fn serve_with(config: &str) -> Served {
     let (udp, tcp) = (listener("udp"), listener("tcp"));
     let native = gateway.address("listening", "adapter_native");
     let admin = gateway.address("admin API, metrics and health checks", "interlingua");
-    Served { _process: gateway, udp, tcp, native, admin }
+    Served { process: gateway, udp, tcp, native, admin }
 }
 
 impl Served {
@@ -151,6 +151,29 @@ fn a_from_that_the_connection_has_not_proven_is_refused_and_nothing_carried() {
     }
     assert_eq!(gateway.operations(&["direction=\"in\"", "reason=\"source-not-proven\"", "outcome=\"refused\""]), 3);
     assert_eq!(gateway.operations(&["direction=\"out\""]), 0);
+}
+
+#[test]
+fn a_domain_on_a_blocklist_is_refused_from_its_next_message_on_and_a_wrong_list_frees_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = folder.path().join("blocked.txt");
+    std::fs::write(&list, "# nobody yet\n").unwrap();
+    let policy = format!("[policy]\nblocklists = [{list:?}]\n");
+    let mut gateway = serve_with(&(config("gw.example.net", "127.0.0.1:9".parse().unwrap()) + &policy));
+    let (peer, at) = (socket(), gateway.udp);
+    let via = peer.local_addr().unwrap();
+    let send = || {
+        let sent = request("MESSAGE", "sip:nobody@native.example", "sip:a@sip.example", via, "x");
+        status(&ask(&peer, at, &sent))
+    };
+    assert_eq!(send(), Some(604), "let pass as far as to the addressee, who is not there");
+    std::fs::write(&list, "sip.example\n").unwrap();
+    gateway.process.until("blocklists read again");
+    assert_eq!(send(), Some(403));
+    std::fs::write(&list, "no domain at all\n").unwrap();
+    gateway.process.until("blocklists kept as they were; correct the file");
+    assert_eq!(send(), Some(403));
+    assert_eq!(gateway.operations(&["direction=\"in\"", "reason=\"policy-denied\"", "outcome=\"refused\""]), 2);
 }
 
 /// A MESSAGE whose length is told in a way that another reader could read otherwise, with a second one hidden in it.

@@ -9,7 +9,7 @@ use crate::routing::{Choice, Decision, carries};
 use crate::spool::hop_backlog;
 use crate::waiting::{Owner, Waiting};
 use adapter_api::{Delivery, Full, Hop, InstanceName, Settle};
-use impp_model::{Cause, Failure, Kind, Side};
+use impp_model::{Cause, Failure, Kind, Operation, Side};
 use std::sync::Arc;
 use std::time::Instant;
 use store::Pair;
@@ -68,7 +68,7 @@ impl Core {
         }
         if journalled && self.storage.ledger.refuses_for(&hop).is_some() {
             self.counters.queue_full();
-            return self.refuse(waiting, hop_backlog());
+            return self.refuse(waiting, hop_backlog().with_text("nothing more can be stored for the next hop"));
         }
         if from_sender && self.order.enter(pair, waiting.trace, spooled) == Turn::Behind {
             return self.follow(waiting, pair, hop);
@@ -88,12 +88,13 @@ impl Core {
     pub(crate) fn hand_on(&self, held: Held, choice: &Choice, young: bool) {
         let (Some(adapter), Some(me)) = (self.adapters.get(choice.index), self.me()) else { return };
         let (trace, operation, deadline, since) = (held.trace, held.operation.clone(), held.deadline, held.since);
-        let repeat = held.repeat;
+        // What has ids of its own is no copy: a 482 to it is about itself.
+        let repeat = held.repeat && !self.has_own_ids(&held);
         let edition = match &held.owner {
             Some(Owner::Ledger(attempt)) => attempt.edition,
             Some(Owner::Sender(_) | Owner::Nobody | Owner::Canary) | None => 0,
         };
-        if repeat {
+        if held.repeat {
             self.flag_repeat(&held);
         }
         if matches!(held.owner, Some(Owner::Sender(_))) {
@@ -112,6 +113,13 @@ impl Core {
             self.counters.queue_full();
             delivery.settle(Failure::new(Side::Ours, Cause::Overload));
         }
+    }
+
+    /// Whether no earlier try can have had the ids of this one: its sender gave none, and those that a link gives to its stanzas are new
+    /// each time. Who is answered each time is known by his request.
+    fn has_own_ids(&self, held: &Held) -> bool {
+        let nameless = matches!(&*held.operation, Operation::Message(message) if message.message.id.is_none());
+        nameless && matches!(held.owner, Some(Owner::Sender(_))) && !self.answers_each(&held.from)
     }
 
     /// How the ledger names the next hop: what `peer_changed` of its adapter says is up.

@@ -47,7 +47,7 @@ pub struct Explanation {
     pub acknowledge: Option<Acknowledgement>,
     /// What that adapter says of it: mapped addresses, transport, acknowledgement, size path.
     pub findings: Findings,
-    /// `delivered-if-confirmed`, `watched-if-authorized`, or the reason code of the refusal.
+    /// `delivered-if-confirmed`, `handed-over` where nobody confirms, `watched-if-authorized`, or the reason code of the refusal.
     pub verdict: &'static str,
 }
 
@@ -105,6 +105,9 @@ impl Core {
             Err(failure) => explanation.verdict = failure.cause.code(),
         }
         explanation.acknowledge = self.acknowledgement(&decision, &to);
+        if explanation.acknowledge == Some(Acknowledgement::None) && explanation.verdict == Sample::Message.verdict() {
+            explanation.verdict = HANDED_OVER;
+        }
         explanation.decision = Some(decision);
         explanation
     }
@@ -170,6 +173,9 @@ impl Core {
         })
     }
 }
+
+/// What becomes of a message to a peer whom an operator has exempted from confirming.
+const HANDED_OVER: &str = "handed-over";
 
 impl Sample {
     /// As the API and metrics call it.

@@ -206,9 +206,12 @@ impl Core {
         let keeper = near.keeper();
         let state = Arc::new(Mutex::new(State::Writing));
         let entry = self.entry(held, Class::Journal, tries(held), true);
-        let shared = state.clone();
+        let (shared, trace) = (state.clone(), held.trace);
         let done = move |result: Result<_, _>| {
             let is_kept = result.is_ok();
+            if is_kept {
+                core.traces.update(trace, |record| record.note("journalled", ""));
+            }
             core.journalled(&shared, result);
             if is_kept {
                 keeper.kept();

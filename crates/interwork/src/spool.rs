@@ -49,8 +49,9 @@ pub(crate) struct Retries {
 type Claim = (Seq, Result<Claimed, LedgerError>);
 
 /// Entries tried at once, each the first of another pair: their contents are in memory meanwhile. Two commits and a
-/// confirmation, a tenth of a second on a busy machine, then let forty thousand a second pass; half of what a link takes.
-const MAX_TRYING: usize = 4_096;
+/// confirmation, some tens of milliseconds on a busy disk, then let forty thousand a second pass. Live messages stand behind them
+/// on their link: twice as many let no more pass on a busy machine, and these wait twice as long.
+const MAX_TRYING: usize = 2_048;
 /// Entries of the ledger that are no backlog yet: they are gone soon, and every start after a crash has them.
 const FEW: usize = 1_024;
 /// Entries ended or warned of in one round.
@@ -142,6 +143,11 @@ impl Core {
             Some(Owner::Canary) | None => return,
         };
         let (pair, trace) = (held.pair, held.trace);
+        if let Outcome::Failure(failure) = &outcome
+            && is_retryable(failure)
+        {
+            self.traces.update(trace, |record| record.note("tried", failure.cause.code()));
+        }
         if let Some(journal) = held.journal.take() {
             match self.end_journalled(&ended, near, &journal, outcome.clone()) {
                 Ok(()) => return self.leave(pair, trace),
@@ -165,6 +171,9 @@ impl Core {
             return self.refuse(waiting, failure);
         }
         let pair = Pair::of(&waiting.operation);
+        if matches!(waiting.owner, Owner::Sender(_)) {
+            self.traces.update(waiting.trace, |record| record.note("no way found", failure.cause.code()));
+        }
         self.hold_back(waiting, pair, "".into(), failure, 1);
     }
 

@@ -344,6 +344,16 @@ async fn what_was_looked_up_too_late_is_not_sent_and_its_sender_told() {
 }
 
 #[tokio::test]
+async fn explain_says_who_is_exempt_from_confirming() {
+    let world = common::exempting();
+    let address = |text: &str| Address::parse_bare(text).unwrap();
+    let verdict = async |from, to| world.core.explain(address(from), address(to), Sample::Message).await.verdict;
+    assert_eq!(verdict("a@sip.example", "b@xmpp.example").await, "handed-over");
+    assert_eq!(verdict("b@xmpp.example", "a@sip.example").await, "delivered-if-confirmed");
+    assert_eq!(verdict("a@sip.example", "b@far.example").await, "delivered-if-confirmed");
+}
+
+#[tokio::test]
 async fn explain_takes_the_same_decision_and_sends_nothing() {
     let world = world(Table::new(PLENTY), PLENTY);
     let address = |text: &str| Address::parse_bare(text).unwrap();

@@ -4,7 +4,7 @@
 
 mod common;
 
-use adapter_api::{Delivery, HubCore, Settle, Settlement, Token};
+use adapter_api::{Delivery, HubCore, Settle, Settlement, Token, settle_channel};
 use common::{
     DELIVERED, PLENTY, Table, World, failure, from_sip, from_xmpp, message, next, one, text_of, tuned, world, world_on,
 };
@@ -308,14 +308,22 @@ async fn a_hop_that_returns_is_drained_at_twice_its_rate_while_live_messages_pas
 #[tokio::test(start_paused = true)]
 async fn what_its_peer_may_have_sent_before_is_flagged() {
     let world = world(Table::new(0), PLENTY);
-    for may_repeat in [true, false] {
+    for (may_repeat, nameless) in [(true, true), (true, false), (false, true)] {
         let by = Arc::new(adapter_api::Provenance { may_repeat, ..(*from_xmpp()).clone() });
-        let text = may_repeat.to_string();
-        let outcome = world.submit("b@xmpp.example", "a@sip.example", &text, by);
+        let text = format!("{may_repeat} {nameless}");
+        let mut operation = message("b@xmpp.example", "a@sip.example", &text);
+        if let Operation::Message(message) = &mut operation
+            && nameless
+        {
+            message.message.id = None;
+        }
+        let (settle, outcome) = settle_channel();
+        world.core.submit(operation, by, settle);
         let delivery = one(&world.sip);
-        assert_eq!(delivery.repeat, may_repeat);
+        // Without an id it has ids that no earlier try had: the far side can't know it for a copy.
+        assert_eq!(delivery.repeat, may_repeat && !nameless, "{text}");
         delivery.settle(DELIVERED);
         assert_eq!(outcome.await, Ok(DELIVERED));
     }
-    assert_eq!(world.core.counters().repeats_total(), 1);
+    assert_eq!(world.core.counters().repeats_total(), 2);
 }

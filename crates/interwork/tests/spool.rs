@@ -301,6 +301,10 @@ async fn what_a_link_cannot_repeat_is_journalled_unless_it_ends_before() {
     assert_eq!(passing.await, Ok(Outcome::Indeterminant));
     next(&world.sip).await.settle(DELIVERED);
     assert_eq!(world.books(), [3, 1, 0, 0, 0]);
+    let trace = world.core.traces().find("passing").unwrap();
+    let steps: Vec<_> = trace.events.iter().map(|event| (&*event.what, &*event.reason)).take(4).collect();
+    let reason = Cause::LinkDown.code();
+    assert_eq!(steps, [("routed", "sip"), ("journalled", ""), ("tried", reason), ("spooled", "")], "each step");
     running.abort();
 }
 

@@ -132,7 +132,7 @@ async fn a_late_error_about_what_was_spooled_is_told_after_a_restart() {
     let stored = world.core.trace(&trace).unwrap();
     assert_eq!(world.core.trace("m1").map(|found| found.id), Some(stored.id), "by the id its sender gave it");
     let events: Vec<_> = stored.events.iter().map(|event| &*event.what).collect();
-    assert_eq!(events, ["routed", "spooled", "routed", "delivered", "reversed"], "of both lives");
+    assert_eq!(events, ["routed", "tried", "spooled", "routed", "delivered", "reversed"], "of both lives");
     assert_eq!(stored.outcome, Some(DELIVERED));
     running.abort();
 }
@@ -323,7 +323,7 @@ async fn what_a_stranger_sends_under_the_senders_name_takes_no_word_from_the_sen
     running.abort();
 }
 
-// checks: IMDN-008, IMDN-009, CMP-027, IM-014
+// checks: IMDN-008, IMDN-009, CMP-027, IM-014, MSG-004
 #[tokio::test(start_paused = true)]
 async fn rfc5438_s12_2_the_gateway_makes_no_word_of_its_own_of_an_acceptance() {
     let world = world(Table::new(0), PLENTY);

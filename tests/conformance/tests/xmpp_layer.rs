@@ -34,6 +34,17 @@ fn every_vector_has_its_test() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+#[test]
+fn what_is_played_elsewhere_is_named_there() {
+    let there = [
+        include_str!("../../../crates/xmpp-proto/tests/server/vectors.rs"),
+        include_str!("../../../crates/xmpp-proto/src/caps.rs"),
+    ];
+    for (id, _) in LATER {
+        assert!(there.iter().any(|tests| tests.contains(&format!("\"{id}\""))), "{id}");
+    }
+}
+
 // checks: DSC-006
 #[tokio::test]
 async fn xml_25_ping() {

@@ -13,7 +13,7 @@ import pytest
 
 import gateway as lab_gateway
 from gateway import RUN, Gateway
-from namespaces import ADDRESSES, Relay, inside, troubles, wire
+from namespaces import ADDRESSES, Relay, inside, part, troubles, wire
 from peers import lab
 from socketuser import SocketUser
 
@@ -207,7 +207,7 @@ def test_loss_and_partitions_deliver_or_tell(pair, cable, name, request, capsys)
 
     flow(pair, trouble, 240)
     delivered = judge(pair, f"({lost} packets lost), {request.node.callspec.id}", capsys)
-    assert min(lost) > 0 and min(delivered.values()) > MESSAGES / 5, (lost, delivered)
+    assert min(lost) > 0 and min(delivered.values()) > MESSAGES * part(name), (lost, delivered)
 
 
 @pytest.mark.timeout(300)

@@ -106,6 +106,9 @@ async fn what_is_not_handed_in_is_answered_by_its_reason() {
     let text_line = "Content-Type: text/plain\r\n";
     let cases = [
         ("INVITE", "sip:juliet@example.com", "", "", 405, Some(HeaderId::Allow)),
+        ("BYE", "sip:juliet@example.com", "", "", 405, Some(HeaderId::Allow)),
+        ("INFO", "sip:juliet@example.com", "", "", 405, Some(HeaderId::Allow)),
+        ("REGISTER", "sip:example.com", "", "", 405, Some(HeaderId::Allow)),
         ("NEWMETHOD", "sip:gw.example.com", "", "", 501, Some(HeaderId::Allow)),
         ("OPTIONS", "sip:gw.example.com", "", "", 200, Some(HeaderId::Allow)),
         ("OPTIONS", "unknown:opaque", "", "", 416, None),

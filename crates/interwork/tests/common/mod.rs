@@ -187,6 +187,16 @@ fn build(
     build_of([sip, xmpp], dns, store, clock, limits, tune)
 }
 
+/// A world whose operator has exempted xmpp.example from confirming.
+pub fn exempting() -> World {
+    let sip = Shelf::new("sip", Some("_sip"), false, true, PLENTY);
+    let mut xmpp = Shelf::new("xmpp", Some("_xmpp"), true, false, PLENTY);
+    let exempt = (Domain::parse_host("xmpp.example").unwrap(), Acknowledgement::None);
+    Arc::get_mut(&mut xmpp).unwrap().capabilities.acknowledgement_of = BTreeMap::from([exempt]);
+    let (store, clock) = (Arc::new(MemoryStore::new()), SteadyClock::start());
+    build_of([sip, xmpp], Table::new(PLENTY), store, clock, Limits::default(), |_| {})
+}
+
 /// A world where the users of the one network are the gateway's own, and publish.
 pub fn publishing() -> World {
     let mut native = Shelf::new("native", None, false, true, PLENTY);

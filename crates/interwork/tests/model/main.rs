@@ -579,7 +579,9 @@ impl Run {
 
 /// Whether the ledger's bound was the reason that a message was not even begun.
 fn is_turned_away(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Failure(failure) if failure.side == Side::Ours && failure.text.as_deref() == Some("nothing can be stored at present"))
+    let texts = ["nothing can be stored at present", "nothing more can be stored for the next hop"];
+    let is_one = |text: &str| texts.contains(&text);
+    matches!(outcome, Outcome::Failure(failure) if failure.side == Side::Ours && failure.text.as_deref().is_some_and(is_one))
 }
 
 fn word(from: &str, to: &str, id: &str) -> DispositionOperation {

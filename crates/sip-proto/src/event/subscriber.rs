@@ -136,7 +136,7 @@ mod tests {
     use super::*;
     use ResponseVerdict as R;
 
-    // checks: PRL-002, PRL-007, PRL-008, PRL-009, PRL-010, PRL-011, EVT-005, EVT-008, EVT-014, PRS-016, PRS-017
+    // checks: PRL-002, PRL-007, PRL-008, PRL-009, PRL-010, PRL-011, EVT-005, EVT-008, EVT-014, PRS-016, PRS-017, AMB-17
     #[test]
     fn rfc6665_s4_1_2_2_what_each_status_means_for_a_new_dialog_and_for_a_refresh() {
         let now = Instant::now();
