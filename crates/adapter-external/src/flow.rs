@@ -129,23 +129,32 @@ impl Inbox {
     }
 }
 
-/// Frames between two beats that carry no message and move nothing on: more than any network has changes to tell.
+/// Frames between two beats that carry no message and move nothing on: more than most networks have changes to tell.
 const MAX_SIGNALS: u32 = 4096;
 
-/// How many such frames have come; what is counted otherwise, by credits, costs its sender as much as us.
+/// How many such frames have come. Those that credits count wait, and their sender with them; of the others there are too many at
+/// some point. What carries messages costs its sender as much as us.
 #[derive(Debug)]
 pub(crate) struct Pace {
     beat: Duration,
     since: Instant,
     signals: u32,
+    /// When the numbered ones so far are through, at the pace of so many a beat.
+    through: Instant,
 }
 
 impl Pace {
     pub(crate) fn new(beat: Duration, now: Instant) -> Self {
-        Self { beat, since: now, signals: 0 }
+        Self { beat, since: now, signals: 0, through: now }
     }
 
-    /// Counts one; false if it is one too many.
+    /// How long a numbered one has to wait: those of one beat pass at once, more than that at their pace.
+    pub(crate) fn wait(&mut self, now: Instant) -> Duration {
+        self.through = self.through.max(now) + self.beat / MAX_SIGNALS;
+        self.through.saturating_duration_since(now).saturating_sub(self.beat)
+    }
+
+    /// Counts one without a number; false if it is one too many.
     pub(crate) fn signal(&mut self, now: Instant) -> bool {
         if now.saturating_duration_since(self.since) >= self.beat {
             (self.since, self.signals) = (now, 0);
@@ -191,5 +200,16 @@ mod tests {
         assert!((0..MAX_SIGNALS).all(|_| pace.signal(begun)));
         assert!(!pace.signal(begun) && !pace.signal(begun + beat / 2));
         assert!(pace.signal(begun + beat));
+    }
+
+    #[test]
+    fn numbered_signals_pass_at_once_for_a_beat_and_then_at_their_pace() {
+        let (beat, begun) = (Duration::from_secs(5), Instant::now());
+        let mut pace = Pace::new(beat, begun);
+        assert!((0..MAX_SIGNALS).all(|_| pace.wait(begun).is_zero()));
+        let one = beat / MAX_SIGNALS;
+        assert!([pace.wait(begun), pace.wait(begun + one)].iter().all(|wait| !wait.is_zero() && *wait <= one));
+        assert!((0..MAX_SIGNALS).all(|_| pace.wait(begun + 2 * beat).is_zero()), "what was not used is not kept");
+        assert!(!pace.wait(begun + 2 * beat).is_zero());
     }
 }

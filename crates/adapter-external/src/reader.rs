@@ -11,7 +11,7 @@ use crate::{MISSED_BEATS, Reason};
 use adapter_api::model::{Cause, Failure, Side};
 use adapter_api::{Hub, PeerState, Provenance, Settle, SpeaksFor, StateDone};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tonic::Streaming;
 
 /// The longest name of a peer: a domain, or a host with its port.
@@ -39,10 +39,21 @@ impl Reader<'_> {
                 Ok(Err(status)) => return broken(&status),
                 Err(_) => return Reason::Silent(patience),
             };
+            if let Some(wait) = self.wait_of(&frame) {
+                // Credits are given for what was taken, so its sender waits as well.
+                tokio::time::sleep(wait).await;
+            }
             if let Err(reason) = self.handle(frame, &answers) {
                 return reason;
             }
         }
+    }
+
+    /// How long a frame has to wait that tells of peers or listeners and carries nothing.
+    fn wait_of(&mut self, frame: &FromAdapter) -> Option<Duration> {
+        use from_adapter::Frame as In;
+        let tells = matches!(&frame.frame, Some(In::Peer(_) | In::Listening(_) | In::Proven(_)));
+        tells.then(|| self.pace.wait(Instant::now())).filter(|wait| !wait.is_zero())
     }
 
     fn handle(&mut self, FromAdapter { number, frame }: FromAdapter, answers: &Arc<Answers>) -> Result<(), Reason> {
@@ -64,12 +75,12 @@ impl Reader<'_> {
             return Err(Reason::Malformed("a number where none belongs, or none where one does".to_owned()));
         }
         let signals = match &frame {
-            In::Peer(_) | In::Listening(_) | In::Proven(_) | In::Findings(_) | In::Beat(_) => true,
+            In::Findings(_) | In::Beat(_) => true,
             In::Received(received) => {
                 self.with_session(|session| Ok(!session.outbox.moves(received.number, received.allowed)))?
             }
             In::Submit(_) | In::Settled(_) | In::Keep(_) | In::Loss(_) | In::Commit(_) | In::Owe(_) => false,
-            In::Hello(_) | In::Goodbye(_) => false,
+            In::Peer(_) | In::Listening(_) | In::Proven(_) | In::Hello(_) | In::Goodbye(_) => false,
         };
         if signals && !self.pace.signal(Instant::now()) {
             return Err(Reason::Flood);

@@ -7,7 +7,8 @@
 use impp_model::{DispositionOperation, MessageId, MessageOperation, TransId, hex};
 use sha2::{Digest, Sha256};
 use sip_proto::header::MAGIC_COOKIE;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::collections::hash_map::{Entry, HashMap};
 use std::time::{Duration, Instant};
 
 /// What distinguishes one request from all others.
@@ -123,11 +124,11 @@ impl Recent {
             }
         }
         let ids = RequestIds::of_message(operation, edition);
-        match self.used.get(&ids.seed) {
-            Some(user) if *user != operation.trans_id => ids.of_transaction(&operation.trans_id),
-            Some(_) => ids,
-            None => {
-                self.used.insert(ids.seed, operation.trans_id.clone());
+        match self.used.entry(ids.seed) {
+            Entry::Occupied(user) if *user.get() != operation.trans_id => ids.of_transaction(&operation.trans_id),
+            Entry::Occupied(_) => ids,
+            Entry::Vacant(place) => {
+                place.insert(operation.trans_id.clone());
                 self.order.push_back((now + REMEMBERED, ids.seed));
                 ids
             }

@@ -4,7 +4,7 @@
 
 use std::time::UNIX_EPOCH;
 
-use adapter_xmpp::mapping::message::{Stamp, addresses, from_stanza, stanza_id, to_stanza};
+use adapter_xmpp::mapping::message::{Stamp, addresses, from_stanza, stanza_id, write};
 use adapter_xmpp::mapping::xhtml;
 use bytes::BytesMut;
 use impp_model::{
@@ -13,7 +13,7 @@ use impp_model::{
 };
 use proptest::prelude::*;
 use strict_xml::{Element, Limits, Scope, parse_element};
-use xmpp_proto::stanza::{Message, Stanza, encode};
+use xmpp_proto::stanza::{Message, Stanza};
 
 fn operation(
     local: &str,
@@ -44,9 +44,8 @@ fn operation(
 fn there_and_back(operation: &MessageOperation) -> Option<MessageOperation> {
     let id = stanza_id(operation);
     let stamp = Stamp { id: &id, gateway: "sip.example.com", now: UNIX_EPOCH };
-    let stanza = to_stanza(operation, stamp).ok()??.value;
     let mut octets = BytesMut::new();
-    encode(&mut octets, stanza.element());
+    write(&mut octets, operation, stamp).ok()??;
     let scope = Scope::with_default("jabber:client");
     let element = parse_element(&octets, &scope, &Limits::default()).expect("sound XML");
     let message: Message = match Stanza::from_element(element).unwrap() {

@@ -49,8 +49,9 @@ pub(crate) struct Retries {
 type Claim = (Seq, Result<Claimed, LedgerError>);
 
 /// Entries tried at once, each the first of another pair: their contents are in memory meanwhile. Two commits and a
-/// confirmation, a tenth of a second on a busy machine, then let forty thousand a second pass; half of what a link takes.
-const MAX_TRYING: usize = 4_096;
+/// confirmation, some tens of milliseconds on a busy disk, then let forty thousand a second pass. Live messages stand behind them
+/// on their link: twice as many let no more pass on a busy machine, and these wait twice as long.
+const MAX_TRYING: usize = 2_048;
 /// Entries of the ledger that are no backlog yet: they are gone soon, and every start after a crash has them.
 const FEW: usize = 1_024;
 /// Entries ended or warned of in one round.

@@ -91,6 +91,22 @@ pub(crate) fn control_octet(octet: u8) -> bool {
     is(octet, CONTROL)
 }
 
+/// Whether there is any of ASCII's controls, tabs and line ends included; looks at eight octets at a time.
+pub(crate) fn has_control(octets: &[u8]) -> bool {
+    let (words, rest) = octets.as_chunks();
+    let mut last = [b' '; 8];
+    last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+    words.iter().chain([&last]).fold(0, |found, word| found | controls(u64::from_le_bytes(*word))) != 0
+}
+
+/// The top bit of each octet that is a control, and perhaps of those above one that is; 0 when there is none.
+fn controls(word: u64) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let below_space = word.wrapping_sub(EACH * 0x20);
+    let delete = (word ^ (EACH * 0x7f)).wrapping_sub(EACH);
+    (below_space | delete) & !word & (EACH << 7)
+}
+
 /// Without the linear white space around it.
 pub(crate) fn trim(text: &str) -> &str {
     text.trim_ascii()
@@ -246,7 +262,7 @@ impl<'a> Cursor<'a> {
 
     /// Everything before `stop`, an ASCII character that must occur; it is consumed.
     pub(crate) fn take_until(&mut self, stop: u8) -> Option<&'a str> {
-        let before = self.take(self.rest.bytes().position(|octet| octet == stop)?);
+        let before = self.take(memchr(stop, self.rest.as_bytes())?);
         self.take(1);
         Some(before)
     }
@@ -313,6 +329,18 @@ mod tests {
         assert_eq!(number("+1"), None);
         assert_eq!(number("-1"), None);
         assert_eq!(number("99999999999999999999999"), None);
+    }
+
+    #[test]
+    fn a_control_is_found_wherever_it_stands() {
+        for octet in 0..=u8::MAX {
+            for (length, at) in (0..20).flat_map(|length| (0..length).map(move |at| (length, at))) {
+                let mut text = [b'~'; 20];
+                text[at] = octet;
+                assert_eq!(has_control(&text[..length]), octet.is_ascii_control(), "{octet} {length} {at}");
+            }
+        }
+        assert!(!has_control(b"") && !has_control("grüße \u{80}".as_bytes()));
     }
 
     #[test]

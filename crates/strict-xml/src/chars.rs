@@ -5,6 +5,11 @@ pub const fn is_xml_char(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | ' '..='\u{FFFD}' | '\u{10000}'..)
 }
 
+/// Whether a document may contain the text as it is.
+pub fn is_xml_text(text: &str) -> bool {
+    find_illegal(text).is_none()
+}
+
 /// Whether the text is an `NCName`: a name without a colon.
 pub fn is_ncname(name: &str) -> bool {
     // Names in use are ASCII; the others are looked at character by character.
@@ -25,12 +30,21 @@ pub(crate) const fn is_space(byte: u8) -> bool {
 
 /// Position of the first character that no document may contain.
 pub(crate) fn find_illegal(text: &str) -> Option<usize> {
-    // One branch-free pass; U+FFFE and U+FFFF are the only others in UTF-8, and begin with EF.
-    let suspect = text.bytes().fold(false, |found, byte| found | is_suspect(byte));
-    if !suspect {
+    // Most stanzas have no line ends and nothing that begins with EF, as U+FFFE and U+FFFF do.
+    if !may_be_illegal(text.as_bytes()) || !text.bytes().fold(false, |found, byte| found | is_suspect(byte)) {
         return None;
     }
     text.char_indices().find(|(_, c)| !is_xml_char(*c)).map(|(at, _)| at)
+}
+
+/// Whether there is any control, or an octet that may begin a character that XML lacks; looks at eight octets at a time.
+fn may_be_illegal(octets: &[u8]) -> bool {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let is_zero = |word: u64| word.wrapping_sub(EACH) & !word;
+    let suspects = |word: u64| word.wrapping_sub(EACH * 0x20) & !word | is_zero(word ^ (EACH * 0xEF));
+    let (words, rest) = octets.as_chunks();
+    words.iter().any(|word| suspects(u64::from_le_bytes(*word)) & (EACH << 7) != 0)
+        || rest.iter().any(|octet| *octet < 0x20 || *octet == 0xEF)
 }
 
 /// Whether the octet is a control that XML lacks, or may begin such a character.
@@ -88,11 +102,14 @@ mod tests {
     fn only_the_char_production_passes() {
         for c in ['\0', '\u{8}', '\u{B}', '\u{1F}', '\u{FFFE}', '\u{FFFF}'] {
             assert!(!is_xml_char(c), "{c:?}");
-            assert_eq!(find_illegal(&format!("ab{c}")), Some(2), "{c:?}");
+            for before in 0..20 {
+                let text = format!("{}{c}abcdefgh", "a".repeat(before));
+                assert_eq!(find_illegal(&text), Some(before), "{text:?}");
+            }
         }
         for c in ['\t', '\n', '\r', ' ', '\u{7F}', '\u{85}', '\u{FFFD}', '\u{FEFF}', '\u{1F600}'] {
             assert!(is_xml_char(c), "{c:?}");
-            assert_eq!(find_illegal(&format!("ab{c}")), None, "{c:?}");
+            assert_eq!(find_illegal(&format!("ab{c}cdefghijkl")), None, "{c:?}");
         }
     }
 

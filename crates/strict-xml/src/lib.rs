@@ -31,7 +31,7 @@ mod token; // XML 1.0 §2.4, §3.1
 mod tree;
 mod write;
 
-pub use chars::{is_ncname, is_xml_char};
+pub use chars::{is_ncname, is_xml_char, is_xml_text};
 pub use element::{Attr, Element, Node};
 pub use error::{Fault, XmlError, XmlErrorKind};
 pub use escape::{escape_attr, escape_text};

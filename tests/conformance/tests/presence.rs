@@ -63,7 +63,8 @@ async fn prx_12_terminated_probation_retry_after() {
     play(SUITE, "PRX-12").await;
 }
 
-// checks: PRS-020, PRS-021, EVT-010, AMB-04
+// checks: AMB-04
+// checks: PRS-020, PRS-021, EVT-010
 #[tokio::test]
 async fn prx_13_unsubscribe() {
     play(SUITE, "PRX-13").await;

@@ -203,6 +203,27 @@ async fn frames_that_move_nothing_on_are_a_flood_when_they_do_not_end() {
 }
 
 #[tokio::test]
+async fn who_tells_of_many_peers_at_once_waits_and_is_not_cut() {
+    let gate = Gate::open().await;
+    let mut raw = gate.dial().await;
+    let mut allowed = raw.welcome(hello()).await.allowed;
+    let mut number = 0;
+    // More than `MAX_SIGNALS` are taken when so many are allowed.
+    while number < 6_000 {
+        while number < allowed.min(6_000) {
+            number += 1;
+            raw.send(number, Frame::Peer(wire::Peer { name: format!("p{number}.raw.example"), up: true })).await;
+        }
+        match raw.next().await.unwrap().frame.unwrap() {
+            from_gateway::Frame::Received(received) => allowed = received.allowed,
+            from_gateway::Frame::Goodbye(goodbye) => panic!("cut: {}", goodbye.reason),
+            _ => {}
+        }
+    }
+    gate.stop().await;
+}
+
+#[tokio::test]
 async fn whoever_submits_without_end_and_takes_no_answer_is_cut() {
     let gate = Gate::open().await;
     let mut raw = gate.dial().await;

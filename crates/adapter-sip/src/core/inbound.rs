@@ -18,7 +18,6 @@ use sip_proto::message::{KeyHeaders, Message};
 use sip_proto::method::Method;
 use sip_proto::transaction::{Handle, Key, Repetition, RequestMatch};
 use sip_proto::uas::{self, Policy};
-use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hasher as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -377,7 +376,7 @@ impl Core {
     }
 
     /// RFC 3261 §17.2.3: what identifies the transaction; `None` when a field for it is missing.
-    fn key(&mut self, request: &Message, via: &Via<'_>) -> Option<Key> {
+    fn key(&self, request: &Message, via: &Via<'_>) -> Option<Key> {
         let method = request.method()?.as_str();
         if let Some(branch) = via.unique_branch() {
             return Some(self.unique_key(via, branch, method));
@@ -397,17 +396,11 @@ impl Core {
         Some(self.keys.rfc2543(&fields))
     }
 
-    fn unique_key(&mut self, via: &Via<'_>, branch: &str, method: &str) -> Key {
-        self.scratch.clear();
-        // Writing to a String can't fail.
-        let _ = match via.port {
-            Some(port) => write!(self.scratch, "{}:{port}", via.host.as_str()),
-            None => write!(self.scratch, "{}", via.host.as_str()),
-        };
-        self.keys.server(branch.as_bytes(), self.scratch.as_bytes(), method.as_bytes())
+    fn unique_key(&self, via: &Via<'_>, branch: &str, method: &str) -> Key {
+        self.keys.server(branch.as_bytes(), via.host.as_str().as_bytes(), via.port, method.as_bytes())
     }
 
-    fn knows_cancelled(&mut self, cancel: &Message) -> bool {
+    fn knows_cancelled(&self, cancel: &Message) -> bool {
         let Ok(via) = cancel.top_via() else { return false };
         let Some(branch) = via.unique_branch() else { return false };
         let key = self.unique_key(&via, branch, Method::Message.as_str());

@@ -90,7 +90,6 @@ struct Core {
     answers: Answers,
     datagrams: Datagrams,
     arrived: Vec<datagrams::Datagram>, // room for one batch
-    scratch: String,
     streams: Streams,
     outbounds: Outbounds,
     events: Events,
@@ -236,7 +235,6 @@ impl Core {
             answers,
             datagrams,
             arrived: Vec::new(),
-            scratch: String::new(),
             streams: Streams::new(streams, settings),
             outbounds: Outbounds::new(config.limits.queue_per_uri, located),
             events: Events::new(config),

@@ -218,10 +218,13 @@ fn body(request: &Message) -> Result<Taken, Refusal> {
     if octets.is_empty() {
         return Err(Refusal::Empty);
     }
-    let media = request.content_type()?.ok_or(HeaderError::Missing(HeaderId::ContentType))?;
-    let content_type = request.only(HeaderId::ContentType)?.unwrap_or_default();
+    let content_type = request.only(HeaderId::ContentType)?.ok_or(HeaderError::Missing(HeaderId::ContentType))?;
+    let media = MediaType::parse(content_type)?;
     let encoding = request.headers_named("Content-Transfer-Encoding").next().and_then(|header| header.text().ok());
-    if let Some(sealed) = sealed::from_body(content_type, encoding, &octets) {
+    // Text is no object.
+    if !media.kind.eq_ignore_ascii_case("text")
+        && let Some(sealed) = sealed::from_body(content_type, encoding, &octets)
+    {
         // RFC 3862 §6: it is passed on whole, and nothing of it is shown.
         let shown = Body { content: Content::text(""), alternatives: Vec::new(), files: Vec::new() };
         let (body, envelope) = (Mapped::whole(shown), Envelope::default());
@@ -262,19 +265,19 @@ fn subject(request: &Message) -> Vec<LangText> {
     if text.is_empty() { Vec::new() } else { vec![LangText { language: None, text: text.to_owned() }] }
 }
 
-/// What every request of this gateway begins with, but for its Via; CSeq is the caller's.
+/// What every request of this gateway begins with, but for its Via; CSeq is the caller's. `to` is the addressee's URI.
 pub(super) fn head(
     target: &str,
     source: &Endpoint,
-    destination: &Endpoint,
+    to: &str,
     hops: MaxForwards,
     ids: &RequestIds,
     call_id: &str,
 ) -> RequestBuilder {
     RequestBuilder::new(Method::Message, target)
         .header(HeaderId::MaxForwards, &hops.0.to_string())
-        .header(HeaderId::From, &["<", &to_sip_uri(source), ">;tag=", &ids.from_tag()].concat())
-        .header(HeaderId::To, &["<", &to_sip_uri(destination), ">"].concat())
+        .header_of(HeaderId::From, &["<", &to_sip_uri(source), ">;tag=", &ids.from_tag()])
+        .header_of(HeaderId::To, &["<", to, ">"])
         .header(HeaderId::CallId, call_id)
 }
 
@@ -299,15 +302,14 @@ pub fn to_request(
     form: Form<'_>,
 ) -> Mapped<RequestBuilder> {
     let (message, mut degraded, mut dropped) = (&operation.message, Vec::new(), Vec::new());
-    let (source, destination) = (&operation.source, &operation.destination);
     let (object, cseq) = match form {
         Form::Plain => (None, CSEQ),
         Form::Wrapped(now) => (whole(message).or_else(|| written(operation, now)), CSEQ),
         Form::Unwrapped => (None, CSEQ + 1),
     };
     let object = message.sealed.as_ref().and_then(sealed::to_body).or(object);
-    let target = to_sip_uri(destination);
-    let mut request = head(&target, source, destination, operation.max_forwards, ids, call_id).cseq(cseq);
+    let target = to_sip_uri(&operation.destination);
+    let mut request = head(&target, &operation.source, &target, operation.max_forwards, ids, call_id).cseq(cseq);
     if let Some(subject) = message.subjects.first() {
         request = request.header(HeaderId::Subject, &one_line(&subject.text));
     }

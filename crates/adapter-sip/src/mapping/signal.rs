@@ -109,7 +109,8 @@ pub fn to_report(
     let notice = request.report(notification, status, &own_id, now.clone()).map_err(|_| Unreportable::NotDue)?;
     let body = notice.draft.encode().map_err(|_| Unreportable::NotDue)?.freeze();
     let target = to_sip_uri(&target(word));
-    let request = head(&target, &word.source, &word.destination, word.max_forwards, ids, &own_id).cseq(CSEQ);
+    let to = to_sip_uri(&word.destination);
+    let request = head(&target, &word.source, &to, word.max_forwards, ids, &own_id).cseq(CSEQ);
     Ok(request.body(cpim::MEDIA_TYPE, body))
 }
 
@@ -117,9 +118,7 @@ pub fn to_report(
 pub fn to_status(told: &ComposingOperation, ids: &RequestIds, call_id: &str) -> RequestBuilder {
     let body = Bytes::from(mapping::to_status(told).encode());
     let target = to_sip_uri(&told.destination);
-    head(&target, &told.source, &told.destination, told.max_forwards, ids, call_id)
-        .cseq(CSEQ)
-        .body(composing::MEDIA_TYPE, body)
+    head(&target, &told.source, &target, told.max_forwards, ids, call_id).cseq(CSEQ).body(composing::MEDIA_TYPE, body)
 }
 
 /// The end that a request about an operation goes to.

@@ -1,6 +1,6 @@
 //! What comes over the link: messages to the hub, answers to requests, errors to the deliveries they are about.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -80,7 +80,7 @@ struct Senders {
 #[derive(Default)]
 struct Open {
     next: Token,
-    senders: HashMap<Token, Sender>,
+    senders: BTreeMap<Token, Sender>,
 }
 
 /// A token that no message has.

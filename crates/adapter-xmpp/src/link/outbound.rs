@@ -10,7 +10,7 @@ use impp_model::{
     Cause, ComposingOperation, DispositionOperation, Domain, Endpoint, Failure, MessageOperation, Operation, Outcome,
     Proof, Side, Wish,
 };
-use strict_xml::Element;
+use strict_xml::{Element, SharedStr};
 use xmpp_proto::barrier::{Barriers, MAX_UNPROVEN, Output};
 use xmpp_proto::jid::Jid;
 use xmpp_proto::ns;
@@ -379,7 +379,7 @@ impl Outbound {
         let to = reply.stanza.attr("to").and_then(|to| Jid::parse(to).ok());
         let to_domain = to.map_or_else(|| Arc::clone(&self.own), |to| to.domain().into());
         // No error is about an error, so nothing is found by its id.
-        let (id, from) = (String::new(), String::new());
+        let (id, from) = (String::new(), SharedStr::EMPTY);
         let written = Written { id, from, to_domain, octets: out.len() - before };
         let settle = self.replies.written(reply);
         self.await_proof(written, out.len(), None, settle, now + REPLY_PROOF, now);
@@ -427,7 +427,7 @@ impl Outbound {
             Some(_) if proven => {
                 let to_domain = operation.destination().address.domain().to_unicode().into();
                 // Nobody answers presence with an error that is to be found here.
-                let (id, from) = (String::new(), String::new());
+                let (id, from) = (String::new(), SharedStr::EMPTY);
                 let written = Written { id, from, to_domain, octets: out.len() - begin };
                 self.await_proof(written, out.len(), None, settle, deadline, now);
             }
@@ -446,11 +446,10 @@ impl Outbound {
         self.may_speak_for(&operation.source)?;
         let id = message::stanza_id(operation);
         let stamp = message::Stamp { id: &id, gateway: &self.own, now: wall };
-        let Some(mapped) = message::to_stanza(operation, stamp).map_err(|e| Box::new(e.failure()))? else {
+        let before = out.len();
+        let Some(mapped) = message::write(out, operation, stamp).map_err(|e| Box::new(e.failure()))? else {
             return Ok(None);
         };
-        let before = out.len();
-        e2e::write(out, &mapped.value, operation).map_err(|error| Box::new(e2e::failure(error)))?;
         let octets = out.len() - before;
         // RFC 7573 §8: below the limit of the server, which would close the link over a larger stanza.
         if octets > self.max_stanza {
@@ -459,7 +458,7 @@ impl Outbound {
             return Err(Box::new(Failure::new(Side::Far, Cause::TooLarge).with_text(text)));
         }
         count_losses(hub, &mapped);
-        let from = mapped.value.from().unwrap_or_default().to_owned();
+        let from = mapped.value.from.shared();
         let to_domain = operation.destination.address.domain().to_unicode().into();
         Ok(Some(Written { id: id.into_owned(), from, to_domain, octets }))
     }
@@ -484,7 +483,7 @@ impl Outbound {
         };
         let before = out.len();
         stanza::encode(out, &stanza);
-        let from = stanza.attr("from").unwrap_or_default().to_owned();
+        let from = stanza.attr("from").map(SharedStr::copy).unwrap_or_default();
         let to_domain = operation.destination.address.domain().to_unicode().into();
         // It is nobody's to answer an error, so its id is for our own table alone.
         let id = match operation.disposition.failure() {
@@ -572,7 +571,7 @@ fn is_check(operation: &Operation) -> bool {
 /// A stanza that was appended.
 struct Written {
     id: String,
-    from: String,
+    from: SharedStr,
     to_domain: Arc<str>,
     octets: usize,
 }

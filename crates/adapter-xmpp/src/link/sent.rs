@@ -55,7 +55,7 @@ type Key = Box<str>;
 pub(crate) struct SentTable {
     epoch: Instant,
     next: Token,
-    sent: HashMap<Token, Sent>,
+    sent: BTreeMap<Token, Sent>,
     by_key: HashMap<Key, Token>,
     /// Tokens by deadline, rounded down; settled ones stay until their time.
     deadlines: BTreeMap<Instant, Vec<Token>>,
@@ -85,7 +85,7 @@ impl SentTable {
         Self {
             epoch: now,
             next: 0,
-            sent: HashMap::new(),
+            sent: BTreeMap::new(),
             by_key: HashMap::new(),
             deadlines: BTreeMap::new(),
             overdue: HashMap::new(),
@@ -199,8 +199,9 @@ impl SentTable {
         if let Some(name) = sent.name.filter(|name| self.overdue.get(name) == Some(&token)) {
             self.overdue.remove(&name);
         }
-        if self.by_key.get(&sent.key) == Some(&token) {
-            self.by_key.remove(&sent.key);
+        // Of two stanzas with one id the other may have it.
+        if let Some(other) = self.by_key.remove(&sent.key).filter(|first| *first != token) {
+            self.by_key.insert(sent.key.clone(), other);
         }
         Some(sent)
     }
@@ -255,8 +256,7 @@ impl SentTable {
         self.by_key.clear();
         self.deadlines.clear();
         self.overdue.clear();
-        let sent: BTreeMap<_, _> = self.sent.drain().collect();
-        sent.into_values().collect()
+        std::mem::take(&mut self.sent).into_values().collect()
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Instant> {

@@ -131,13 +131,12 @@ impl Link {
 
     /// Carries out what the machine asks for.
     fn drain(&mut self, session: &mut Session, now: Instant) {
-        let wall = SystemTime::now();
         while let Some(output) = session.stream.poll_output() {
             match output {
                 Output::Send(octets) => session.push(octets),
                 Output::Stanza(element) => {
                     // A component's server repeats nothing.
-                    let arrival = Arrival { number: 0, may_repeat: false, now, wall };
+                    let arrival = Arrival { number: 0, may_repeat: false, now, wall: SystemTime::now() };
                     if let Some(reply) = self.inbound.handle(element, arrival, &mut self.outbound).reply {
                         session.reply(&reply);
                     }

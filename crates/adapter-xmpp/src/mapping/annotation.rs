@@ -204,7 +204,7 @@ fn write_relation(out: stanza::Message, relation: &Relation) -> stanza::Message 
 }
 
 fn write_sealed(out: stanza::Message, sealed: &Sealed) -> stanza::Message {
-    // Its element is written with the stanza (`e2e::write`).
+    // It stands in a stanza alone (`e2e::write`).
     if unseal(sealed).is_some() {
         return out;
     }

@@ -2,13 +2,14 @@
 
 use bytes::BytesMut;
 use cpim::e2e::{self, NotCarriable};
+use cpim::mapping::seal;
 use cpim::mapping::sealed::signed_document;
-use cpim::mapping::{seal, unseal};
 use impp_model::{Cause, Failure, MessageOperation, Sealed, Side};
 use strict_xml::{Element, Node, write_element};
 use xmpp_proto::stanza;
 
 use super::hops;
+use super::message::Ends;
 
 /// What the sender is told of an object that no stanza carries.
 pub fn failure(error: NotCarriable) -> Failure {
@@ -20,24 +21,25 @@ pub fn from_stanza(message: &stanza::Message) -> Option<Sealed> {
     message.payload("e2e", e2e::NAMESPACE).and_then(e2e::unwrap).and_then(seal)
 }
 
-/// Appends the stanza of a message as it goes over a link: as it was mapped, or around its protected object alone.
+/// Appends the stanza of a message around its protected object.
 ///
 /// # Errors
 ///
 /// As for [`envelop`].
-pub fn write(out: &mut BytesMut, mapped: &stanza::Message, operation: &MessageOperation) -> Result<(), NotCarriable> {
-    let enveloped = operation.message.sealed.as_ref().and_then(unseal).map(|object| {
-        // RFC 3923 §3.1: nothing stands beside the object but the marks of the gateways passed.
-        let attr = |name| mapped.element().attr(name).unwrap_or_default().to_owned();
-        let out = stanza::Message::new(stanza::MessageType::Normal);
-        let out = out.with_from(attr("from")).with_to(attr("to")).with_id(attr("id"));
-        let passed = &operation.message.passed;
-        let marks = (!passed.is_empty()).then(|| hops::to_element(operation.max_forwards, passed));
-        envelop(marks.into_iter().fold(out, stanza::Message::with_payload), object)
-    });
-    let enveloped = enveloped.transpose()?;
-    let stanza = enveloped.as_ref().unwrap_or(mapped).element();
-    encode(out, stanza, &stanza.ns);
+pub(super) fn write(
+    out: &mut BytesMut,
+    ends: &Ends,
+    id: &str,
+    operation: &MessageOperation,
+    object: &[u8],
+) -> Result<(), NotCarriable> {
+    // RFC 3923 §3.1: nothing stands beside the object but the marks of the gateways passed.
+    let stanza = stanza::Message::new(stanza::MessageType::Normal);
+    let stanza = stanza.with_from(ends.from.shared()).with_to(ends.to.shared()).with_id(id.to_owned());
+    let passed = &operation.message.passed;
+    let marks = (!passed.is_empty()).then(|| hops::to_element(operation.max_forwards, passed));
+    let stanza = envelop(marks.into_iter().fold(stanza, stanza::Message::with_payload), object)?;
+    encode(out, stanza.element(), &stanza.element().ns);
     Ok(())
 }
 
@@ -86,6 +88,7 @@ pub fn encode(out: &mut BytesMut, stanza: &Element, default_ns: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cpim::mapping::unseal;
     use strict_xml::{Limits, Scope, parse_element};
     use xmpp_proto::ns;
     use xmpp_proto::stanza::{MessageType, Stanza};

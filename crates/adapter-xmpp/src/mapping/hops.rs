@@ -1,7 +1,8 @@
 //! Hop count and gateways passed, which XMPP has no place for, as stanza headers (XEP-0131).
 
+use bytes::BytesMut;
 use impp_model::{MaxForwards, Passed};
-use strict_xml::Element;
+use strict_xml::{Element, Limits, Scope, XmlWriter, parse_element};
 use xmpp_proto::stanza::Message;
 
 /// XEP-0131 §5.
@@ -41,13 +42,19 @@ pub(crate) fn passed(headers: &Headers) -> Passed {
     headers.passed.as_deref().map_or_else(Passed::default, Passed::parse)
 }
 
+/// Appends both headers.
+pub(crate) fn write(xml: &mut XmlWriter<'_>, max_forwards: MaxForwards, passed: &Passed) {
+    xml.start("headers").attr("xmlns", SHIM);
+    xml.start("header").attr("name", MAX_FORWARDS).text(&max_forwards.0.to_string()).end("header");
+    xml.start("header").attr("name", PASSED).text(&passed.to_string()).end("header");
+    xml.end("headers");
+}
+
 /// Both headers for a stanza.
 pub(crate) fn to_element(max_forwards: MaxForwards, passed: &Passed) -> Element {
-    let header =
-        |name: &'static str, value: String| Element::new("header", SHIM).with_attr("name", name).with_text(value);
-    Element::new("headers", SHIM)
-        .with_child(header(MAX_FORWARDS, max_forwards.0.to_string()))
-        .with_child(header(PASSED, passed.to_string()))
+    let mut octets = BytesMut::new();
+    write(&mut XmlWriter::new(&mut octets), max_forwards, passed);
+    parse_element(&octets, &Scope::new(), &Limits::default()).expect("constants and digits are sound XML")
 }
 
 #[cfg(test)]

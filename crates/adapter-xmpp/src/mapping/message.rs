@@ -3,19 +3,20 @@
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use cpim::e2e::NotCarriable;
 use cpim::mapping::sealed::{signed_document, unseal};
 use impp_model::{
     Cause, Content, DateTime, Failure, InstantMessage, LangText, LanguageTag, MessageId, MessageOperation, OutOfBand,
     Receipts, Relation, Side, Thread, TransId,
 };
-use strict_xml::{Element, SharedStr, is_xml_char};
+use strict_xml::{Element, Limits, Scope, XmlWriter, is_xml_text, parse_element};
 use xmpp_proto::jid::{Jid, JidError};
 use xmpp_proto::{ns, stanza};
 
 use super::address::{AddressError, from_jid, to_jid};
 use super::annotation::{self, Encryption};
-use super::{Mapped, hops, signal, xhtml};
+use super::{Mapped, e2e, hops, signal, xhtml};
 
 /// Why a message stanza is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -170,6 +171,12 @@ pub enum Unwritable {
     /// It is sealed by a scheme that has no stanza.
     #[error("end-to-end encrypted content of this scheme cannot be carried")]
     Sealed,
+    /// Its protected object goes into no stanza.
+    #[error(transparent)]
+    Object(NotCarriable),
+    /// Its stanza is beyond what a stanza may be for the reader of this gateway.
+    #[error("the stanza cannot be read")]
+    Unreadable,
 }
 
 impl Unwritable {
@@ -178,7 +185,8 @@ impl Unwritable {
         let cause = match self {
             Self::Source(_) | Self::Destination(_) => Cause::AddressMalformed,
             Self::NoText => Cause::UnsupportedMedia,
-            Self::Sealed => Cause::NotAcceptable,
+            Self::Object(error) => return e2e::failure(*error),
+            Self::Sealed | Self::Unreadable => Cause::NotAcceptable,
         };
         Failure::new(Side::Near, cause).with_text(self.to_string())
     }
@@ -190,11 +198,22 @@ pub fn stanza_id(operation: &MessageOperation) -> Cow<'_, str> {
     operation.carried_id()
 }
 
-/// The stanza for an operation; `None` when it says nothing that a stanza would show.
-pub fn to_stanza(
+/// Who a written stanza is from and to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ends {
+    /// The sender.
+    pub from: Jid,
+    /// The addressee.
+    pub to: Jid,
+}
+
+/// Appends the stanza for an operation as it goes over a link; `None`, and nothing, when it says nothing that a stanza would
+/// show. A protected object (RFC 3923) stands in it alone.
+pub fn write(
+    out: &mut BytesMut,
     operation: &MessageOperation,
     stamp: Stamp<'_>,
-) -> Result<Option<Mapped<stanza::Message>>, Unwritable> {
+) -> Result<Option<Mapped<Ends>>, Unwritable> {
     let from = to_jid(&operation.source).map_err(Unwritable::Source)?;
     let to = to_jid(&operation.destination).map_err(Unwritable::Destination)?;
     let message = &operation.message;
@@ -209,46 +228,85 @@ pub fn to_stanza(
         return Ok(None);
     }
     let language = message.content.language.as_ref().map(LanguageTag::as_str);
-    // RFC 7572 §5: no type, which means normal.
-    let mut out = stanza::Message::new(stanza::MessageType::Normal)
-        .with_from(SharedStr::copy(from.as_str()))
-        .with_to(SharedStr::copy(to.as_str()))
-        .with_id(SharedStr::copy(stamp.id));
-    if let Some(language) = language {
-        out = out.with_lang(SharedStr::copy(language));
-    }
-    // A child says its language only where it differs from the stanza's.
-    let own = |tag: Option<&'_ str>| tag.filter(|tag| Some(*tag) != language).map(str::to_owned);
     let (subjects, poorer) = one_per_language(&message.subjects, language);
-    for subject in subjects {
-        let tag = own(subject.language.as_ref().map(LanguageTag::as_str));
-        out = out.with_subject(line_feeds(&subject.text).into_owned(), tag.as_deref());
-    }
-    for body in bodies.texts.into_iter().filter(|body| !body.text.is_empty()) {
-        out = out.with_body(line_feeds(&body.text).into_owned(), own(body.language).as_deref());
-    }
-    if let Some(thread) = &message.thread {
-        out = out.with_thread(&stanza::Thread { id: SharedStr::copy(thread.as_str()), parent: None });
-    }
-    if let Some(html) = bodies.html {
-        out = out.with_payload(html);
-    }
-    if !message.passed.is_empty() {
-        out = out.with_payload(hops::to_element(operation.max_forwards, &message.passed));
-    }
-    if let Some(sent) = message.sent.as_ref().and_then(|sent| delay(sent, stamp.now)) {
-        out = out.with_delay(SharedStr::copy(sent.as_str()), SharedStr::copy(stamp.gateway));
-    }
     // CMP-021: what reports name must be the id that the sender gave.
     let named = message.id.as_ref().is_some_and(|id| id.as_str() == stamp.id);
-    out = signal::ask(out, if named { message.receipts } else { Receipts::default() });
-    out = annotation::write(out, message);
-    let mut degraded = bodies.degraded;
-    // XML 1.0 §2.2: other characters become U+FFFD.
-    let changed = |text: &str| !text.chars().all(is_xml_char);
-    degraded.extend((poorer || message.subjects.iter().any(|it| changed(&it.text))).then_some("subjects"));
+    let changed = |text: &str| !is_xml_text(text);
+    let subjects_differ = poorer || message.subjects.iter().any(|it| changed(&it.text));
+    let mut degraded = bodies.degraded.clone();
+    degraded.extend(subjects_differ.then_some("subjects"));
     degraded.extend(message.content.as_text().is_some_and(changed).then_some("content"));
-    Ok(Some(Mapped { value: out, degraded, dropped: losses(message, named, bodies.dropped) }))
+    let dropped = losses(message, named, bodies.dropped.clone());
+    let ends = Ends { from, to };
+    match message.sealed.as_ref().and_then(unseal) {
+        Some(object) => e2e::write(out, &ends, stamp.id, operation, object).map_err(Unwritable::Object)?,
+        None => write_plain(out, &ends, operation, stamp, named, (&subjects, &bodies)),
+    }
+    Ok(Some(Mapped { value: ends, degraded, dropped }))
+}
+
+/// Appends the stanza of a message without a protected object.
+fn write_plain(
+    out: &mut BytesMut,
+    ends: &Ends,
+    operation: &MessageOperation,
+    stamp: Stamp<'_>,
+    named: bool,
+    (subjects, bodies): (&[&LangText], &Bodies<'_>),
+) {
+    let message = &operation.message;
+    let language = message.content.language.as_ref().map(LanguageTag::as_str);
+    let mut xml = XmlWriter::new(out);
+    // RFC 7572 §5: no type, which means normal.
+    xml.start("message").attr("from", ends.from.as_str()).attr("to", ends.to.as_str()).attr("id", stamp.id);
+    xml.attr_opt("xml:lang", language);
+    // A child says its language only where it differs from the stanza's.
+    let mut text = |name: &str, own: Option<&str>, text: &str| {
+        xml.start(name).attr_opt("xml:lang", own.filter(|tag| Some(*tag) != language)).text(text).end(name);
+    };
+    for subject in subjects {
+        text("subject", subject.language.as_ref().map(LanguageTag::as_str), &line_feeds(&subject.text));
+    }
+    for body in bodies.texts.iter().filter(|body| !body.text.is_empty()) {
+        text("body", body.language, &line_feeds(&body.text));
+    }
+    if let Some(thread) = &message.thread {
+        text("thread", None, thread.as_str());
+    }
+    if let Some(html) = &bodies.html {
+        xml.element(html, ns::CLIENT);
+    }
+    if !message.passed.is_empty() {
+        hops::write(&mut xml, operation.max_forwards, &message.passed);
+    }
+    if let Some(sent) = message.sent.as_ref().and_then(|sent| delay(sent, stamp.now)) {
+        xml.start("delay")
+            .attr("xmlns", ns::DELAY)
+            .attr("from", stamp.gateway)
+            .attr("stamp", sent.as_str())
+            .end("delay");
+    }
+    let beside = stanza::Message::new(stanza::MessageType::Normal);
+    let beside = signal::ask(beside, if named { message.receipts } else { Receipts::default() });
+    for payload in annotation::write(beside, message).element().elements() {
+        xml.element(payload, ns::CLIENT);
+    }
+    xml.end("message");
+}
+
+/// The stanza that [`write()`] writes, as it would be read.
+pub fn to_stanza(
+    operation: &MessageOperation,
+    stamp: Stamp<'_>,
+) -> Result<Option<Mapped<stanza::Message>>, Unwritable> {
+    let mut out = BytesMut::new();
+    let Some(Mapped { degraded, dropped, .. }) = write(&mut out, operation, stamp)? else { return Ok(None) };
+    let roomy = Limits::default().with_bytes(usize::MAX).with_depth(usize::MAX).with_attributes(usize::MAX);
+    let element = parse_element(&out, &Scope::with_default(ns::CLIENT), &roomy);
+    match element.map(stanza::Stanza::from_element) {
+        Ok(Ok(stanza::Stanza::Message(value))) => Ok(Some(Mapped { value, degraded, dropped })),
+        Ok(_) | Err(_) => Err(Unwritable::Unreadable),
+    }
 }
 
 /// RFC 6121 §5.2.4: the first subject of each language, and whether there are more; one without has the `stanza`'s.

@@ -143,8 +143,8 @@ pub fn to_report(word: &DispositionOperation) -> Result<Option<stanza::Message>,
     let (from, to) = (to_jid(&word.source)?, to_jid(&word.destination)?);
     let payload = Element::new(name, ns).with_attr("id", SharedStr::copy(id.as_str()));
     let out = stanza::Message::new(stanza::MessageType::Chat)
-        .with_from(SharedStr::copy(from.as_str()))
-        .with_to(SharedStr::copy(to.as_str()))
+        .with_from(from.shared())
+        .with_to(to.shared())
         // The same for a repeat, and unlike the id of the message itself.
         .with_id(format!("{name}-{id}"))
         .with_payload(payload);
@@ -156,9 +156,7 @@ pub fn to_report(word: &DispositionOperation) -> Result<Option<stanza::Message>,
 // XEP-0085 §5.6: type chat, without a body.
 pub fn to_chat_state(told: &ComposingOperation) -> Result<stanza::Message, AddressError> {
     let (from, to) = (to_jid(&told.source)?, to_jid(&told.destination)?);
-    let mut out = stanza::Message::new(stanza::MessageType::Chat)
-        .with_from(SharedStr::copy(from.as_str()))
-        .with_to(SharedStr::copy(to.as_str()));
+    let mut out = stanza::Message::new(stanza::MessageType::Chat).with_from(from.shared()).with_to(to.shared());
     if let Some(thread) = &told.thread {
         out = out.with_thread(&stanza::Thread { id: SharedStr::copy(thread.as_str()), parent: None });
     }

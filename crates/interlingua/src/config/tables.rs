@@ -411,7 +411,7 @@ impl Default for Delivery {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Trace {
-    /// How many of the last messages, kept in memory; some 500 octets each.
+    /// How many of the last messages, kept in memory; some 300 octets each.
     pub recent: usize,
     /// How long the traces of messages that were stored are kept in `data_dir` after their end.
     #[serde(with = "adapter_api::duration")]

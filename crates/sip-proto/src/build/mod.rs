@@ -27,6 +27,13 @@ pub fn put_header(out: &mut BytesMut, name: &str, value: &[u8]) {
     out.put_slice(b"\r\n");
 }
 
+/// As `put_header`, for a name of this crate and a value in pieces, of which none ends within white space.
+fn put_pieces(out: &mut BytesMut, name: &str, value: &[&str]) {
+    put_texts(out, &[name, ": "]);
+    value.iter().for_each(|piece| put_clean(out, piece.as_bytes()));
+    put_texts(out, &["\r\n"]);
+}
+
 /// Appends a header line of a received message.
 fn put_copy(out: &mut BytesMut, name: &str, header: &Header<'_>) {
     put_received(out, name, header.octets());
@@ -71,8 +78,7 @@ fn put_number(out: &mut BytesMut, number: u64) {
 const MAX_DIGITS: usize = 20;
 
 fn put_clean(out: &mut BytesMut, value: &[u8]) {
-    let clean = value.iter().fold(true, |clean, octet| clean & (*octet >= b' ' && *octet != 0x7f));
-    if clean {
+    if !grammar::has_control(value) {
         out.put_slice(value);
     } else {
         put_without_line_ends(out, value, |octet| octet >= b' ' && octet != 0x7f);

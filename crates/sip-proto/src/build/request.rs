@@ -1,6 +1,6 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::{put_body, put_clean, put_header, put_number, put_texts};
+use super::{put_body, put_clean, put_header, put_number, put_pieces, put_texts};
 use crate::{header_id::HeaderId, method::Method};
 
 /// A request but for its topmost Via, so that one request can be tried at several servers
@@ -34,16 +34,23 @@ pub struct TopVia<'a> {
 impl RequestBuilder {
     /// Begins a request; CR, LF, spaces and other controls in `uri` are left out.
     pub fn new(method: Method, uri: &str) -> Self {
-        let uri = uri.chars().filter(char::is_ascii_graphic).collect();
+        let clean = uri.bytes().all(|octet| octet.is_ascii_graphic());
+        let uri = if clean { uri.to_owned() } else { uri.chars().filter(char::is_ascii_graphic).collect() };
         Self { method, uri, headers: BytesMut::with_capacity(512), cseq: None, content_type: None, body: Bytes::new() }
     }
 
     /// Adds a header behind those added before. Via below the top, From, To, Call-ID, CSeq and Max-Forwards are the
     /// caller's; Content-Type and Content-Length come with the body and are ignored here.
     #[must_use]
-    pub fn header(mut self, id: HeaderId, value: &str) -> Self {
-        if !matches!(id, HeaderId::ContentLength | HeaderId::ContentType) {
-            put_header(&mut self.headers, id.name(), value.as_bytes());
+    pub fn header(self, id: HeaderId, value: &str) -> Self {
+        self.header_of(id, &[value])
+    }
+
+    /// The same, its value in pieces.
+    #[must_use]
+    pub fn header_of(mut self, id: HeaderId, value: &[&str]) -> Self {
+        if !matches!(id, HeaderId::ContentLength | HeaderId::ContentType | HeaderId::Other) {
+            put_pieces(&mut self.headers, id.name(), value);
         }
         self
     }
@@ -106,7 +113,7 @@ impl RequestBuilder {
         out.put_u8(b' ');
         out.put_slice(self.uri.as_bytes());
         out.put_slice(b" SIP/2.0\r\n");
-        put_header(&mut out, HeaderId::Via.name(), via.to_value().as_bytes());
+        via.put(&mut out);
         let (place, number) = self.cseq.unzip();
         let (before, after) = self.headers.split_at_checked(place.unwrap_or(0)).unwrap_or((&self.headers, &[]));
         out.put_slice(before);
@@ -122,11 +129,12 @@ impl RequestBuilder {
 }
 
 impl TopVia<'_> {
-    fn to_value(self) -> String {
+    fn put(self, out: &mut BytesMut) {
         let Self { transport, sent_by, branch, .. } = self;
         let rport = if self.rport { ";rport" } else { "" };
         let alias = if self.alias { ";alias" } else { "" };
-        ["SIP/2.0/", transport, " ", sent_by, ";branch=", branch, rport, alias].concat()
+        let value = ["SIP/2.0/", transport, " ", sent_by, ";branch=", branch, rport, alias];
+        put_pieces(out, HeaderId::Via.name(), &value);
     }
 }
 

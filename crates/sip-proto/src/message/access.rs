@@ -59,6 +59,8 @@ impl<'a> Header<'a> {
 pub struct KeyHeaders<'a> {
     /// The topmost Via.
     pub via: Via<'a>,
+    /// Whether there are further ones below.
+    pub has_vias_below: bool,
     /// The sender.
     pub from: NameAddr<'a>,
     /// The addressee.
@@ -235,10 +237,12 @@ impl Message {
     pub(super) fn key_headers_and_rest(&self) -> Result<(KeyHeaders<'_>, &str), HeaderError> {
         // One pass instead of a search for each: this is what every message goes through.
         let [mut via, mut from, mut to, mut call_id, mut cseq, mut max_forwards] = [None; 6];
+        let mut via_lines = 0;
         for span in &self.headers {
             let found = match span.id {
                 HeaderId::Via => {
                     via = via.or(Some(span));
+                    via_lines += 1;
                     continue;
                 }
                 HeaderId::From => from.replace(span),
@@ -256,6 +260,7 @@ impl Message {
         let (via, rest) = Via::parse_first(text(HeaderId::Via, via)?)?;
         let key = KeyHeaders {
             via,
+            has_vias_below: via_lines > 1 || !rest.is_empty(),
             from: NameAddr::parse(HeaderId::From, text(HeaderId::From, from)?)?,
             to: NameAddr::parse(HeaderId::To, text(HeaderId::To, to)?)?,
             call_id: CallId::parse(text(HeaderId::CallId, call_id)?)?,

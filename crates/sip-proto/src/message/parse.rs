@@ -206,9 +206,9 @@ fn no_colon(text: &[u8], line: usize) -> ParseError {
 
 /// Controls only in folds and quoted pairs; quotes of structured values closed.
 fn check_value(id: HeaderId, value: &[u8], start: usize) -> Result<(), ParseError> {
-    // Folded over all octets rather than stopped at the first, so that it is done many octets at a time.
-    let controls = value.iter().fold(false, |found, octet| found | (*octet < b' ') | (*octet == 0x7f));
-    if controls && let Some(at) = stray_control(value) {
+    if grammar::has_control(value)
+        && let Some(at) = stray_control(value)
+    {
         return Err(ParseError::Control { offset: start + at });
     }
     if is_structured(id) && memchr(b'"', value).is_some() && !grammar::quotes_closed(value) {

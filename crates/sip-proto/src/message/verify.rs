@@ -23,7 +23,8 @@ impl Message {
     /// [`Message::is_version_2`].
     pub fn verify(&self) -> Result<KeyHeaders<'_>, HeaderError> {
         let (key, rest) = self.key_headers_and_rest()?;
-        for (below, via) in (1..).zip(self.vias_behind(rest)) {
+        let below = key.has_vias_below.then(|| self.vias_behind(rest));
+        for (below, via) in (1..).zip(below.into_iter().flatten()) {
             via?;
             if below == MAX_VIAS {
                 return Err(HeaderError::TooMany { id: HeaderId::Via, limit: MAX_VIAS });

@@ -39,54 +39,66 @@ impl Keys {
 
     /// RFC 3261 §17.1.3: a request we sent and its responses.
     pub fn client(&self, branch: &[u8], method: &[u8]) -> Key {
-        self.key(b'c', &[branch, method])
+        self.key(&Fields::of(b'c').with(branch).with(method))
     }
 
-    /// RFC 3261 §17.2.3: a request we received, whose branch begins with the magic cookie.
+    /// RFC 3261 §17.2.3: a request we received, whose branch begins with the magic cookie, by the host and port of its `sent-by`.
     ///
-    /// For ACK, `method` is INVITE. The host of `sent_by` is compared without regard to case.
-    pub fn server(&self, branch: &[u8], sent_by: &[u8], method: &[u8]) -> Key {
-        let mut lower = [0; MAX_FOLDED];
-        match lower.get_mut(..sent_by.len()) {
-            Some(folded) => {
-                folded.copy_from_slice(sent_by);
-                folded.make_ascii_lowercase();
-                self.key(b's', &[branch, folded, method])
-            }
-            None => self.key(b's', &[branch, sent_by, method]),
-        }
+    /// For ACK, `method` is INVITE. The host is compared without regard to case.
+    pub fn server(&self, branch: &[u8], host: &[u8], port: Option<u16>, method: &[u8]) -> Key {
+        let port = port.map(u16::to_be_bytes);
+        let port = port.as_ref().map(<[u8; 2]>::as_slice).unwrap_or_default();
+        self.key(&Fields::of(b's').with(branch).with_folded(host).with(port).with(method))
     }
 
     /// RFC 3261 §17.2.3: a request whose branch does not begin with the magic cookie.
     ///
     /// `fields` are Request-URI, To tag, From tag, Call-ID, the whole CSeq value and the whole topmost Via value.
     pub fn rfc2543(&self, fields: &[&[u8]; 6]) -> Key {
-        self.key(b'o', fields)
+        self.key(&fields.iter().fold(Fields::of(b'o'), |all, field| all.with(field)))
     }
 
     /// RFC 3261 §8.2.2.2: what is equal in copies of one request that came by different paths.
     pub fn merged(&self, from_tag: &[u8], call_id: &[u8], cseq: &[u8]) -> Key {
-        self.key(b'm', &[from_tag, call_id, cseq])
+        self.key(&Fields::of(b'm').with(from_tag).with(call_id).with(cseq))
     }
 
-    fn key(&self, domain: u8, fields: &[&[u8]]) -> Key {
-        let [low, high] = self.seed;
-        Key(hash(low, domain, fields), hash(high, domain, fields))
+    fn key(&self, Fields(octets): &Fields) -> Key {
+        let [low, high] = self.seed.map(|seed| {
+            let mut hasher = DefaultHasher::new();
+            hasher.write_u64(seed);
+            hasher.write(octets);
+            hasher.finish()
+        });
+        Key(low, high)
     }
 }
 
-/// Longer than any host name with a port; what is longer is compared as it stands.
-const MAX_FOLDED: usize = 264;
+/// What a key is made of, in one piece: each field behind its length.
+struct Fields(Vec<u8>);
 
-fn hash(seed: u64, domain: u8, fields: &[&[u8]]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    hasher.write_u64(seed);
-    hasher.write_u8(domain);
-    for field in fields {
-        hasher.write_usize(field.len());
-        hasher.write(field);
+/// Octets of the fields of nearly all requests; longer ones make room for themselves.
+const USUAL_FIELDS: usize = 256;
+
+impl Fields {
+    fn of(kind: u8) -> Self {
+        let mut octets = Vec::with_capacity(USUAL_FIELDS);
+        octets.push(kind);
+        Self(octets)
     }
-    hasher.finish()
+
+    fn with(mut self, field: &[u8]) -> Self {
+        self.0.extend_from_slice(&field.len().to_ne_bytes());
+        self.0.extend_from_slice(field);
+        self
+    }
+
+    fn with_folded(self, field: &[u8]) -> Self {
+        let mut all = self.with(field);
+        let begin = all.0.len() - field.len();
+        all.0.get_mut(begin..).unwrap_or_default().make_ascii_lowercase();
+        all
+    }
 }
 
 /// A map over keys, which need no second hashing.
@@ -117,12 +129,13 @@ mod tests {
     #[test]
     fn rfc3261_s17_2_3_branch_sent_by_and_method_decide() {
         let keys = Keys::new([1, 2]);
-        let key = keys.server(b"z9hG4bK1", b"Host.example:5060", b"MESSAGE");
-        assert_eq!(key, keys.server(b"z9hG4bK1", b"host.EXAMPLE:5060", b"MESSAGE"));
-        assert_ne!(key, keys.server(b"z9hG4bK2", b"host.example:5060", b"MESSAGE"));
-        assert_ne!(key, keys.server(b"z9hG4bK1", b"host.example:5061", b"MESSAGE"));
-        assert_ne!(key, keys.server(b"z9hG4bK1", b"host.example:5060", b"CANCEL"));
+        let key = keys.server(b"z9hG4bK1", b"Host.example", Some(5060), b"MESSAGE");
+        assert_eq!(key, keys.server(b"z9hG4bK1", b"host.EXAMPLE", Some(5060), b"MESSAGE"));
+        assert_ne!(key, keys.server(b"z9hG4bK2", b"host.example", Some(5060), b"MESSAGE"));
+        assert_ne!(key, keys.server(b"z9hG4bK1", b"host.example", Some(5061), b"MESSAGE"));
+        assert_ne!(key, keys.server(b"z9hG4bK1", b"host.example", None, b"MESSAGE"));
+        assert_ne!(key, keys.server(b"z9hG4bK1", b"host.example", Some(5060), b"CANCEL"));
         assert_ne!(keys.client(b"ab", b"c"), keys.client(b"a", b"bc"));
-        assert_ne!(key, Keys::new([1, 3]).server(b"z9hG4bK1", b"host.example:5060", b"MESSAGE"));
+        assert_ne!(key, Keys::new([1, 3]).server(b"z9hG4bK1", b"host.example", Some(5060), b"MESSAGE"));
     }
 }

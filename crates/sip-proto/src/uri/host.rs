@@ -1,5 +1,7 @@
 use std::{fmt, net::IpAddr};
 
+use memchr::memchr_iter;
+
 use crate::grammar::{self, Cursor};
 
 /// A host name, an IPv4 address or a bracketed IPv6 address, as spelled (RFC 3261 §25.1 `host`).
@@ -25,7 +27,7 @@ impl<'a> Host<'a> {
         }
         let name = cursor.take_while(grammar::host_octet);
         let valid = name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
-            && !name.as_bytes().windows(2).any(|dots| dots == b"..");
+            && memchr_iter(b'.', name.as_bytes()).all(|at| name.as_bytes().get(at + 1) != Some(&b'.'));
         valid.then_some(Self(name))
     }
 

@@ -7,7 +7,7 @@ use super::{
     split_scheme,
 };
 use crate::{
-    grammar::{Cursor, split_once},
+    grammar::{Cursor, host_octet, split_once},
     limits::MAX_URI_PARAMS,
 };
 
@@ -230,8 +230,10 @@ impl SipUriBuilder {
     pub fn new(scheme: Scheme, user: Option<&str>, host: &str) -> Self {
         let user = user.map(escape::encode_user);
         let (user, at) = user.as_ref().map_or(("", ""), |user| (user.as_ref(), "@"));
-        let mut text = [scheme.as_str(), ":", user, at].concat();
-        let keep = |octet: u8| octet.is_ascii_alphanumeric() || b"-._[]:".contains(&octet);
+        let parts = [scheme.as_str(), ":", user, at];
+        let mut text = String::with_capacity(parts.iter().map(|part| part.len()).sum::<usize>() + host.len());
+        text.extend(parts);
+        let keep = |octet: u8| host_octet(octet) || matches!(octet, b'[' | b']' | b':');
         if host.bytes().all(keep) {
             text.push_str(host);
         } else {

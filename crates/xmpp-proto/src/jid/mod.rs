@@ -12,6 +12,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use strict_xml::SharedStr;
+
 /// An XMPP address in canonical form: `local@domain/resource`, where local and resource may be absent.
 ///
 /// Parts are enforced when the value is made, so that equal addresses are equal values. The localpart is kept
@@ -116,6 +118,11 @@ impl Jid {
     /// The whole address, as it stands on the wire.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// The same for a stanza, without a copy.
+    pub fn shared(&self) -> SharedStr {
+        Arc::clone(&self.text).into()
     }
 
     /// The localpart, escaped as on the wire.

@@ -3,7 +3,7 @@
 use crate::{Thing, kept};
 use bytes::Bytes;
 use impp_resolve::{Name, Options, Protocol, Record, Resolver, Srv, Zone};
-use sip_proto::transaction::{Client, Keys, Reliability, RequestMatch, Server, Timers};
+use sip_proto::transaction::{Client, Keys, Reliability, Repetition, RequestMatch, Server, Timers};
 use std::hint::black_box;
 use std::pin::pin;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub fn server_transaction() -> Thing {
         now += STEP;
         server.handle_timeout(now);
         let branch = number.to_be_bytes();
-        let key = keys.server(&branch, b"127.0.0.1:5060", b"MESSAGE");
+        let key = keys.server(&branch, b"127.0.0.1", Some(5060), b"MESSAGE");
         let merged = keys.merged(&branch, b"c5f-1a2b@127.0.0.1", b"1 MESSAGE");
         let RequestMatch::New(handle) =
             server.handle_request(key, Some(merged), 1, Reliability::Unreliable, number, now)
@@ -36,7 +36,7 @@ pub fn server_transaction() -> Thing {
             unreachable!("a new branch")
         };
         kept(server.respond(handle, response.clone(), now));
-        assert!(server.handle_retransmission(&key));
+        assert_eq!(server.handle_retransmission(&key), Repetition::Repeated);
         while let Some(output) = server.poll_output() {
             kept(output);
         }

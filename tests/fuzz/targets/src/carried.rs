@@ -6,21 +6,23 @@ use adapter_external::mapping::{read_operation, write_operation};
 use adapter_sip::ids::RequestIds;
 use adapter_sip::mapping::message::{Form, is_carried, to_request, unsayable};
 use adapter_sip::mapping::presence::Document;
-use adapter_xmpp::mapping::message::{Stamp, stanza_id, to_stanza};
+use adapter_xmpp::mapping::message::{Stamp, stanza_id, write};
 use bytes::BytesMut;
 use impp_model::{DateTime, Endpoint, MaxForwards, MessageOperation, Operation, PresenceInfo};
 use sip_proto::build::TopVia;
 use sip_proto::limits::MAX_HEAD;
 use sip_proto::message::Message;
-use strict_xml::{Element, Limits, Scope, parse_element};
+use strict_xml::{Element, Limits, Scope, SharedStr, parse_element};
+use xmpp_proto::ns;
 use xmpp_proto::stanza::{Stanza, encode};
 
 /// Carries a message everywhere.
 pub(crate) fn message(message: &MessageOperation) {
     over_sip(message);
     let stamp = Stamp { id: &stanza_id(message), gateway: "gw.example.com", now: UNIX_EPOCH };
-    if let Ok(Some(mapped)) = to_stanza(message, stamp) {
-        sound(mapped.value.element());
+    let mut octets = BytesMut::new();
+    if let Ok(Some(_)) = write(&mut octets, message, stamp) {
+        readable(&octets, ns::CLIENT);
     }
     if let Ok(mapped) = adapter_native::mapping::to_event(message, None) {
         let json = serde_json::to_vec(&mapped.event).expect("texts can be written");
@@ -72,10 +74,15 @@ fn over_sip(message: &MessageOperation) {
 fn sound(stanza: &Element) {
     let mut octets = BytesMut::new();
     encode(&mut octets, stanza);
+    readable(&octets, stanza.ns.as_str());
+}
+
+/// A stanza that was written can be read where `ns` is the default namespace.
+fn readable(octets: &[u8], ns: &str) {
     let roomy = Limits::default().with_bytes(1 << 24).with_attributes(1000);
     let mut scope = Scope::new();
-    scope.declare("", stanza.ns.clone());
-    let element = parse_element(&octets, &scope, &roomy);
+    scope.declare("", SharedStr::copy(ns));
+    let element = parse_element(octets, &scope, &roomy);
     let read = element.map(Stanza::from_element);
-    assert!(matches!(read, Ok(Ok(_))), "{read:?}: {}", String::from_utf8_lossy(&octets));
+    assert!(matches!(read, Ok(Ok(_))), "{read:?}: {}", String::from_utf8_lossy(octets));
 }

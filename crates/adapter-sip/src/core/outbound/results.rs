@@ -113,7 +113,7 @@ impl Core {
     pub(in crate::core) fn handle_response(&mut self, response: &Message, now: Instant) {
         let (Ok(verified), Some(status)) = (response.verify(), response.status()) else { return };
         // RFC 3261 §18.1.2, §8.1.3.3: not an answer to anything sent from here.
-        if !self.names.is_ours(&verified.via) || response.vias().nth(1).is_some() {
+        if !self.names.is_ours(&verified.via) || verified.has_vias_below {
             return;
         }
         let Some(branch) = verified.via.branch() else { return };

@@ -116,10 +116,9 @@ impl Core {
     /// Adds to a request what its way wants: the outbound proxy, and the proof that the server asks for.
     pub(super) fn dress(&mut self, request: RequestBuilder, hop: Option<&str>, domain: &Domain) -> RequestBuilder {
         // RFC 3261 §8.1.2: a proxy written with `lr` stands in Route; requests of a dialog have the dialog's.
-        let proxy = hop.filter(|_| !request.has(HeaderId::Route));
-        let has_lr = |text: &str| text.as_bytes().windows(LR.len()).any(|part| part.eq_ignore_ascii_case(LR));
-        let proxy = proxy.filter(|text| has_lr(text) && FixedHop::parse(text).is_some_and(|hop| hop.route));
-        let request = match proxy {
+        let has_lr = |text: &str| text.split(';').skip(1).any(|param| param.get(..2).is_some_and(is_lr));
+        let is_proxy = |text: &str| has_lr(text) && FixedHop::parse(text).is_some_and(|hop| hop.route);
+        let request = match hop.filter(|text| is_proxy(text) && !request.has(HeaderId::Route)) {
             Some(text) => request.header(HeaderId::Route, &format!("<{text}>")),
             None => request,
         };
@@ -132,8 +131,10 @@ impl Core {
     }
 }
 
-/// What the parameter looks like in every hop that has it.
-const LR: &[u8] = b";lr";
+/// Whether a parameter whose first two letters these are may be `lr`.
+fn is_lr(begin: &str) -> bool {
+    begin.eq_ignore_ascii_case("lr")
+}
 
 /// Where a domain without `next_hop` is looked for (RFC 3263 §4).
 fn default_hop(domain: &Domain) -> Arc<str> {

@@ -40,9 +40,8 @@ fn written(message: InstantMessage) -> Mapped<String> {
     // 2026-11-22T12:00:00Z
     let now = UNIX_EPOCH + Duration::from_secs(1_795_348_800);
     let stamp = Stamp { id: "i1", gateway: "gw.example.net", now };
-    let mapped = to_stanza(&operation, stamp).unwrap().expect("a stanza");
     let mut out = bytes::BytesMut::new();
-    stanza::encode(&mut out, mapped.value.element());
+    let mapped = write(&mut out, &operation, stamp).unwrap().expect("a stanza");
     Mapped { value: String::from_utf8(out.to_vec()).unwrap(), degraded: mapped.degraded, dropped: mapped.dropped }
 }
 
