@@ -3,7 +3,9 @@ use std::time::Duration;
 
 use strict_xml::SharedStr;
 use xmpp_proto::management::{ACK_TIMEOUT, ManagementConfig};
-use xmpp_proto::server::{Flow, NotSent, OutgoingStream, Output, Proof, Security, ServerConfig, Session};
+use xmpp_proto::server::{
+    Flow, NotSent, OutgoingStream, Output, PeerIdentity, Proof, Security, ServerConfig, Session, Verdict,
+};
 use xmpp_proto::stream::StreamCondition;
 
 use crate::support::*;
@@ -250,6 +252,41 @@ fn xep0198_s5_a_session_that_is_forgotten_is_told_as_lost_and_a_new_one_begins()
     let [Some(ours), Some(_)] = broken(&mut ends) else { panic!("no sessions") };
     let (_, [at_caller, _]) = again(ours, plain(CALLED), &ends);
     assert!(at_caller.contains(&Output::Lost(2)), "{at_caller:?}");
+}
+
+// checks: SMG-002
+#[test]
+fn xep0198_s5_what_was_sent_to_who_had_a_certificate_is_not_sent_again_to_who_has_none() {
+    let mut ends = Ends::open(server(CALLER), server(CALLED));
+    ends.say("secret", 1);
+    let [Some(ours), Some(_)] = broken(&mut ends) else { panic!("no sessions") };
+    let stream = OutgoingStream::resuming(Arc::new(server(CALLER)), ours, Security::Plain, ends.now);
+    let mut ends = Ends::with(stream, server(CALLED), ends.now, [8; 32]);
+    ends.called_is = PeerIdentity::default();
+    let [at_caller, at_called] = ends.exchange();
+    assert!(at_caller.contains(&Output::Lost(1)) && bodies(&at_called).is_empty(), "{at_caller:?} {at_called:?}");
+    assert!(at_caller.contains(&proven(Flow::Sending, forth(), Proof::Discovery)), "{at_caller:?}");
+    assert!(!ends.caller_wrote.contains("<resume "), "{}", ends.caller_wrote);
+}
+
+// checks: SMG-002
+#[test]
+fn xep0198_s5_who_had_a_certificate_resumes_nothing_by_dialback() {
+    let mut ends = Ends::open(server(CALLER), server(CALLED));
+    let reply = message("romeo@example.net", "juliet@example.com", "secret");
+    ends.called.send(&reply, Some(1), ends.now).unwrap();
+    drained(|| ends.called.poll_output());
+    let [Some(ours), Some(theirs)] = broken(&mut ends) else { panic!("no sessions") };
+    let stream = OutgoingStream::resuming(Arc::new(server(CALLER)), ours, Security::Plain, ends.now);
+    let mut ends = Ends::with(stream, server(CALLED), ends.now, [8; 32]);
+    ends.caller_is = PeerIdentity::default();
+    ends.exchange();
+    ends.called.handle_verdict(&forth(), Verdict::Valid, ends.now);
+    let [_, at_called] = ends.exchange();
+    assert!(at_called.iter().any(|event| matches!(event, Output::Resume { .. })), "{at_called:?}");
+    let theirs = ends.called.handle_session(Some(theirs), ends.now).unwrap_err();
+    assert_eq!(theirs.unacked().collect::<Vec<_>>(), [1]);
+    assert!(bodies(&ends.exchange()[0]).is_empty() && ends.called_wrote.contains("<item-not-found "));
 }
 
 // checks: SMG-002

@@ -82,6 +82,7 @@ impl IncomingStream {
             && session.id() == id
             && self.pair.as_ref() == Some(session.pair())
             && now < session.deadline()
+            && self.link.may_go_on(session)
     }
 
     fn failed(&mut self, condition: Condition, now: Instant) {

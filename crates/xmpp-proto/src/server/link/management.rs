@@ -7,7 +7,7 @@ use strict_xml::Element;
 use super::{Link, Managed};
 use crate::management::{AckStep, HandledTooHigh, Nonza};
 use crate::ns;
-use crate::server::{Flow, Output, Pair, Refusal, Session};
+use crate::server::{Flow, Output, Pair, Proof, Refusal, Session};
 use crate::stream::{Phase, StreamCondition, StreamError};
 
 impl Link {
@@ -72,6 +72,13 @@ impl Link {
         if managed.is_some_and(|managed| managed.management.poll_request(is_probe, now)) {
             self.send_nonza(&Nonza::Request, now);
         }
+    }
+
+    /// Whether the peer's certificate proves all those again whom a certificate proved to the session: what was meant for them
+    /// is for nobody whom dialback alone proves.
+    pub(in crate::server) fn may_go_on(&self, session: &Session) -> bool {
+        let by_certificate = |by| matches!(by, Proof::External | Proof::Certificate);
+        session.sending.iter().all(|(pair, by)| !by_certificate(by) || self.certified(&pair.to))
     }
 
     /// Goes on with a session, once the peer has consented: `h` is its count.

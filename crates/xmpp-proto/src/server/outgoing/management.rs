@@ -15,6 +15,9 @@ impl OutgoingStream {
         if self.link.bidi {
             self.link.prove(Flow::Receiving, self.pair.inverse(), self.proof(&self.pair.to));
         }
+        if let Some(session) = self.session.take_if(|session| !self.link.may_go_on(session)) {
+            self.forget_session(session);
+        }
         let wanted = self.link.config.management.filter(|_| self.features.management);
         let nonza = match (&mut self.session, wanted) {
             (Some(session), Some(_)) => {
