@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 /// Remembers which servers failed lately, so that the others are tried before them (RFC 3263 §4.3).
 ///
-/// One for all domains of an adapter: a server that is down is down for every domain that names it. Nothing is left
-/// out for good: if all failed, all are tried.
-#[derive(Debug, Default)]
-pub struct Reachability {
-    down_until: BTreeMap<SocketAddr, Instant>,
+/// One for all domains of an adapter: a server that is down is down for every domain that names it. `K` is what it is known
+/// by; where it fails one domain and serves another, that is both. Nothing is left out for good: if all failed, all are tried.
+#[derive(Debug)]
+pub struct Reachability<K = SocketAddr> {
+    down_until: BTreeMap<K, Instant>,
 }
 
 /// Servers remembered; a hostile domain that names many must not fill the memory.
@@ -17,14 +17,20 @@ const MAX_REMEMBERED: usize = 4096;
 /// How long a server that failed is tried last: long against one message, short against a restart.
 const DOWN: Duration = Duration::from_secs(30);
 
-impl Reachability {
+impl<K> Default for Reachability<K> {
+    fn default() -> Self {
+        Self { down_until: BTreeMap::new() }
+    }
+}
+
+impl<K: Ord> Reachability<K> {
     /// Notes that a server answered.
-    pub fn up(&mut self, server: SocketAddr) {
+    pub fn up(&mut self, server: K) {
         self.down_until.remove(&server);
     }
 
     /// Notes that a server could not be reached, did not answer, or said that it is overloaded.
-    pub fn down(&mut self, server: SocketAddr, now: Instant) {
+    pub fn down(&mut self, server: K, now: Instant) {
         if self.down_until.len() >= MAX_REMEMBERED {
             self.down_until.retain(|_, until| *until > now);
         }
@@ -34,12 +40,12 @@ impl Reachability {
     }
 
     /// Whether a server failed lately.
-    pub fn is_down(&self, server: SocketAddr, now: Instant) -> bool {
+    pub fn is_down(&self, server: K, now: Instant) -> bool {
         self.down_until.get(&server).is_some_and(|until| *until > now)
     }
 
     /// The order in which to try: as given, but those that failed lately behind the others; `None` if as given is right.
-    pub fn reorder<T: Clone>(&self, items: &[T], server: impl Fn(&T) -> SocketAddr, now: Instant) -> Option<Vec<T>> {
+    pub fn reorder<T: Clone>(&self, items: &[T], server: impl Fn(&T) -> K, now: Instant) -> Option<Vec<T>> {
         if self.down_until.is_empty() || items.len() < 2 {
             return None;
         }

@@ -7,9 +7,10 @@ use adapter_api::{SourceProof, SpeaksFor};
 use impp_model::{Cause, Failure, Outcome, Proof, Side};
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 use transport::tls::testkit::{Authority, Variant};
 
-use crate::kit::{Names, Org, Relay, certificate, org, outcome};
+use crate::kit::{Names, Org, PATIENCE, Relay, certificate, org, outcome};
 
 const A: &str = "a.example";
 const B: &str = "b.example";
@@ -144,11 +145,28 @@ async fn rfc6120_s3_2_1_a_server_that_takes_connections_and_leads_nowhere_gives_
     assert_eq!(first.cause, Cause::LinkDown);
     let arrivals = b.arrivals(1);
     // What comes before the pause between two calls is over fails as the first did.
-    while outcome(a.send_by(B, "second", &ports)).await != Outcome::Success(Proof::Server) {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let tries = async {
+        while outcome(a.send_by(B, "second", &ports)).await != Outcome::Success(Proof::Server) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, tries).await.expect("the next one is tried");
     assert_eq!(arrivals.await.unwrap(), ["second"]);
     assert!(!calls.is_finished(), "the useless one was not called again");
+}
+
+// checks: AR-23
+#[tokio::test]
+async fn a_server_that_is_useless_to_one_domain_comes_first_for_another() {
+    let [a, mut b] = pair(good(), json!({})).await;
+    // It takes connections and says nothing.
+    let next = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let ports = [b.plain.port(), next.local_addr().unwrap().port()];
+    a.names_at("hostile.example", b.plain.port());
+    assert!(matches!(outcome(a.send("hostile.example", "x")).await, Outcome::Failure(_)), "b does not serve it");
+    let told = a.send_by(B, "first", &ports);
+    b.received().await.settle.settle(Outcome::Success(Proof::Recipient));
+    assert_eq!(outcome(told).await, Outcome::Success(Proof::Server));
 }
 
 #[tokio::test]

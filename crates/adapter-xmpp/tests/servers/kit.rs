@@ -363,6 +363,11 @@ impl Org {
         self.names.set(&other.domain, other.direct.port(), true);
     }
 
+    /// The name system says that `domain` is served at this port.
+    pub fn names_at(&self, domain: &str, port: u16) {
+        self.names.set(domain, port, false);
+    }
+
     /// What came in next.
     pub async fn received(&mut self) -> Submitted {
         timeout(PATIENCE, self.submitted.recv()).await.expect("something comes in").unwrap()

@@ -9,6 +9,7 @@ mod streams; // what machines ask for
 mod verify; // XEP-0220 §2.1.2
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -94,6 +95,8 @@ pub(super) struct Core {
     verifying: verify::Verifying,
     /// RFC 6120 §3.2.1: which of a domain's servers failed lately.
     servers: Reachability,
+    /// Which led a domain nowhere: they may serve others, and whoever has a domain may name anybody's servers.
+    useless: Reachability<(jid::Domain, SocketAddr)>,
     timers: Timers<Timer>,
     /// What something happened to since timers were last set.
     touched_streams: BTreeSet<ConnectionId>,
@@ -154,6 +157,7 @@ impl Core {
             broken: BTreeMap::new(),
             tails: BTreeMap::new(),
             servers: Reachability::default(),
+            useless: Reachability::default(),
             verifying: verify::Verifying::default(),
             timers: Timers::default(),
             touched_streams: BTreeSet::new(),

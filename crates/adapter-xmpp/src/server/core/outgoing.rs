@@ -39,7 +39,8 @@ impl Core {
         }
         let known = self.routes.get(pair).map(|route| route.known.as_slice()).unwrap_or_default();
         let targets = self.servers.reorder(known, |target| target.address, now).unwrap_or_else(|| known.to_vec());
-        let targets = VecDeque::from(targets);
+        let for_pair = |target: &Target| (pair.to.clone(), target.address);
+        let targets = VecDeque::from(self.useless.reorder(&targets, for_pair, now).unwrap_or(targets));
         if targets.is_empty() {
             self.set_way(pair, Way::Locating);
             return self.locate(pair.to.clone());

@@ -459,8 +459,8 @@ impl Core {
         self.forget_verifications(id, now);
         // RFC 6120 §3.2.1: one that takes connections and leads nowhere is tried after the others.
         let was_of_use = stream.has_carried || stream.callback.is_some();
-        if let (Machine::Out(_), false, Some(address)) = (&stream.machine, was_of_use, stream.address) {
-            self.servers.down(address, now);
+        if let (Machine::Out(machine), false, Some(address)) = (&stream.machine, was_of_use, stream.address) {
+            self.useless.down((machine.pair().to.clone(), address), now);
         }
         let fault = stream.fault.take().unwrap_or_else(|| "the stream ended".to_owned());
         match (&stream.machine, session) {
