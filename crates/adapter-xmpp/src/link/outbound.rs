@@ -334,9 +334,6 @@ impl Outbound {
 
     fn send(&mut self, delivery: Delivery, out: &mut BytesMut, hub: &Hub, now: Instant, wall: SystemTime) {
         let Delivery { operation, deadline, mut settle, trace, repeat, edition, proven_only, .. } = delivery;
-        if proven_only && !self.is_proven {
-            return settle.settle(Failure::new(Side::Far, Cause::PolicyDenied).with_text(UNPROVEN));
-        }
         let name = matches!(*operation, Operation::Message(_)).then_some((trace, edition));
         if let Some(name) = name.filter(|_| repeat) {
             // What is on its way over a link that lives needs no copy behind it.
@@ -346,6 +343,10 @@ impl Outbound {
                 Repeated::Refused(settle, failure) => return settle.settle(Outcome::Failure(failure)),
                 Repeated::Unknown(settle) => settle,
             };
+        }
+        // What became of an earlier try holds, whoever the peer is by now.
+        if proven_only && !self.is_proven {
+            return settle.settle(Failure::new(Side::Far, Cause::PolicyDenied).with_text(UNPROVEN));
         }
         let written = match &*operation {
             Operation::Message(operation) => self.write(operation, out, hub, wall),
