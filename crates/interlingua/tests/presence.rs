@@ -7,7 +7,7 @@ mod serving;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{list, run, text};
 use serde_json::{Value, json};
@@ -66,12 +66,14 @@ fn operators_see_who_watches_whom_and_how_it_stands() {
     assert_eq!(call(&native, CAROL, "POST", "/v1/subscriptions", &target), "201");
     let allowed = json!({ "watcher": "carol@native.example", "allow": true });
     assert_eq!(call(&native, DORA, "POST", "/v1/authorizations", &allowed), "200");
+    let end = Instant::now() + Duration::from_secs(30);
     let row = loop {
         let found = ask(&["subscriptions", "--of", "carol@native.example"]);
         let row = list(&found, "subscriptions").first().cloned().unwrap_or_default();
         if row["authorization"] == "granted" && row["open"] == true {
             break row;
         }
+        assert!(Instant::now() < end, "{found}");
         std::thread::sleep(Duration::from_millis(20));
     };
     assert_eq!((text(&row, "watcher"), text(&row, "presentity")), ("carol@native.example", "dora@native.example"));

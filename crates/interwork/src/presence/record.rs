@@ -18,7 +18,8 @@ pub(crate) struct Record {
     near: InstanceName,
     authorization: Authorization,
     subscriptions: Vec<Near>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// Always written: what is left out of a record by place would have the next field taken for it.
+    #[serde(default)]
     devices: Vec<Option<Device>>,
 }
 
@@ -145,6 +146,8 @@ mod tests {
         commit_and_wait(&store, batch).unwrap();
         let (records, unreadable) = load(&store).unwrap();
         assert_eq!((records.len(), unreadable), (1, 0));
+        let alone = Record { devices: Vec::new(), ..record.clone() };
+        assert_eq!(rmp_serde::from_slice(&alone.encode()).ok(), Some(alone));
         // As earlier releases have written it.
         let named = rmp_serde::to_vec_named(&record).unwrap();
         assert_eq!(
