@@ -3,6 +3,7 @@
 mod backoff;
 pub(crate) mod inbound;
 mod outbound;
+mod ping;
 mod probe;
 mod replies;
 mod sent;

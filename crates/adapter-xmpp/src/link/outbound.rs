@@ -13,9 +13,9 @@ use impp_model::{
 use strict_xml::{Element, SharedStr};
 use xmpp_proto::barrier::{Barriers, MAX_UNPROVEN, Output};
 use xmpp_proto::jid::Jid;
-use xmpp_proto::ns;
-use xmpp_proto::stanza::{self, Iq, IqType};
+use xmpp_proto::stanza;
 
+use super::ping::{parse_ping_id, ping, ping_id};
 use super::replies::{Replies, Reply, Told};
 use super::sent::{Expired, Name, Repeated, Sent, SentTable};
 use crate::config::Acknowledge;
@@ -77,9 +77,6 @@ const REPLY_PROOF: Duration = Duration::from_secs(60);
 
 /// What a sender hears for whom a rule wants TLS.
 const UNPROVEN: &str = "the peer has proven itself by no TLS certificate";
-
-/// What the ids of pings begin with.
-const PING_PREFIX: &str = "ilb";
 
 /// What the link has to do after a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -592,23 +589,4 @@ fn malformed(error: AddressError) -> Box<Failure> {
 
 fn unconfirmed(why: &str) -> Failure {
     Failure::new(Side::Far, Cause::Unconfirmed).with_text(format!("{why}; the message may have arrived"))
-}
-
-/// XEP-0199 §4.2.
-fn ping(from: &str, to: &str, id: &str) -> Iq {
-    let request = Iq::request(IqType::Get, id.to_owned(), Element::new("ping", ns::PING));
-    request.with_from(from.to_owned()).with_to(to.to_owned())
-}
-
-fn ping_id(number: u64, nonce: u32) -> String {
-    format!("{PING_PREFIX}-{nonce:08x}-{number}")
-}
-
-fn parse_ping_id(id: &str, nonce: u32) -> Option<u64> {
-    let (prefix, rest) = id.split_once('-')?;
-    let (own, number) = rest.split_once('-')?;
-    if prefix != PING_PREFIX || u32::from_str_radix(own, 16) != Ok(nonce) {
-        return None;
-    }
-    number.parse().ok()
 }
