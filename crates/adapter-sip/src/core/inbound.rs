@@ -278,7 +278,8 @@ impl Core {
         }
     }
 
-    /// Answers a copy of a request as the request was answered.
+    /// Answers a copy of a request as the request was answered, and as often as it comes: its sender waits for that, be he a
+    /// stranger by his address who has proven himself by digest.
     fn answer_again(
         &mut self,
         request: &Message,
@@ -287,10 +288,12 @@ impl Core {
         again: &Again,
         now: Instant,
     ) {
-        let (tag, asked) = (self.tag(&key), request.octets().len());
+        let tag = self.tag(&key);
         let response = ResponseBuilder::of_brief(request, &again.brief).source(source.peer).to_tag(&tag);
+        // SEC-006: a copy may be forged, too.
+        let is_limited = again.limited || self.is_stranger(source);
         let response =
-            if again.limited { response.encode_within(asked) } else { self.reply(&response, source, asked, now) };
+            if is_limited { response.encode_within(request.octets().len()) } else { Some(response.encode()) };
         if let Some(response) = response {
             self.send_response(route, response, now);
         }

@@ -64,6 +64,24 @@ async fn rfc3261_s22_2_a_user_proves_itself_by_digest() {
     assert!(gateway.is_quiet());
 }
 
+// checks: SIP-005, DIG-001, SEC-006
+#[tokio::test]
+async fn rfc3261_s17_2_2_each_copy_of_a_users_request_is_answered_though_his_address_proves_nothing() {
+    let (mut gateway, peer) = (gateway().await, Peer::bind().await);
+    peer.send(gateway.udp, &from(&peer, "1", "")).await;
+    let request = from(&peer, "2", &answer(&peer.receive().await, "romeo", "montague"));
+    peer.send(gateway.udp, &request).await;
+    gateway.next().await.settle.settle(Outcome::Success(Proof::Recipient));
+    let first = peer.receive().await;
+    assert_eq!(status(&first), 200);
+    // More than strangers have answers in a burst.
+    for copy in 0..100 {
+        peer.send(gateway.udp, &request).await;
+        assert_eq!(peer.receive().await.octets(), first.octets(), "{copy}");
+    }
+    assert!(gateway.is_quiet());
+}
+
 // checks: SEC-001
 #[tokio::test]
 async fn wrong_passwords_and_other_users_are_challenged_again() {
