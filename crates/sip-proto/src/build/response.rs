@@ -46,7 +46,8 @@ impl<'a> ResponseBuilder<'a> {
 
     /// What it is made of, if that is little.
     pub fn brief(&self) -> Option<Brief> {
-        let whole = self.record_route || self.content_type.is_some() || !self.body.is_empty();
+        let added = self.headers.len() + self.reason.as_ref().map_or(0, String::len);
+        let whole = self.record_route || self.content_type.is_some() || !self.body.is_empty() || added > MAX_BRIEF;
         let headers = || if self.headers.is_empty() { Bytes::new() } else { Bytes::copy_from_slice(&self.headers) };
         (!whole).then(|| Brief { status: self.status, reason: self.reason.clone(), headers: headers() })
     }
@@ -195,6 +196,9 @@ impl<'a> ResponseBuilder<'a> {
     }
 }
 
+/// Octets of a reason phrase and headers that are little: those who keep many count no more for them.
+const MAX_BRIEF: usize = 256;
+
 /// How a header is called.
 type NameOf = fn(HeaderId) -> &'static str;
 
@@ -310,6 +314,22 @@ mod tests {
              Via: SIP/2.0/TCP last.example;branch=z9hG4bK9\r\nFrom: <sip:c@d>;tag=1\r\nTo: \"B\" <sip:a@b>;tag=t1\r\n\
              Call-ID: x@y\r\nCSeq: 7 MESSAGE\r\nAccept: text/plain\r\nContent-Length: 0\r\n\r\n"
         );
+    }
+
+    // checks: SIP-005
+    #[test]
+    fn rfc3261_s17_2_2_a_brief_answer_is_made_anew_with_all_that_was_added_and_a_long_one_is_not_brief() {
+        let first = request("Via: SIP/2.0/UDP a;branch=z9hG4bK1", "<sip:a@b>");
+        let builder = ResponseBuilder::new(&first, 503).reason("Too much").header(HeaderId::RetryAfter, "30");
+        let brief = builder.brief().unwrap();
+        let copy = request("Via: SIP/2.0/UDP a;branch=z9hG4bK1", "<sip:a@b>");
+        let again = ResponseBuilder::of_brief(&copy, &brief).to_tag("t1");
+        assert_eq!(text(&again), text(&builder.to_tag("t1")));
+        let answer = || ResponseBuilder::new(&first, 480);
+        assert!(answer().body("text/plain", Bytes::from_static(b"x")).brief().is_none());
+        assert!(answer().record_route().brief().is_none());
+        assert!(answer().header(HeaderId::Contact, &"x".repeat(MAX_BRIEF)).brief().is_none());
+        assert!(answer().reason(&"x".repeat(MAX_BRIEF)).brief().is_some());
     }
 
     // checks: SIP-032
