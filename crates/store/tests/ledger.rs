@@ -392,6 +392,16 @@ fn one_hop_leaves_as_much_room_for_all_others_as_it_takes() {
 }
 
 #[test]
+fn of_many_hops_that_fill_the_ledger_together_none_is_named() {
+    let lab = Lab::with(Limits { records: 40, ..Limits::default() });
+    for number in (0..40).map(|number: u32| number.to_string()) {
+        lab.append(&waits_for(&number, &number)).unwrap();
+    }
+    assert!(lab.ledger.refuses().is_some() && lab.ledger.refuses_for("0").is_some());
+    assert!(lab.ledger.crowded().is_empty(), "each has one entry, and the ledger says that it is full");
+}
+
+#[test]
 fn octets_are_shared_as_entries_are_and_a_restart_knows_the_shares() {
     let lab = Lab::with(Limits { octets: 40_000, ..Limits::default() });
     let large = |hop: &str, number: u32| {

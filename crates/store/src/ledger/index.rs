@@ -20,6 +20,8 @@ const OVERHEAD: u64 = 512;
 /// A full ledger has room again when so great a part of its bounds is free, and one that is half full is so no longer when it holds
 /// so much less: or it would be told of each entry.
 const ROOM_AGAIN: u64 = 20;
+/// A hop is named that holds so great a part of the bounds.
+const NAMED: u64 = 20;
 
 /// Where an entry stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -201,13 +203,17 @@ impl Index {
         (keeps && self.has_its_share(self.share(Some(hop)), 0)).then(|| self.hop_full(Some(hop)))
     }
 
-    /// The hops that nothing more is taken for.
+    /// The hops that nothing more is taken for and that hold a good part of the bounds, which few can: of a ledger that is
+    /// nearly full, every hop has its share.
     pub(super) fn crowded(&self) -> Vec<Crowded> {
         if !self.is_half_full.load(Relaxed) {
             return Vec::new();
         }
+        let (records, octets) = (self.limits.records as u64 / NAMED, self.limits.octets / NAMED);
+        let is_great = |share: &Share| share.entries as u64 >= records || share.octets >= octets;
         let named = self.hops.iter().map(|(hop, share)| (Some(hop.clone()), *share));
-        let has = named.chain([(None, self.unrouted)]).filter(|(_, share)| self.has_its_share(*share, 0));
+        let all = named.chain([(None, self.unrouted)]);
+        let has = all.filter(|(_, share)| is_great(share) && self.has_its_share(*share, 0));
         let crowded = |(hop, Share { entries, octets })| Crowded { hop, entries, octets };
         let mut crowded: Vec<_> = has.map(crowded).filter(|crowded| crowded.entries > 0).collect();
         crowded.sort_unstable_by(|a, b| b.entries.cmp(&a.entries).then_with(|| a.hop.cmp(&b.hop)));

@@ -170,7 +170,7 @@ impl Ledger {
         self.is_half_full.load(Relaxed).then(|| self.index.lock().refuses_for(hop)).flatten()
     }
 
-    /// The hops that nothing more is taken for, the one with the most entries first.
+    /// The hops that nothing more is taken for and that hold a twentieth of the bounds, the one with the most entries first.
     pub fn crowded(&self) -> Vec<Crowded> {
         if self.is_half_full.load(Relaxed) { self.index.lock().crowded() } else { Vec::new() }
     }
