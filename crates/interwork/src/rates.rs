@@ -47,7 +47,9 @@ const SWEEP: Duration = Duration::from_secs(1);
 
 impl Rates {
     pub(crate) fn new(limits: RateLimits, rules: &[Rule]) -> Self {
-        let metered = rated(rules).iter().map(|rule| (rule.clone(), rule.rate.map(Meter::new)));
+        // All pairs together have the room of one meter, however many rules there are.
+        let names = MAX_NAMES / rules.iter().filter(|rule| rule.rate.is_some()).count().max(1);
+        let metered = rated(rules).iter().map(|rule| (rule.clone(), rule.rate.map(|rate| Meter::of(rate, names))));
         let (sources, domains) = (limits.source.map(Meter::new), limits.domain.map(Meter::new));
         Self { limits, sources, domains, rules: metered.collect() }
     }
@@ -92,6 +94,8 @@ struct Meter<N> {
     ahead: Duration,
     hasher: RandomState,
     parts: Vec<Mutex<Part<N>>>,
+    /// That each part remembers.
+    names: usize,
 }
 
 #[derive(Debug)]
@@ -102,10 +106,14 @@ struct Part<N> {
 
 impl<N: Clone + Eq + Hash> Meter<N> {
     fn new(rate: NonZeroU32) -> Self {
+        Self::of(rate, MAX_NAMES)
+    }
+
+    fn of(rate: NonZeroU32, names: usize) -> Self {
         let interval = Duration::from_secs(1) / rate.get();
         let part = || Mutex::new(Part { empty_at: HashMap::new(), swept: None });
         let ahead = interval * (rate.get().saturating_mul(BURST) - 1);
-        Self { interval, ahead, hasher: RandomState::new(), parts: (0..PARTS).map(|_| part()).collect() }
+        Self { interval, ahead, hasher: RandomState::new(), parts: (0..PARTS).map(|_| part()).collect(), names }
     }
 
     fn count(&self, name: &N, now: Instant) -> Result<(), Duration> {
@@ -117,7 +125,7 @@ impl<N: Clone + Eq + Hash> Meter<N> {
                 return Err(ahead - self.ahead);
             }
             *empty_at = now + ahead + self.interval;
-        } else if part.has_room(now) {
+        } else if part.has_room(self.names, now) {
             part.empty_at.insert(name.clone(), now + self.interval);
         }
         Ok(())
@@ -126,13 +134,13 @@ impl<N: Clone + Eq + Hash> Meter<N> {
 
 impl<N: Eq + Hash> Part<N> {
     /// Whether there is room for a further name, once those are forgotten whose account is empty.
-    fn has_room(&mut self, now: Instant) -> bool {
+    fn has_room(&mut self, names: usize, now: Instant) -> bool {
         let due = self.swept.is_none_or(|swept| now.saturating_duration_since(swept) >= SWEEP);
-        if self.empty_at.len() >= MAX_NAMES && due {
+        if self.empty_at.len() >= names && due {
             self.swept = Some(now);
             self.empty_at.retain(|_, empty_at| *empty_at > now);
         }
-        self.empty_at.len() < MAX_NAMES
+        self.empty_at.len() < names
     }
 }
 
@@ -205,6 +213,9 @@ mod tests {
         assert!(rates.is_of(RateLimits::default(), &rules));
         assert!(!rates.is_of(RateLimits::default(), &[rule(0), rule(6)]));
         assert!(Rates::new(RateLimits::default(), &[rule(0)]).is_of(RateLimits::default(), &[]));
+        let many = Rates::new(RateLimits::default(), &[rule(0), rule(5), rule(6), rule(7)]);
+        let names: usize = many.rules.iter().filter_map(|(_, meter)| meter.as_ref()).map(|meter| meter.names).sum();
+        assert!((MAX_NAMES - 3..=MAX_NAMES).contains(&names), "{names}: many rules take no more memory than one");
     }
 
     #[test]
