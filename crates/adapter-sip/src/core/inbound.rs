@@ -382,7 +382,7 @@ impl Core {
     fn key(&self, request: &Message, via: &Via<'_>) -> Option<Key> {
         let method = request.method()?.as_str();
         if let Some(branch) = via.unique_branch() {
-            return Some(self.unique_key(via, branch, method));
+            return Some(self.unique_key(request, via, branch, method));
         }
         let header = |id| request.header(id).map(|header| header.octets());
         let tag =
@@ -399,14 +399,18 @@ impl Core {
         Some(self.keys.rfc2543(&fields))
     }
 
-    fn unique_key(&self, via: &Via<'_>, branch: &str, method: &str) -> Key {
-        self.keys.server(branch.as_bytes(), via.host.as_str().as_bytes(), via.port, method.as_bytes())
+    fn unique_key(&self, request: &Message, via: &Via<'_>, branch: &str, method: &str) -> Key {
+        let (branch, host, method) = (branch.as_bytes(), via.host.as_str().as_bytes(), method.as_bytes());
+        // What has none, or none that can be read, is refused and not kept.
+        let call_id = request.call_id().map(|id| id.as_str()).unwrap_or_default();
+        let cseq = request.cseq().map(|cseq| cseq.number).unwrap_or_default();
+        self.keys.server(branch, host, via.port, method, call_id.as_bytes(), cseq)
     }
 
     fn knows_cancelled(&self, cancel: &Message) -> bool {
         let Ok(via) = cancel.top_via() else { return false };
         let Some(branch) = via.unique_branch() else { return false };
-        let key = self.unique_key(&via, branch, Method::Message.as_str());
+        let key = self.unique_key(cancel, &via, branch, Method::Message.as_str());
         self.server.knows(&key)
     }
 

@@ -35,6 +35,28 @@ async fn rfc3428_s7_a_message_is_handed_in_once_and_answered_by_its_outcome() {
     assert_eq!(text(&first, HeaderId::CSeq).as_deref(), Some("1 MESSAGE"));
 }
 
+// checks: SIP-005
+#[tokio::test]
+async fn rfc3261_s8_1_1_7_messages_to_which_a_proxy_gives_one_branch_are_all_handed_in() {
+    let (mut gateway, peer) = (Gateway::start().await, Peer::bind().await);
+    let numbered = |call: &str, cseq: &str| {
+        let sent = message(&peer, "cydzigwkX", call);
+        sent.replace("Call-ID: ccydzigwkX", &format!("Call-ID: {call}")).replace("CSeq: 1 ", &format!("CSeq: {cseq} "))
+    };
+    for (call, cseq) in [("one", "1"), ("two", "1"), ("two", "2")] {
+        let sent = numbered(call, cseq);
+        peer.send(gateway.udp, &sent).await;
+        let submitted = gateway.next().await;
+        assert_eq!(submitted.operation.message.content.as_text(), Some(call));
+        submitted.settle.settle(Outcome::Success(Proof::Recipient));
+        let first = peer.receive().await;
+        assert_eq!((status(&first), text(&first, HeaderId::CallId).as_deref()), (200, Some(call)));
+        peer.send(gateway.udp, &sent).await;
+        assert_eq!(peer.receive().await.octets(), first.octets(), "a copy is one");
+    }
+    assert!(gateway.is_quiet());
+}
+
 /// The answer to a MESSAGE that ends so.
 async fn answer_to(outcome: Outcome) -> Message {
     let (mut gateway, peer) = (Gateway::start().await, Peer::bind().await);

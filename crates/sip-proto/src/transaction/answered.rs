@@ -196,7 +196,7 @@ mod tests {
     fn keep(table: &mut Table, number: u32, now: Instant) -> (Key, Key) {
         let (number, keys) = (number.to_be_bytes(), Keys::new([1, 2]));
         let (key, merge_key) =
-            (keys.server(&number, b"host", None, b"MESSAGE"), keys.merged(b"tag", &number, b"1 MESSAGE"));
+            (keys.server(&number, b"host", None, b"MESSAGE", b"c", 1), keys.merged(b"tag", &number, b"1 MESSAGE"));
         table.keep(key, Some(merge_key), route(), &RESPONSE, now);
         (key, merge_key)
     }
@@ -275,7 +275,7 @@ mod tests {
             keep(&mut table, number, now);
         }
         assert_eq!((table.has_room(1), table.has_room(2)), (true, false));
-        let key = Keys::new([1, 2]).server(b"long", b"host", None, b"MESSAGE");
+        let key = Keys::new([1, 2]).server(b"long", b"host", None, b"MESSAGE", b"c", 1);
         table.keep(key, None, route(), &[b'x'; 10 * OCTETS_PER_ANSWER], now);
         assert!(!table.has_room(0));
         table.handle_timeout(now + LIFETIME);

@@ -45,10 +45,23 @@ impl Keys {
     /// RFC 3261 §17.2.3: a request we received, whose branch begins with the magic cookie, by the host and port of its `sent-by`.
     ///
     /// For ACK, `method` is INVITE. The host is compared without regard to case.
-    pub fn server(&self, branch: &[u8], host: &[u8], port: Option<u16>, method: &[u8]) -> Key {
+    ///
+    /// Call-ID and the number of CSeq are the same in each copy, and in a CANCEL (RFC 3261 §9.1).
+    pub fn server(
+        &self,
+        branch: &[u8],
+        host: &[u8],
+        port: Option<u16>,
+        method: &[u8],
+        call_id: &[u8],
+        cseq: u32,
+    ) -> Key {
         let port = port.map(u16::to_be_bytes);
         let port = port.as_ref().map(<[u8; 2]>::as_slice).unwrap_or_default();
-        self.key(&Fields::of(b's').with(branch).with_folded(host).with(port).with(method))
+        // COMPAT SER, Kamailio: stateless, they write one branch (z9hG4bKcydzigwkX) into all requests. By RFC 3261 §17.2.3 each
+        // would be a copy of the first, answered as that was and read by nobody.
+        let call = Fields::of(b's').with(branch).with_folded(host).with(port).with(method);
+        self.key(&call.with(call_id).with(&cseq.to_be_bytes()))
     }
 
     /// RFC 3261 §17.2.3: a request whose branch does not begin with the magic cookie.
@@ -129,13 +142,15 @@ mod tests {
     #[test]
     fn rfc3261_s17_2_3_branch_sent_by_and_method_decide() {
         let keys = Keys::new([1, 2]);
-        let key = keys.server(b"z9hG4bK1", b"Host.example", Some(5060), b"MESSAGE");
-        assert_eq!(key, keys.server(b"z9hG4bK1", b"host.EXAMPLE", Some(5060), b"MESSAGE"));
-        assert_ne!(key, keys.server(b"z9hG4bK2", b"host.example", Some(5060), b"MESSAGE"));
-        assert_ne!(key, keys.server(b"z9hG4bK1", b"host.example", Some(5061), b"MESSAGE"));
-        assert_ne!(key, keys.server(b"z9hG4bK1", b"host.example", None, b"MESSAGE"));
-        assert_ne!(key, keys.server(b"z9hG4bK1", b"host.example", Some(5060), b"CANCEL"));
+        let key = keys.server(b"z9hG4bK1", b"Host.example", Some(5060), b"MESSAGE", b"c", 1);
+        assert_eq!(key, keys.server(b"z9hG4bK1", b"host.EXAMPLE", Some(5060), b"MESSAGE", b"c", 1));
+        assert_ne!(key, keys.server(b"z9hG4bK2", b"host.example", Some(5060), b"MESSAGE", b"c", 1));
+        assert_ne!(key, keys.server(b"z9hG4bK1", b"host.example", Some(5061), b"MESSAGE", b"c", 1));
+        assert_ne!(key, keys.server(b"z9hG4bK1", b"host.example", None, b"MESSAGE", b"c", 1));
+        assert_ne!(key, keys.server(b"z9hG4bK1", b"host.example", Some(5060), b"CANCEL", b"c", 1));
+        assert_ne!(key, keys.server(b"z9hG4bK1", b"host.example", Some(5060), b"MESSAGE", b"d", 1));
+        assert_ne!(key, keys.server(b"z9hG4bK1", b"host.example", Some(5060), b"MESSAGE", b"c", 2));
         assert_ne!(keys.client(b"ab", b"c"), keys.client(b"a", b"bc"));
-        assert_ne!(key, Keys::new([1, 3]).server(b"z9hG4bK1", b"host.example", Some(5060), b"MESSAGE"));
+        assert_ne!(key, Keys::new([1, 3]).server(b"z9hG4bK1", b"host.example", Some(5060), b"MESSAGE", b"c", 1));
     }
 }

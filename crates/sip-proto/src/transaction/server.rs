@@ -252,7 +252,7 @@ mod tests {
         }
 
         fn request(&mut self, branch: &[u8], reliability: Reliability) -> RequestMatch<&'static str> {
-            let key = self.keys.server(branch, b"peer.example", None, b"MESSAGE");
+            let key = self.keys.server(branch, b"peer.example", None, b"MESSAGE", b"c", 1);
             let merge = self.keys.merged(b"tag", b"call", b"1 MESSAGE");
             self.table.handle_request(key, Some(merge), "peer", reliability, "user", self.now)
         }
@@ -374,8 +374,8 @@ mod tests {
     fn rfc3261_s9_2_a_cancelled_request_is_known_by_its_own_method() {
         let mut rig = Rig::new(10);
         let handle = new(rig.request(b"z9hG4bK1", Reliability::Unreliable));
-        assert!(rig.table.knows(&rig.keys.server(b"z9hG4bK1", b"peer.example", None, b"MESSAGE")));
-        assert!(!rig.table.knows(&rig.keys.server(b"z9hG4bK1", b"peer.example", None, b"CANCEL")));
+        assert!(rig.table.knows(&rig.keys.server(b"z9hG4bK1", b"peer.example", None, b"MESSAGE", b"c", 1)));
+        assert!(!rig.table.knows(&rig.keys.server(b"z9hG4bK1", b"peer.example", None, b"CANCEL", b"c", 1)));
         assert_eq!(rig.table.user(handle), Some(&"user"));
     }
 
@@ -384,7 +384,7 @@ mod tests {
         let mut rig = Rig::new(1);
         let handle = new(rig.request(b"z9hG4bK1", Reliability::Unreliable));
         let other = |rig: &mut Rig, branch: &[u8]| {
-            let key = rig.keys.server(branch, b"peer.example", None, b"MESSAGE");
+            let key = rig.keys.server(branch, b"peer.example", None, b"MESSAGE", b"c", 1);
             rig.table.handle_request(key, None, "peer", Reliability::Unreliable, "other", rig.now)
         };
         assert_eq!(other(&mut rig, b"z9hG4bK3"), RequestMatch::Full("other"));

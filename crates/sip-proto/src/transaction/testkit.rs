@@ -88,7 +88,7 @@ impl Pair {
     fn handle(&mut self, event: Event, octets: Bytes, now: Instant) {
         match event {
             Event::Request(id) => {
-                let key = self.keys.server(&id.to_be_bytes(), b"", None, b"MESSAGE");
+                let key = self.keys.server(&id.to_be_bytes(), b"", None, b"MESSAGE", b"c", 1);
                 let merge = self.keys.merged(b"", &id.to_be_bytes(), b"");
                 match self.server.handle_request(key, Some(merge), (), Reliability::Unreliable, id, now) {
                     RequestMatch::New(handle) => {

@@ -28,7 +28,7 @@ pub fn server_transaction() -> Thing {
         now += STEP;
         server.handle_timeout(now);
         let branch = number.to_be_bytes();
-        let key = keys.server(&branch, b"127.0.0.1", Some(5060), b"MESSAGE");
+        let key = keys.server(&branch, b"127.0.0.1", Some(5060), b"MESSAGE", b"c", 1);
         let merged = keys.merged(&branch, b"c5f-1a2b@127.0.0.1", b"1 MESSAGE");
         let RequestMatch::New(handle) =
             server.handle_request(key, Some(merged), 1, Reliability::Unreliable, number, now)
