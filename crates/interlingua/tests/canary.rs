@@ -5,8 +5,8 @@
 mod common;
 mod serving;
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::process::{Child, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -27,20 +27,6 @@ adapter = "native"
 echo = "carol@native.example"
 "#;
 
-fn post(address: &str, path: &str, body: &Value) -> String {
-    let body = body.to_string();
-    let mut stream = TcpStream::connect(address).unwrap();
-    let head = format!(
-        "POST {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {CAROL}\r\nContent-Type: application/json\r\n\
-         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(head.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
-}
-
 /// A user that sends back what it gets and lets everybody watch it.
 fn echo(native: &str) -> Child {
     let server = format!("http://{native}");
@@ -54,10 +40,11 @@ fn echo(native: &str) -> Child {
             match text(&event, "type") {
                 "message" => {
                     let back = json!({ "to": data["from"], "content_type": "text/plain", "body": data["body"] });
-                    post(&native, "/v1/messages", &back);
+                    serving::native(&native, CAROL, "POST /v1/messages", &back.to_string());
                 }
                 "subscription" if data["state"] == "requested" => {
-                    post(&native, "/v1/authorizations", &json!({ "watcher": data["watcher"], "allow": true }));
+                    let allowed = json!({ "watcher": data["watcher"], "allow": true });
+                    serving::native(&native, CAROL, "POST /v1/authorizations", &allowed.to_string());
                 }
                 _ => {}
             }

@@ -140,16 +140,8 @@ impl World {
     fn post(&self, message: &Value) {
         let native = self.gateway.address("listening", "adapter_native");
         let message = message.to_string();
-        let request = format!(
-            "POST /v1/messages HTTP/1.1\r\nHost: {native}\r\nAuthorization: Bearer {CAROL}\r\nConnection: close\r\n\
-             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{message}",
-            message.len()
-        );
         std::thread::spawn(move || {
-            let mut stream = TcpStream::connect(native).unwrap();
-            stream.write_all(request.as_bytes()).unwrap();
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).unwrap();
+            let answer = serving::native(&native, CAROL, "POST /v1/messages", &message);
             assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         });
     }

@@ -5,13 +5,11 @@
 mod common;
 mod serving;
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use common::{list, run, text};
 use serde_json::{Value, json};
-use serving::{CAROL, Gateway, HEAD, admin};
+use serving::{CAROL, Gateway, HEAD, admin, native};
 
 const DORA: &str = "dora-token";
 
@@ -30,25 +28,15 @@ trusted = ["127.0.0.1/32"]
 "#;
 
 /// The status of a call of the native API.
-fn call(address: &str, token: &str, method: &str, path: &str, body: &Value) -> String {
-    let body = body.to_string();
-    let mut stream = TcpStream::connect(address).unwrap();
-    let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n\
-         Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(head.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer.split(' ').nth(1).unwrap().to_owned()
+fn call(address: &str, token: &str, head: &str, body: &Value) -> String {
+    native(address, token, head, &body.to_string()).split(' ').nth(1).unwrap().to_owned()
 }
 
 #[test]
 fn operators_see_who_watches_whom_and_how_it_stands() {
     let mut gateway = Gateway::start(&(HEAD.to_owned() + MORE));
     gateway.until("ready");
-    let (native, api) = (
+    let (at, api) = (
         gateway.address("listening", "adapter_native"),
         gateway.address("admin API, metrics and health checks", "interlingua"),
     );
@@ -61,11 +49,11 @@ fn operators_see_who_watches_whom_and_how_it_stands() {
     };
 
     let state = json!({ "basic": "open", "note": "in the garden" });
-    assert_eq!(call(&native, DORA, "PUT", "/v1/presence", &state), "200");
+    assert_eq!(call(&at, DORA, "PUT /v1/presence", &state), "200");
     let target = json!({ "target": "dora@native.example" });
-    assert_eq!(call(&native, CAROL, "POST", "/v1/subscriptions", &target), "201");
+    assert_eq!(call(&at, CAROL, "POST /v1/subscriptions", &target), "201");
     let allowed = json!({ "watcher": "carol@native.example", "allow": true });
-    assert_eq!(call(&native, DORA, "POST", "/v1/authorizations", &allowed), "200");
+    assert_eq!(call(&at, DORA, "POST /v1/authorizations", &allowed), "200");
     let end = Instant::now() + Duration::from_secs(30);
     let row = loop {
         let found = ask(&["subscriptions", "--of", "carol@native.example"]);

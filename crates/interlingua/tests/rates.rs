@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
-use serving::{Gateway, HEAD};
+use serving::{CAROL, Gateway, HEAD, native};
 
 /// Stands behind [`HEAD`].
 const REST: &str = r#"
@@ -96,21 +96,7 @@ fn over_xmpp(listener: &TcpListener, senders: Senders) -> Vec<String> {
 /// The answers to `SENT` messages of a native user.
 fn over_http(address: &str) -> Vec<String> {
     let body = r#"{"to":"nobody@native.example","content_type":"text/plain","body":"x"}"#;
-    let send = |_| {
-        let mut stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        write!(
-            stream,
-            "POST /v1/messages HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer carol-token\r\nConnection: close\r\n\
-             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        )
-        .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    };
-    (0..SENT).map(send).collect()
+    (0..SENT).map(|_| native(address, CAROL, "POST /v1/messages", body)).collect()
 }
 
 /// Some are served, and all others told that they may come again.

@@ -7,6 +7,7 @@ pub mod component;
 use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::Duration;
 
 use crate::common::{command, text};
 use serde_json::Value;
@@ -19,6 +20,9 @@ pub struct Gateway {
     pub seen: Vec<Value>,
     pub folder: Option<tempfile::TempDir>,
 }
+
+/// For an answer, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the admin API wants to see.
 pub const ADMIN: &str = "admin-token";
@@ -106,6 +110,22 @@ impl Drop for Gateway {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The answer of the native API at `address` to a call, which `head` begins: method and path.
+pub fn native(address: &str, token: &str, head: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(
+        stream,
+        "{head} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 /// The body of an answer of the admin API.
